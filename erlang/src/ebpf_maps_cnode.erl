@@ -1,0 +1,243 @@
+%% SPDX-License-Identifier: Apache-2.0
+%%
+%% Runs the embedded C node as a port program, or watches the one of that name that is up already and
+%% runs ours when that one goes. Our end of the C node's standard input is its lease of life: it ends
+%% when that closes, however this process or the emulator came to its end. The cookie goes the same
+%% way, never on the command line. What the C node logs goes to logger. When ours ends this process
+%% ends too, for the supervisor to start both again.
+%% @private
+-module(ebpf_maps_cnode).
+-behaviour(gen_server).
+
+-export([start_link/0]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+
+-include_lib("kernel/include/logger.hrl").
+
+-define(START_TIME, 15000).
+-define(STOP_TIME, 4000).
+-define(RETRY_TIME, 500).
+-define(MAX_LINE, 8192).
+
+%% port is none while the C node of that name is somebody else's.
+-record(state, {node :: node(), port = none :: port() | none}).
+
+-spec start_link() -> gen_server:start_ret().
+start_link() ->
+    gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
+
+%%--------------------------------------------------------------------------------------------------
+%% gen_server
+%%--------------------------------------------------------------------------------------------------
+
+-spec init([]) -> {ok, #state{}} | {stop, {cnode, atom(), string()}}.
+init([]) ->
+    process_flag(trap_exit, true),
+    try
+        Node = node_name(),
+        {ok, #state{node = Node, port = run(Node)}}
+    catch
+        throw:{Fault, Text} -> {stop, failed(Fault, Text)}
+    end.
+
+-spec handle_call(term(), gen_server:from(), #state{}) -> {noreply, #state{}}.
+handle_call(_Request, _From, State) ->
+    {noreply, State}.
+
+-spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
+handle_cast(_Request, State) ->
+    {noreply, State}.
+
+-spec handle_info(term(), #state{}) ->
+    {noreply, #state{}} | {stop, {cnode, atom(), string()}, #state{}}.
+handle_info({Port, {data, {_Eol, Line}}}, #state{port = Port} = State) ->
+    _ = log_line(State#state.node, Line),
+    {noreply, State};
+handle_info({Port, {exit_status, Status}}, #state{port = Port} = State) ->
+    Text = io_lib:format("~ts ended with status ~w", [State#state.node, Status]),
+    {stop, failed(fault(Status), Text), State#state{port = none}};
+handle_info({'EXIT', Port, Reason}, #state{port = Port} = State) ->
+    Text = io_lib:format("the port of ~ts was closed: ~tp", [State#state.node, Reason]),
+    {stop, failed(ended, Text), State#state{port = none}};
+handle_info({nodedown, Node}, #state{node = Node, port = none} = State) ->
+    try
+        {noreply, State#state{port = run(Node)}}
+    catch
+        throw:{Fault, Text} -> {stop, failed(Fault, Text), State}
+    end;
+handle_info(_Message, State) ->
+    {noreply, State}.
+
+-spec terminate(term(), #state{}) -> ok.
+terminate(_Reason, #state{port = none}) -> ok;
+terminate(_Reason, #state{port = Port}) -> stop(Port).
+
+%%--------------------------------------------------------------------------------------------------
+%% Starting and stopping
+%%--------------------------------------------------------------------------------------------------
+
+%% The C node is up when this returns: the port of ours, or none for another's, which is watched.
+run(Node) ->
+    run(Node, erlang:monotonic_time(millisecond) + ?START_TIME).
+
+run(Node, Deadline) ->
+    case net_kernel:connect_node(Node) of
+        true ->
+            ?LOG_NOTICE("~ts is up already and will be watched", [Node], #{cnode => Node}),
+            true = erlang:monitor_node(Node, true),
+            none;
+        _ ->
+            Port = open(Node),
+            case await_ready(Port, Node, Deadline, "it said nothing") of
+                ready ->
+                    Port;
+                {ended, Status, Last} ->
+                    Text = [Last, " (exit status ", integer_to_list(Status), ")"],
+                    retry(fault(Status), Text, Node, Deadline)
+            end
+    end.
+
+%% Another emulator of this host may have been quicker.
+retry(name_taken, Text, Node, Deadline) ->
+    case erlang:monotonic_time(millisecond) + ?RETRY_TIME < Deadline of
+        true ->
+            timer:sleep(?RETRY_TIME),
+            run(Node, Deadline);
+        false ->
+            throw({name_taken, [Text, "; and whoever has it does not let us connect"]})
+    end;
+retry(Fault, Text, _Node, _Deadline) ->
+    throw({Fault, Text}).
+
+open(Node) ->
+    Program = program(),
+    Args = [name_option(), atom_to_list(Node), "--cookie-file", "/dev/stdin", "--until-eof"
+            | application:get_env(ebpf_maps, args, [])],
+    try
+        Port = open_port({spawn_executable, Program},
+                         [{args, Args}, use_stdio, stderr_to_stdout, {line, ?MAX_LINE}, exit_status,
+                          binary]),
+        true = port_command(Port, [atom_to_binary(erlang:get_cookie(Node), latin1), $\n]),
+        Port
+    catch
+        error:Posix when Posix =/= badarg, is_atom(Posix) ->
+            throw({no_program, [Program, ": ", file:format_error(Posix)]});
+        error:badarg ->
+            throw({badenv, "the variables program and args are not a path and a list of strings"})
+    end.
+
+await_ready(Port, Node, Deadline, Last) ->
+    Left = max(0, Deadline - erlang:monotonic_time(millisecond)),
+    receive
+        {Port, {data, {_Eol, Line}}} ->
+            case log_line(Node, Line) of
+                <<"ready ", _/binary>> -> ready;
+                Text -> await_ready(Port, Node, Deadline, Text)
+            end;
+        {Port, {exit_status, Status}} ->
+            {ended, Status, Last}
+    after Left ->
+        stop(Port),
+        throw({not_ready, ["it did not get ready in time; its last words: ", Last]})
+    end.
+
+%% A closed port tells nothing more, so that the end of the program is seen in /proc.
+stop(Port) ->
+    Pid = erlang:port_info(Port, os_pid),
+    try port_close(Port) catch error:badarg -> true end,
+    case Pid of
+        {os_pid, OsPid} -> await_end("/proc/" ++ integer_to_list(OsPid), ?STOP_TIME);
+        undefined -> ok
+    end.
+
+await_end(Proc, Left) ->
+    case Left > 0 andalso filelib:is_dir(Proc) of
+        true ->
+            timer:sleep(10),
+            await_end(Proc, Left - 10);
+        false ->
+            ok
+    end.
+
+%% The exit statuses of ebpf_cnode.
+fault(2) -> usage;
+fault(3) -> cookie;
+fault(4) -> missing_privilege;
+fault(5) -> cannot_listen;
+fault(6) -> no_epmd;
+fault(7) -> name_taken;
+fault(_) -> ended.
+
+failed(Fault, Text) ->
+    Words = unicode:characters_to_list(Text),
+    ?LOG_ERROR("the C node does not run: ~ts", [Words]),
+    {cnode, Fault, Words}.
+
+%%--------------------------------------------------------------------------------------------------
+%% What is run
+%%--------------------------------------------------------------------------------------------------
+
+node_name() ->
+    is_alive() orelse
+        throw({notalive, "this node is not distributed: start it with -sname or -name"}),
+    [_, Host] = string:split(atom_to_list(node()), "@"),
+    Node = application:get_env(ebpf_maps, node, list_to_atom("ebpf@" ++ Host)),
+    case is_atom(Node) andalso string:split(atom_to_list(Node), "@") of
+        [_, Host] when Node =/= node() ->
+            Node;
+        _ ->
+            throw({badenv, io_lib:format("the variable node is ~tp: an embedded C node is one on "
+                                         "this host, NAME@~ts, and not this node", [Node, Host])})
+    end.
+
+name_option() ->
+    case net_kernel:get_state() of
+        #{name_domain := longnames} -> "--name";
+        _ -> "--sname"
+    end.
+
+program() ->
+    case application:get_env(ebpf_maps, program) of
+        {ok, Program} -> Program;
+        undefined -> installed_program(code:priv_dir(ebpf_maps))
+    end.
+
+installed_program({error, bad_name}) ->
+    program_in_path();
+installed_program(Priv) ->
+    Program = filename:join(Priv, "ebpf_cnode"),
+    case filelib:is_regular(Program) of
+        true -> Program;
+        false -> program_in_path()
+    end.
+
+program_in_path() ->
+    case os:find_executable("ebpf_cnode") of
+        false ->
+            throw({no_program, "there is no ebpf_cnode in PATH: install it, or set the variable "
+                               "program of the application ebpf_maps"});
+        Program ->
+            Program
+    end.
+
+%%--------------------------------------------------------------------------------------------------
+%% Its log
+%%--------------------------------------------------------------------------------------------------
+
+%% Logs a line as the C node meant it, and returns its text.
+log_line(Node, Line) ->
+    {Level, Text} = parse(Line),
+    ?LOG(Level, "~ts: ~ts", [Node, Text], #{cnode => Node}),
+    Text.
+
+parse(<<_:10/binary, "T", _:12/binary, "Z ", Rest/binary>> = Line) ->
+    case binary:split(Rest, <<" ">>) of
+        [<<"error">>, Text] -> {error, Text};
+        [<<"warning">>, Text] -> {warning, Text};
+        [<<"notice">>, Text] -> {notice, Text};
+        [<<"info">>, Text] -> {info, Text};
+        [<<"debug">>, Text] -> {debug, Text};
+        _ -> {notice, Line}
+    end;
+parse(Line) ->
+    {notice, Line}.

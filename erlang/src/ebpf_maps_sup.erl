@@ -1,0 +1,20 @@
+%% SPDX-License-Identifier: Apache-2.0
+%%
+%% The application's supervisor: empty, or with the one child that runs the embedded C node.
+%% @private
+-module(ebpf_maps_sup).
+-behaviour(supervisor).
+
+-export([start_link/1]).
+-export([init/1]).
+
+-spec start_link([module()]) -> supervisor:startlink_ret().
+start_link(Modules) ->
+    supervisor:start_link({local, ?MODULE}, ?MODULE, Modules).
+
+%% A start takes up to 15 s before it is given up, so that 5 restarts within 120 s also end the
+%% slowest of loops.
+-spec init([module()]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
+init(Modules) ->
+    Children = [#{id => Module, start => {Module, start_link, []}} || Module <- Modules],
+    {ok, {#{intensity => 5, period => 120}, Children}}.
