@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One connected node: its thread, from the handshake to its end. The thread
+ * takes in what has come by one system call, serves every whole packet of it,
+ * and sends all the answers by another.
+ */
+#include "connection.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "log.h"
+#include "rpc.h"
+
+#define HANDSHAKE_MS 5000
+#define STACK_SIZE (512 * 1024)
+#define FLUSH_SIZE (256 * 1024)	 /* answers that wait for no more requests */
+#define KEPT_OUT_SIZE (64 * 1024) /* of the output buffer, between turns */
+#define BEGINNING_SIZE 32768	 /* of a request too long: control, whom, what */
+#define QUIETS_MAX 4		 /* quarters of a tick time with nothing read */
+#define TICK_ANSWER_MS 200	 /* no answer if something was sent that late */
+
+struct connection {
+	struct service *service;
+	struct peer peer;
+	struct transport transport;
+	struct rpc rpc;
+	struct term_writer out;
+	size_t skip; /* octets still to come of a request that is too long */
+	unsigned quiets;
+	bool entered;
+};
+
+/* --- Packets ------------------------------------------------------------ */
+
+/*
+ * A node that sends ticks waits for something to read, and one that answers
+ * ticks must not be answered in turn, for ever. Both are served by answering
+ * unless something was sent just now.
+ */
+static void serve_tick(struct connection *c)
+{
+	static const char tick[DIST_LENGTH_SIZE];
+
+	if (c->out.pos == 0 &&
+	    clock_ms() - c->transport.sent_at > TICK_ANSWER_MS)
+		term_write_raw(&c->out, tick, sizeof(tick));
+}
+
+static int serve_packet(struct connection *c, const char *packet, size_t size)
+{
+	struct dist_message message;
+	int error = dist_parse(packet, size, true, &message);
+
+	if (error == 0)
+		error = rpc_serve(&c->rpc, &message, &c->out);
+	return error;
+}
+
+/* Answers from the beginning of a request, and has the rest skipped. */
+static int refuse_packet(struct connection *c, size_t size)
+{
+	size_t available = transport_available(&c->transport) - DIST_LENGTH_SIZE;
+	size_t beginning = size < BEGINNING_SIZE ? size : BEGINNING_SIZE;
+	struct dist_message message;
+	int error;
+
+	if (available < beginning)
+		return -EAGAIN;
+	if (available > size)
+		available = size;
+	error = dist_parse(transport_data(&c->transport) + DIST_LENGTH_SIZE,
+			   available, false, &message);
+	if (error == 0)
+		error = rpc_refuse(&c->rpc, &message, &c->out);
+	if (error < 0)
+		return error == -ENOMEM ? error : -EMSGSIZE;
+	log_warning("refused a request of %s: its %zu octets are more than "
+		    "--max-message %zu",
+		    c->peer.name, size, c->service->max_message);
+	transport_consume(&c->transport, DIST_LENGTH_SIZE + available);
+	c->skip = size - available;
+	return 0;
+}
+
+static uint32_t next_length(const struct connection *c)
+{
+	const unsigned char *data =
+		(const unsigned char *)transport_data(&c->transport);
+
+	return (uint32_t)data[0] << 24 | (uint32_t)data[1] << 16 |
+	       (uint32_t)data[2] << 8 | data[3];
+}
+
+static void skip(struct connection *c)
+{
+	size_t available = transport_available(&c->transport);
+	size_t size = c->skip < available ? c->skip : available;
+
+	transport_consume(&c->transport, size);
+	c->skip -= size;
+}
+
+/* One packet. -EAGAIN: it is not all there yet. */
+static int serve_next(struct connection *c)
+{
+	size_t available, size;
+	int error = 0;
+
+	skip(c);
+	available = transport_available(&c->transport);
+	if (available < DIST_LENGTH_SIZE)
+		return -EAGAIN;
+	size = next_length(c);
+	if (size > c->service->max_message)
+		return refuse_packet(c, size);
+	if (available < DIST_LENGTH_SIZE + size)
+		return -EAGAIN;
+	if (size == 0)
+		serve_tick(c);
+	else
+		error = serve_packet(
+			c, transport_data(&c->transport) + DIST_LENGTH_SIZE,
+			size);
+	transport_consume(&c->transport, DIST_LENGTH_SIZE + size);
+	return error;
+}
+
+/* --- Input and output --------------------------------------------------- */
+
+static int flush(struct connection *c)
+{
+	int error = 0;
+
+	if (c->out.pos > 0)
+		error = transport_send(&c->transport, c->out.buf, c->out.pos);
+	term_writer_rewind(&c->out, 0);
+	if (c->out.capacity > KEPT_OUT_SIZE)
+		term_writer_fini(&c->out);
+	return error;
+}
+
+/* Serves all that has come. What was done is answered, also before an end. */
+static int serve(struct connection *c)
+{
+	int error, flush_error = 0;
+
+	do {
+		error = serve_next(c);
+		if (error < 0 || c->out.pos >= FLUSH_SIZE)
+			flush_error = flush(c);
+	} while (error == 0 && flush_error == 0);
+	return error == -EAGAIN || error == 0 ? flush_error : error;
+}
+
+static int tick_or_give_up(struct connection *c)
+{
+	static const char tick[DIST_LENGTH_SIZE];
+
+	if (++c->quiets >= QUIETS_MAX)
+		return -ETIME;
+	return transport_send(&c->transport, tick, sizeof(tick));
+}
+
+static int receive(struct connection *c)
+{
+	ssize_t n = transport_receive(
+		&c->transport, DIST_LENGTH_SIZE + c->service->max_message);
+
+	if (n == -EAGAIN)
+		return tick_or_give_up(c);
+	if (n <= 0)
+		return n < 0 ? (int)n : -ECONNRESET;
+	c->quiets = 0;
+	return 0;
+}
+
+static int serve_until_end(struct connection *c)
+{
+	int error;
+
+	do {
+		atomic_fetch_add(&c->peer.turns, 1);
+		atomic_store(&c->peer.busy, true);
+		error = serve(c);
+		atomic_store(&c->peer.busy, false);
+		if (error == 0)
+			error = receive(c);
+	} while (error == 0);
+	return error;
+}
+
+/* --- From the beginning to the end -------------------------------------- */
+
+static const char *describe_end(int error, char *words, size_t size)
+{
+	switch (error) {
+	case -ECONNRESET:
+		return "it hung up";
+	case -EBADMSG:
+		return "it sent what is no packet";
+	case -EMSGSIZE:
+		return "it sent a packet longer than --max-message";
+	case -ETIME:
+		return "nothing came from it for --ticktime";
+	case -ETIMEDOUT:
+		return "it took nothing in for --ticktime";
+	default:
+		snprintf(words, size, "%s", strerror(-error));
+		return words;
+	}
+}
+
+static void describe_address(int fd, char *text, size_t size)
+{
+	struct sockaddr_in address;
+	socklen_t length = sizeof(address);
+	char host[INET_ADDRSTRLEN];
+
+	snprintf(text, size, "?");
+	if (getpeername(fd, (struct sockaddr *)&address, &length) == 0 &&
+	    inet_ntop(AF_INET, &address.sin_addr, host, sizeof(host)))
+		snprintf(text, size, "%s:%u", host, ntohs(address.sin_port));
+}
+
+static bool handshake(struct connection *c, const char *address)
+{
+	struct service *service = c->service;
+	const char *refusal = NULL;
+	ErlConnect peer;
+
+	if (!transport_accept(&c->transport, service->node, service->listener,
+			      HANDSHAKE_MS, service->ticktime, &peer))
+		refusal = transport_refusal(&c->transport);
+	else if (!strchr(peer.nodename, '@'))
+		refusal = "its name has no @";
+	if (refusal) {
+		log_warning("refused %s %s: %s", address,
+			    peer.nodename[0] ? peer.nodename : "(no name)",
+			    refusal);
+		return false;
+	}
+	peers_name(service->peers, &c->peer, peer.nodename);
+	return true;
+}
+
+static void serve_peer(struct connection *c, const char *address)
+{
+	struct functions_context *functions = &c->rpc.functions;
+	char words[128];
+	int error;
+
+	functions->owner = handles_owner_up(c->service->handles, c->peer.name,
+					    c->transport.peer_creation);
+	if (!functions->owner) {
+		log_error("no memory to serve %s", c->peer.name);
+		return;
+	}
+	log_notice("connected %s from %s", c->peer.name, address);
+	error = serve_until_end(c);
+	log_notice("disconnected %s: %s", c->peer.name,
+		   describe_end(error, words, sizeof(words)));
+	handles_owner_down(c->service->handles, functions->owner);
+}
+
+static void free_connection(struct connection *c)
+{
+	if (c->entered)
+		peers_leave(c->service->peers, &c->peer);
+	functions_context_fini(&c->rpc.functions);
+	term_writer_fini(&c->out);
+	transport_fini(&c->transport);
+	free(c);
+}
+
+static void *run(void *argument)
+{
+	struct connection *c = argument;
+	char address[INET_ADDRSTRLEN + 8];
+
+	describe_address(c->transport.fd, address, sizeof(address));
+	c->rpc.node = c->service->node;
+	c->rpc.peer = c->peer.name;
+	c->rpc.functions.handles = c->service->handles;
+	c->rpc.functions.max_message = c->service->max_message;
+	if (handshake(c, address)) {
+		c->rpc.peer_flags = c->transport.peer_flags;
+		serve_peer(c, address);
+	}
+	free_connection(c);
+	return NULL;
+}
+
+static int start_thread(struct connection *c)
+{
+	pthread_attr_t attributes;
+	pthread_t thread;
+	int error;
+
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, STACK_SIZE);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	error = pthread_create(&thread, &attributes, run, c);
+	pthread_attr_destroy(&attributes);
+	return -error;
+}
+
+void connection_start(struct service *service, int fd)
+{
+	struct connection *c = calloc(1, sizeof(*c));
+	int error = -ENOMEM;
+
+	if (!c) {
+		close(fd);
+		log_error("no memory for one more connection");
+		return;
+	}
+	c->service = service;
+	c->peer.transport = &c->transport;
+	term_writer_init(&c->out);
+	if (transport_init(&c->transport, fd)) {
+		error = peers_enter(service->peers, &c->peer);
+		c->entered = error == 0;
+	}
+	if (error == 0)
+		error = start_thread(c);
+	if (error < 0) {
+		log_warning("refused a connection: %s",
+			    error == -EMFILE ?
+				    "there are --max-connections already" :
+				    strerror(-error));
+		free_connection(c);
+	}
+}

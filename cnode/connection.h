@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CONNECTION_H
+#define CONNECTION_H
+
+#include <ei.h>
+#include <stddef.h>
+
+#include "handles.h"
+#include "peers.h"
+
+/* What all connections share: each safe to use from any thread. */
+struct service {
+	ei_cnode *node;
+	int listener; /* as ei_xlisten() returned it */
+	struct handles *handles;
+	struct peers *peers;
+	size_t max_message;
+	unsigned ticktime; /* s */
+};
+
+/*
+ * Starts a thread that serves whoever has connected to fd, until it hangs up
+ * or is hung up. Owns fd, also when it fails. service must outlast the thread,
+ * which peers_shutdown() waits for.
+ */
+void connection_start(struct service *service, int fd);
+
+#endif

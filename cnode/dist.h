@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DIST_H
+#define DIST_H
+
+#include "term.h"
+
+#define DIST_LENGTH_SIZE 4 /* of the length before each packet */
+
+/*
+ * Capabilities of a node, as they stand in the 'N' packet of the handshake:
+ * those that libei has no name for in its public headers.
+ */
+#define DIST_FLAG_DIST_MONITOR_NAME ((uint64_t)1 << 5)
+#define DIST_FLAG_EXIT_PAYLOAD ((uint64_t)1 << 22)
+#define DIST_FLAG_SPAWN ((uint64_t)1 << 32)
+#define DIST_FLAG_ALIAS ((uint64_t)1 << 35)
+
+/* Control messages. The _TT forms come out of dist_parse() as the plain one. */
+enum dist_op {
+	DIST_LINK = 1,
+	DIST_SEND = 2,
+	DIST_EXIT = 3,
+	DIST_UNLINK = 4,
+	DIST_REG_SEND = 6,
+	DIST_GROUP_LEADER = 7,
+	DIST_EXIT2 = 8,
+	DIST_MONITOR_P = 19,
+	DIST_DEMONITOR_P = 20,
+	DIST_MONITOR_P_EXIT = 21,
+	DIST_PAYLOAD_EXIT = 24,
+	DIST_PAYLOAD_EXIT2 = 26,
+	DIST_PAYLOAD_MONITOR_P_EXIT = 28,
+	DIST_SPAWN_REQUEST = 29,
+	DIST_SPAWN_REPLY = 31,
+	DIST_ALIAS_SEND = 33,
+	DIST_UNLINK_ID = 35,
+	DIST_UNLINK_ID_ACK = 36,
+};
+
+/* The flags of a SPAWN_REPLY. */
+enum dist_spawn_flag {
+	DIST_SPAWN_LINK = 1,
+	DIST_SPAWN_MONITOR = 2,
+};
+
+/* What a packet says; terms that its kind does not have are of size 0. */
+struct dist_message {
+	enum dist_op op;
+	struct term from;    /* a pid */
+	struct term to;	     /* a pid, or the name of a process */
+	struct term id;	     /* reference of a monitor or a spawn, or unlink id */
+	struct term mfa;     /* SPAWN_REQUEST: {Module, Function, Arity} */
+	struct term options; /* SPAWN_REQUEST */
+	struct term payload;
+};
+
+/*
+ * Takes apart the packet that follows a length. The terms point into it.
+ * -EBADMSG where it is no packet that a peer may send us. With whole false,
+ * the packet goes on after size octets: then all of the control message must
+ * be there, and the payload is what came of it, unchecked.
+ */
+int dist_parse(const char *packet, size_t size, bool whole,
+	       struct dist_message *message);
+
+/*
+ * Writing: dist_begin() opens a packet and returns its place; one of the
+ * control messages follows, then the payload where there is one, begun by a
+ * version; dist_end() closes it.
+ */
+size_t dist_begin(struct term_writer *w);
+void dist_end(struct term_writer *w, size_t begin);
+
+void dist_write_spawn_reply(struct term_writer *w, struct term id,
+			    struct term to, unsigned flags,
+			    const erlang_pid *pid);
+/* The reason follows: as the payload, or as the control message's last. */
+void dist_write_monitor_exit_payload(struct term_writer *w,
+				     const erlang_pid *pid, struct term to,
+				     struct term id);
+void dist_write_monitor_exit(struct term_writer *w, const erlang_pid *pid,
+			     struct term to, struct term id);
+void dist_write_exit(struct term_writer *w, const erlang_pid *from,
+		     struct term to);
+void dist_write_send(struct term_writer *w, struct term to);
+void dist_write_alias_send(struct term_writer *w, const erlang_pid *from,
+			   struct term alias);
+void dist_write_unlink_ack(struct term_writer *w, struct term id,
+			   struct term from, struct term to);
+/* What was monitored or linked to is not there: whole packets. */
+void dist_write_monitor_noproc(struct term_writer *w, struct term item,
+			       struct term to, struct term id);
+void dist_write_link_noproc(struct term_writer *w, struct term from,
+			    struct term to);
+
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef EPMD_H
+#define EPMD_H
+
+#include <ei.h>
+
+#include "exit_status.h"
+
+/*
+ * Publishes the node's name and port with the epmd of this host, which is
+ * started if there is none, and keeps it published in a thread of its own: a
+ * new epmd is told within seconds. Anything but STATUS_OK has been logged.
+ * node must live as long as the process. Once in a process.
+ */
+enum exit_status epmd_publish(ei_cnode *node, int port);
+
+/* Takes the name back. */
+void epmd_unpublish(void);
+
+#endif

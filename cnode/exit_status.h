@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef EXIT_STATUS_H
+#define EXIT_STATUS_H
+
+/* How a start fails, each with a status of its own for who started it. */
+enum exit_status {
+	STATUS_OK = 0,
+	STATUS_OTHER = 1,
+	STATUS_USAGE = 2,
+	STATUS_COOKIE = 3,
+	STATUS_PRIVILEGE = 4,
+	STATUS_LISTEN = 5,
+	STATUS_EPMD = 6,
+	STATUS_NAME_TAKEN = 7,
+};
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef LOG_H
+#define LOG_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+
+enum log_level {
+	LOG_ERROR,
+	LOG_WARNING,
+	LOG_NOTICE,
+	LOG_INFO,
+	LOG_DEBUG,
+};
+
+/* Sets what is logged from now on; before the first thread is started. */
+void log_set_level(enum log_level level);
+
+/* The names of the levels, for the command line. False for no such name. */
+bool log_level_from_name(const char *name, enum log_level *level);
+
+/* One event, one line on standard error; from any thread. Keeps errno. */
+void log_event(enum log_level level, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+void log_vevent(enum log_level level, const char *format, va_list arguments)
+	__attribute__((format(printf, 2, 0)));
+
+#define log_error(...) log_event(LOG_ERROR, __VA_ARGS__)
+#define log_warning(...) log_event(LOG_WARNING, __VA_ARGS__)
+#define log_notice(...) log_event(LOG_NOTICE, __VA_ARGS__)
+#define log_info(...) log_event(LOG_INFO, __VA_ARGS__)
+#define log_debug(...) log_event(LOG_DEBUG, __VA_ARGS__)
+
+#endif

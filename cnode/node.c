@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who we are: the ei_cnode, the listening socket, the name with epmd; and the
+ * main thread, which accepts connections, ends what has had its time, and
+ * waits for signals.
+ */
+#include "node.h"
+
+#include <arpa/inet.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "connection.h"
+#include "cookie.h"
+#include "epmd.h"
+#include "log.h"
+
+#define BACKLOG 512
+#define BUSY_LOOK_MS 500  /* how often busy peers are looked after */
+#define NO_FD_PAUSE_MS 100 /* in accepting, when there is no descriptor */
+#define SHUTDOWN_MS 5000  /* for connections to end what they are at */
+#define EI_MAX_FDS (1u << 20)
+
+struct node {
+	const struct options *options;
+	ei_cnode ei;
+	struct transport listener;
+	int port;
+	int signals;
+	struct service service;
+};
+
+/* --- The process -------------------------------------------------------- */
+
+/*
+ * ei sizes a table by the limit that it finds, so it is raised in two steps:
+ * some hosts have hard limits of a thousand million.
+ */
+static bool raise_fd_limit_and_init_ei(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return false;
+	limit.rlim_cur = limit.rlim_max < EI_MAX_FDS ? limit.rlim_max :
+						       EI_MAX_FDS;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || ei_init() != 0)
+		return false;
+	limit.rlim_cur = limit.rlim_max;
+	return setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
+/* Blocks what ends us, before there are threads: a descriptor tells of it. */
+static int open_signals(void)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -1;
+	return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+static int log_libbpf(enum libbpf_print_level level, const char *format,
+		      va_list arguments)
+{
+	(void)level;
+	log_vevent(LOG_DEBUG, format, arguments);
+	return 0;
+}
+
+/* --- The start ---------------------------------------------------------- */
+
+static bool get_creation(uint32_t *creation)
+{
+	do {
+		if (getrandom(creation, sizeof(*creation), 0) !=
+		    sizeof(*creation))
+			return false;
+	} while (*creation < 4); /* ei has a meaning of its own for these */
+	return true;
+}
+
+static enum exit_status init_ei_node(struct node *node)
+{
+	const struct options *options = node->options;
+	char name[sizeof(options->alive) + sizeof(options->host)];
+	char cookie[EI_MAX_COOKIE_SIZE + 1];
+	uint32_t creation;
+
+	if (!cookie_read(options->cookie_file, cookie))
+		return STATUS_COOKIE;
+	snprintf(name, sizeof(name), "%s@%s", options->alive, options->host);
+	if (strlen(name) > MAXNODELEN - 1) {
+		log_error("the node name %s is longer than %d characters", name,
+			  MAXNODELEN - 1);
+		return STATUS_USAGE;
+	}
+	if (!raise_fd_limit_and_init_ei() || !get_creation(&creation) ||
+	    ei_connect_xinit_ussi(&node->ei, options->host, options->alive,
+				  name, NULL, cookie, creation,
+				  &transport_callbacks,
+				  sizeof(transport_callbacks),
+				  &node->listener) < 0) {
+		log_error("libei could not be set up: %s", strerror(errno));
+		return STATUS_OTHER;
+	}
+	explicit_bzero(cookie, sizeof(cookie));
+	return STATUS_OK;
+}
+
+static enum exit_status check_privilege(void)
+{
+	char program[4096] = "ebpf_cnode";
+	int error = map_check_privilege();
+	ssize_t n;
+
+	if (error == 0)
+		return STATUS_OK;
+	n = readlink("/proc/self/exe", program, sizeof(program) - 1);
+	if (n > 0)
+		program[n] = '\0';
+	if (error == -EPERM) {
+		log_error("this process may not make eBPF maps: run it as "
+			  "root, or give it the capabilities by `setcap "
+			  "cap_bpf,cap_net_admin,cap_sys_admin+ep %s'",
+			  program);
+		return STATUS_PRIVILEGE;
+	}
+	log_error("the kernel makes no eBPF maps: %s", strerror(-error));
+	return STATUS_OTHER;
+}
+
+static enum exit_status open_listener(struct node *node)
+{
+	struct in_addr address = node->options->listen;
+	char text[INET_ADDRSTRLEN];
+
+	node->port = (int)node->options->port;
+	node->service.listener =
+		ei_xlisten(&node->ei, &address, &node->port, BACKLOG);
+	if (node->service.listener >= 0)
+		return STATUS_OK;
+	inet_ntop(AF_INET, &node->options->listen, text, sizeof(text));
+	log_error("cannot listen on %s port %u: %s; choose others by --listen "
+		  "and --port",
+		  text, node->options->port, strerror(erl_errno));
+	return STATUS_LISTEN;
+}
+
+static enum exit_status init_service(struct node *node)
+{
+	struct service *service = &node->service;
+	const struct options *options = node->options;
+
+	service->node = &node->ei;
+	service->max_message = options->max_message;
+	service->ticktime = options->ticktime;
+	service->handles = handles_new(node->ei.thisnodename,
+				       node->ei.creation, options->max_maps,
+				       options->grace);
+	service->peers = peers_new(options->max_connections);
+	if (service->handles && service->peers)
+		return STATUS_OK;
+	log_error("no memory");
+	return STATUS_OTHER;
+}
+
+static enum exit_status start(struct node *node)
+{
+	enum exit_status status;
+
+	libbpf_set_print(log_libbpf);
+	node->signals = open_signals();
+	if (node->signals < 0) {
+		log_error("no descriptor for signals: %s", strerror(errno));
+		return STATUS_OTHER;
+	}
+	status = init_ei_node(node);
+	if (status == STATUS_OK)
+		status = check_privilege();
+	if (status == STATUS_OK)
+		status = open_listener(node);
+	if (status == STATUS_OK)
+		status = init_service(node);
+	if (status == STATUS_OK)
+		status = epmd_publish(&node->ei, node->port);
+	return status;
+}
+
+/* --- Running ------------------------------------------------------------ */
+
+/* False: there is no descriptor left; accepting has to pause. */
+static bool accept_one(struct node *node)
+{
+	int fd = accept4(node->service.listener, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd >= 0)
+		connection_start(&node->service, fd);
+	else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
+		 errno == ENOBUFS)
+		return false;
+	return true;
+}
+
+static bool at_end_of_input(void)
+{
+	char octets[512];
+	ssize_t n = read(STDIN_FILENO, octets, sizeof(octets));
+
+	return n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN);
+}
+
+static int shorter(int a, int b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+static void log_signal(const struct node *node)
+{
+	struct signalfd_siginfo signal;
+
+	if (read(node->signals, &signal, sizeof(signal)) == sizeof(signal))
+		log_notice("ending: signal %u (%s)", signal.ssi_signo,
+			   strsignal((int)signal.ssi_signo));
+}
+
+static void run(struct node *node)
+{
+	enum { SIGNALS, LISTENER, INPUT };
+	struct pollfd ready[] = {
+		[SIGNALS] = { .fd = node->signals, .events = POLLIN },
+		[LISTENER] = { .fd = node->service.listener, .events = POLLIN },
+		[INPUT] = { .fd = node->options->until_eof ? STDIN_FILENO : -1,
+			    .events = POLLIN },
+	};
+	bool accepting = true;
+	int wait;
+
+	for (;;) {
+		wait = handles_reap(node->service.handles);
+		if (peers_tick_busy(node->service.peers))
+			wait = shorter(wait, BUSY_LOOK_MS);
+		if (!accepting)
+			wait = shorter(wait, NO_FD_PAUSE_MS);
+		ready[LISTENER].fd = accepting ? node->service.listener : -1;
+		if (poll(ready, 3, wait) < 0 && errno != EINTR) {
+			log_error("poll: %s", strerror(errno));
+			return;
+		}
+		if (ready[SIGNALS].revents) {
+			log_signal(node);
+			return;
+		}
+		if (ready[INPUT].revents && at_end_of_input()) {
+			log_notice("ending: standard input has ended");
+			return;
+		}
+		if (!accepting)
+			accepting = true;
+		else if (ready[LISTENER].revents)
+			accepting = accept_one(node);
+	}
+}
+
+static void stop(struct node *node)
+{
+	struct service *service = &node->service;
+
+	epmd_unpublish();
+	if (service->listener >= 0)
+		ei_close_connection(service->listener);
+	if (node->listener.fd >= 0)
+		close(node->listener.fd);
+	if (!service->peers || !peers_shutdown(service->peers, SHUTDOWN_MS))
+		return; /* threads still use the rest; the process ends now */
+	handles_free(service->handles);
+	peers_free(service->peers);
+}
+
+enum exit_status node_run(const struct options *options)
+{
+	static struct node node = { .listener.fd = -1,
+				    .service.listener = -1,
+				    .signals = -1 };
+	enum exit_status status;
+
+	node.options = options;
+	status = start(&node);
+	if (status == STATUS_OK) {
+		log_notice("ready %s port %d", node.ei.thisnodename, node.port);
+		run(&node);
+	}
+	stop(&node);
+	return status;
+}

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * argv to struct options. One table serves getopt_long(3), the reading of
+ * arguments and --help.
+ */
+#include "options.h"
+
+#include "config.h"
+
+#include <arpa/inet.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "functions.h"
+
+#define PROGRAM "ebpf_cnode"
+#define KIB 1024u
+#define MIB (1024u * KIB)
+
+/* Reads an argument: NULL, or what is wrong with it. */
+typedef const char *(*reader)(struct options *options, const char *argument);
+
+struct row {
+	const char *name;
+	const char *argument; /* NULL: it has none */
+	const char *help;
+	reader read;	   /* for what is no number */
+	size_t number;	   /* else: where in struct options, */
+	uint32_t min, max; /* and its bounds */
+};
+
+static const char *read_sname(struct options *options, const char *argument);
+static const char *read_name(struct options *options, const char *argument);
+static const char *read_cookie_file(struct options *options,
+				    const char *argument);
+static const char *read_listen(struct options *options, const char *argument);
+static const char *read_log_level(struct options *options,
+				  const char *argument);
+static const char *read_until_eof(struct options *options,
+				  const char *argument);
+
+#define NUMBER(member, low, high)                                              \
+	.number = offsetof(struct options, member), .min = (low), .max = (high)
+
+static const struct row rows[] = {
+	{ "sname", "NAME[@HOST]", "short node name, as erl -sname (ebpf)",
+	  .read = read_sname },
+	{ "name", "NAME@HOST", "long node name, as erl -name",
+	  .read = read_name },
+	{ "cookie-file", "FILE",
+	  "the cookie's file (~/.erlang.cookie; made if there is none)",
+	  .read = read_cookie_file },
+	{ "listen", "ADDRESS", "IPv4 address to listen on (0.0.0.0)",
+	  .read = read_listen },
+	{ "port", "PORT", "port to listen on (0: any that is free)",
+	  NUMBER(port, 0, 65535) },
+	{ "max-connections", "N", "connected nodes at once (1024)",
+	  NUMBER(max_connections, 1, 1000000) },
+	{ "max-message", "BYTES", "longest request and answer (16777216)",
+	  NUMBER(max_message, 4 * KIB, 1024 * MIB) },
+	{ "max-maps", "N", "map handles at once (10000)",
+	  NUMBER(max_maps, 1, 1u << 18) },
+	{ "grace", "SECONDS",
+	  "how long the maps of a node that is gone are kept (60)",
+	  NUMBER(grace, 0, 1000000) },
+	{ "ticktime", "SECONDS",
+	  "a node that is silent for so long is hung up (60)",
+	  NUMBER(ticktime, 1, 100000) },
+	{ "log-level", "LEVEL",
+	  "error, warning, notice, info or debug (notice)",
+	  .read = read_log_level },
+	{ "until-eof", NULL, "end when standard input ends",
+	  .read = read_until_eof },
+	{ "functions", NULL, "print the functions that are served, and exit",
+	  .read = NULL },
+	{ "version", NULL, "print the version, and exit", .read = NULL },
+	{ "help", NULL, "print this, and exit", .read = NULL },
+};
+
+#define ROWS (sizeof(rows) / sizeof(rows[0]))
+
+/* --- Names -------------------------------------------------------------- */
+
+static bool is_name_character(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	       (c >= '0' && c <= '9') || c == '_' || c == '-';
+}
+
+/* Copies text up to end; false where it does not fit or is no name. */
+static bool copy_name(char *to, size_t size, const char *text, size_t length,
+		      const char *also)
+{
+	if (length == 0 || length >= size)
+		return false;
+	for (size_t i = 0; i < length; i++)
+		if (!is_name_character(text[i]) && !strchr(also, text[i]))
+			return false;
+	memcpy(to, text, length);
+	to[length] = '\0';
+	return true;
+}
+
+static const char *read_node_name(struct options *options, const char *argument)
+{
+	const char *at = strchrnul(argument, '@');
+
+	if (!copy_name(options->alive, sizeof(options->alive), argument,
+		       (size_t)(at - argument), ""))
+		return "a name is of letters, digits, _ and -";
+	if (*at && !copy_name(options->host, sizeof(options->host), at + 1,
+			      strlen(at + 1), ".:"))
+		return "a host is of letters, digits, _, -, . and :";
+	return NULL;
+}
+
+static const char *read_sname(struct options *options, const char *argument)
+{
+	const char *wrong;
+
+	options->host[0] = '\0';
+	wrong = read_node_name(options, argument);
+	if (!wrong && strchr(options->host, '.'))
+		wrong = "the host of a short name has no dots; use --name";
+	return wrong;
+}
+
+static const char *read_name(struct options *options, const char *argument)
+{
+	const char *wrong;
+
+	options->host[0] = '\0';
+	wrong = read_node_name(options, argument);
+	if (!wrong && !strpbrk(options->host, ".:"))
+		wrong = "a long name is NAME@HOST, HOST with a dot; "
+			"use --sname for a short one";
+	return wrong;
+}
+
+/* As erl -sname does: the host's name up to the first dot. */
+static bool use_own_host(struct options *options)
+{
+	if (gethostname(options->host, sizeof(options->host)) < 0)
+		return false;
+	options->host[sizeof(options->host) - 1] = '\0';
+	*strchrnul(options->host, '.') = '\0';
+	return options->host[0];
+}
+
+/* --- Other arguments ---------------------------------------------------- */
+
+static const char *read_cookie_file(struct options *options,
+				    const char *argument)
+{
+	options->cookie_file = argument;
+	return *argument ? NULL : "the name of a file is missing";
+}
+
+static const char *read_listen(struct options *options, const char *argument)
+{
+	return inet_pton(AF_INET, argument, &options->listen) == 1 ?
+		       NULL :
+		       "it is no IPv4 address such as 127.0.0.1";
+}
+
+static const char *read_log_level(struct options *options, const char *argument)
+{
+	return log_level_from_name(argument, &options->log_level) ?
+		       NULL :
+		       "it is none of error, warning, notice, info, debug";
+}
+
+static const char *read_until_eof(struct options *options, const char *argument)
+{
+	(void)argument;
+	options->until_eof = true;
+	return NULL;
+}
+
+static const char *read_number(struct options *options, const struct row *row,
+			       const char *argument)
+{
+	static char wrong[64];
+	char *end;
+	unsigned long long value = strtoull(argument, &end, 10);
+
+	if (argument[0] < '0' || argument[0] > '9' || *end ||
+	    value < row->min || value > row->max) {
+		snprintf(wrong, sizeof(wrong), "it is no number from %u to %u",
+			 row->min, row->max);
+		return wrong;
+	}
+	*(uint32_t *)(void *)((char *)options + row->number) = (uint32_t)value;
+	return NULL;
+}
+
+/* --- All of it ---------------------------------------------------------- */
+
+static void print_help(void)
+{
+	char left[40];
+
+	printf("Usage: " PROGRAM " [OPTION]...\n"
+	       "Serves the eBPF maps of this host to the nodes of an Erlang "
+	       "cluster.\n\n");
+	for (size_t i = 0; i < ROWS; i++) {
+		snprintf(left, sizeof(left), "--%s%s%s", rows[i].name,
+			 rows[i].argument ? " " : "",
+			 rows[i].argument ? rows[i].argument : "");
+		printf("  %-26s %s\n", left, rows[i].help);
+	}
+	printf("\nERL_EPMD_PORT is the port of epmd, ERL_EPMD_ADDRESS what an "
+	       "epmd that is started\nhere listens on.\n\n"
+	       "Exit status: 0 ended by a signal or the end of input; 1 other "
+	       "failures;\n2 command line; 3 cookie; 4 missing privilege; "
+	       "5 address or port not free;\n6 no epmd; 7 node name taken.\n");
+}
+
+static enum options_result print_what_is_asked(const char *name)
+{
+	if (strcmp(name, "functions") == 0)
+		functions_print(stdout);
+	else if (strcmp(name, "version") == 0)
+		printf(PROGRAM " " PACKAGE_VERSION "\n");
+	else
+		print_help();
+	return fflush(stdout) == 0 ? OPTIONS_DONE : OPTIONS_BAD;
+}
+
+static void make_long_options(struct option *long_options)
+{
+	memset(long_options, 0, (ROWS + 1) * sizeof(*long_options));
+	for (size_t i = 0; i < ROWS; i++) {
+		long_options[i].name = rows[i].name;
+		long_options[i].has_arg = rows[i].argument ? required_argument :
+							     no_argument;
+	}
+}
+
+static void set_defaults(struct options *options)
+{
+	*options = (struct options){
+		.alive = "ebpf",
+		.listen.s_addr = htonl(INADDR_ANY),
+		.max_connections = 1024,
+		.max_message = 16 * MIB,
+		.max_maps = 10000,
+		.grace = 60,
+		.ticktime = 60,
+		.log_level = LOG_NOTICE,
+	};
+}
+
+static bool is_number(const struct row *row)
+{
+	return row->argument && !row->read;
+}
+
+static enum options_result read_row(struct options *options,
+				    const struct row *row, const char *argument)
+{
+	const char *wrong;
+
+	if (!row->read && !is_number(row))
+		return print_what_is_asked(row->name);
+	wrong = is_number(row) ? read_number(options, row, argument) :
+				 row->read(options, argument);
+	if (!wrong)
+		return OPTIONS_RUN;
+	log_error("--%s %s: %s; see " PROGRAM " --help", row->name, argument,
+		  wrong);
+	return OPTIONS_BAD;
+}
+
+static enum options_result bad_usage(const char *argument, const char *wrong)
+{
+	log_error("%s: %s; see " PROGRAM " --help", argument, wrong);
+	return OPTIONS_BAD;
+}
+
+enum options_result options_read(struct options *options, int argc,
+				 char *argv[])
+{
+	struct option long_options[ROWS + 1];
+	enum options_result result;
+	int c, index = 0;
+
+	set_defaults(options);
+	make_long_options(long_options);
+	while ((c = getopt_long(argc, argv, ":", long_options, &index)) != -1) {
+		if (c == ':')
+			return bad_usage(argv[optind - 1],
+					 "its argument is missing");
+		if (c == '?')
+			return bad_usage(argv[optind - 1], "no such option");
+		result = read_row(options, &rows[index], optarg);
+		if (result != OPTIONS_RUN)
+			return result;
+	}
+	if (optind < argc)
+		return bad_usage(argv[optind], "no argument goes here");
+	if (!options->host[0] && !use_own_host(options))
+		return bad_usage("--sname",
+				 "this host has no name; give NAME@HOST");
+	return OPTIONS_RUN;
+}

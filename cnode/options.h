@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+#include <ei.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "log.h"
+
+/* What the command line says. */
+struct options {
+	char alive[EI_MAXALIVELEN + 1]; /* the name before the @ */
+	char host[EI_MAXHOSTNAMELEN + 1];
+	const char *cookie_file; /* NULL: where erl looks */
+	struct in_addr listen;
+	uint32_t port; /* 0: any that is free */
+	uint32_t max_connections;
+	uint32_t max_message; /* octets */
+	uint32_t max_maps;
+	uint32_t grace;	   /* s */
+	uint32_t ticktime; /* s */
+	enum log_level log_level;
+	bool until_eof;
+};
+
+enum options_result {
+	OPTIONS_RUN,
+	OPTIONS_DONE, /* --help and such: it has been printed */
+	OPTIONS_BAD,  /* an error has been logged */
+};
+
+enum options_result options_read(struct options *options, int argc,
+				 char *argv[]);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RPC_H
+#define RPC_H
+
+#include "dist.h"
+#include "functions.h"
+
+/* One connected node, as the requests see it that come from there. */
+struct rpc {
+	ei_cnode *node; /* this node: for pids */
+	const char *peer;
+	uint64_t peer_flags;
+	struct functions_context functions;
+};
+
+/*
+ * Does what a message asks for and writes the packets that answer it, if any.
+ * 0, or -errno when the connection has to end: -EBADMSG when a message does
+ * not say what its kind must, -ENOMEM.
+ */
+int rpc_serve(struct rpc *rpc, const struct dist_message *message,
+	      struct term_writer *out);
+
+/*
+ * Answers a request that is longer than max_message with {too_big, Max}, of
+ * which only the beginning has come. -EMSGSIZE: it does not say whom to tell.
+ */
+int rpc_refuse(struct rpc *rpc, const struct dist_message *message,
+	       struct term_writer *out);
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TERM_H
+#define TERM_H
+
+#include <ei.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * A term as it stands in a packet, in the external format without a version
+ * byte. The bytes are borrowed: a term is good as long as its packet is.
+ * Every function below takes a term that term_check(), term_next() or a
+ * caller's own bounds vouch for, and never looks past its size.
+ */
+struct term {
+	const char *at;
+	size_t size;
+};
+
+/* The elements of a tuple or of a list that are still to come. */
+struct term_items {
+	const char *pos;
+	const char *end;
+	uint32_t left;
+	bool octets; /* STRING_EXT: each octet is an element */
+	bool list;
+};
+
+/*
+ * The size of the term at buf when all its parts are inside buf[0..size) and
+ * well formed, else -EBADMSG. Needs no stack, however deep the term.
+ */
+ssize_t term_check(const char *buf, size_t size);
+
+/*
+ * Opens a tuple, or a list in any of its three forms. False for any other
+ * term. Of a term that was cut short the elements that are whole can be read.
+ */
+bool term_tuple(struct term t, struct term_items *items);
+bool term_list(struct term t, struct term_items *items);
+
+/* The next element; false at the end, or where an element is not whole. */
+bool term_next(struct term_items *items, struct term *item);
+
+/* All elements were read, and a list ended as a proper list does. */
+bool term_end(const struct term_items *items);
+
+/* Opens a tuple of just n elements and reads them. */
+bool term_tuple_of(struct term t, struct term *elements, uint32_t n);
+
+bool term_is_atom(struct term t, const char *name);
+bool term_is_any_atom(struct term t);
+bool term_is_pid(struct term t);
+bool term_is_ref(struct term t);
+bool term_is_list(struct term t);
+
+/* False if the term is of another kind or does not fit. */
+bool term_read_atom(struct term t, char name[MAXATOMLEN_UTF8]);
+bool term_read_pid(struct term t, erlang_pid *pid);
+bool term_read_ref(struct term t, erlang_ref *ref);
+bool term_read_uint32(struct term t, uint32_t *value);
+bool term_read_binary(struct term t, const char **data, size_t *size);
+
+/*
+ * An integer I, as size octets in two's complement and host byte order.
+ * False unless -(2^(8*size-1)) =< I < 2^(8*size), and for size 0.
+ */
+bool term_read_octets(struct term t, char *octets, size_t size);
+
+/*
+ * A growing buffer of terms. Writing past limit, or running out of memory,
+ * sets failed, and nothing is written from then on; writer_rewind() to a
+ * position from before makes it usable again.
+ */
+struct term_writer {
+	char *buf;
+	size_t pos;
+	size_t capacity;
+	size_t limit;
+	bool failed;
+};
+
+void term_writer_init(struct term_writer *w);
+void term_writer_fini(struct term_writer *w);
+void term_writer_rewind(struct term_writer *w, size_t pos);
+
+void term_write_version(struct term_writer *w);
+void term_write_tuple(struct term_writer *w, int arity);
+/* A list of n > 0 elements; term_write_nil() ends it. */
+void term_write_list(struct term_writer *w, int n);
+void term_write_nil(struct term_writer *w);
+void term_write_atom(struct term_writer *w, const char *name);
+void term_write_uint(struct term_writer *w, uint64_t value);
+void term_write_binary(struct term_writer *w, const void *data, size_t size);
+void term_write_pid(struct term_writer *w, const erlang_pid *pid);
+void term_write_ref(struct term_writer *w, const erlang_ref *ref);
+/* A term that came in, to the octet. */
+void term_write_term(struct term_writer *w, struct term t);
+void term_write_raw(struct term_writer *w, const void *data, size_t size);
+
+/*
+ * Room for size more octets at the end, to be filled by the caller before the
+ * next write; or NULL. Bare, and as the octets of a binary.
+ */
+char *term_write_space(struct term_writer *w, size_t size);
+char *term_write_binary_space(struct term_writer *w, size_t size);
+/* Whether size more octets are within the limit. */
+bool term_write_fits(const struct term_writer *w, size_t size);
+
+#endif

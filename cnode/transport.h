@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TRANSPORT_H
+#define TRANSPORT_H
+
+#include <ei.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The stream under one connection, buffered both ways. One thread owns it;
+ * transport_tick() and transport_shutdown() alone may be called from others.
+ */
+struct transport {
+	int fd;
+	/* the handshake */
+	int64_t deadline; /* in clock_ms() */
+	int error;	  /* errno of what failed on the socket */
+	unsigned writes;  /* our packets: status, challenge, acknowledgement */
+	char head[15]; /* of the peer's name packet */
+	size_t head_size;
+	uint64_t peer_flags;
+	uint32_t peer_creation;
+	/* input: octets [in_pos, in_end) have come and are not consumed */
+	char *in;
+	size_t in_pos;
+	size_t in_end;
+	size_t in_capacity;
+	/* output */
+	pthread_mutex_t out_lock; /* of sending, and of what follows */
+	size_t owed;		  /* octets of a tick that is half sent */
+	int64_t sent_at;	  /* when anything was sent last */
+};
+
+/* What node.c hands ei_connect_xinit_ussi(): of static storage, as ei needs. */
+extern ei_socket_callbacks transport_callbacks;
+
+/* Owns fd from here on. False: no memory. */
+bool transport_init(struct transport *t, int fd);
+void transport_fini(struct transport *t);
+
+/*
+ * The handshake of a peer that has connected: ei's, with the capabilities
+ * added that it does not know of. listener is the descriptor that ei_xlisten()
+ * returned. The whole must be over within timeout_ms. False where it failed:
+ * transport_refusal() says why, peer.nodename what the peer called itself
+ * (perhaps nothing). Sends and receives are bounded from then on by ticktime: a receive
+ * returns after a quarter of it at the latest.
+ */
+bool transport_accept(struct transport *t, ei_cnode *node, int listener,
+		      int timeout_ms, unsigned ticktime, ErlConnect *peer);
+
+/* In words, why a handshake failed. */
+const char *transport_refusal(const struct transport *t);
+
+/* What is there: in[in_pos .. in_end). Drops size octets of it. */
+size_t transport_available(const struct transport *t);
+const char *transport_data(const struct transport *t);
+void transport_consume(struct transport *t, size_t size);
+
+/*
+ * Receives what has come by one recv(2), into a buffer that holds at least
+ * 64 KiB and grows with what comes up to wanted octets. > 0: something came;
+ * 0: the peer hung up; -EAGAIN: nothing came for a quarter of the tick time.
+ */
+ssize_t transport_receive(struct transport *t, size_t wanted);
+
+/*
+ * Sends it all. -ETIMEDOUT: the peer took nothing for a tick time. data must
+ * be whole packets.
+ */
+int transport_send(struct transport *t, const char *data, size_t size);
+
+/* From another thread: a tick, unless something is being sent anyway. */
+void transport_tick(struct transport *t);
+
+/* From another thread: ends both directions; the owner will notice. */
+void transport_shutdown(struct transport *t);
+
+#endif
