@@ -36,8 +36,8 @@ bool call_raise_term(struct call *call, enum raised_reason reason,
 
 bool call_raise_errno(struct call *call, int error)
 {
-	call->raised = (struct raised){ .reason = RAISED_ERRNO,
-					.error = -error };
+	call->raised =
+		(struct raised){ .reason = RAISED_ERRNO, .error = -error };
 	return false;
 }
 
@@ -137,7 +137,8 @@ bool call_read_key(struct call *call, struct term t, const char **key)
 	       call_raise(call, RAISED_BADARG);
 }
 
-/* One value into its place among those of all CPUs, padded as the kernel does */
+/* One value into its place among those of all CPUs, padded as the kernel does
+ */
 static bool place_value(const struct map *map, struct term t, char *place)
 {
 	const char *octets;
@@ -178,8 +179,8 @@ static bool read_per_cpu(struct map *map, struct term t, char *places)
 {
 	struct term_items items;
 
-	return term_list(t, &items) ? place_each(map, &items, places) :
-				      place_copies(map, t, places);
+	return term_list(t, &items) ? place_each(map, &items, places)
+				    : place_copies(map, t, places);
 }
 
 /* A descriptor in a value would be one of this process: only none is good. */
@@ -196,8 +197,8 @@ static bool names_descriptor(const struct map *map, const char *value)
 bool call_read_value(struct call *call, struct term t, const char **value)
 {
 	struct map *map = call->map;
-	char *room = call_room(call, &call->context->value,
-			       map_entry_size(map));
+	char *room =
+		call_room(call, &call->context->value, map_entry_size(map));
 	bool good;
 
 	if (!room)
@@ -216,7 +217,8 @@ bool call_check_answer(struct call *call, struct term handle)
 	size_t entry = map_entry_size(call->map) +
 		       (size_t)call->map->cpus * BINARY_HEADER_SIZE;
 
-	return term_write_fits(call->out, entry + handle.size + ANSWER_MARGIN) ||
+	return term_write_fits(call->out,
+			       entry + handle.size + ANSWER_MARGIN) ||
 	       call_raise(call, RAISED_TOO_BIG);
 }
 

@@ -21,11 +21,11 @@
 
 #define HANDSHAKE_MS 5000
 #define STACK_SIZE (512 * 1024)
-#define FLUSH_SIZE (256 * 1024)	 /* answers that wait for no more requests */
+#define FLUSH_SIZE (256 * 1024)   /* answers that wait for no more requests */
 #define KEPT_OUT_SIZE (64 * 1024) /* of the output buffer, between turns */
-#define BEGINNING_SIZE 32768	 /* of a request too long: control, whom, what */
-#define QUIETS_MAX 4		 /* quarters of a tick time with nothing read */
-#define TICK_ANSWER_MS 200	 /* no answer if something was sent that late */
+#define BEGINNING_SIZE 32768 /* of a request too long: control, whom, what */
+#define QUIETS_MAX 4         /* quarters of a tick time with nothing read */
+#define TICK_ANSWER_MS 200   /* no answer if something was sent that late */
 
 struct connection {
 	struct service *service;
@@ -67,7 +67,8 @@ static int serve_packet(struct connection *c, const char *packet, size_t size)
 /* Answers from the beginning of a request, and has the rest skipped. */
 static int refuse_packet(struct connection *c, size_t size)
 {
-	size_t available = transport_available(&c->transport) - DIST_LENGTH_SIZE;
+	size_t available =
+		transport_available(&c->transport) - DIST_LENGTH_SIZE;
 	size_t beginning = size < BEGINNING_SIZE ? size : BEGINNING_SIZE;
 	struct dist_message message;
 	int error;
@@ -333,9 +334,9 @@ void connection_start(struct service *service, int fd)
 		error = start_thread(c);
 	if (error < 0) {
 		log_warning("refused a connection: %s",
-			    error == -EMFILE ?
-				    "there are --max-connections already" :
-				    strerror(-error));
+			    error == -EMFILE
+				    ? "there are --max-connections already"
+				    : strerror(-error));
 		free_connection(c);
 	}
 }

@@ -153,8 +153,8 @@ static bool read_open_file(const char *path, int fd,
 	const char *wrong = check_file(fd);
 
 	if (!wrong)
-		wrong = check_cookie(cookie, read_line(fd, cookie,
-						       EI_MAX_COOKIE_SIZE + 1));
+		wrong = check_cookie(
+			cookie, read_line(fd, cookie, EI_MAX_COOKIE_SIZE + 1));
 	if (wrong)
 		log_error("cookie file %s: %s", path, wrong);
 	return !wrong;

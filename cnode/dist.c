@@ -31,7 +31,8 @@ static const struct layout layouts[] = {
 	{ DIST_EXIT, DIST_EXIT, 4, .from = 1, .to = 2 },
 	{ 13, DIST_EXIT, 5, .from = 1, .to = 2 },
 	{ DIST_UNLINK, DIST_UNLINK, 3, .from = 1, .to = 2 },
-	{ DIST_REG_SEND, DIST_REG_SEND, 4, .from = 1, .to = 3, .payload = true },
+	{ DIST_REG_SEND, DIST_REG_SEND, 4, .from = 1, .to = 3,
+	  .payload = true },
 	{ 16, DIST_REG_SEND, 5, .from = 1, .to = 3, .payload = true },
 	{ DIST_GROUP_LEADER, DIST_GROUP_LEADER, 3, .from = 1, .to = 2 },
 	{ DIST_EXIT2, DIST_EXIT2, 4, .from = 1, .to = 2 },
@@ -50,8 +51,8 @@ static const struct layout layouts[] = {
 	  .from = 1, .to = 2, .id = 3, .payload = true },
 	{ DIST_SPAWN_REQUEST, DIST_SPAWN_REQUEST, 6, .id = 1, .from = 2,
 	  .mfa = 4, .options = 5, .payload = true },
-	{ 30, DIST_SPAWN_REQUEST, 7, .id = 1, .from = 2, .mfa = 4,
-	  .options = 5, .payload = true },
+	{ 30, DIST_SPAWN_REQUEST, 7, .id = 1, .from = 2, .mfa = 4, .options = 5,
+	  .payload = true },
 	{ DIST_SPAWN_REPLY, DIST_SPAWN_REPLY, 5, .id = 1, .to = 2 },
 	{ 32, DIST_SPAWN_REPLY, 6, .id = 1, .to = 2 },
 	{ DIST_ALIAS_SEND, DIST_ALIAS_SEND, 3, .from = 1, .to = 2,
@@ -137,9 +138,9 @@ int dist_parse(const char *packet, size_t size, bool whole,
 		return whole && pos == end ? 0 : -EBADMSG;
 	if (whole)
 		return take_term(&pos, end, &message->payload) == 0 &&
-				       pos == end ?
-			       0 :
-			       -EBADMSG;
+				       pos == end
+			       ? 0
+			       : -EBADMSG;
 	if (pos == end || (unsigned char)*pos++ != VERSION)
 		return -EBADMSG;
 	message->payload = (struct term){ pos, (size_t)(end - pos) };

@@ -46,10 +46,10 @@ enum dist_spawn_flag {
 /* What a packet says; terms that its kind does not have are of size 0. */
 struct dist_message {
 	enum dist_op op;
-	struct term from;    /* a pid */
-	struct term to;	     /* a pid, or the name of a process */
-	struct term id;	     /* reference of a monitor or a spawn, or unlink id */
-	struct term mfa;     /* SPAWN_REQUEST: {Module, Function, Arity} */
+	struct term from; /* a pid */
+	struct term to;   /* a pid, or the name of a process */
+	struct term id;   /* reference of a monitor or a spawn, or unlink id */
+	struct term mfa;  /* SPAWN_REQUEST: {Module, Function, Arity} */
 	struct term options; /* SPAWN_REQUEST */
 	struct term payload;
 };

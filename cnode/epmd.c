@@ -24,9 +24,9 @@
 #include "clock.h"
 #include "log.h"
 
-#define ANSWER_MS 5000	    /* for epmd to answer, at the start */
-#define START_MS 10000	    /* for an epmd that was started to be there */
-#define NAME_FREE_MS 3000   /* for a node that has just ended to be forgotten */
+#define ANSWER_MS 5000    /* for epmd to answer, at the start */
+#define START_MS 10000    /* for an epmd that was started to be there */
+#define NAME_FREE_MS 3000 /* for a node that has just ended to be forgotten */
 #define RETRY_MS 50
 #define REPUBLISH_MS 1000
 
@@ -86,8 +86,8 @@ static int start_epmd(void)
 static int publish_once(unsigned timeout_ms)
 {
 	int fd = timeout_ms ? ei_publish_tmo(registration.node,
-					     registration.port, timeout_ms) :
-			      ei_publish(registration.node, registration.port);
+					     registration.port, timeout_ms)
+			    : ei_publish(registration.node, registration.port);
 
 	if (fd < 0)
 		return erl_errno ? -erl_errno : -EIO;
@@ -173,8 +173,8 @@ static int publish_again(void)
 	while ((fd = publish_once(0)) < 0) {
 		if (fd != last_error)
 			log_warning("not registered with epmd: %s; trying on",
-				    fd == -EIO ? "the name is taken" :
-						 strerror(-fd));
+				    fd == -EIO ? "the name is taken"
+					       : strerror(-fd));
 		last_error = fd;
 		sleep_ms(REPUBLISH_MS);
 	}

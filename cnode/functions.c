@@ -91,8 +91,8 @@ void functions_context_fini(struct functions_context *context)
 	free(context->batch.octets);
 }
 
-bool functions_call(struct call *call, struct term module,
-		    struct term function, struct term arguments)
+bool functions_call(struct call *call, struct term module, struct term function,
+		    struct term arguments)
 {
 	uint32_t arity = read_arguments(call, arguments);
 	const struct function *served = find(module, function, arity);

@@ -29,10 +29,10 @@ enum raised_reason {
 	RAISED_NOTHING,
 	RAISED_UNDEF,
 	RAISED_BADARG,
-	RAISED_BADKEY, /* {badkey, term} */
-	RAISED_BADMAP, /* {badmap, term} */
+	RAISED_BADKEY,  /* {badkey, term} */
+	RAISED_BADMAP,  /* {badmap, term} */
 	RAISED_TOO_BIG, /* {too_big, max_message} */
-	RAISED_ERRNO, /* error as an atom */
+	RAISED_ERRNO,   /* error as an atom */
 };
 
 /* An exception of class error. */
@@ -58,8 +58,8 @@ void functions_context_fini(struct functions_context *context);
  * call->out and returns true; or sets call->raised and returns false, when
  * anything may have been written.
  */
-bool functions_call(struct call *call, struct term module,
-		    struct term function, struct term arguments);
+bool functions_call(struct call *call, struct term module, struct term function,
+		    struct term arguments);
 
 /* Writes the reason of an exception as a term. */
 void functions_write_reason(const struct call *call, struct term_writer *w);

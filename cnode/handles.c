@@ -32,8 +32,8 @@ struct handles_owner {
 	char name[MAXATOMLEN_UTF8];
 	uint32_t creation;
 	unsigned connections;
-	bool ended;	   /* another incarnation has come */
-	uint32_t first;	   /* of its handles */
+	bool ended;       /* another incarnation has come */
+	uint32_t first;   /* of its handles */
 	int64_t deadline; /* while there are no connections: ms */
 	struct handles_owner *next;
 };
@@ -173,8 +173,8 @@ static int add(struct handles *h, struct handles_owner *owner, struct map *map,
 	return 0;
 }
 
-int handles_add(struct handles *h, struct handles_owner *owner,
-		struct map *map, erlang_ref *ref)
+int handles_add(struct handles *h, struct handles_owner *owner, struct map *map,
+		erlang_ref *ref)
 {
 	uint32_t random[2], place = 0;
 	int error;

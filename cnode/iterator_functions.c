@@ -26,7 +26,11 @@
 #define FIRST_BATCH 16 /* entries asked for, more where a bucket is larger */
 #define FIRST_BATCH_OCTETS 65536
 
-enum position { POSITION_START, POSITION_AT, POSITION_DONE };
+enum position {
+	POSITION_START,
+	POSITION_AT,
+	POSITION_DONE
+};
 
 struct walk {
 	struct term handle;
@@ -55,8 +59,8 @@ static void write_cursor(struct term_writer *w, const struct walk *walk)
 	if (walk->position == POSITION_AT)
 		term_write_binary(w, walk->cursor, walk->cursor_size);
 	else
-		term_write_atom(w, walk->position == POSITION_START ? "start" :
-								      "done");
+		term_write_atom(w, walk->position == POSITION_START ? "start"
+								    : "done");
 }
 
 static void write_walk(struct call *call, const struct walk *walk)
@@ -70,8 +74,8 @@ static void write_walk(struct call *call, const struct walk *walk)
 	if (walk->count > 0)
 		term_write_list(call->out, (int)walk->count);
 	for (uint32_t i = 0; i < walk->count; i++)
-		term_write_binary(call->out,
-				  walk->keys + (size_t)i * key_size, key_size);
+		term_write_binary(call->out, walk->keys + (size_t)i * key_size,
+				  key_size);
 	term_write_nil(call->out);
 	term_write_uint(call->out, walk->steps);
 }
@@ -112,8 +116,7 @@ static bool read_keys(struct call *call, struct term t, struct walk *walk)
 	size_t key_size = call->map->key_size;
 	char *keys;
 
-	if (!term_list(t, &items) ||
-	    (items.left > 0 && !by_buckets(call->map)))
+	if (!term_list(t, &items) || (items.left > 0 && !by_buckets(call->map)))
 		return call_raise(call, RAISED_BADARG);
 	keys = call_room(call, &call->context->batch, items.left * key_size);
 	if (!keys)
@@ -155,8 +158,7 @@ static char *batch_room(struct call *call, uint32_t count)
 
 static uint32_t first_batch(const struct map *map)
 {
-	size_t fit = FIRST_BATCH_OCTETS /
-		     (map_entry_size(map) + map->key_size);
+	size_t fit = FIRST_BATCH_OCTETS / (map_entry_size(map) + map->key_size);
 
 	return fit < 1 ? 1 : fit > FIRST_BATCH ? FIRST_BATCH : (uint32_t)fit;
 }
@@ -198,8 +200,8 @@ static bool fetch_buckets(struct call *call, struct walk *walk)
 static bool fetch_key(struct call *call, struct walk *walk)
 {
 	struct map *map = call->map;
-	char *next = call_room(call, &call->context->key,
-			       (size_t)2 * map->key_size);
+	char *next =
+		call_room(call, &call->context->key, (size_t)2 * map->key_size);
 	const char *last = NULL;
 	int error = -ENOENT;
 
@@ -229,8 +231,8 @@ static bool fetch_key(struct call *call, struct walk *walk)
 static bool fetch(struct call *call, struct walk *walk)
 {
 	while (walk->count == 0 && walk->position != POSITION_DONE) {
-		if (by_buckets(call->map) ? !fetch_buckets(call, walk) :
-					    !fetch_key(call, walk))
+		if (by_buckets(call->map) ? !fetch_buckets(call, walk)
+					  : !fetch_key(call, walk))
 			return false;
 	}
 	return true;

@@ -19,8 +19,9 @@
 #define LINE_SIZE 1024
 
 static const char *const level_names[] = {
-	[LOG_ERROR] = "error", [LOG_WARNING] = "warning",
-	[LOG_NOTICE] = "notice", [LOG_INFO] = "info", [LOG_DEBUG] = "debug",
+	[LOG_ERROR] = "error",   [LOG_WARNING] = "warning",
+	[LOG_NOTICE] = "notice", [LOG_INFO] = "info",
+	[LOG_DEBUG] = "debug",
 };
 
 static enum log_level max_level = LOG_NOTICE;
@@ -73,8 +74,8 @@ void log_vevent(enum log_level level, const char *format, va_list arguments)
 		return;
 	head = format_head(line, sizeof(line), level);
 	errno = saved_errno; /* for a format with %m */
-	if (vsnprintf(line + head, sizeof(line) - head - 1, format,
-		      arguments) < 0)
+	if (vsnprintf(line + head, sizeof(line) - head - 1, format, arguments) <
+	    0)
 		line[head] = '\0';
 	replace_control_characters(line + head);
 	size = strlen(line);

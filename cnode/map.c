@@ -52,7 +52,8 @@ static unsigned traits_of(uint32_t type)
 {
 	const char *name = map_type_name(type);
 
-	for (size_t i = 0; i < sizeof(type_traits) / sizeof(type_traits[0]); i++)
+	for (size_t i = 0; i < sizeof(type_traits) / sizeof(type_traits[0]);
+	     i++)
 		if (name && strcmp(type_traits[i].name, name) == 0)
 			return type_traits[i].traits;
 	return 0;
@@ -162,15 +163,15 @@ static void leave(struct map *map)
 static bool probe_take(uint32_t type)
 {
 	static const uint32_t key_sizes[] = { 4, 0 };
-	char *value = calloc((size_t)libbpf_num_possible_cpus(),
-			     KERNEL_VALUE_ALIGN);
+	char *value =
+		calloc((size_t)libbpf_num_possible_cpus(), KERNEL_VALUE_ALIGN);
 	uint32_t key = 0;
 	bool can = false;
 	int fd = -1;
 
 	for (size_t i = 0; value && fd < 0 && i < 2; i++) {
-		fd = bpf_map_create((enum bpf_map_type)type, NULL,
-				    key_sizes[i], KERNEL_VALUE_ALIGN, 1, NULL);
+		fd = bpf_map_create((enum bpf_map_type)type, NULL, key_sizes[i],
+				    KERNEL_VALUE_ALIGN, 1, NULL);
 		if (fd >= 0)
 			can = bpf_map_lookup_and_delete_elem(
 				      fd, key_sizes[i] ? &key : NULL, value) ==
@@ -185,7 +186,12 @@ static bool probe_take(uint32_t type)
 /* Types beyond the table are probed each time. */
 static bool takes_at_once(uint32_t type)
 {
-	enum { UNKNOWN, CAN, CANNOT };
+	enum {
+		UNKNOWN,
+		CAN,
+		CANNOT
+	};
+
 	static atomic_uchar known[64];
 	bool can;
 
@@ -219,9 +225,9 @@ static int describe(struct map *map)
 	map->value_stride = info.value_size;
 	if (map->traits & MAP_PER_CPU) {
 		map->cpus = (unsigned)libbpf_num_possible_cpus();
-		map->value_stride = ((size_t)info.value_size +
-				     KERNEL_VALUE_ALIGN - 1) /
-				    KERNEL_VALUE_ALIGN * KERNEL_VALUE_ALIGN;
+		map->value_stride =
+			((size_t)info.value_size + KERNEL_VALUE_ALIGN - 1) /
+			KERNEL_VALUE_ALIGN * KERNEL_VALUE_ALIGN;
 	}
 	return 0;
 }
@@ -356,9 +362,9 @@ int map_next_buckets(struct map *map, const void *cursor, void *next_cursor,
 		     void *keys, void *values, uint32_t *count)
 {
 	uint32_t room = *count;
-	int error = bpf_map_lookup_batch(map->fd, (void *)(uintptr_t)cursor,
-					 next_cursor, keys, values, count,
-					 NULL);
+	int error =
+		bpf_map_lookup_batch(map->fd, (void *)(uintptr_t)cursor,
+				     next_cursor, keys, values, count, NULL);
 
 	if (error != 0 && error != -ENOENT)
 		*count = 0;

@@ -13,13 +13,13 @@
 
 /* What sets a type apart from a plain map of keys and values. */
 enum map_trait {
-	MAP_PER_CPU = 1 << 0,	   /* a value for each possible CPU */
-	MAP_BUCKETS = 1 << 1,	   /* batch lookup goes by hash bucket */
+	MAP_PER_CPU = 1 << 0,       /* a value for each possible CPU */
+	MAP_BUCKETS = 1 << 1,       /* batch lookup goes by hash bucket */
 	MAP_PREFIX_LOOKUP = 1 << 2, /* lookup finds other keys than its own */
-	MAP_VALUE_IN = 1 << 3,	   /* lookup reads its value: a bloom filter */
-	MAP_KEY_IS_FD = 1 << 4,	   /* written with a descriptor for a key, */
-	MAP_VALUE_IS_FD = 1 << 5,  /* a descriptor for a value, */
-	MAP_VALUE_HAS_FD = 1 << 6, /* or one behind 4 octets of the value */
+	MAP_VALUE_IN = 1 << 3,      /* lookup reads its value: a bloom filter */
+	MAP_KEY_IS_FD = 1 << 4,     /* written with a descriptor for a key, */
+	MAP_VALUE_IS_FD = 1 << 5,   /* a descriptor for a value, */
+	MAP_VALUE_HAS_FD = 1 << 6,  /* or one behind 4 octets of the value */
 };
 
 /*
@@ -33,7 +33,7 @@ struct map {
 	uint32_t key_size;   /* 0: the map has no keys */
 	uint32_t value_size; /* of one value */
 	uint32_t max_entries;
-	unsigned cpus;	    /* values in an entry: 1, or the possible CPUs */
+	unsigned cpus;       /* values in an entry: 1, or the possible CPUs */
 	size_t value_stride; /* octets from one CPU's value to the next */
 	unsigned traits;
 	struct map_lock *lock; /* NULL: each operation is one in the kernel */

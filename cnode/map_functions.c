@@ -44,8 +44,7 @@ static void name_add(struct name *name, uint32_t character)
 {
 	size_t size = strlen(name->text);
 
-	if (size + 1 == sizeof(name->text) || character == 0 ||
-	    character > 127)
+	if (size + 1 == sizeof(name->text) || character == 0 || character > 127)
 		name->valid = false;
 	else
 		name->text[size] = (char)character;
@@ -159,8 +158,8 @@ bool map_functions_new4(struct call *call)
 {
 	struct map_spec spec = { 0 };
 
-	return read_spec(call, &spec) ? new_map(call, &spec) :
-					call_raise(call, RAISED_BADARG);
+	return read_spec(call, &spec) ? new_map(call, &spec)
+				      : call_raise(call, RAISED_BADARG);
 }
 
 bool map_functions_new5(struct call *call)

@@ -26,9 +26,9 @@
 #include "log.h"
 
 #define BACKLOG 512
-#define BUSY_LOOK_MS 500  /* how often busy peers are looked after */
+#define BUSY_LOOK_MS 500   /* how often busy peers are looked after */
 #define NO_FD_PAUSE_MS 100 /* in accepting, when there is no descriptor */
-#define SHUTDOWN_MS 5000  /* for connections to end what they are at */
+#define SHUTDOWN_MS 5000   /* for connections to end what they are at */
 #define EI_MAX_FDS (1u << 20)
 
 struct node {
@@ -52,8 +52,8 @@ static bool raise_fd_limit_and_init_ei(void)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return false;
-	limit.rlim_cur = limit.rlim_max < EI_MAX_FDS ? limit.rlim_max :
-						       EI_MAX_FDS;
+	limit.rlim_cur =
+		limit.rlim_max < EI_MAX_FDS ? limit.rlim_max : EI_MAX_FDS;
 	if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || ei_init() != 0)
 		return false;
 	limit.rlim_cur = limit.rlim_max;
@@ -110,11 +110,10 @@ static enum exit_status init_ei_node(struct node *node)
 		return STATUS_USAGE;
 	}
 	if (!raise_fd_limit_and_init_ei() || !get_creation(&creation) ||
-	    ei_connect_xinit_ussi(&node->ei, options->host, options->alive,
-				  name, NULL, cookie, creation,
-				  &transport_callbacks,
-				  sizeof(transport_callbacks),
-				  &node->listener) < 0) {
+	    ei_connect_xinit_ussi(
+		    &node->ei, options->host, options->alive, name, NULL,
+		    cookie, creation, &transport_callbacks,
+		    sizeof(transport_callbacks), &node->listener) < 0) {
 		log_error("libei could not be set up: %s", strerror(errno));
 		return STATUS_OTHER;
 	}
@@ -169,9 +168,8 @@ static enum exit_status init_service(struct node *node)
 	service->node = &node->ei;
 	service->max_message = options->max_message;
 	service->ticktime = options->ticktime;
-	service->handles = handles_new(node->ei.thisnodename,
-				       node->ei.creation, options->max_maps,
-				       options->grace);
+	service->handles = handles_new(node->ei.thisnodename, node->ei.creation,
+				       options->max_maps, options->grace);
 	service->peers = peers_new(options->max_connections);
 	if (service->handles && service->peers)
 		return STATUS_OK;
@@ -240,7 +238,11 @@ static void log_signal(const struct node *node)
 
 static void run(struct node *node)
 {
-	enum { SIGNALS, LISTENER, INPUT };
+	enum {
+		SIGNALS,
+		LISTENER,
+		INPUT
+	};
 	struct pollfd ready[] = {
 		[SIGNALS] = { .fd = node->signals, .events = POLLIN },
 		[LISTENER] = { .fd = node->service.listener, .events = POLLIN },

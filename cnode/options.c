@@ -27,8 +27,8 @@ struct row {
 	const char *name;
 	const char *argument; /* NULL: it has none */
 	const char *help;
-	reader read;	   /* for what is no number */
-	size_t number;	   /* else: where in struct options, */
+	reader read;       /* for what is no number */
+	size_t number;     /* else: where in struct options, */
 	uint32_t min, max; /* and its bounds */
 };
 
@@ -161,16 +161,16 @@ static const char *read_cookie_file(struct options *options,
 
 static const char *read_listen(struct options *options, const char *argument)
 {
-	return inet_pton(AF_INET, argument, &options->listen) == 1 ?
-		       NULL :
-		       "it is no IPv4 address such as 127.0.0.1";
+	return inet_pton(AF_INET, argument, &options->listen) == 1
+		       ? NULL
+		       : "it is no IPv4 address such as 127.0.0.1";
 }
 
 static const char *read_log_level(struct options *options, const char *argument)
 {
-	return log_level_from_name(argument, &options->log_level) ?
-		       NULL :
-		       "it is none of error, warning, notice, info, debug";
+	return log_level_from_name(argument, &options->log_level)
+		       ? NULL
+		       : "it is none of error, warning, notice, info, debug";
 }
 
 static const char *read_until_eof(struct options *options, const char *argument)
@@ -235,8 +235,8 @@ static void make_long_options(struct option *long_options)
 	memset(long_options, 0, (ROWS + 1) * sizeof(*long_options));
 	for (size_t i = 0; i < ROWS; i++) {
 		long_options[i].name = rows[i].name;
-		long_options[i].has_arg = rows[i].argument ? required_argument :
-							     no_argument;
+		long_options[i].has_arg =
+			rows[i].argument ? required_argument : no_argument;
 	}
 }
 
@@ -266,8 +266,8 @@ static enum options_result read_row(struct options *options,
 
 	if (!row->read && !is_number(row))
 		return print_what_is_asked(row->name);
-	wrong = is_number(row) ? read_number(options, row, argument) :
-				 row->read(options, argument);
+	wrong = is_number(row) ? read_number(options, row, argument)
+			       : row->read(options, argument);
 	if (!wrong)
 		return OPTIONS_RUN;
 	log_error("--%s %s: %s; see " PROGRAM " --help", row->name, argument,

@@ -20,7 +20,7 @@ struct options {
 	uint32_t max_connections;
 	uint32_t max_message; /* octets */
 	uint32_t max_maps;
-	uint32_t grace;	   /* s */
+	uint32_t grace;    /* s */
 	uint32_t ticktime; /* s */
 	enum log_level log_level;
 	bool until_eof;

@@ -37,8 +37,8 @@ enum form {
 /* Who asks for what, in which form. */
 struct request {
 	enum form form;
-	struct term to;	 /* the pid that gets the answer */
-	struct term id;	 /* of the spawn request */
+	struct term to;  /* the pid that gets the answer */
+	struct term id;  /* of the spawn request */
 	struct term tag; /* Ref of erpc, Tag of a gen_server call */
 	unsigned spawn_flags;
 	struct term module;
@@ -69,8 +69,7 @@ static void write_stack(struct term_writer *w, const struct request *request)
 	term_write_tuple(w, 4);
 	term_write_term(w, request->module);
 	term_write_term(w, request->function);
-	if (request->cut_short ||
-	    request->arguments.size > MAX_STACK_ARGUMENTS)
+	if (request->cut_short || request->arguments.size > MAX_STACK_ARGUMENTS)
 		term_write_uint(w, items.left);
 	else
 		term_write_term(w, request->arguments);
@@ -499,10 +498,8 @@ static const struct {
 	int (*serve)(struct rpc *rpc, const struct dist_message *message,
 		     struct term_writer *out);
 } servers[] = {
-	{ DIST_SPAWN_REQUEST, serve_spawn },
-	{ DIST_REG_SEND, serve_reg_send },
-	{ DIST_MONITOR_P, serve_monitor },
-	{ DIST_LINK, serve_link },
+	{ DIST_SPAWN_REQUEST, serve_spawn }, { DIST_REG_SEND, serve_reg_send },
+	{ DIST_MONITOR_P, serve_monitor },   { DIST_LINK, serve_link },
 	{ DIST_UNLINK_ID, serve_unlink },
 };
 

@@ -321,7 +321,10 @@ bool term_list(struct term t, struct term_items *items)
 }
 
 /* SMALL_INTEGER_EXT 0, 1, ... 255: what the octets of a string stand for. */
-#define I1(n) { ERL_SMALL_INTEGER_EXT, (char)(n) }
+#define I1(n)                                                                  \
+	{                                                                      \
+		ERL_SMALL_INTEGER_EXT, (char)(n)                               \
+	}
 #define I4(n) I1(n), I1((n) + 1), I1((n) + 2), I1((n) + 3)
 #define I16(n) I4(n), I4((n) + 4), I4((n) + 8), I4((n) + 12)
 #define I64(n) I16(n), I16((n) + 16), I16((n) + 32), I16((n) + 48)
@@ -390,10 +393,11 @@ bool term_is_atom(struct term t, const char *name)
 	if (!term_is_any_atom(t))
 		return false;
 	header = tag_of(t) == ERL_SMALL_ATOM_UTF8_EXT ||
-				 tag_of(t) == ERL_SMALL_ATOM_EXT ?
-			 2 :
-			 3;
-	return t.size == header + size && memcmp(t.at + header, name, size) == 0;
+				 tag_of(t) == ERL_SMALL_ATOM_EXT
+			 ? 2
+			 : 3;
+	return t.size == header + size &&
+	       memcmp(t.at + header, name, size) == 0;
 }
 
 bool term_is_pid(struct term t)
@@ -644,16 +648,16 @@ char *term_write_binary_space(struct term_writer *w, size_t size)
 #define MAX_REF_SIZE (3 + MAX_ATOM_SIZE + 4 + 4 * MAX_REF_WORDS)
 
 /* Encodes with one of ei's functions, which needs at most size octets. */
-#define ENCODE(w, size, function, ...)                                       \
-	do {                                                                 \
-		int index_;                                                  \
-		if (!reserve(w, size))                                       \
-			return;                                              \
-		index_ = (int)(w)->pos;                                      \
-		if (function((w)->buf, &index_, __VA_ARGS__) < 0)            \
-			(w)->failed = true;                                  \
-		else                                                         \
-			(w)->pos = (size_t)index_;                           \
+#define ENCODE(w, size, function, ...)                                         \
+	do {                                                                   \
+		int index_;                                                    \
+		if (!reserve(w, size))                                         \
+			return;                                                \
+		index_ = (int)(w)->pos;                                        \
+		if (function((w)->buf, &index_, __VA_ARGS__) < 0)              \
+			(w)->failed = true;                                    \
+		else                                                           \
+			(w)->pos = (size_t)index_;                             \
 	} while (0)
 
 void term_write_version(struct term_writer *w)

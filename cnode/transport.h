@@ -16,9 +16,9 @@ struct transport {
 	int fd;
 	/* the handshake */
 	int64_t deadline; /* in clock_ms() */
-	int error;	  /* errno of what failed on the socket */
+	int error;        /* errno of what failed on the socket */
 	unsigned writes;  /* our packets: status, challenge, acknowledgement */
-	char head[15]; /* of the peer's name packet */
+	char head[15];    /* of the peer's name packet */
 	size_t head_size;
 	uint64_t peer_flags;
 	uint32_t peer_creation;
@@ -29,8 +29,8 @@ struct transport {
 	size_t in_capacity;
 	/* output */
 	pthread_mutex_t out_lock; /* of sending, and of what follows */
-	size_t owed;		  /* octets of a tick that is half sent */
-	int64_t sent_at;	  /* when anything was sent last */
+	size_t owed;              /* octets of a tick that is half sent */
+	int64_t sent_at;          /* when anything was sent last */
 };
 
 /* What node.c hands ei_connect_xinit_ussi(): of static storage, as ei needs. */
@@ -45,8 +45,8 @@ void transport_fini(struct transport *t);
  * added that it does not know of. listener is the descriptor that ei_xlisten()
  * returned. The whole must be over within timeout_ms. False where it failed:
  * transport_refusal() says why, peer.nodename what the peer called itself
- * (perhaps nothing). Sends and receives are bounded from then on by ticktime: a receive
- * returns after a quarter of it at the latest.
+ * (perhaps nothing). Sends and receives are bounded from then on by ticktime: a
+ * receive returns after a quarter of it at the latest.
  */
 bool transport_accept(struct transport *t, ei_cnode *node, int listener,
 		      int timeout_ms, unsigned ticktime, ErlConnect *peer);
