@@ -20,9 +20,11 @@
 #include "rpc.h"
 
 #define HANDSHAKE_MS 5000
-#define STACK_SIZE (512 * 1024)
-#define FLUSH_SIZE (256 * 1024)   /* answers that wait for no more requests */
-#define KEPT_OUT_SIZE (64 * 1024) /* of the output buffer, between turns */
+#define STACK_SIZE ((size_t)512 * 1024)
+#define FLUSH_SIZE                                                             \
+	((size_t)256 * 1024) /* answers that wait for no more requests */
+#define KEPT_OUT_SIZE                                                          \
+	((size_t)64 * 1024)  /* of the output buffer, between turns */
 #define BEGINNING_SIZE 32768 /* of a request too long: control, whom, what */
 #define QUIETS_MAX 4         /* quarters of a tick time with nothing read */
 #define TICK_ANSWER_MS 200   /* no answer if something was sent that late */
@@ -221,7 +223,7 @@ static const char *describe_end(int error, char *words, size_t size)
 
 static void describe_address(int fd, char *text, size_t size)
 {
-	struct sockaddr_in address;
+	struct sockaddr_in address = { 0 };
 	socklen_t length = sizeof(address);
 	char host[INET_ADDRSTRLEN];
 
@@ -238,7 +240,7 @@ static bool handshake(struct connection *c, const char *address)
 	ErlConnect peer;
 
 	if (!transport_accept(&c->transport, service->node, service->listener,
-			      HANDSHAKE_MS, service->ticktime, &peer))
+			      HANDSHAKE_MS, &peer))
 		refusal = transport_refusal(&c->transport);
 	else if (!strchr(peer.nodename, '@'))
 		refusal = "its name has no @";
@@ -326,7 +328,7 @@ void connection_start(struct service *service, int fd)
 	c->service = service;
 	c->peer.transport = &c->transport;
 	term_writer_init(&c->out);
-	if (transport_init(&c->transport, fd)) {
+	if (transport_init(&c->transport, fd, service->ticktime)) {
 		error = peers_enter(service->peers, &c->peer);
 		c->entered = error == 0;
 	}

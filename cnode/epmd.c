@@ -30,8 +30,6 @@
 #define RETRY_MS 50
 #define REPUBLISH_MS 1000
 
-extern char **environ;
-
 /* The registration; the lock is for taking it back while the thread works. */
 static struct {
 	pthread_mutex_t lock;

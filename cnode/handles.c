@@ -187,7 +187,7 @@ int handles_add(struct handles *h, struct handles_owner *owner, struct map *map,
 	if (error < 0)
 		return error;
 	memset(ref, 0, sizeof(*ref));
-	strcpy(ref->node, h->node);
+	memcpy(ref->node, h->node, sizeof(ref->node));
 	ref->creation = h->creation;
 	ref->len = REF_WORDS;
 	ref->n[0] = place;

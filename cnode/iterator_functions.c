@@ -160,39 +160,40 @@ static uint32_t first_batch(const struct map *map)
 {
 	size_t fit = FIRST_BATCH_OCTETS / (map_entry_size(map) + map->key_size);
 
-	return fit < 1 ? 1 : fit > FIRST_BATCH ? FIRST_BATCH : (uint32_t)fit;
+	return fit < 2 ? 2 : fit > FIRST_BATCH ? FIRST_BATCH : (uint32_t)fit;
 }
 
 /* The keys of the next buckets that have any. */
 static bool fetch_buckets(struct call *call, struct walk *walk)
 {
 	struct map *map = call->map;
-	uint32_t room = first_batch(map);
+	uint32_t room = first_batch(map) / 2;
 	char cursor[MAP_BUCKET_CURSOR_SIZE];
-	char *octets, *keys;
+	struct map_buckets buckets = { .cursor = NULL };
+	char *octets;
 	int error;
 
 	if (walk->position == POSITION_AT)
-		memcpy(cursor, walk->cursor, sizeof(cursor));
+		buckets.cursor = memcpy(cursor, walk->cursor, sizeof(cursor));
 	do {
+		room *= 2;
 		octets = batch_room(call, room);
 		if (!octets)
 			return false;
-		keys = octets + MAP_BUCKET_CURSOR_SIZE +
-		       room * map_entry_size(map);
-		walk->count = room;
-		error = map_next_buckets(
-			map, walk->position == POSITION_AT ? cursor : NULL,
-			octets, keys, octets + MAP_BUCKET_CURSOR_SIZE,
-			&walk->count);
-		room *= 2;
+		buckets.next_cursor = octets;
+		buckets.values = octets + MAP_BUCKET_CURSOR_SIZE;
+		buckets.keys = octets + MAP_BUCKET_CURSOR_SIZE +
+			       room * map_entry_size(map);
+		buckets.count = room;
+		error = map_next_buckets(map, &buckets);
 	} while (error == -ENOSPC);
 	if (error < 0 && error != -ENOENT)
 		return call_raise_errno(call, error);
 	walk->position = error == 0 ? POSITION_AT : POSITION_DONE;
 	walk->cursor = octets;
 	walk->cursor_size = MAP_BUCKET_CURSOR_SIZE;
-	walk->keys = keys;
+	walk->keys = buckets.keys;
+	walk->count = buckets.count;
 	return true;
 }
 

@@ -74,6 +74,7 @@ void log_vevent(enum log_level level, const char *format, va_list arguments)
 		return;
 	head = format_head(line, sizeof(line), level);
 	errno = saved_errno; /* for a format with %m */
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is not */
 	if (vsnprintf(line + head, sizeof(line) - head - 1, format, arguments) <
 	    0)
 		line[head] = '\0';

@@ -358,17 +358,15 @@ int map_next_key(struct map *map, const void *key, void *next)
 	return bpf_map_get_next_key(map->fd, key, next);
 }
 
-int map_next_buckets(struct map *map, const void *cursor, void *next_cursor,
-		     void *keys, void *values, uint32_t *count)
+int map_next_buckets(struct map *map, struct map_buckets *b)
 {
-	uint32_t room = *count;
-	int error =
-		bpf_map_lookup_batch(map->fd, (void *)(uintptr_t)cursor,
-				     next_cursor, keys, values, count, NULL);
+	uint32_t room = b->count;
+	int error = bpf_map_lookup_batch(map->fd, b->cursor, b->next_cursor,
+					 b->keys, b->values, &b->count, NULL);
 
 	if (error != 0 && error != -ENOENT)
-		*count = 0;
-	else if (*count > room)
+		b->count = 0;
+	else if (b->count > room)
 		return -EIO; /* never seen; it would be read past the room */
 	return error;
 }

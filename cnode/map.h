@@ -86,13 +86,20 @@ int map_take(struct map *map, const void *key, void *value);
 /* The key after key; the first one for NULL. -ENOENT after the last. */
 int map_next_key(struct map *map, const void *key, void *next);
 
+/* Where a walk by buckets is, and the room for what it finds. */
+struct map_buckets {
+	void *cursor; /* NULL: at the beginning */
+	void *next_cursor;  /* both of MAP_BUCKET_CURSOR_SIZE */
+	void *keys;
+	void *values;
+	uint32_t count; /* of entries that keys and values have room for */
+};
+
 /*
- * A map with MAP_BUCKETS: the keys of some whole buckets from cursor on (the
- * first for NULL). *count is what fits into keys and values, and then what
- * came. -ENOSPC when the next bucket alone does not fit; -ENOENT when these
- * were the last, *count of them.
+ * A map with MAP_BUCKETS: the entries of some whole buckets, count of them.
+ * -ENOSPC when the next bucket alone does not fit; -ENOENT when these were the
+ * last.
  */
-int map_next_buckets(struct map *map, const void *cursor, void *next_cursor,
-		     void *keys, void *values, uint32_t *count);
+int map_next_buckets(struct map *map, struct map_buckets *buckets);
 
 #endif

@@ -144,7 +144,7 @@ static bool write_new_handle(struct call *call, struct map *map)
 
 static bool new_map(struct call *call, const struct map_spec *spec)
 {
-	struct map *map;
+	struct map *map = NULL;
 	int error = handles_check_room(call->context->handles);
 
 	if (error == 0)
@@ -227,8 +227,8 @@ static bool lookup(struct call *call, struct term key_term, int *error,
 
 bool map_functions_get2(struct call *call)
 {
-	char *value;
-	int error;
+	char *value = NULL;
+	int error = 0;
 
 	if (!call_read_map(call, call->args[1]) ||
 	    !lookup(call, call->args[0], &error, &value))
@@ -241,8 +241,8 @@ bool map_functions_get2(struct call *call)
 
 bool map_functions_get3(struct call *call)
 {
-	char *value;
-	int error;
+	char *value = NULL;
+	int error = 0;
 
 	if (!call_read_map(call, call->args[1]) ||
 	    !lookup(call, call->args[0], &error, &value))

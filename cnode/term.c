@@ -14,7 +14,6 @@
 
 #define MAX_ATOM_CHARACTERS 255
 #define MAX_REF_WORDS 5
-#define FLOAT_TEXT_SIZE 31
 #define WRITER_FIRST_CAPACITY 4096
 
 static uint16_t get16(const char *s)
@@ -125,58 +124,99 @@ static bool check_atom_text(struct cursor *c, uint32_t size, bool utf8)
 	return skip(c, size);
 }
 
+static bool check_small_atom(struct cursor *c, unsigned utf8)
+{
+	uint32_t size;
+
+	return take8(c, &size) && check_atom_text(c, size, utf8);
+}
+
+static bool check_long_atom(struct cursor *c, unsigned utf8)
+{
+	uint32_t size;
+
+	return take16(c, &size) && check_atom_text(c, size, utf8);
+}
+
 static bool check_atom(struct cursor *c)
 {
-	uint32_t tag, size;
+	uint32_t tag;
 
 	if (!take8(c, &tag))
 		return false;
 	switch (tag) {
 	case ERL_SMALL_ATOM_UTF8_EXT:
-		return take8(c, &size) && check_atom_text(c, size, true);
-	case ERL_ATOM_UTF8_EXT:
-		return take16(c, &size) && check_atom_text(c, size, true);
 	case ERL_SMALL_ATOM_EXT:
-		return take8(c, &size) && check_atom_text(c, size, false);
+		return check_small_atom(c, tag == ERL_SMALL_ATOM_UTF8_EXT);
+	case ERL_ATOM_UTF8_EXT:
 	case ERL_ATOM_EXT:
-		return take16(c, &size) && check_atom_text(c, size, false);
+		return check_long_atom(c, tag == ERL_ATOM_UTF8_EXT);
 	default:
 		return false;
 	}
 }
 
 /* A node name, and the numbers that follow it in pids, ports, references. */
-static bool check_node(struct cursor *c, uint64_t numbers)
+static bool check_node(struct cursor *c, unsigned numbers)
 {
 	return check_atom(c) && skip(c, numbers);
 }
 
-static bool check_ref(struct cursor *c, size_t creation)
+static bool check_ref(struct cursor *c, unsigned creation)
 {
 	uint32_t words;
 
 	return take16(c, &words) && words > 0 && words <= MAX_REF_WORDS &&
-	       check_node(c, creation + 4 * (uint64_t)words);
+	       check_node(c, creation + 4 * words);
 }
 
-static bool check_float(struct cursor *c)
+static bool check_fixed(struct cursor *c, unsigned size)
+{
+	return skip(c, size);
+}
+
+/* As many octets as a count of 1, 2 or 4 octets says, and more of them. */
+static bool check_octets8(struct cursor *c, unsigned more)
+{
+	uint32_t n;
+
+	return take8(c, &n) && skip(c, (uint64_t)n + more);
+}
+
+static bool check_octets16(struct cursor *c, unsigned more)
+{
+	uint32_t n;
+
+	return take16(c, &n) && skip(c, (uint64_t)n + more);
+}
+
+static bool check_octets32(struct cursor *c, unsigned more)
+{
+	uint32_t n;
+
+	return take32(c, &n) && skip(c, (uint64_t)n + more);
+}
+
+static bool check_bits(struct cursor *c, unsigned unused)
+{
+	uint32_t size, bits;
+
+	(void)unused;
+	return take32(c, &size) && take8(c, &bits) && bits >= 1 && bits <= 8 &&
+	       size > 0 && skip(c, size);
+}
+
+static bool check_float(struct cursor *c, unsigned unused)
 {
 	uint64_t bits;
 	double value;
 
+	(void)unused;
 	if (left(c) < sizeof(value))
 		return false;
 	bits = (uint64_t)get32(c->pos) << 32 | get32(c->pos + 4);
 	memcpy(&value, &bits, sizeof(value));
 	return isfinite(value) && skip(c, sizeof(value));
-}
-
-static bool check_bits(struct cursor *c)
-{
-	uint32_t size, bits;
-
-	return take32(c, &size) && take8(c, &bits) && bits >= 1 && bits <= 8 &&
-	       size > 0 && skip(c, size);
 }
 
 /* What follows is n terms more; each takes an octet at least. */
@@ -186,92 +226,88 @@ static bool expect(struct cursor *c, uint64_t n)
 	return c->pending <= left(c);
 }
 
-static bool check_new_fun(struct cursor *c)
+static bool check_items(struct cursor *c, unsigned n)
 {
-	uint32_t size, free_variables;
-
-	/* size, arity, uniq, index */
-	return take32(c, &size) && skip(c, 1 + 16 + 4) &&
-	       take32(c, &free_variables) &&
-	       expect(c, 4 + (uint64_t)free_variables);
+	return expect(c, n);
 }
 
-/* One term without the terms inside it, which are added to pending. */
-static bool check_one(struct cursor *c)
+static bool check_items8(struct cursor *c, unsigned more)
 {
-	uint32_t tag, n;
+	uint32_t n;
 
-	if (!take8(c, &tag))
-		return false;
-	switch (tag) {
-	case ERL_SMALL_INTEGER_EXT:
-		return skip(c, 1);
-	case ERL_INTEGER_EXT:
-		return skip(c, 4);
-	case NEW_FLOAT_EXT:
-		return check_float(c);
-	case ERL_FLOAT_EXT:
-		return skip(c, FLOAT_TEXT_SIZE);
-	case ERL_SMALL_ATOM_UTF8_EXT:
-	case ERL_ATOM_UTF8_EXT:
-	case ERL_SMALL_ATOM_EXT:
-	case ERL_ATOM_EXT:
-		c->pos--;
-		return check_atom(c);
-	case ERL_NIL_EXT:
-		return true;
-	case ERL_BINARY_EXT:
-		return take32(c, &n) && skip(c, n);
-	case ERL_BIT_BINARY_EXT:
-		return check_bits(c);
-	case ERL_STRING_EXT:
-		return take16(c, &n) && skip(c, n);
-	case ERL_SMALL_TUPLE_EXT:
-		return take8(c, &n) && expect(c, n);
-	case ERL_LARGE_TUPLE_EXT:
-		return take32(c, &n) && expect(c, n);
-	case ERL_LIST_EXT:
-		return take32(c, &n) && expect(c, (uint64_t)n + 1);
-	case ERL_MAP_EXT:
-		return take32(c, &n) && expect(c, 2 * (uint64_t)n);
-	case ERL_SMALL_BIG_EXT:
-		return take8(c, &n) && skip(c, 1 + (uint64_t)n);
-	case ERL_LARGE_BIG_EXT:
-		return take32(c, &n) && skip(c, 1 + (uint64_t)n);
-	case ERL_NEW_PID_EXT:
-		return check_node(c, 4 + 4 + 4);
-	case ERL_PID_EXT:
-		return check_node(c, 4 + 4 + 1);
-	case ERL_NEWER_REFERENCE_EXT:
-		return check_ref(c, 4);
-	case ERL_NEW_REFERENCE_EXT:
-		return check_ref(c, 1);
-	case ERL_REFERENCE_EXT:
-		return check_node(c, 4 + 1);
-	case ERL_V4_PORT_EXT:
-		return check_node(c, 8 + 4);
-	case ERL_NEW_PORT_EXT:
-		return check_node(c, 4 + 4);
-	case ERL_PORT_EXT:
-		return check_node(c, 4 + 1);
-	case ERL_EXPORT_EXT:
-		return expect(c, 3);
-	case ERL_NEW_FUN_EXT:
-		return check_new_fun(c);
-	case ERL_FUN_EXT:
-		return take32(c, &n) && expect(c, 4 + (uint64_t)n);
-	default: /* also atom cache and compressed terms: never offered */
-		return false;
-	}
+	return take8(c, &n) && expect(c, (uint64_t)n + more);
 }
+
+static bool check_items32(struct cursor *c, unsigned more)
+{
+	uint32_t n;
+
+	return take32(c, &n) && expect(c, (uint64_t)n + more);
+}
+
+static bool check_pairs32(struct cursor *c, unsigned unused)
+{
+	uint32_t n;
+
+	(void)unused;
+	return take32(c, &n) && expect(c, 2 * (uint64_t)n);
+}
+
+/* Size:32 Arity:8 Uniq:128 Index:32 NumFree:32, 4 terms, NumFree terms */
+static bool check_new_fun(struct cursor *c, unsigned unused)
+{
+	(void)unused;
+	return skip(c, 4 + 1 + 16 + 4) && check_items32(c, 4);
+}
+
+/*
+ * What follows each tag; a term without the terms inside it, which are added
+ * to pending. Not here are atom cache and compressed terms: never offered.
+ */
+static const struct {
+	bool (*check)(struct cursor *c, unsigned n);
+	unsigned n;
+} forms[256] = {
+	[ERL_SMALL_INTEGER_EXT] = { check_fixed, 1 },
+	[ERL_INTEGER_EXT] = { check_fixed, 4 },
+	[ERL_SMALL_BIG_EXT] = { check_octets8, 1 },
+	[ERL_LARGE_BIG_EXT] = { check_octets32, 1 },
+	[ERL_FLOAT_EXT] = { check_fixed, 31 },
+	[NEW_FLOAT_EXT] = { check_float, 0 },
+	[ERL_SMALL_ATOM_UTF8_EXT] = { check_small_atom, true },
+	[ERL_SMALL_ATOM_EXT] = { check_small_atom, false },
+	[ERL_ATOM_UTF8_EXT] = { check_long_atom, true },
+	[ERL_ATOM_EXT] = { check_long_atom, false },
+	[ERL_NIL_EXT] = { check_fixed, 0 },
+	[ERL_STRING_EXT] = { check_octets16, 0 },
+	[ERL_LIST_EXT] = { check_items32, 1 },
+	[ERL_SMALL_TUPLE_EXT] = { check_items8, 0 },
+	[ERL_LARGE_TUPLE_EXT] = { check_items32, 0 },
+	[ERL_MAP_EXT] = { check_pairs32, 0 },
+	[ERL_BINARY_EXT] = { check_octets32, 0 },
+	[ERL_BIT_BINARY_EXT] = { check_bits, 0 },
+	[ERL_NEW_PID_EXT] = { check_node, 4 + 4 + 4 },
+	[ERL_PID_EXT] = { check_node, 4 + 4 + 1 },
+	[ERL_NEWER_REFERENCE_EXT] = { check_ref, 4 },
+	[ERL_NEW_REFERENCE_EXT] = { check_ref, 1 },
+	[ERL_REFERENCE_EXT] = { check_node, 4 + 1 },
+	[ERL_V4_PORT_EXT] = { check_node, 8 + 4 },
+	[ERL_NEW_PORT_EXT] = { check_node, 4 + 4 },
+	[ERL_PORT_EXT] = { check_node, 4 + 1 },
+	[ERL_EXPORT_EXT] = { check_items, 3 },
+	[ERL_NEW_FUN_EXT] = { check_new_fun, 0 },
+	[ERL_FUN_EXT] = { check_items32, 4 },
+};
 
 ssize_t term_check(const char *buf, size_t size)
 {
 	struct cursor c = { .pos = buf, .end = buf + size, .pending = 1 };
+	uint32_t tag;
 
 	while (c.pending > 0) {
 		c.pending--;
-		if (!check_one(&c))
+		if (!take8(&c, &tag) || !forms[tag].check ||
+		    !forms[tag].check(&c, forms[tag].n))
 			return -EBADMSG;
 	}
 	return c.pos - buf;
@@ -523,17 +559,14 @@ static void negate(unsigned char *octets, size_t size)
 
 static void to_host_order(unsigned char *octets, size_t size)
 {
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+		return;
 	for (size_t i = 0; i < size / 2; i++) {
 		unsigned char swap = octets[i];
 
 		octets[i] = octets[size - 1 - i];
 		octets[size - 1 - i] = swap;
 	}
-#else
-	(void)octets;
-	(void)size;
-#endif
 }
 
 bool term_read_octets(struct term t, char *octets, size_t size)

@@ -58,12 +58,13 @@ static void put_be64(char *at, uint64_t value)
 
 /* --- Buffer and stream -------------------------------------------------- */
 
-bool transport_init(struct transport *t, int fd)
+bool transport_init(struct transport *t, int fd, unsigned ticktime)
 {
 	int on = 1;
 
 	memset(t, 0, sizeof(*t));
 	t->fd = fd;
+	t->ticktime = ticktime;
 	pthread_mutex_init(&t->out_lock, NULL);
 	t->in = malloc(BUFFER_SIZE);
 	t->in_capacity = BUFFER_SIZE;
@@ -282,6 +283,7 @@ static int await(struct transport *t, short events)
 	return n < 0 ? fail(t, errno) : 0;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is ei's */
 static int callback_write(void *context, const char *octets, ssize_t *size,
 			  unsigned timeout)
 {
@@ -380,7 +382,7 @@ static void bound_waits(int fd, unsigned ticktime)
 	struct timeval send_limit = { .tv_sec = ticktime };
 	struct timeval receive_limit = {
 		.tv_sec = ticktime / 4,
-		.tv_usec = ticktime % 4 * 250000,
+		.tv_usec = 250000L * (ticktime % 4),
 	};
 
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &send_limit,
@@ -390,7 +392,7 @@ static void bound_waits(int fd, unsigned ticktime)
 }
 
 bool transport_accept(struct transport *t, ei_cnode *node, int listener,
-		      int timeout_ms, unsigned ticktime, ErlConnect *peer)
+		      int timeout_ms, ErlConnect *peer)
 {
 	int fd;
 
@@ -404,7 +406,7 @@ bool transport_accept(struct transport *t, ei_cnode *node, int listener,
 	if (fd < 0)
 		return false;
 	ei_close_connection(fd); /* ei forgets it; the descriptor stays ours */
-	bound_waits(t->fd, ticktime);
+	bound_waits(t->fd, t->ticktime);
 	t->sent_at = clock_ms();
 	return true;
 }

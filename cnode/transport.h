@@ -14,6 +14,7 @@
  */
 struct transport {
 	int fd;
+	unsigned ticktime; /* s */
 	/* the handshake */
 	int64_t deadline; /* in clock_ms() */
 	int error;        /* errno of what failed on the socket */
@@ -37,7 +38,7 @@ struct transport {
 extern ei_socket_callbacks transport_callbacks;
 
 /* Owns fd from here on. False: no memory. */
-bool transport_init(struct transport *t, int fd);
+bool transport_init(struct transport *t, int fd, unsigned ticktime);
 void transport_fini(struct transport *t);
 
 /*
@@ -49,7 +50,7 @@ void transport_fini(struct transport *t);
  * receive returns after a quarter of it at the latest.
  */
 bool transport_accept(struct transport *t, ei_cnode *node, int listener,
-		      int timeout_ms, unsigned ticktime, ErlConnect *peer);
+		      int timeout_ms, ErlConnect *peer);
 
 /* In words, why a handshake failed. */
 const char *transport_refusal(const struct transport *t);

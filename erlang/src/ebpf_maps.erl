@@ -84,9 +84,9 @@
 -define(IS_ITERATOR(T), (element(1, T) =:= ebpf_iterator andalso ?IS_HANDLE(element(2, T)))).
 
 -opaque ebpf_map() :: tuple().
-%% The handle of a map. It prints readably and names its C node; it can be sent and kept as any term,
-%% and lives until {@link close/1}, or until the node that made it has been gone for the C node's
-%% `--grace', 60 s by default.
+%% The handle of a map. It prints readably and names its C node; it can be sent and kept as any
+%% term, and lives until {@link close/1}, or until the node that made it has been gone for the C
+%% node's `--grace', 60 s by default.
 
 -opaque iterator() :: tuple().
 %% A place in a walk: a plain term, with which any node can go on.
@@ -98,8 +98,8 @@
 
 -type value() :: binary() | integer() | [binary() | integer()].
 %% As {@type key()}, of the map's value size. The value of a per-CPU map is a list with one for each
-%% possible CPU, in their order; one alone is put for all of them. Values that come back are binaries,
-%% or a list of binaries.
+%% possible CPU, in their order; one alone is put for all of them. Values that come back are
+%% binaries, or a list of binaries.
 
 -type type() ::
     unspec | hash | array | prog_array | perf_event_array | percpu_hash | percpu_array
@@ -147,11 +147,11 @@ new(Type, KeySize, ValueSize, MaxEntries) ->
 %% Returns `{error, Posix}' where the kernel refuses, as `{error, einval}' for sizes that do not fit
 %% the type, `{error, eperm}' for a missing privilege of the C node and `{error, emfile}' when the C
 %% node holds its `--max-maps' already; `{error, nodedown | timeout | notalive}' where no C node can
-%% be asked (after a `timeout', and after a connection lost meanwhile, the map may have been made; it
-%% goes when this node does). Raises `badarg' for what is no type, size or option.
+%% be asked (after a `timeout', or a connection lost meanwhile, the map may have been made; it goes
+%% when this node does). Raises `badarg' for what is no type, size or option.
 %%
-%% Cost: one round trip, one system call to make the map and a few to look at it. A preallocated hash
-%% of a million entries takes the kernel about 50 ms.
+%% Cost: one round trip, one system call to make the map and a few to look at it. A preallocated
+%% hash of a million entries takes the kernel about 50 ms.
 -spec new(Type, KeySize, ValueSize, MaxEntries, Options) -> ebpf_map() | {error, Reason} when
     Type :: type(),
     KeySize :: non_neg_integer(),
@@ -168,8 +168,8 @@ new(Type, KeySize, ValueSize, MaxEntries, Options) ->
 %% @doc Closes a map. The handle is dead from then on, on every node; the kernel frees the map when
 %% nothing else (an eBPF program, a pin) holds it.
 %%
-%% Returns `{error, ebadf}' for a handle that is not live. Raises `{badmap, Term}' only for what does
-%% not look like a handle.
+%% Returns `{error, ebadf}' for a handle that is not live. Raises `{badmap, Term}' only for what
+%% does not look like a handle.
 %%
 %% Cost: one round trip, one system call.
 -spec close(Map :: ebpf_map()) -> ok | {error, ebadf}.
@@ -197,8 +197,8 @@ get(Key, Map) -> result(ask(Map, get, [Key, Map])).
 -spec get(Key :: key(), Map :: ebpf_map(), Default) -> value() | Default.
 get(Key, Map, Default) -> result(ask(Map, get, [Key, Map, Default])).
 
-%% @doc Puts a value under a key, whether there was one or not, and returns the map, which is the same
-%% one. In a queue or a stack, with the key `<<>>', adds the value.
+%% @doc Puts a value under a key, whether there was one or not, and returns the map, which is the
+%% same one. In a queue or a stack, with the key `<<>>', adds the value.
 %%
 %% Raises `e2big' where the map is full or an array's index is out of range, `eperm' on a map that
 %% user space may not write.
@@ -230,8 +230,8 @@ remove(Key, Map) -> result(ask(Map, remove, [Key, Map])).
 %% or a stack, with the key `<<>>', takes out the next value.
 %%
 %% On hash types, queue and stack this is one atomic operation of the kernel. On others it is a get
-%% and a remove under a lock in the C node, which all of its callers respect, but an eBPF program can
-%% still come between the two. Raises `einval' on types from which nothing can be removed.
+%% and a remove under a lock in the C node, which all of its callers respect, but an eBPF program
+%% can still come between the two. Raises `einval' on types from which nothing can be removed.
 %%
 %% Cost: one round trip, one system call, or two on types without the atomic operation.
 -spec take(Key :: key(), Map :: ebpf_map()) -> {Value :: value(), ebpf_map()} | error.
@@ -257,7 +257,7 @@ iterator(Map) -> result(ask(Map, iterator, [Map])).
 -spec next(Iterator :: iterator()) -> {Key :: key(), Value :: value(), iterator()} | none.
 next(Iterator) -> result(ask_next(Iterator)).
 
-%% @doc Explains an exception of this module in words, for the shell and for `erl_error'; see EEP 54.
+%% @doc Explains an exception of this module in words, for the shell and for `erl_error': EEP 54.
 -spec format_error(Reason :: term(), erlang:stacktrace()) ->
     #{pos_integer() | general => unicode:chardata()}.
 format_error(Reason, [{?MODULE, Function, Args, _Info} | _]) when is_list(Args) ->
@@ -380,7 +380,7 @@ explain(eperm, _Function, _Args) ->
     #{general => "the map may not be used this way (read, write, frozen), or the C node lacks a "
                  "capability"};
 explain(emfile, _Function, _Args) ->
-    #{general => "the C node has no room for another map or file: see its --max-maps and ulimit -n"};
+    #{general => "the C node has no room for another map: see its --max-maps and ulimit -n"};
 explain({too_big, Max}, _Function, _Args) ->
     #{general => io_lib:format("the request or its answer would be longer than ~w octets, the C "
                                "node's --max-message", [Max])};
@@ -421,6 +421,12 @@ map_fields(Map) when ?IS_HANDLE(Map), tuple_size(Map) >= 6 ->
 map_fields(_Map) ->
     unknown.
 
+is_per_cpu(Map) ->
+    case map_fields(Map) of
+        {Type, _, _, _} -> string:find(io_lib:write(Type), "percpu") =/= nomatch;
+        unknown -> false
+    end.
+
 bad_arguments(new, [Type, KeySize, ValueSize, MaxEntries | Options]) ->
     faults([bad_type(Type), bad_size(KeySize), bad_size(ValueSize), bad_size(MaxEntries)
             | lists:map(fun bad_options/1, Options)]);
@@ -430,8 +436,8 @@ bad_arguments(next, _Args) ->
     #{1 => "not an iterator"};
 bad_arguments(Function, [Key, Value, Map]) when Function =:= put; Function =:= update ->
     case map_fields(Map) of
-        {Type, KeySize, ValueSize, _} ->
-            faults([bad_octets("key", Key, KeySize), bad_value(Type, Value, ValueSize)]);
+        {_Type, KeySize, ValueSize, _} ->
+            faults([bad_octets("key", Key, KeySize), bad_value(Map, Value, ValueSize)]);
         unknown ->
             #{}
     end;
@@ -448,12 +454,9 @@ bad_otherwise(new, _Args) ->
 bad_otherwise(next, _Args) ->
     "the iterator does not hold together";
 bad_otherwise(Function, Args) ->
-    case map_fields(lists:nth(map_position(Function), Args)) of
-        {Type, _, _, _} ->
-            io_lib:format("not what a ~tw map takes; a descriptor number, for one, is never taken",
-                          [Type]);
-        unknown ->
-            "not what this map takes"
+    case is_per_cpu(lists:nth(map_position(Function), Args)) of
+        true -> "a list has one value for each possible CPU";
+        false -> "the number of a descriptor is never taken as a key or value"
     end.
 
 faults(Texts) ->
@@ -492,23 +495,20 @@ bad_option(Option) when is_atom(Option); is_tuple(Option), tuple_size(Option) =:
 bad_option(Option) ->
     io_lib:format("not an option: ~tP", [Option, 10]).
 
-bad_value(Type, Values, Size) when is_list(Values) ->
-    case lists:prefix("percpu", atom_to_list(Type)) orelse Type =:= lru_percpu_hash of
-        true when length(Values) >= 0 ->
-            case [Text || V <- Values, (Text = bad_octets("value", V, Size)) =/= none] of
-                [] -> none;
-                [Text | _] -> Text
-            end;
-        _ ->
-            bad_octets("value", Values, Size)
+bad_value(Map, Values, Size) when length(Values) >= 0 ->
+    case {is_per_cpu(Map), [Text || V <- Values, (Text = bad_octets("value", V, Size)) =/= none]} of
+        {true, []} -> none;
+        {true, [Text | _]} -> Text;
+        {false, _} -> bad_octets("value", Values, Size)
     end;
-bad_value(_Type, Value, Size) ->
+bad_value(_Map, Value, Size) ->
     bad_octets("value", Value, Size).
 
 bad_octets(_What, Octets, Size) when byte_size(Octets) =:= Size ->
     none;
 bad_octets(What, Octets, Size) when is_binary(Octets) ->
-    io_lib:format("the ~s is ~w octets, the map's ~ss are ~w", [What, byte_size(Octets), What, Size]);
+    io_lib:format("the ~s is ~w octets, the map's ~ss are ~w",
+                  [What, byte_size(Octets), What, Size]);
 bad_octets(What, Integer, 0) when is_integer(Integer) ->
     io_lib:format("the map has no ~ss: only <<>> fits", [What]);
 bad_octets(_What, Integer, Size) when is_integer(Integer) ->

@@ -1,10 +1,10 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
-%% Runs the embedded C node as a port program, or watches the one of that name that is up already and
-%% runs ours when that one goes. Our end of the C node's standard input is its lease of life: it ends
-%% when that closes, however this process or the emulator came to its end. The cookie goes the same
-%% way, never on the command line. What the C node logs goes to logger. When ours ends this process
-%% ends too, for the supervisor to start both again.
+%% Runs the embedded C node as a port program, or watches the one of that name that is up already
+%% and runs ours when that one goes. Our end of the C node's standard input is its lease of life: it
+%% ends when that closes, however this process or the emulator came to its end. The cookie goes the
+%% same way, never on the command line. What the C node logs goes to logger. When ours ends this
+%% process ends too, for the supervisor to start both again.
 %% @private
 -module(ebpf_maps_cnode).
 -behaviour(gen_server).
@@ -17,7 +17,9 @@
 -define(START_TIME, 15000).
 -define(STOP_TIME, 4000).
 -define(RETRY_TIME, 500).
+-define(TRIES, 4).
 -define(MAX_LINE, 8192).
+-define(NAME_TAKEN, 7).
 
 %% port is none while the C node of that name is somebody else's.
 -record(state, {node :: node(), port = none :: port() | none}).
@@ -78,36 +80,31 @@ terminate(_Reason, #state{port = Port}) -> stop(Port).
 
 %% The C node is up when this returns: the port of ours, or none for another's, which is watched.
 run(Node) ->
-    run(Node, erlang:monotonic_time(millisecond) + ?START_TIME).
+    run(Node, ?TRIES).
 
-run(Node, Deadline) ->
+run(Node, Tries) ->
     case net_kernel:connect_node(Node) of
         true ->
             ?LOG_NOTICE("~ts is up already and will be watched", [Node], #{cnode => Node}),
             true = erlang:monitor_node(Node, true),
             none;
         _ ->
-            Port = open(Node),
-            case await_ready(Port, Node, Deadline, "it said nothing") of
-                ready ->
-                    Port;
-                {ended, Status, Last} ->
-                    Text = [Last, " (exit status ", integer_to_list(Status), ")"],
-                    retry(fault(Status), Text, Node, Deadline)
-            end
+            start(Node, Tries)
     end.
 
-%% Another emulator of this host may have been quicker.
-retry(name_taken, Text, Node, Deadline) ->
-    case erlang:monotonic_time(millisecond) + ?RETRY_TIME < Deadline of
-        true ->
+%% Where the name is taken, another emulator of this host may have been quicker.
+start(Node, Tries) ->
+    Port = open(Node),
+    Deadline = erlang:monotonic_time(millisecond) + ?START_TIME,
+    case await_ready(Port, Node, Deadline, "it said nothing") of
+        ready ->
+            Port;
+        {ended, Status, _Last} when Status =:= ?NAME_TAKEN, Tries > 1 ->
             timer:sleep(?RETRY_TIME),
-            run(Node, Deadline);
-        false ->
-            throw({name_taken, [Text, "; and whoever has it does not let us connect"]})
-    end;
-retry(Fault, Text, _Node, _Deadline) ->
-    throw({Fault, Text}).
+            run(Node, Tries - 1);
+        {ended, Status, Last} ->
+            throw({fault(Status), [Last, " (exit status ", integer_to_list(Status), ")"]})
+    end.
 
 open(Node) ->
     Program = program(),
@@ -138,7 +135,7 @@ await_ready(Port, Node, Deadline, Last) ->
             {ended, Status, Last}
     after Left ->
         stop(Port),
-        throw({not_ready, ["it did not get ready in time; its last words: ", Last]})
+        throw({not_ready, ["it did not get ready in time: ", Last]})
     end.
 
 %% A closed port tells nothing more, so that the end of the program is seen in /proc.
@@ -165,7 +162,7 @@ fault(3) -> cookie;
 fault(4) -> missing_privilege;
 fault(5) -> cannot_listen;
 fault(6) -> no_epmd;
-fault(7) -> name_taken;
+fault(?NAME_TAKEN) -> name_taken;
 fault(_) -> ended.
 
 failed(Fault, Text) ->

@@ -12,9 +12,9 @@
 start_link(Modules) ->
     supervisor:start_link({local, ?MODULE}, ?MODULE, Modules).
 
-%% A start takes up to 15 s before it is given up, so that 5 restarts within 120 s also end the
-%% slowest of loops.
+%% A start takes up to half a minute before it is given up, so that 5 restarts within 180 s end the
+%% slowest of loops too.
 -spec init([module()]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
 init(Modules) ->
     Children = [#{id => Module, start => {Module, start_link, []}} || Module <- Modules],
-    {ok, {#{intensity => 5, period => 120}, Children}}.
+    {ok, {#{intensity => 5, period => 180}, Children}}.
