@@ -212,6 +212,7 @@ static int describe(struct map *map)
 	struct bpf_map_info info = { 0 };
 	uint32_t size = sizeof(info);
 	int error = bpf_obj_get_info_by_fd(map->fd, &info, &size);
+	int cpus;
 
 	if (error < 0)
 		return error;
@@ -224,7 +225,10 @@ static int describe(struct map *map)
 	map->cpus = 1;
 	map->value_stride = info.value_size;
 	if (map->traits & MAP_PER_CPU) {
-		map->cpus = (unsigned)libbpf_num_possible_cpus();
+		cpus = libbpf_num_possible_cpus();
+		if (cpus < 0)
+			return cpus;
+		map->cpus = (unsigned)cpus;
 		map->value_stride =
 			((size_t)info.value_size + KERNEL_VALUE_ALIGN - 1) /
 			KERNEL_VALUE_ALIGN * KERNEL_VALUE_ALIGN;

@@ -88,8 +88,8 @@ int map_next_key(struct map *map, const void *key, void *next);
 
 /* Where a walk by buckets is, and the room for what it finds. */
 struct map_buckets {
-	void *cursor; /* NULL: at the beginning */
-	void *next_cursor;  /* both of MAP_BUCKET_CURSOR_SIZE */
+	void *cursor;      /* NULL: at the beginning */
+	void *next_cursor; /* both of MAP_BUCKET_CURSOR_SIZE */
 	void *keys;
 	void *values;
 	uint32_t count; /* of entries that keys and values have room for */

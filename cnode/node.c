@@ -253,9 +253,9 @@ static void run(struct node *node)
 	int wait;
 
 	for (;;) {
-		wait = handles_reap(node->service.handles);
-		if (peers_tick_busy(node->service.peers))
-			wait = shorter(wait, BUSY_LOOK_MS);
+		/* in this order: who leaves has given up its handles before */
+		wait = peers_tick_busy(node->service.peers) ? BUSY_LOOK_MS : -1;
+		wait = shorter(wait, handles_reap(node->service.handles));
 		if (!accepting)
 			wait = shorter(wait, NO_FD_PAUSE_MS);
 		ready[LISTENER].fd = accepting ? node->service.listener : -1;

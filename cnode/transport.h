@@ -73,7 +73,7 @@ ssize_t transport_receive(struct transport *t, size_t wanted);
  */
 int transport_send(struct transport *t, const char *data, size_t size);
 
-/* From another thread: a tick, unless something is being sent anyway. */
+/* From any thread: a tick, unless something is being sent anyway. */
 void transport_tick(struct transport *t);
 
 /* From another thread: ends both directions; the owner will notice. */
