@@ -135,7 +135,7 @@ static enum exit_status check_privilege(void)
 	if (error == -EPERM) {
 		log_error("this process may not make eBPF maps: run it as "
 			  "root, or give it the capabilities by `setcap "
-			  "cap_bpf,cap_net_admin,cap_sys_admin+ep %s'",
+			  "cap_bpf,cap_net_admin+ep %s'",
 			  program);
 		return STATUS_PRIVILEGE;
 	}

@@ -12,9 +12,8 @@
 start_link(Modules) ->
     supervisor:start_link({local, ?MODULE}, ?MODULE, Modules).
 
-%% A start takes up to half a minute before it is given up, so that 5 restarts within 180 s end the
-%% slowest of loops too.
+%% What fails at once again and again ends with the application; what fails slowly is tried on.
 -spec init([module()]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
 init(Modules) ->
     Children = [#{id => Module, start => {Module, start_link, []}} || Module <- Modules],
-    {ok, {#{intensity => 5, period => 180}, Children}}.
+    {ok, {#{intensity => 10, period => 10}, Children}}.
