@@ -141,8 +141,8 @@ static const char *check_cookie(const char *cookie, ssize_t length)
 		return "it is empty";
 	if (length > MAX_SIZE)
 		return "it is longer than 255 characters";
-	for (; *cookie; cookie++)
-		if (*cookie < ' ' || *cookie > '~')
+	for (ssize_t i = 0; i < length; i++)
+		if (cookie[i] < ' ' || cookie[i] > '~')
 			return "it has other than printable ASCII characters";
 	return NULL;
 }

@@ -24,18 +24,21 @@
 #include "clock.h"
 #include "log.h"
 
-#define ANSWER_MS 5000    /* for epmd to answer, at the start */
 #define START_MS 10000    /* for an epmd that was started to be there */
+#define DECIDE_MS 15000   /* for the first registration, one way or another */
 #define NAME_FREE_MS 3000 /* for a node that has just ended to be forgotten */
 #define RETRY_MS 50
 #define REPUBLISH_MS 1000
 
-/* The registration; the lock is for taking it back while the thread works. */
+/* What the thread and the rest share, under the lock. */
 static struct {
 	pthread_mutex_t lock;
+	pthread_cond_t decided_now;
 	ei_cnode *node;
 	int port;
 	int fd;
+	bool decided; /* the first registration has come to status */
+	enum exit_status status;
 	bool over;
 } registration = { .lock = PTHREAD_MUTEX_INITIALIZER, .fd = -1 };
 
@@ -80,22 +83,28 @@ static int start_epmd(void)
 	return 0;
 }
 
-/* EIO: epmd has answered, and does not want that name. */
-static int publish_once(unsigned timeout_ms)
+/*
+ * -EEXIST: epmd does not want that name; ei says so by -1 and EIO. Without a
+ * time limit of ei's: that takes a refused connection for a good one, and uses
+ * select(2), which writes past its set for descriptors from 1,024 on. Only the
+ * thread of this file waits here.
+ */
+static int publish(void)
 {
-	int fd = timeout_ms ? ei_publish_tmo(registration.node,
-					     registration.port, timeout_ms)
-			    : ei_publish(registration.node, registration.port);
+	int fd = ei_publish(registration.node, registration.port);
 
-	if (fd < 0)
-		return erl_errno ? -erl_errno : -EIO;
-	fcntl(fd, F_SETFD, FD_CLOEXEC);
-	return fd;
+	if (fd >= 0) {
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+		return fd;
+	}
+	if (fd == -1 && erl_errno == EIO)
+		return -EEXIST;
+	return erl_errno ? -erl_errno : -EIO;
 }
 
 static enum exit_status describe(int error, int start_error)
 {
-	if (error == -EIO) {
+	if (error == -EEXIST) {
 		log_error("the name %s is taken: another node of that name is "
 			  "registered with epmd; stop it, or use --sname",
 			  registration.node->thisalivename);
@@ -113,28 +122,43 @@ static enum exit_status describe(int error, int start_error)
 }
 
 /* Starts an epmd where none listens, and bears with a name just given up. */
-static enum exit_status publish_at_start(void)
+static enum exit_status publish_first(int *fd)
 {
 	int64_t begin = clock_ms();
 	bool started = false;
-	int error, start_error = 0;
+	int start_error = 0;
 
 	for (;;) {
-		registration.fd = error = publish_once(ANSWER_MS);
-		if (error >= 0)
+		*fd = publish();
+		if (*fd >= 0)
 			return STATUS_OK;
-		if (error == -ECONNREFUSED && !started) {
+		if (*fd == -ECONNREFUSED && !started) {
 			log_info("starting an epmd");
 			start_error = start_epmd();
 			started = true;
 		}
 		if (start_error < 0 ||
-		    (error != -EIO && error != -ECONNREFUSED) ||
+		    (*fd != -EEXIST && *fd != -ECONNREFUSED) ||
 		    clock_ms() - begin >
-			    (error == -EIO ? NAME_FREE_MS : START_MS))
-			return describe(error, start_error);
+			    (*fd == -EEXIST ? NAME_FREE_MS : START_MS))
+			return describe(*fd, start_error);
 		sleep_ms(RETRY_MS);
 	}
+}
+
+static int publish_again(void)
+{
+	int last_error = 0, fd;
+
+	while ((fd = publish()) < 0) {
+		if (fd != last_error)
+			log_warning("not registered with epmd: %s; trying on",
+				    fd == -EEXIST ? "the name is taken"
+						  : strerror(-fd));
+		last_error = fd;
+		sleep_ms(REPUBLISH_MS);
+	}
+	return fd;
 }
 
 static void wait_for_end(int fd)
@@ -146,6 +170,15 @@ static void wait_for_end(int fd)
 		while (poll(&ended, 1, -1) < 0 && errno == EINTR)
 			;
 	} while (recv(fd, octets, sizeof(octets), 0) > 0);
+}
+
+static void decide(enum exit_status status)
+{
+	pthread_mutex_lock(&registration.lock);
+	registration.decided = true;
+	registration.status = status;
+	pthread_cond_signal(&registration.decided_now);
+	pthread_mutex_unlock(&registration.lock);
 }
 
 /* False: it is not wanted any more. */
@@ -160,62 +193,71 @@ static bool keep(int fd)
 	return wanted;
 }
 
-/*
- * Without a time limit of ei's, which would use select(2), and that writes
- * past its set for descriptors from 1,024 on. Only this thread waits.
- */
-static int publish_again(void)
+static void *stay_registered(void *unused)
 {
-	int last_error = 0, fd;
+	int fd = -1;
+	enum exit_status status = publish_first(&fd);
 
-	while ((fd = publish_once(0)) < 0) {
-		if (fd != last_error)
-			log_warning("not registered with epmd: %s; trying on",
-				    fd == -EIO ? "the name is taken"
-					       : strerror(-fd));
-		last_error = fd;
-		sleep_ms(REPUBLISH_MS);
-	}
-	return fd;
-}
-
-static void *watch(void *argument)
-{
-	int fd = registration.fd;
-
-	(void)argument;
-	for (;;) {
+	(void)unused;
+	keep(fd);
+	decide(status);
+	while (status == STATUS_OK) {
 		wait_for_end(fd);
 		if (!keep(-1))
-			return NULL;
+			break;
 		close(fd);
 		log_warning("epmd has gone; registering with the next one");
 		sleep_ms(RETRY_MS);
 		fd = publish_again();
 		if (!keep(fd))
-			return NULL;
+			break;
 		log_notice("registered with epmd again");
 	}
+	return NULL;
+}
+
+static int start_thread(void)
+{
+	pthread_condattr_t monotonic;
+	pthread_t thread;
+	int error;
+
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&registration.decided_now, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	error = pthread_create(&thread, NULL, stay_registered, NULL);
+	if (error == 0)
+		pthread_detach(thread);
+	return error;
 }
 
 enum exit_status epmd_publish(ei_cnode *node, int port)
 {
-	enum exit_status status;
-	pthread_t thread;
+	enum exit_status status = STATUS_EPMD;
+	struct timespec deadline;
 	int error;
 
 	registration.node = node;
 	registration.port = port;
-	status = publish_at_start();
-	if (status != STATUS_OK)
-		return status;
-	error = pthread_create(&thread, NULL, watch, NULL);
+	error = start_thread();
 	if (error) {
-		log_error("no thread to watch epmd: %s", strerror(error));
+		log_error("no thread to register with epmd: %s",
+			  strerror(error));
 		return STATUS_OTHER;
 	}
-	pthread_detach(thread);
-	return STATUS_OK;
+	clock_gettime(CLOCK_MONOTONIC, &deadline);
+	deadline.tv_sec += DECIDE_MS / 1000;
+	pthread_mutex_lock(&registration.lock);
+	while (!registration.decided && error == 0)
+		error = pthread_cond_timedwait(&registration.decided_now,
+					       &registration.lock, &deadline);
+	if (registration.decided)
+		status = registration.status;
+	else
+		describe(-ETIMEDOUT, 0);
+	pthread_mutex_unlock(&registration.lock);
+	return status;
 }
 
 void epmd_unpublish(void)

@@ -64,16 +64,6 @@ const char *map_type_name(uint32_t type)
 	return libbpf_bpf_map_type_str((enum bpf_map_type)type);
 }
 
-int map_type_from_name(const char *name)
-{
-	const char *known;
-
-	for (int type = 0; (known = map_type_name((uint32_t)type)); type++)
-		if (strcmp(known, name) == 0)
-			return type;
-	return -1;
-}
-
 int map_check_privilege(void)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, options,

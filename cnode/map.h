@@ -49,9 +49,8 @@ struct map_spec {
 	char name[MAP_NAME_SIZE];
 };
 
-/* The type of that name, as libbpf_bpf_map_type_str() has it; -1 for none. */
-int map_type_from_name(const char *name);
-const char *map_type_name(uint32_t type); /* NULL: libbpf knows no name */
+/* What libbpf calls a type; NULL from the first on that it has no name for. */
+const char *map_type_name(uint32_t type);
 
 /* 0, or -EPERM when this process may not make maps (or another -errno). */
 int map_check_privilege(void);

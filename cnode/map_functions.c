@@ -68,13 +68,11 @@ static bool read_name_list(struct term t, struct name *name)
 
 static bool read_name(struct term t, struct name *name)
 {
-	char atom[MAXATOMLEN_UTF8];
-	const char *text = atom;
+	const char *text;
 	size_t size;
 
-	if (term_read_atom(t, atom))
-		size = strlen(atom);
-	else if (!term_read_binary(t, &text, &size))
+	if (!term_read_atom(t, &text, &size) &&
+	    !term_read_binary(t, &text, &size))
 		return read_name_list(t, name);
 	for (size_t i = 0; i < size; i++)
 		name_add(name, (unsigned char)text[i]);
@@ -112,19 +110,22 @@ static bool read_options(struct term t, struct map_spec *spec,
 	return term_end(&items);
 }
 
+static bool read_type(struct term t, uint32_t *type)
+{
+	const char *name;
+
+	for (*type = 0; (name = map_type_name(*type)); (*type)++)
+		if (term_is_atom(t, name))
+			return true;
+	return false;
+}
+
 static bool read_spec(struct call *call, struct map_spec *spec)
 {
-	char type_name[MAXATOMLEN_UTF8];
-	int type;
-
-	if (!term_read_atom(call->args[0], type_name) ||
-	    !term_read_uint32(call->args[1], &spec->key_size) ||
-	    !term_read_uint32(call->args[2], &spec->value_size) ||
-	    !term_read_uint32(call->args[3], &spec->max_entries))
-		return false;
-	type = map_type_from_name(type_name);
-	spec->type = (uint32_t)type;
-	return type >= 0;
+	return read_type(call->args[0], &spec->type) &&
+	       term_read_uint32(call->args[1], &spec->key_size) &&
+	       term_read_uint32(call->args[2], &spec->value_size) &&
+	       term_read_uint32(call->args[3], &spec->max_entries);
 }
 
 /* Takes over the map, and writes its handle or an error. */

@@ -74,8 +74,8 @@ static int open_signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
-static int log_libbpf(enum libbpf_print_level level, const char *format,
-		      va_list arguments)
+__attribute__((format(printf, 2, 0))) static int
+log_libbpf(enum libbpf_print_level level, const char *format, va_list arguments)
 {
 	(void)level;
 	log_vevent(LOG_DEBUG, format, arguments);

@@ -156,10 +156,34 @@ static bool check_atom(struct cursor *c)
 	}
 }
 
-/* A node name, and the numbers that follow it in pids, ports, references. */
+/* The text of an atom that was checked, whose tag says how long its length is
+ */
+static void atom_text(struct term t, const char **text, size_t *size)
+{
+	size_t header =
+		*t.at == ERL_SMALL_ATOM_UTF8_EXT || *t.at == ERL_SMALL_ATOM_EXT
+			? 2
+			: 3;
+
+	*text = t.at + header;
+	*size = t.size - header;
+}
+
+/*
+ * A node name, and the numbers that follow it in pids, ports, references. No
+ * node's name has a NUL in it, and ei hands names out as strings.
+ */
 static bool check_node(struct cursor *c, unsigned numbers)
 {
-	return check_atom(c) && skip(c, numbers);
+	struct term name = { .at = c->pos };
+	const char *text;
+	size_t size;
+
+	if (!check_atom(c))
+		return false;
+	name.size = (size_t)(c->pos - name.at);
+	atom_text(name, &text, &size);
+	return !memchr(text, '\0', size) && skip(c, numbers);
 }
 
 static bool check_ref(struct cursor *c, unsigned creation)
@@ -421,19 +445,21 @@ bool term_is_any_atom(struct term t)
 	}
 }
 
-/* name is of ASCII, which all four forms of an atom spell alike */
-bool term_is_atom(struct term t, const char *name)
+bool term_read_atom(struct term t, const char **text, size_t *size)
 {
-	size_t header, size = strlen(name);
-
 	if (!term_is_any_atom(t))
 		return false;
-	header = tag_of(t) == ERL_SMALL_ATOM_UTF8_EXT ||
-				 tag_of(t) == ERL_SMALL_ATOM_EXT
-			 ? 2
-			 : 3;
-	return t.size == header + size &&
-	       memcmp(t.at + header, name, size) == 0;
+	atom_text(t, text, size);
+	return true;
+}
+
+bool term_is_atom(struct term t, const char *name)
+{
+	const char *text;
+	size_t size;
+
+	return term_read_atom(t, &text, &size) && size == strlen(name) &&
+	       memcmp(text, name, size) == 0;
 }
 
 bool term_is_pid(struct term t)
@@ -452,15 +478,6 @@ bool term_is_list(struct term t)
 {
 	return tag_of(t) == ERL_NIL_EXT || tag_of(t) == ERL_LIST_EXT ||
 	       tag_of(t) == ERL_STRING_EXT;
-}
-
-bool term_read_atom(struct term t, char name[MAXATOMLEN_UTF8])
-{
-	int index = 0;
-
-	return term_is_any_atom(t) &&
-	       ei_decode_atom_as(t.at, &index, name, MAXATOMLEN_UTF8,
-				 ERLANG_UTF8, NULL, NULL) == 0;
 }
 
 bool term_read_pid(struct term t, erlang_pid *pid)

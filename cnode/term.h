@@ -49,6 +49,7 @@ bool term_end(const struct term_items *items);
 /* Opens a tuple of just n elements and reads them. */
 bool term_tuple_of(struct term t, struct term *elements, uint32_t n);
 
+/* name is of ASCII, which all forms of an atom spell alike */
 bool term_is_atom(struct term t, const char *name);
 bool term_is_any_atom(struct term t);
 bool term_is_pid(struct term t);
@@ -56,11 +57,12 @@ bool term_is_ref(struct term t);
 bool term_is_list(struct term t);
 
 /* False if the term is of another kind or does not fit. */
-bool term_read_atom(struct term t, char name[MAXATOMLEN_UTF8]);
 bool term_read_pid(struct term t, erlang_pid *pid);
 bool term_read_ref(struct term t, erlang_ref *ref);
 bool term_read_uint32(struct term t, uint32_t *value);
+/* Borrowed; an atom's text is of UTF-8, or of Latin-1 in its old forms. */
 bool term_read_binary(struct term t, const char **data, size_t *size);
+bool term_read_atom(struct term t, const char **text, size_t *size);
 
 /*
  * An integer I, as size octets in two's complement and host byte order.
