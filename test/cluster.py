@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The processes of a test: a private epmd, C nodes, and what they share."""
+
+import ctypes
+import os
+import re
+import secrets
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+SANITIZED = bool(os.environ.get("EBPF_SANITIZED"))
+PATIENCE = 4 if SANITIZED else 1
+REPORT = re.compile(
+    r"ERROR: AddressSanitizer|runtime error:|WARNING: ThreadSanitizer|LeakSanitizer"
+)
+PR_SET_PDEATHSIG = 1
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def wait_until(predicate, timeout=10, what=None):
+    """The first true value of predicate(); fails when the time is over."""
+    deadline = time.monotonic() + timeout * PATIENCE
+    while True:
+        value = predicate()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            what = what or getattr(predicate, "__name__", "the condition")
+            raise AssertionError(f"{what}: not within {timeout * PATIENCE} s")
+        time.sleep(0.005)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def die_with_parent():
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def spawn(args, **options):
+    """Popen of a process that cannot outlive this one."""
+    return subprocess.Popen(
+        [str(a) for a in args], preexec_fn=die_with_parent, **options
+    )
+
+
+def kill(process):
+    if process.poll() is None:
+        process.kill()
+    process.wait(10)
+
+
+class Epmd:
+    """A name server of our own, in the foreground."""
+
+    def __init__(self, port):
+        self.port = port
+        self.process = None
+
+    def start(self):
+        env = dict(os.environ, ERL_EPMD_ADDRESS="127.0.0.1")
+        self.process = spawn(
+            ["epmd", "-port", self.port],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(self.answers, 10, "epmd answers")
+
+    def stop(self):
+        if self.process:
+            kill(self.process)
+        self.process = None
+
+    def stop_daemon(self):
+        """Kills the epmd that another process has started on our port."""
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                name = (folder / "comm").read_text().strip()
+                env = (folder / "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if name == "epmd" and f"ERL_EPMD_PORT={self.port}".encode() in env:
+                os.kill(int(folder.name), signal.SIGKILL)
+        wait_until(lambda: not self.answers(), 5, "epmd has ended")
+
+    def ask(self, request):
+        with socket.create_connection(("127.0.0.1", self.port), 5) as s:
+            s.sendall(struct.pack(">H", len(request)) + request)
+            answer = b""
+            while chunk := s.recv(4096):
+                answer += chunk
+            return answer
+
+    def answers(self):
+        try:
+            return len(self.ask(b"n")) >= 4
+        except OSError:
+            return False
+
+    def names(self):
+        """{name: port} of all that are registered."""
+        text = self.ask(b"n")[4:].decode()
+        return {n: int(p) for n, p in re.findall(r"name (\S+) at port (\d+)", text)}
+
+    def port_of(self, name):
+        """The port of name (PORT_PLEASE2), None when it is not registered."""
+        answer = self.ask(b"z" + name.encode())
+        if answer[:1] != b"w" or answer[1] != 0:
+            return None
+        return struct.unpack(">H", answer[2:4])[0]
+
+
+class Cluster:
+    """One epmd, one cookie, one home: the world of a test."""
+
+    def __init__(self, home):
+        self.home = Path(home)
+        self.cookie = secrets.token_hex(10)
+        self.host = os.uname().nodename.split(".")[0]
+        self.epmd = Epmd(free_port())
+        self.taken = 0
+        path = self.home / ".erlang.cookie"
+        path.write_text(self.cookie)
+        path.chmod(0o400)
+
+    @property
+    def env(self):
+        env = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("ERL_", "ERTS_")) or k == "ERL_LIBS"
+        }
+        env.update(
+            HOME=str(self.home),
+            ERL_EPMD_PORT=str(self.epmd.port),
+            ERL_EPMD_ADDRESS="127.0.0.1",
+            ERL_CRASH_DUMP_SECONDS="0",
+        )
+        return env
+
+    def name(self, hint):
+        """A node name, without its host, that no test has used yet."""
+        self.taken += 1
+        return f"{hint}{self.taken}"
+
+
+class CNode:
+    """One ebpf_cnode process and what it logs."""
+
+    def __init__(
+        self,
+        cluster,
+        program,
+        *options,
+        sname=None,
+        naming=None,
+        wrapper=(),
+        **popen,
+    ):
+        """naming replaces --sname; wrapper is a command that runs the program."""
+        self.cluster = cluster
+        self.sname = sname or cluster.name("cnode")
+        if naming is None:
+            naming = ["--sname", self.sname]
+        self.name = f"{self.sname}@{cluster.host}"
+        self.port = None
+        self.lines = []
+        self.ended = False
+        self.changed = threading.Condition()
+        env = popen.pop("env", cluster.env)
+        popen.setdefault("stdin", subprocess.DEVNULL)
+        command = [*wrapper, program, *naming, *options]
+        self.process = spawn(
+            command, env=env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, **popen
+        )
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def _read(self):
+        with self.process.stderr as stderr:
+            for line in stderr:
+                with self.changed:
+                    self.lines.append(line.decode(errors="replace").rstrip("\n"))
+                    self.changed.notify_all()
+        with self.changed:
+            self.ended = True
+            self.changed.notify_all()
+
+    def find_log(self, pattern, start=0):
+        """The matches of pattern in the lines since start."""
+        found = (re.search(pattern, line) for line in self.lines[start:])
+        return [match for match in found if match]
+
+    def wait_log(self, pattern, timeout=10, start=0):
+        """The first match of pattern in a logged line; fails after timeout."""
+        deadline = time.monotonic() + timeout * PATIENCE
+        with self.changed:
+            while True:
+                found = self.find_log(pattern, start)
+                if found:
+                    return found[0]
+                left = deadline - time.monotonic()
+                if self.ended or left <= 0:
+                    raise AssertionError(f"no line {pattern!r} in\n{self.log}")
+                self.changed.wait(left)
+
+    def wait_ready(self, timeout=10):
+        match = self.wait_log(r"^\S+Z notice ready (\S+) port (\d+)$", timeout)
+        self.name = match[1]
+        self.port = int(match[2])
+        return self
+
+    @property
+    def log(self):
+        return "\n".join(self.lines)
+
+    def mark(self):
+        """Where the log ends now, for the start of wait_log and find_log."""
+        return len(self.lines)
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def wait_exit(self, timeout=10):
+        """The exit status of a node that ends by itself."""
+        try:
+            status = self.process.wait(timeout * PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it does not end:\n{self.log}") from None
+        self.reader.join(10)
+        return status
+
+    def stop(self, signum=signal.SIGTERM):
+        self.process.send_signal(signum)
+        status = self.wait_exit()
+        assert status == 0, f"status {status} after signal {signum}:\n{self.log}"
+
+    def kill(self):
+        kill(self.process)
+        self.reader.join(10)
+
+    def check(self):
+        """Fails where a sanitizer has spoken."""
+        assert not REPORT.search(self.log), self.log
+
+    def threads(self):
+        return len(os.listdir(f"/proc/{self.pid}/task"))
+
+    def descriptors(self):
+        """What each descriptor of the process is, as /proc tells."""
+        folder = f"/proc/{self.pid}/fd"
+        found = []
+        for fd in os.listdir(folder):
+            try:
+                found.append(os.readlink(f"{folder}/{fd}"))
+            except FileNotFoundError:
+                pass
+        return found
+
+    def map_count(self):
+        """How many map descriptors the process holds."""
+        return sum("bpf-map" in target for target in self.descriptors())

@@ -1,0 +1,333 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all tests share: where the programs are, and the processes they run.
+
+EBPF_CNODE     the C node under test, <top>/cnode/ebpf_cnode by default
+EBPF_EBIN      the compiled facade, <top>/erlang/ebin by default
+EBPF_SRCDIR    the top of the sources
+EBPF_BUILDDIR  the top of the build
+EBPF_SANITIZED set where the C node is a sanitizer build
+"""
+
+import os
+import sys
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+
+import pytest  # noqa: E402
+
+from beam import Beam, BeamError  # noqa: E402
+from cluster import SANITIZED, CNode, Cluster  # noqa: E402
+from dist import Peer  # noqa: E402
+
+TOP = Path(__file__).resolve().parent.parent
+CI = os.environ.get("CI") == "true"
+
+
+def pytest_collection_modifyitems(config, items):
+    unwanted = []
+    if not CI:
+        unwanted.append("ci")
+    if SANITIZED:
+        unwanted.append("counts")
+    out = [i for i in items if any(i.get_closest_marker(m) for m in unwanted)]
+    if out:
+        config.hook.pytest_deselected(items=out)
+        items[:] = [i for i in items if i not in out]
+
+
+def _no_skip(report):
+    if CI and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and CI=true: {report.longrepr}"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    _no_skip(outcome.get_result())
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report(collector):
+    outcome = yield
+    _no_skip(outcome.get_result())
+
+
+def setting(name, default):
+    return Path(os.environ.get(name) or default).resolve()
+
+
+@pytest.fixture(scope="session")
+def srcdir():
+    return setting("EBPF_SRCDIR", TOP)
+
+
+@pytest.fixture(scope="session")
+def builddir():
+    return setting("EBPF_BUILDDIR", TOP)
+
+
+@pytest.fixture(scope="session")
+def program(builddir):
+    path = setting("EBPF_CNODE", builddir / "cnode" / "ebpf_cnode")
+    if not os.access(path, os.X_OK):
+        pytest.exit(f"no C node at {path}: run make, or set EBPF_CNODE", 2)
+    return path
+
+
+@pytest.fixture(scope="session")
+def ebin(builddir):
+    return setting("EBPF_EBIN", builddir / "erlang" / "ebin")
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    """The epmd, home and cookie of the whole session."""
+    cluster = Cluster(tmp_path_factory.mktemp("home"))
+    cluster.epmd.start()
+    yield cluster
+    cluster.epmd.stop()
+
+
+@pytest.fixture
+def lone_cluster(tmp_path):
+    """A world of the test's own, whose epmd it may kill; none runs yet."""
+    home = tmp_path / "home"
+    home.mkdir()
+    cluster = Cluster(home)
+    yield cluster
+    cluster.epmd.stop()
+    cluster.epmd.stop_daemon()
+
+
+class Nodes:
+    """C nodes that live as long as one test."""
+
+    def __init__(self, cluster, program):
+        self.cluster = cluster
+        self.program = program
+        self.started = []
+
+    def start(self, *options, ready=True, cluster=None, **others):
+        """A C node; one that ends by itself is asked for with ready=False."""
+        program = others.pop("program", self.program)
+        node = CNode(cluster or self.cluster, program, *options, **others)
+        node.must_live = ready
+        self.started.append(node)
+        if ready:
+            node.wait_ready()
+        return node
+
+    __call__ = start
+
+    def close(self):
+        try:
+            for node in self.started:
+                print(f"--- {node.name}\n{node.log}")
+                if node.must_live and node.alive():
+                    node.stop()
+                elif node.must_live:
+                    status = node.process.returncode
+                    assert status in (0, -9), f"status {status}:\n{node.log}"
+                node.check()
+        finally:
+            for node in self.started:
+                node.kill()
+
+
+@pytest.fixture
+def start_cnode(cluster, program):
+    """Starts C nodes that live as long as the test, and checks their end."""
+    nodes = Nodes(cluster, program)
+    yield nodes
+    nodes.close()
+
+
+@pytest.fixture
+def fresh_cnode(start_cnode):
+    """A C node of the test's own, without options."""
+    return start_cnode()
+
+
+class Shared:
+    """One C node for the many tests that leave it as they found it."""
+
+    def __init__(self, cluster, program):
+        self.cluster = cluster
+        self.program = program
+        self.node = None
+
+    def get(self):
+        if not self.node or not self.node.alive():
+            self.node = CNode(self.cluster, self.program)
+            self.node.wait_ready()
+        return self.node
+
+    def check(self, start):
+        assert self.node.alive(), f"the C node has ended:\n{self.node.log}"
+        self.node.check()
+        print("\n".join(self.node.lines[start:]))
+
+
+@pytest.fixture(scope="session")
+def shared_cnode(cluster, program):
+    shared = Shared(cluster, program)
+    yield shared
+    if shared.node and shared.node.alive():
+        shared.node.stop()
+        shared.node.check()
+
+
+@pytest.fixture
+def cnode(shared_cnode):
+    """The C node that tests share; fresh_cnode is for those that cannot."""
+    node = shared_cnode.get()
+    start = node.mark()
+    yield node
+    shared_cnode.check(start)
+
+
+@pytest.fixture
+def start_beam(cluster):
+    """Starts Erlang nodes that live as long as the test."""
+    started = []
+
+    def start(*args, cluster=cluster, **options):
+        beam = Beam(cluster, *args, **options)
+        started.append(beam)
+        return beam
+
+    yield start
+    for beam in started:
+        beam.close()
+
+
+class SharedBeam:
+    def __init__(self, cluster, hint):
+        self.cluster = cluster
+        self.hint = hint
+        self.beam = None
+
+    def get(self):
+        if self.beam and not self.beam.alive():
+            self.close()
+        if not self.beam:
+            self.beam = Beam(self.cluster, hint=self.hint)
+        self.beam.forget()
+        return self.beam
+
+    def close(self):
+        if self.beam:
+            self.beam.close()
+        self.beam = None
+
+
+@pytest.fixture(scope="session")
+def shared_beams(cluster):
+    shared = [SharedBeam(cluster, hint) for hint in ("alice", "bob")]
+    yield shared
+    for one in shared:
+        one.close()
+
+
+@pytest.fixture
+def alice(shared_beams):
+    """An Erlang node without the facade; its bindings are empty."""
+    return shared_beams[0].get()
+
+
+@pytest.fixture
+def bob(shared_beams):
+    """Another one."""
+    return shared_beams[1].get()
+
+
+class Maps:
+    """ebpf_maps of a C node, as called from an Erlang node by erpc.
+
+    Maps that new() made are closed at the end of the test.
+    """
+
+    def __init__(self, beam, node):
+        self.beam = beam
+        self.node = node
+        self.made = []
+
+    def new(self, *args):
+        result = self.beam.erpc(self.node.name, "new", *args)
+        if result[0] == "ebpf_map":
+            self.made.append(result)
+        return result
+
+    def call(self, function, *args, **options):
+        return self.beam.erpc(self.node.name, function, *args, **options)
+
+    def __getattr__(self, function):
+        return lambda *args, **options: self.call(function, *args, **options)
+
+    def walk(self, map):
+        """All that an iterator gives, in its order."""
+        return self.beam.eval(
+            """
+            Walk = fun Walk(I, Acc) ->
+                case erpc:call(Node, ebpf_maps, next, [I]) of
+                    none -> lists:reverse(Acc);
+                    {K, V, I2} -> Walk(I2, [{K, V} | Acc])
+                end
+            end,
+            Walk(erpc:call(Node, ebpf_maps, iterator, [Map]), []).
+            """,
+            Node=self.node.name,
+            Map=map,
+        )
+
+    def close_all(self):
+        for map in self.made:
+            self.call("close", map)
+
+
+@pytest.fixture
+def maps(alice, cnode):
+    """ebpf_maps of the shared C node, called from alice."""
+    maps = Maps(alice, cnode)
+    yield maps
+    if cnode.alive() and alice.alive():
+        maps.close_all()
+
+
+@pytest.fixture
+def connect(cluster):
+    """Connects as a node of our own making: connect(cnode, name=...)."""
+    peers = []
+
+    def connect(node, handshake=True, name=None, cookie=None, flags=None, **options):
+        name = name or f"{cluster.name('python')}@{cluster.host}"
+        cookie = cluster.cookie if cookie is None else cookie
+        peer = Peer(node.port, name=name, cookie=cookie, **options)
+        peers.append(peer)
+        if handshake:
+            peer.handshake(**({"flags": flags} if flags is not None else {}))
+        return peer
+
+    yield connect
+    for peer in peers:
+        peer.close()
+
+
+class raises:
+    """with raises(reason): an exception of class error with that reason."""
+
+    def __init__(self, reason, kind="error"):
+        self.wanted = (kind, reason)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        assert kind, f"{self.wanted} was not raised"
+        if not issubclass(kind, BeamError):
+            return False
+        self.value = value
+        assert (value.kind, value.reason) == self.wanted
+        return True

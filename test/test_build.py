@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The build itself: sanitizers, dialyzer, bootstrap, the distribution."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cluster import Epmd, free_port
+
+pytestmark = pytest.mark.ci
+
+MADE = shutil.ignore_patterns(
+    ".git",
+    ".bootstrap",
+    ".deps",
+    ".dirstamp",
+    ".hypothesis",
+    "*.o",
+    "*.plt",
+    "*.pyc",
+    "__pycache__",
+    "autom4te.cache",
+    "build-aux",
+    "aclocal.m4",
+    "configure",
+    "configure~",
+    "Makefile",
+    "Makefile.in",
+    "config.h",
+    "config.h.in",
+    "config.h.in~",
+    "config.log",
+    "config.status",
+    "stamp-h1",
+    "ebin",
+    "ebpf_cnode",
+    "ebpf_maps-*",
+)
+
+
+@pytest.fixture
+def tree(srcdir, tmp_path):
+    """A copy of the sources, without what has been made of them."""
+    return shutil.copytree(srcdir, tmp_path / "tree", ignore=MADE)
+
+
+def run(*command, cwd, timeout=600, **env):
+    """Its output; fails where the command does."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env={**os.environ, **env},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout,
+    )
+    print(done.stdout)
+    assert done.returncode == 0, f"{command} ended with {done.returncode}"
+    return done.stdout
+
+
+def build(tree, *options):
+    """Configures and builds beside the tree; gives the place."""
+    place = tree.parent / "build"
+    place.mkdir()
+    run("autoreconf", "-fi", cwd=tree)
+    run(tree / "configure", *options, cwd=place)
+    run("make", "-j", os.cpu_count(), cwd=place)
+    return place
+
+
+@pytest.mark.parametrize("sanitizers", ["address,undefined", "thread"])
+def test_the_suite_passes_under_sanitizers(sanitizers, tree):
+    place = build(tree, f"--enable-sanitizers={sanitizers}", "--enable-werror")
+    run(
+        # The address space as gcc's thread sanitizer wants it.
+        *("setarch", "-R", sys.executable, "-m", "pytest", tree / "test"),
+        *("-q", "-m", "not counts and not ci"),
+        cwd=place,
+        timeout=3000,
+        EBPF_SANITIZED="1",
+        EBPF_CNODE=str(place / "cnode" / "ebpf_cnode"),
+        EBPF_EBIN=str(place / "erlang" / "ebin"),
+        EBPF_SRCDIR=str(tree),
+        EBPF_BUILDDIR=str(place),
+        ASAN_OPTIONS="detect_stack_use_after_return=1",
+        UBSAN_OPTIONS="print_stacktrace=1",
+        TSAN_OPTIONS="second_deadlock_stack=1",
+    )
+
+
+def test_the_build_has_no_warnings(tree):
+    place = build(tree, "--enable-werror")
+    assert (place / "cnode" / "ebpf_cnode").exists()
+
+
+def test_dialyzer_finds_nothing(tree):
+    place = build(tree)
+    run("make", "dialyzer", cwd=place)
+
+
+def test_the_distribution_builds_checks_and_installs_itself(tree):
+    place = build(tree)
+    output = run("make", "distcheck", "PYTESTFLAGS=-k version", cwd=place, timeout=900)
+    assert re.search(r"\b1 passed", output)
+    assert "ready for distribution" in output
+
+
+def test_what_is_installed_runs_by_itself(tree, tmp_path, cluster, start_beam):
+    prefix = tmp_path / "prefix"
+    libs = prefix / "lib" / "erlang" / "lib"
+    place = build(tree, f"--prefix={prefix}", f"ERLANG_INSTALL_LIB_DIR={libs}")
+    run("make", "install", cwd=place)
+    beam = start_beam(env={"ERL_LIBS": str(libs)})
+    node = f"{cluster.name('installed')}@{cluster.host}"
+    beam.eval("ok = application:load(ebpf_maps)")
+    beam.apply("application", "set_env", "ebpf_maps", "cnode", "embedded")
+    beam.apply("application", "set_env", "ebpf_maps", "node", node)
+    started = beam.eval("application:ensure_all_started(ebpf_maps)", timeout=30)
+    assert started == ("ok", ["ebpf_maps"])
+    assert beam.apply("ebpf_maps", "new", "hash", 4, 8, 4)[0] == "ebpf_map"
+    run("make", "uninstall", cwd=place)
+    left = [path for path in prefix.rglob("*") if not path.is_dir()]
+    assert left == []
+
+
+def snapshot(tree):
+    """What stands in a tree, and since when."""
+    return {
+        path: path.stat().st_mtime_ns
+        for path in tree.rglob("*")
+        if path.is_file() and ".bootstrap" not in path.parts
+    }
+
+
+def test_a_second_bootstrap_does_nothing(tree):
+    run("./bootstrap", cwd=tree)
+    before = snapshot(tree)
+    begun = time.monotonic()
+    output = run("./bootstrap", cwd=tree)
+    assert time.monotonic() - begun < 5
+    assert snapshot(tree) == before
+    steps = dict(line.split(None, 1) for line in output.splitlines()[:4])
+    assert steps == {
+        "packages": "all there",
+        "autoreconf": "up to date",
+        "configure": "up to date",
+        "make": "up to date",
+    }
+
+
+def test_the_demo_does_the_main_job_and_leaves_nothing(tree, tmp_path):
+    epmd = Epmd(free_port())
+    env = {"ERL_EPMD_PORT": str(epmd.port), "HOME": str(tmp_path)}
+    run("./bootstrap", cwd=tree)
+    output = run("./bootstrap", "demo", cwd=tree, timeout=120, **env)
+    for word in ("rpc:call", "ebpf_maps:new", "ssh", "error"):
+        assert word in output
+    assert not epmd.answers()
+
+
+def test_a_failed_step_names_itself_and_its_log(tree):
+    (tree / "cnode" / "main.c").write_text("no C at all\n")
+    done = subprocess.run(
+        ["./bootstrap"], cwd=tree, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode != 0
+    assert "step make failed" in done.stderr
+    log = re.search(r"\S+/make\.log", done.stderr)[0]
+    assert "main.c" in Path(log).read_text()

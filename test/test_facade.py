@@ -1,0 +1,466 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Erlang application: the module, and the C node that it can run itself."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+import etf
+from beam import Beam, BeamError
+from cluster import kill, spawn, wait_until
+from conftest import raises
+
+HASH = ("hash", 4, 8, 4)
+NOT_SERVED = {("format_error", 2), ("module_info", 0), ("module_info", 1)}
+
+
+@pytest.fixture(scope="module")
+def facade_beam(cluster, ebin):
+    beam = Beam(cluster, paths=[ebin])
+    yield beam
+    beam.close()
+
+
+class Facade:
+    """The module ebpf_maps, as called in its own node."""
+
+    def __init__(self, beam):
+        self.beam = beam
+
+    def __getattr__(self, function):
+        return lambda *args: self.beam.apply("ebpf_maps", function, *args)
+
+
+@pytest.fixture
+def facade(facade_beam, cnode):
+    facade_beam.forget()
+    facade_beam.apply("application", "set_env", "ebpf_maps", "node", cnode.name)
+    facade_beam.apply("application", "unset_env", "ebpf_maps", "timeout")
+    return Facade(facade_beam)
+
+
+@pytest.fixture
+def map(facade):
+    map = facade.new(*HASH)
+    facade.put(1, 2, map)
+    yield map
+    facade.close(map)
+
+
+def u64(number):
+    return number.to_bytes(8, "little")
+
+
+# --- the module
+
+
+def test_it_exports_what_the_c_node_serves(facade, program):
+    exported = set(facade.beam.eval("ebpf_maps:module_info(exports)"))
+    served = subprocess.run([program, "--functions"], capture_output=True, text=True)
+    table = set()
+    for line in served.stdout.splitlines():
+        name, arity = line.removeprefix("ebpf_maps:").split("/")
+        table.add((name, int(arity)))
+    assert table
+    assert exported - NOT_SERVED == table
+    assert NOT_SERVED <= exported
+
+
+def test_every_function_does_what_it_does_by_rpc(facade, cnode):
+    map = facade.new(*HASH, [("name", "facade")])
+    assert map[0] == "ebpf_map"
+    assert facade.put(1, 2, map) == map
+    assert facade.get(1, map) == u64(2)
+    assert facade.get(9, map, "none") == "none"
+    assert facade.update(1, 3, map) == map
+    key, value, iterator = facade.next(facade.iterator(map))
+    assert (key, value) == (b"\1\0\0\0", u64(3))
+    assert facade.next(iterator) == "none"
+    assert f"{facade.fd(map)}" in os.listdir(f"/proc/{cnode.pid}/fd")
+    assert facade.take(1, map) == (u64(3), map)
+    assert facade.take(1, map) == "error"
+    assert facade.remove(1, map) == map
+    assert facade.close(map) == "ok"
+    assert facade.close(map) == ("error", "ebadf")
+
+
+BAD_CALLS = [
+    ("get", [9, "map"]),
+    ("get", [b"x", "map"]),
+    ("get", [9, "nope"]),
+    ("get", [9, ("ebpf_map",), "none"]),
+    ("put", [1, b"x", "map"]),
+    ("put", [1, 1, ("ebpf_map", 1)]),
+    ("update", [9, 1, "map"]),
+    ("remove", [b"x", "map"]),
+    ("take", [{}, "map"]),
+    ("iterator", [{}]),
+    ("next", [{}]),
+    ("next", ["map"]),
+    ("fd", [()]),
+    ("close", [1]),
+    ("new", ["nope", 4, 4, 1]),
+    ("new", ["hash", -1, 4, 1]),
+    ("new", ["hash", 4, 4, 1, ["nope"]]),
+    ("new", ["hash", 4, 4, 1, "nope"]),
+    ("new", ["hash", 4, 4, 1, etf.Improper(("read",), "write")]),
+]
+
+
+@pytest.mark.parametrize("call", BAD_CALLS, ids=str)
+def test_an_exception_is_the_one_of_the_c_node(call, facade, map, cnode):
+    function, args = call
+    args = [map if arg == "map" else arg for arg in args]
+    with pytest.raises(BeamError) as by_rpc:
+        facade.beam.erpc(cnode.name, function, *args)
+    with pytest.raises(BeamError) as here:
+        facade.beam.apply("ebpf_maps", function, *args)
+    assert (here.value.kind, here.value.reason) == ("error", by_rpc.value.reason)
+
+
+def test_an_exception_looks_as_if_raised_by_the_function(facade, map):
+    with raises(("badkey", 9)) as caught:
+        facade.get(9, map)
+    module, function, args, info = caught.value.stack[0]
+    assert (module, function, args) == ("ebpf_maps", "get", [9, map])
+    assert dict(info)["error_info"] == {"module": "ebpf_maps"}
+
+
+@pytest.fixture
+def shell(cluster, ebin):
+    """What a real shell prints when these lines are typed."""
+
+    def shell(*lines, alive=True):
+        naming = ["-sname", cluster.name("shell")] if alive else []
+        process = spawn(
+            ["erl", "-start_epmd", "false", "-pa", ebin, *naming],
+            env=cluster.env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            text = "".join(line + "\n" for line in (*lines, "halt()."))
+            output, _ = process.communicate(text.encode(), 30)
+        finally:
+            kill(process)
+        return " ".join(output.decode().split())
+
+    return shell
+
+
+def test_the_shell_explains_an_absent_key(shell, cnode):
+    printed = shell(
+        f"M = ebpf_maps:new(hash, 4, 8, 4, [{{node, '{cnode.name}'}}]).",
+        "ebpf_maps:get(7, M).",
+    )
+    assert "exception error: bad key: 7" in printed
+    assert "in function ebpf_maps:get/2" in printed
+    assert "*** argument 1: not present in the map" in printed
+
+
+def test_the_shell_explains_what_is_no_map(shell):
+    printed = shell("ebpf_maps:put(1, 1, nothing).")
+    assert "exception error: bad map: nothing" in printed
+    assert "*** argument 3: not a map handle" in printed
+
+
+def test_the_shell_explains_each_bad_argument(shell, cnode):
+    printed = shell(
+        f"M = ebpf_maps:new(hash, 4, 8, 4, [{{node, '{cnode.name}'}}]).",
+        "ebpf_maps:put(<<1>>, hello, M).",
+    )
+    assert "exception error: bad argument" in printed
+    assert "*** argument 1: " in printed
+    assert "*** argument 2: " in printed
+
+
+def test_the_shell_explains_a_full_map(shell, cnode):
+    printed = shell(
+        f"M = ebpf_maps:new(hash, 4, 8, 1, [{{node, '{cnode.name}'}}]).",
+        "[ebpf_maps:put(K, 1, M) || K <- [1, 2]].",
+    )
+    assert "e2big" in printed
+    assert "the map is full" in printed
+
+
+def test_the_shell_explains_a_node_that_is_not_distributed(shell):
+    printed = shell(
+        "ebpf_maps:get(1, {ebpf_map, make_ref(), hash, 4, 8, 4}).", alive=False
+    )
+    assert "in function ebpf_maps:get/2" in printed
+    assert "*** this node is not distributed: start it with -sname" in printed
+
+
+# --- where it asks
+
+
+def test_new_goes_to_the_node_in_its_options(facade, start_cnode):
+    other = start_cnode()
+    map = facade.new(*HASH, ["zero_seed", ("node", other.name)])
+    assert facade.beam.eval("node(element(2, M))", M=map) == other.name
+    assert facade.put(1, 1, map) == map
+
+
+def test_new_goes_to_ebpf_on_this_host_without_more(facade, start_cnode):
+    node = start_cnode(sname="ebpf")
+    facade.beam.apply("application", "unset_env", "ebpf_maps", "node")
+    map = facade.new(*HASH)
+    assert facade.beam.eval("node(element(2, M))", M=map) == node.name
+
+
+@pytest.mark.parametrize("node", [1, "nohost", "", "a@b@c", "@b", "a@"], ids=repr)
+def test_new_on_what_is_no_node_raises_badarg(node, facade):
+    with raises("badarg"):
+        facade.new(*HASH, [("node", node)])
+
+
+def test_a_node_that_is_down_is_nodedown(facade, start_cnode):
+    node = start_cnode()
+    map = facade.new(*HASH, [("node", node.name)])
+    iterator = facade.iterator(map)
+    node.stop()
+    for call in (
+        lambda: facade.get(1, map),
+        lambda: facade.put(1, 1, map),
+        lambda: facade.next(iterator),
+        lambda: facade.close(map),
+    ):
+        with raises(("nodedown", node.name)):
+            call()
+    assert facade.new(*HASH, [("node", node.name)]) == ("error", "nodedown")
+
+
+def is_stopped(pid):
+    states = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/stat") as f:
+            states.append(f.read().rpartition(") ")[2][0])
+    return set(states) == {"T"}
+
+
+def test_a_node_that_does_not_answer_is_a_timeout(facade, start_cnode):
+    node = start_cnode()
+    map = facade.new(*HASH, [("node", node.name)])
+    facade.beam.apply("application", "set_env", "ebpf_maps", "timeout", 300)
+    node.process.send_signal(signal.SIGSTOP)
+    wait_until(lambda: is_stopped(node.pid), 5)
+    try:
+        with raises(("timeout", node.name)):
+            facade.get(1, map)
+        assert facade.new(*HASH, [("node", node.name)]) == ("error", "timeout")
+    finally:
+        node.process.send_signal(signal.SIGCONT)
+    facade.beam.apply("application", "unset_env", "ebpf_maps", "timeout")
+    assert facade.put(1, 1, map) == map
+
+
+def test_a_node_that_serves_no_maps_is_undef(facade, alice):
+    with raises(("undef", alice.name)):
+        facade.new(*HASH, [("node", alice.name)])
+
+
+def test_a_node_that_is_not_distributed_is_notalive(start_beam, ebin):
+    facade = Facade(start_beam(alive=False, paths=[ebin]))
+    assert facade.new(*HASH) == ("error", "notalive")
+    assert facade.new(*HASH, [("node", "a@b")]) == ("error", "notalive")
+    for handle in (
+        facade.beam.eval("{ebpf_map, make_ref(), hash, 4, 8, 4}"),
+        ("ebpf_map", etf.ref("a@b", [1, 2, 3]), *HASH),
+    ):
+        with raises("notalive"):
+            facade.get(1, handle)
+    with raises(("badmap", "nothing")):
+        facade.get(1, "nothing")
+
+
+def test_a_handle_of_our_own_making_is_no_map(facade):
+    forged = facade.beam.eval("{ebpf_map, make_ref(), hash, 4, 8, 4}")
+    with raises(("badmap", forged)):
+        facade.get(1, forged)
+    assert facade.close(forged) == ("error", "ebadf")
+
+
+# --- the embedded C node
+
+
+class Embedded:
+    """An Erlang node whose application ebpf_maps runs a C node."""
+
+    def __init__(self, beam, node, program):
+        self.beam = beam
+        self.node = node
+        self.program = program
+
+    def start(self):
+        return self.beam.eval("application:ensure_all_started(ebpf_maps)", timeout=30)
+
+    def up(self):
+        return self.beam.apply("net_adm", "ping", self.node) == "pong"
+
+    def pid(self):
+        """The process id of its C node, None when there is none."""
+        ports = self.beam.eval("[erlang:port_info(P, os_pid) || P <- erlang:ports()]")
+        for port in ports:
+            if port == "undefined" or port[1] == "undefined":
+                continue
+            try:
+                target = os.readlink(f"/proc/{port[1]}/exe")
+            except OSError:
+                continue
+            if target == str(self.program):
+                return port[1]
+        return None
+
+
+@pytest.fixture
+def embedded(start_beam, ebin, program, cluster):
+    def embedded(sname=None, **env):
+        sname = sname or cluster.name("embedded")
+        node = f"{sname}@{cluster.host}"
+        beam = start_beam(paths=[ebin])
+        beam.eval("ok = application:load(ebpf_maps)")
+        env = {"cnode": "embedded", "node": node, **env}
+        env.setdefault("program", list(str(program).encode()))
+        for key, value in env.items():
+            beam.apply("application", "set_env", "ebpf_maps", key, value)
+        return Embedded(beam, node, program)
+
+    return embedded
+
+
+def exists(pid):
+    return os.path.exists(f"/proc/{pid}")
+
+
+def test_the_application_starts_without_a_c_node_unless_told(start_beam, ebin):
+    beam = start_beam(paths=[ebin])
+    assert beam.eval("application:start(ebpf_maps)") == "ok"
+    assert beam.eval("supervisor:which_children(ebpf_maps_sup)") == []
+
+
+def test_an_embedded_c_node_is_up_when_the_application_is(embedded):
+    embedded = embedded()
+    assert embedded.start() == ("ok", ["ebpf_maps"])
+    facade = Facade(embedded.beam)
+    map = facade.new(*HASH)
+    assert facade.put(1, 1, map) == map
+    assert embedded.beam.eval("node(element(2, M))", M=map) == embedded.node
+
+
+def test_the_cookie_of_an_embedded_c_node_is_not_on_its_command_line(
+    embedded, cluster
+):
+    embedded = embedded()
+    embedded.start()
+    pid = embedded.pid()
+    for file in ("cmdline", "environ"):
+        with open(f"/proc/{pid}/{file}", "rb") as f:
+            assert cluster.cookie.encode() not in f.read()
+
+
+def test_an_embedded_c_node_is_restarted_when_it_is_killed(embedded):
+    embedded = embedded()
+    embedded.start()
+    first = embedded.pid()
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: embedded.pid() not in (None, first), 3)
+    wait_until(embedded.up, 3)
+    facade = Facade(embedded.beam)
+    assert facade.new(*HASH)[0] == "ebpf_map"
+
+
+def test_an_embedded_c_node_ends_with_the_application(embedded, cluster):
+    embedded = embedded()
+    embedded.start()
+    pid = embedded.pid()
+    assert embedded.beam.eval("application:stop(ebpf_maps)") == "ok"
+    wait_until(lambda: not exists(pid), 5)
+    assert embedded.node.split("@")[0] not in cluster.epmd.names()
+
+
+def test_an_embedded_c_node_ends_with_a_node_that_halts(embedded):
+    embedded = embedded()
+    embedded.start()
+    pid = embedded.pid()
+    with pytest.raises(EOFError):
+        embedded.beam.eval("halt(), receive never -> ok end")
+    wait_until(lambda: not exists(pid), 5)
+
+
+def test_an_embedded_c_node_ends_with_a_node_that_is_killed(embedded, cluster):
+    embedded = embedded()
+    embedded.start()
+    pid = embedded.pid()
+    embedded.beam.kill()
+    wait_until(lambda: not exists(pid), 5)
+    wait_until(lambda: embedded.node.split("@")[0] not in cluster.epmd.names(), 5)
+
+
+def test_a_c_node_that_is_up_already_is_watched(embedded, start_cnode):
+    running = start_cnode()
+    embedded = embedded(sname=running.sname)
+    embedded.start()
+    assert embedded.pid() is None
+    assert Facade(embedded.beam).new(*HASH)[0] == "ebpf_map"
+    running.stop()
+    wait_until(embedded.pid, 5)
+    wait_until(embedded.up, 5)
+    assert Facade(embedded.beam).new(*HASH)[0] == "ebpf_map"
+
+
+def test_of_two_embedding_nodes_one_runs_the_c_node(embedded, cluster):
+    sname = cluster.name("common")
+    first, second = embedded(sname=sname), embedded(sname=sname)
+    for one in (first, second):
+        one.beam.start_eval("application:ensure_all_started(ebpf_maps)")
+    for one in (first, second):
+        assert one.beam.finish(40) == ("ok", ["ebpf_maps"])
+    pids = [one.pid() for one in (first, second)]
+    assert len([pid for pid in pids if pid]) == 1
+    runner, watcher = (first, second) if pids[0] else (second, first)
+    runner.beam.kill()
+    wait_until(watcher.pid, 10)
+    wait_until(watcher.up, 10)
+
+
+def test_what_an_embedded_c_node_logs_goes_to_logger(embedded):
+    embedded = embedded()
+    embedded.start()
+    wait_until(lambda: f"ready {embedded.node}" in embedded.beam.printed(), 5)
+
+
+def test_a_missing_privilege_of_an_embedded_c_node_is_said_in_words(
+    embedded, program, tmp_path
+):
+    script = tmp_path / "unprivileged"
+    script.write_text(
+        "#!/bin/sh\n"
+        f"exec setpriv --bounding-set=-all --inh-caps=-all '{program}' \"$@\"\n"
+    )
+    script.chmod(0o755)
+    embedded = embedded(program=list(str(script).encode()))
+    answer = embedded.start()
+    assert answer[0] == "error"
+    text = embedded.beam.eval('lists:flatten(io_lib:format("~p", [E]))', E=answer)
+    assert b"missing_privilege" in bytes(text)
+    assert "setcap cap_bpf" in embedded.beam.printed()
+
+
+@pytest.mark.parametrize(
+    "env, word",
+    [
+        ({"program": list(b"/nonexistent")}, "no_program"),
+        ({"args": [list(b"--nope")]}, "usage"),
+        ({"node": "ebpf@elsewhere"}, "badenv"),
+    ],
+    ids=str,
+)
+def test_an_embedded_c_node_that_cannot_run_says_why(env, word, embedded):
+    embedded = embedded(**env)
+    answer = embedded.start()
+    assert answer[0] == "error"
+    text = embedded.beam.eval('lists:flatten(io_lib:format("~p", [E]))', E=answer)
+    assert word in bytes(text).decode()

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a request costs the C node in system calls, as strace counts them."""
+
+import collections
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+
+from cluster import kill, spawn, wait_until
+
+pytestmark = pytest.mark.counts
+
+TOLERANCE = 4  # a tick, and the step of a thread that was under way
+
+
+class Trace:
+    """The system calls of all threads of a node while the block runs."""
+
+    def __init__(self, node, path):
+        self.node = node
+        self.path = path
+
+    def __enter__(self):
+        self.process = spawn(
+            ["strace", "-f", "-qq", "-o", self.path, "-p", self.node.pid],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        wait_until(self.attached, 10, "strace is attached")
+        return self
+
+    def attached(self):
+        for thread in (f"/proc/{self.node.pid}/task/{t}/status" for t in self.tasks()):
+            with open(thread) as f:
+                if "TracerPid:\t0" in f.read():
+                    return False
+        return True
+
+    def tasks(self):
+        return os.listdir(f"/proc/{self.node.pid}/task")
+
+    def __exit__(self, *exception):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(10)
+        self.process.stderr.close()
+        kill(self.process)
+        with open(self.path) as f:
+            text = f.read()
+        self.calls = collections.Counter(
+            re.findall(r"^\d+ +(\w+)\(", text, re.MULTILINE)
+        )
+        del self.calls["restart_syscall"]  # what was under way when it began
+        self.text = text
+
+    @property
+    def total(self):
+        return sum(self.calls.values())
+
+
+@pytest.fixture
+def trace(tmp_path):
+    return lambda node: Trace(node, tmp_path / "trace")
+
+
+@pytest.fixture
+def warm(fresh_cnode, alice):
+    """A map with one entry, on a connection that has been used."""
+    map = alice.erpc(fresh_cnode.name, "new", "hash", 4, 8, 16)
+    alice.erpc(fresh_cnode.name, "put", 1, 1, map)
+    alice.erpc(fresh_cnode.name, "get", 1, map)
+    return map
+
+
+def test_a_lone_get_costs_recv_bpf_and_send(trace, fresh_cnode, alice, warm):
+    count = 200
+    with trace(fresh_cnode) as traced:
+        alice.eval(
+            """
+            [erpc:call(N, ebpf_maps, get, [1, Map]) || _ <- lists:seq(1, Count)],
+            ok""",
+            N=fresh_cnode.name,
+            Map=warm,
+            Count=count,
+        )
+    calls = traced.calls
+    assert calls["bpf"] == count
+    assert calls["recvfrom"] + calls["recvmsg"] + calls["read"] <= count + TOLERANCE
+    assert calls["sendto"] + calls["sendmsg"] + calls["writev"] <= count + TOLERANCE
+    assert traced.total <= 3 * count + TOLERANCE, calls
+
+
+def test_a_pipelined_get_costs_little_more_than_bpf(trace, fresh_cnode, alice, warm):
+    count = 1000
+    with trace(fresh_cnode) as traced:
+        alice.eval(
+            """
+            Ids = [erpc:send_request(N, ebpf_maps, get, [1, Map]) ||
+                   _ <- lists:seq(1, Count)],
+            [<<_:64>> = erpc:receive_response(I, 10000) || I <- Ids],
+            ok""",
+            N=fresh_cnode.name,
+            Map=warm,
+            Count=count,
+        )
+    assert traced.calls["bpf"] == count
+    assert traced.total <= 1.3 * count, traced.calls
+
+
+def test_requests_in_one_write_are_answered_in_one(
+    trace, fresh_cnode, alice, warm, connect
+):
+    peer = connect(fresh_cnode)
+    peer.maps("get", 1, warm)
+    packets, real = [], peer.send_raw
+    peer.send_raw = packets.append
+    asked = [peer.start_erpc("ebpf_maps", "get", [1, warm]) for _ in range(100)]
+    peer.send_raw = real
+    with trace(fresh_cnode) as traced:
+        peer.send_raw(b"".join(packets))
+        for request in asked:
+            assert peer.finish_erpc(request)[0] == "return"
+    assert traced.calls["bpf"] == 100
+    assert traced.total <= 100 + 6 + TOLERANCE, traced.calls
+
+
+def test_silence_costs_nothing(trace, fresh_cnode, alice, warm):
+    with trace(fresh_cnode) as traced:
+        alice.eval("receive nothing -> ok after 1000 -> ok end")
+    assert traced.total <= TOLERANCE, traced.calls
+
+
+def test_take_of_a_hash_is_one_operation(trace, fresh_cnode, alice, warm):
+    with trace(fresh_cnode) as traced:
+        alice.erpc(fresh_cnode.name, "take", 1, warm)
+    assert traced.calls["bpf"] == 1
+    assert "BPF_MAP_LOOKUP_AND_DELETE_ELEM" in traced.text
+
+
+def test_sizes_are_asked_once_when_a_map_is_made(trace, fresh_cnode, alice, warm):
+    with trace(fresh_cnode) as traced:
+        for _ in range(10):
+            alice.erpc(fresh_cnode.name, "put", 1, 1, warm)
+    assert traced.calls["bpf"] == 10, traced.text
