@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the handlers share: keys, values and handles as terms and as octets.
+ * What the handlers share: exceptions, memory, handles and texts.
  *
- *	key()      = binary() of the map's key size | integer()
- *	value()    = binary() of the map's value size | integer()
- *	           | [value()], one for each possible CPU, of a per-CPU map
  *	ebpf_map() = {ebpf_map, reference(), Type, KeySize, ValueSize,
  *	              MaxEntries}
  *
@@ -12,14 +9,17 @@
  */
 #include "call.h"
 
-#include "posix.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ANSWER_MARGIN 16 /* what stands around a value and a handle */
-#define BINARY_HEADER_SIZE 5
+#include "posix.h"
+
+/* The reference has the node's name, and the rest is numbers and a type. */
+#define MAX_HANDLE_SIZE (MAXATOMLEN_UTF8 + 128)
+
+/* A bucket must fit: two entries of the largest value that a hash has do. */
+#define MAX_BATCH ((size_t)256 * 1024 * 1024)
 
 bool call_raise(struct call *call, enum raised_reason reason)
 {
@@ -41,11 +41,20 @@ bool call_raise_errno(struct call *call, int error)
 	return false;
 }
 
-char *call_room(struct call *call, struct buffer *buffer, size_t size)
+bool call_raise_done(struct call *call, int error, uint64_t done)
+{
+	call->raised = (struct raised){ .reason = RAISED_ERRNO_DONE,
+					.error = -error,
+					.done = done };
+	return false;
+}
+
+static char *room(struct call *call, struct buffer *buffer, size_t size,
+		  size_t max)
 {
 	char *octets;
 
-	if (size > call->context->max_message) {
+	if (size > max) {
 		call_raise(call, RAISED_TOO_BIG);
 		return NULL;
 	}
@@ -59,6 +68,16 @@ char *call_room(struct call *call, struct buffer *buffer, size_t size)
 	buffer->octets = octets;
 	buffer->capacity = size;
 	return octets;
+}
+
+char *call_room(struct call *call, struct buffer *buffer, size_t size)
+{
+	return room(call, buffer, size, call->context->max_message);
+}
+
+char *call_batch_room(struct call *call, size_t size)
+{
+	return room(call, &call->context->batch, size, MAX_BATCH);
 }
 
 /* --- Handles ------------------------------------------------------------ */
@@ -78,170 +97,133 @@ bool call_is_handle(struct term t)
 	return open_handle(t, &items);
 }
 
-bool call_read_map(struct call *call, struct term t)
+bool call_read_handle_ref(struct term t, erlang_ref *ref)
 {
 	struct term_items items;
 	struct term element;
+
+	return open_handle(t, &items) && term_next(&items, &element) &&
+	       term_read_ref(element, ref);
+}
+
+static bool read_handle(struct call *call, struct term t, struct map **map)
+{
 	erlang_ref ref;
 
-	if (open_handle(t, &items) && term_next(&items, &element) &&
-	    term_read_ref(element, &ref))
-		call->map = handles_get(call->context->handles, &ref);
-	if (!call->map)
-		return call_raise_term(call, RAISED_BADMAP, t);
-	return true;
+	map_unref(*map);
+	*map = NULL;
+	if (call_read_handle_ref(t, &ref))
+		*map = handles_get(call->context->handles, &ref);
+	return *map || call_raise_term(call, RAISED_BADMAP, t);
+}
+
+bool call_read_map(struct call *call, struct term t)
+{
+	return read_handle(call, t, &call->map);
+}
+
+bool call_read_value_map(struct call *call, struct term t)
+{
+	return read_handle(call, t, &call->value_map);
+}
+
+bool call_check_handle_fits(struct call *call)
+{
+	return term_write_fits(call->out, MAX_HANDLE_SIZE) ||
+	       call_raise(call, RAISED_TOO_BIG);
+}
+
+void call_write_type(struct call *call, uint32_t type)
+{
+	const char *name = map_type_name(type);
+
+	if (name)
+		term_write_atom(call->out, name);
+	else
+		term_write_uint(call->out, type);
 }
 
 void call_write_handle(struct call *call, const struct map *map,
 		       const erlang_ref *ref)
 {
-	const char *type = map_type_name(map->type);
-
 	term_write_tuple(call->out, 6);
 	term_write_atom(call->out, "ebpf_map");
 	term_write_ref(call->out, ref);
-	if (type)
-		term_write_atom(call->out, type);
-	else
-		term_write_uint(call->out, map->type);
+	call_write_type(call, map->type);
 	term_write_uint(call->out, map->key_size);
 	term_write_uint(call->out, map->value_size);
 	term_write_uint(call->out, map->max_entries);
 }
 
-/* --- Keys and values ---------------------------------------------------- */
+/* --- Texts --------------------------------------------------------------- */
 
-/* A binary of just that size, in place; or an integer, laid out in room. */
-static bool read_octets(struct term t, size_t size, char *room,
-			const char **octets)
+static size_t put_utf8(char *to, uint32_t c)
 {
-	size_t binary_size;
+	size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+	static const unsigned char first[] = { 0, 0, 0xc0, 0xe0, 0xf0 };
 
-	if (term_read_binary(t, octets, &binary_size))
-		return binary_size == size;
-	*octets = room;
-	return term_read_octets(t, room, size);
+	for (size_t i = n - 1; i > 0; i--, c >>= 6)
+		to[i] = (char)(0x80 | (c & 0x3f));
+	to[0] = (char)(first[n] | c);
+	return n;
 }
 
-bool call_read_key(struct call *call, struct term t, const char **key)
-{
-	struct map *map = call->map;
-	char *room;
-
-	if (map->traits & MAP_KEY_IS_FD)
-		return call_raise(call, RAISED_BADARG);
-	room = call_room(call, &call->context->key, map->key_size);
-	if (!room)
-		return false;
-	return read_octets(t, map->key_size, room, key) ||
-	       call_raise(call, RAISED_BADARG);
-}
-
-/* One value into its place among those of all CPUs, padded as the kernel does
- */
-static bool place_value(const struct map *map, struct term t, char *place)
-{
-	const char *octets;
-
-	if (!read_octets(t, map->value_size, place, &octets))
-		return false;
-	if (octets != place)
-		memcpy(place, octets, map->value_size);
-	memset(place + map->value_size, 0, map->value_stride - map->value_size);
-	return true;
-}
-
-static bool place_each(const struct map *map, struct term_items *items,
-		       char *places)
-{
-	struct term item;
-
-	if (items->left != map->cpus)
-		return false;
-	for (unsigned cpu = 0; cpu < map->cpus; cpu++)
-		if (!term_next(items, &item) ||
-		    !place_value(map, item, places + cpu * map->value_stride))
-			return false;
-	return term_end(items);
-}
-
-static bool place_copies(const struct map *map, struct term t, char *places)
-{
-	if (!place_value(map, t, places))
-		return false;
-	for (unsigned cpu = 1; cpu < map->cpus; cpu++)
-		memcpy(places + cpu * map->value_stride, places,
-		       map->value_stride);
-	return true;
-}
-
-static bool read_per_cpu(struct map *map, struct term t, char *places)
+/* Characters, as UTF-8; false where they are none, or too many. */
+static bool read_characters(struct term t, char *text, size_t size)
 {
 	struct term_items items;
+	struct term item;
+	size_t length = 0;
+	uint32_t c;
 
-	return term_list(t, &items) ? place_each(map, &items, places)
-				    : place_copies(map, t, places);
-}
-
-/* A descriptor in a value would be one of this process: only none is good. */
-static bool names_descriptor(const struct map *map, const char *value)
-{
-	static const char none[4];
-
-	if (map->traits & MAP_VALUE_IS_FD)
-		return true;
-	return map->traits & MAP_VALUE_HAS_FD && map->value_size >= 8 &&
-	       memcmp(value + 4, none, sizeof(none)) != 0;
-}
-
-bool call_read_value(struct call *call, struct term t, const char **value)
-{
-	struct map *map = call->map;
-	char *room =
-		call_room(call, &call->context->value, map_entry_size(map));
-	bool good;
-
-	if (!room)
+	if (!term_list(t, &items))
 		return false;
-	*value = room;
-	if (map->traits & MAP_PER_CPU)
-		good = read_per_cpu(map, t, room);
-	else
-		good = read_octets(t, map->value_size, room, value);
-	return (good && !names_descriptor(map, *value)) ||
+	while (term_next(&items, &item)) {
+		if (!term_read_uint32(item, &c) || c == 0 || c > 0x10ffff ||
+		    length + 4 >= size)
+			return false;
+		length += put_utf8(text + length, c);
+	}
+	text[length] = '\0';
+	return term_end(&items);
+}
+
+bool call_is_characters(struct term t)
+{
+	struct term_items items;
+	struct term item;
+	uint32_t c;
+
+	if (!term_list(t, &items))
+		return false;
+	while (term_next(&items, &item))
+		if (!term_read_uint32(item, &c) || c > 0x10ffff)
+			return false;
+	return term_end(&items);
+}
+
+bool call_read_text(struct term t, char *text, size_t size)
+{
+	const char *octets;
+	size_t length;
+
+	if (!term_read_atom(t, &octets, &length) &&
+	    !term_read_binary(t, &octets, &length))
+		return read_characters(t, text, size);
+	if (length >= size || memchr(octets, '\0', length))
+		return false;
+	memcpy(text, octets, length);
+	text[length] = '\0';
+	return true;
+}
+
+bool call_read_path(struct call *call, struct term t, char path[PATH_MAX])
+{
+	return (call_read_text(t, path, PATH_MAX) && path[0] == '/') ||
 	       call_raise(call, RAISED_BADARG);
 }
 
-bool call_check_answer(struct call *call, struct term handle)
-{
-	size_t entry = map_entry_size(call->map) +
-		       (size_t)call->map->cpus * BINARY_HEADER_SIZE;
-
-	return term_write_fits(call->out,
-			       entry + handle.size + ANSWER_MARGIN) ||
-	       call_raise(call, RAISED_TOO_BIG);
-}
-
-char *call_value_room(struct call *call)
-{
-	return call_room(call, &call->context->value,
-			 map_entry_size(call->map));
-}
-
-void call_write_value(struct call *call, const char *octets)
-{
-	const struct map *map = call->map;
-
-	if (!(map->traits & MAP_PER_CPU)) {
-		term_write_binary(call->out, octets, map->value_size);
-		return;
-	}
-	term_write_list(call->out, (int)map->cpus);
-	for (unsigned cpu = 0; cpu < map->cpus; cpu++)
-		term_write_binary(call->out, octets + cpu * map->value_stride,
-				  map->value_size);
-	term_write_nil(call->out);
-}
+/* --- Results ------------------------------------------------------------- */
 
 bool call_write_error(struct call *call, int error)
 {

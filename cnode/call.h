@@ -2,6 +2,8 @@
 #ifndef CALL_H
 #define CALL_H
 
+#include <limits.h>
+
 #include "functions.h"
 
 /*
@@ -15,45 +17,39 @@ bool call_raise(struct call *call, enum raised_reason reason);
 bool call_raise_term(struct call *call, enum raised_reason reason,
 		     struct term term);
 bool call_raise_errno(struct call *call, int error); /* -errno */
+bool call_raise_done(struct call *call, int error, uint64_t done);
 
 /* At least size octets of memory: NULL and {too_big, Max} or enomem raised. */
 char *call_room(struct call *call, struct buffer *buffer, size_t size);
+/* The same of the batch buffer, which is no part of a message: 256 MiB. */
+char *call_batch_room(struct call *call, size_t size);
 
 /* A live handle: sets call->map. */
 bool call_read_map(struct call *call, struct term t);
 
-/* A key or a value of call->map, borrowed from the packet or a buffer. */
-bool call_read_key(struct call *call, struct term t, const char **key);
-bool call_read_value(struct call *call, struct term t, const char **value);
-
 /*
- * {too_big, Max} unless an entry of call->map and its handle, as it came, are
- * sure to fit into the answer. To be asked before anything is taken out.
+ * An atom, a binary or a list of characters, the last as UTF-8. False for what
+ * is none of them, is too long for text, or has a NUL in it.
  */
-bool call_check_answer(struct call *call, struct term handle);
+bool call_read_text(struct term t, char *text, size_t size);
+bool call_is_characters(struct term t);
 
-/* Where to have an entry read to; then it is part of the answer. */
-char *call_value_room(struct call *call);
-void call_write_value(struct call *call, const char *octets);
+/* An absolute path: a binary, or a list of characters. badarg else. */
+bool call_read_path(struct call *call, struct term t, char path[PATH_MAX]);
 
+/* A live handle as a value, or as a template: sets call->value_map. */
+bool call_read_value_map(struct call *call, struct term t);
+
+/* By its name, or its number where libbpf knows none. */
+void call_write_type(struct call *call, uint32_t type);
+
+/* {too_big, Max} unless a new handle is sure to fit into the answer. */
+bool call_check_handle_fits(struct call *call);
 bool call_is_handle(struct term t);
+bool call_read_handle_ref(struct term t, erlang_ref *ref);
 void call_write_handle(struct call *call, const struct map *map,
 		       const erlang_ref *ref);
 /* {error, Posix}; always true, as a result. */
 bool call_write_error(struct call *call, int error);
-
-/* The handlers; each stands in the file that its comment in the table names. */
-bool map_functions_new4(struct call *call);
-bool map_functions_new5(struct call *call);
-bool map_functions_close(struct call *call);
-bool map_functions_fd(struct call *call);
-bool map_functions_get2(struct call *call);
-bool map_functions_get3(struct call *call);
-bool map_functions_put(struct call *call);
-bool map_functions_update(struct call *call);
-bool map_functions_remove(struct call *call);
-bool map_functions_take(struct call *call);
-bool iterator_functions_iterator(struct call *call);
-bool iterator_functions_next(struct call *call);
 
 #endif

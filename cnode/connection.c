@@ -59,10 +59,13 @@ static void serve_tick(struct connection *c)
 static int serve_packet(struct connection *c, const char *packet, size_t size)
 {
 	struct dist_message message;
+	size_t begin = c->out.pos;
 	int error = dist_parse(packet, size, true, &message);
 
 	if (error == 0)
 		error = rpc_serve(&c->rpc, &message, &c->out);
+	if (error < 0) /* no half an answer; those before it are whole */
+		term_writer_rewind(&c->out, begin);
 	return error;
 }
 
@@ -73,6 +76,7 @@ static int refuse_packet(struct connection *c, size_t size)
 		transport_available(&c->transport) - DIST_LENGTH_SIZE;
 	size_t beginning = size < BEGINNING_SIZE ? size : BEGINNING_SIZE;
 	struct dist_message message;
+	size_t out = c->out.pos;
 	int error;
 
 	if (available < beginning)
@@ -80,11 +84,13 @@ static int refuse_packet(struct connection *c, size_t size)
 	if (available > size)
 		available = size;
 	error = dist_parse(transport_data(&c->transport) + DIST_LENGTH_SIZE,
-			   available, false, &message);
+			   beginning, false, &message);
 	if (error == 0)
 		error = rpc_refuse(&c->rpc, &message, &c->out);
-	if (error < 0)
+	if (error < 0) {
+		term_writer_rewind(&c->out, out);
 		return error == -ENOMEM ? error : -EMSGSIZE;
+	}
 	log_warning("refused a request of %s: its %zu octets are more than "
 		    "--max-message %zu",
 		    c->peer.name, size, c->service->max_message);
@@ -232,44 +238,54 @@ static void describe_address(int fd, char *text, size_t size)
 		snprintf(text, size, "%s:%u", host, ntohs(address.sin_port));
 }
 
-static bool handshake(struct connection *c, const char *address)
+/* NULL, or why the peer is not taken in. */
+static const char *shake_hands(struct connection *c, ErlConnect *peer)
 {
 	struct service *service = c->service;
-	const char *refusal = NULL;
-	ErlConnect peer;
 
 	if (!transport_accept(&c->transport, service->node, service->listener,
-			      HANDSHAKE_MS, &peer))
-		refusal = transport_refusal(&c->transport);
-	else if (!strchr(peer.nodename, '@'))
-		refusal = "its name has no @";
-	if (refusal) {
-		log_warning("refused %s %s: %s", address,
-			    peer.nodename[0] ? peer.nodename : "(no name)",
-			    refusal);
-		return false;
+			      HANDSHAKE_MS, peer))
+		return transport_refusal(&c->transport);
+	if (!strchr(peer->nodename, '@'))
+		return "its name has no @";
+	if (strcmp(peer->nodename, service->node->thisnodename) == 0)
+		return "it calls itself by the name of this node";
+	switch (peers_join(service->peers, &c->peer, peer->nodename,
+			   service->handles, &c->rpc.functions.owner)) {
+	case 0:
+		return NULL;
+	case -EMFILE:
+		return "there are --max-connections already";
+	case -ESTALE:
+		return "another connection has taken its place";
+	default:
+		return "there is no memory";
 	}
-	peers_name(service->peers, &c->peer, peer.nodename);
-	return true;
+}
+
+static bool handshake(struct connection *c, const char *address)
+{
+	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
+	ErlConnect peer;
+	const char *refusal = shake_hands(c, &peer);
+
+	if (!refusal)
+		return true;
+	log_limited(&limit, LOG_WARNING, "refused %s %s: %s", address,
+		    peer.nodename[0] ? peer.nodename : "(no name)", refusal);
+	return false;
 }
 
 static void serve_peer(struct connection *c, const char *address)
 {
-	struct functions_context *functions = &c->rpc.functions;
 	char words[128];
 	int error;
 
-	functions->owner = handles_owner_up(c->service->handles, c->peer.name,
-					    c->transport.peer_creation);
-	if (!functions->owner) {
-		log_error("no memory to serve %s", c->peer.name);
-		return;
-	}
 	log_notice("connected %s from %s", c->peer.name, address);
 	error = serve_until_end(c);
 	log_notice("disconnected %s: %s", c->peer.name,
 		   describe_end(error, words, sizeof(words)));
-	handles_owner_down(c->service->handles, functions->owner);
+	handles_owner_down(c->service->handles, c->rpc.functions.owner);
 }
 
 static void free_connection(struct connection *c)
@@ -292,6 +308,8 @@ static void *run(void *argument)
 	c->rpc.peer = c->peer.name;
 	c->rpc.functions.handles = c->service->handles;
 	c->rpc.functions.max_message = c->service->max_message;
+	c->rpc.functions.file_root = c->service->file_root;
+	c->rpc.functions.stopped = &c->transport.stopped;
 	if (handshake(c, address)) {
 		c->rpc.peer_flags = c->transport.peer_flags;
 		serve_peer(c, address);
@@ -316,6 +334,7 @@ static int start_thread(struct connection *c)
 
 void connection_start(struct service *service, int fd)
 {
+	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
 	struct connection *c = calloc(1, sizeof(*c));
 	int error = -ENOMEM;
 
@@ -334,10 +353,9 @@ void connection_start(struct service *service, int fd)
 	if (error == 0)
 		error = start_thread(c);
 	if (error < 0) {
-		log_warning("refused a connection: %s",
-			    error == -EMFILE
-				    ? "there are --max-connections already"
-				    : strerror(-error));
+		log_limited(&limit, LOG_WARNING, "refused a connection: %s",
+			    error == -EMFILE ? "there are too many handshakes"
+					     : strerror(-error));
 		free_connection(c);
 	}
 }

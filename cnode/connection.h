@@ -15,6 +15,7 @@ struct service {
 	struct handles *handles;
 	struct peers *peers;
 	size_t max_message;
+	const char *file_root;
 	unsigned ticktime; /* s */
 };
 

@@ -246,6 +246,32 @@ void dist_write_unlink_ack(struct term_writer *w, struct term id,
 	dist_end(w, begin);
 }
 
+static void write_monitor(struct term_writer *w, enum dist_op op,
+			  const erlang_pid *from, struct term to,
+			  const erlang_ref *id)
+{
+	size_t begin = dist_begin(w);
+
+	term_write_tuple(w, 4);
+	term_write_uint(w, op);
+	term_write_pid(w, from);
+	term_write_term(w, to);
+	term_write_ref(w, id);
+	dist_end(w, begin);
+}
+
+void dist_write_monitor(struct term_writer *w, const erlang_pid *from,
+			struct term to, const erlang_ref *id)
+{
+	write_monitor(w, DIST_MONITOR_P, from, to, id);
+}
+
+void dist_write_demonitor(struct term_writer *w, const erlang_pid *from,
+			  struct term to, const erlang_ref *id)
+{
+	write_monitor(w, DIST_DEMONITOR_P, from, to, id);
+}
+
 void dist_write_monitor_noproc(struct term_writer *w, struct term item,
 			       struct term to, struct term id)
 {

@@ -87,6 +87,11 @@ void dist_write_alias_send(struct term_writer *w, const erlang_pid *from,
 			   struct term alias);
 void dist_write_unlink_ack(struct term_writer *w, struct term id,
 			   struct term from, struct term to);
+/* Whole packets: a process there is watched under id, or no longer. */
+void dist_write_monitor(struct term_writer *w, const erlang_pid *from,
+			struct term to, const erlang_ref *id);
+void dist_write_demonitor(struct term_writer *w, const erlang_pid *from,
+			  struct term to, const erlang_ref *id);
 /* What was monitored or linked to is not there: whole packets. */
 void dist_write_monitor_noproc(struct term_writer *w, struct term item,
 			       struct term to, struct term id);

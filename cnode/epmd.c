@@ -219,6 +219,7 @@ static void *stay_registered(void *unused)
 static int start_thread(void)
 {
 	pthread_condattr_t monotonic;
+	sigset_t all, before;
 	pthread_t thread;
 	int error;
 
@@ -226,7 +227,11 @@ static int start_thread(void)
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&registration.decided_now, &monotonic);
 	pthread_condattr_destroy(&monotonic);
+	/* signals are the main thread's */
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
 	error = pthread_create(&thread, NULL, stay_registered, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (error == 0)
 		pthread_detach(thread);
 	return error;

@@ -5,10 +5,12 @@
  */
 #include "functions.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "call.h"
+#include "handlers.h"
 #include "posix.h"
 
 #define MODULE "ebpf_maps"
@@ -19,20 +21,50 @@ static const struct function {
 	uint32_t arity;
 	bool (*handler)(struct call *call);
 } functions[] = {
-	/* map_functions.c */
-	{ "new", 4, map_functions_new4 },
-	{ "new", 5, map_functions_new5 },
-	{ "close", 1, map_functions_close },
-	{ "fd", 1, map_functions_fd },
-	{ "get", 2, map_functions_get2 },
-	{ "get", 3, map_functions_get3 },
-	{ "put", 3, map_functions_put },
-	{ "update", 3, map_functions_update },
-	{ "remove", 2, map_functions_remove },
-	{ "take", 2, map_functions_take },
-	/* iterator_functions.c */
-	{ "iterator", 1, iterator_functions_iterator },
-	{ "next", 1, iterator_functions_next },
+	/* handle_functions.c */
+	{ "new", 4, handle_functions_new4 },
+	{ "new", 5, handle_functions_new5 },
+	{ "close", 1, handle_functions_close },
+	{ "fd", 1, handle_functions_fd },
+	{ "open", 1, handle_functions_open1 },
+	{ "open", 2, handle_functions_open2 },
+	{ "type", 1, handle_functions_type },
+	{ "pin", 2, handle_functions_pin },
+	{ "unpin", 2, handle_functions_unpin },
+	{ "freeze", 1, handle_functions_freeze },
+	/* host_functions.c */
+	{ "list", 0, host_functions_list },
+	{ "info", 1, host_functions_info },
+	{ "handles", 0, host_functions_handles },
+	/* entry_functions.c */
+	{ "get", 2, entry_functions_get2 },
+	{ "get", 3, entry_functions_get3 },
+	{ "find", 2, entry_functions_find },
+	{ "is_key", 2, entry_functions_is_key },
+	{ "put", 3, entry_functions_put },
+	{ "insert", 3, entry_functions_insert },
+	{ "update", 3, entry_functions_update },
+	{ "remove", 2, entry_functions_remove },
+	{ "take", 2, entry_functions_take },
+	{ "push", 2, entry_functions_push },
+	{ "pop", 1, entry_functions_pop },
+	{ "peek", 1, entry_functions_peek },
+	/* walk_functions.c */
+	{ "iterator", 1, walk_functions_iterator },
+	{ "next", 1, walk_functions_next },
+	{ "next_chunk", 3, walk_functions_next_chunk },
+	{ "drain_chunk", 3, walk_functions_drain_chunk },
+	/* whole_functions.c */
+	{ "keys", 1, whole_functions_keys },
+	{ "values", 1, whole_functions_values },
+	{ "to_list", 1, whole_functions_to_list },
+	{ "size", 1, whole_functions_size },
+	{ "clear", 1, whole_functions_clear },
+	{ "drain", 1, whole_functions_drain },
+	/* many_functions.c */
+	{ "with", 2, many_functions_with },
+	{ "without", 2, many_functions_without },
+	{ "merge", 2, many_functions_merge },
 };
 
 #define FUNCTIONS (sizeof(functions) / sizeof(functions[0]))
@@ -81,6 +113,7 @@ static void trim_all(struct functions_context *context)
 {
 	trim(&context->key);
 	trim(&context->value);
+	trim(&context->cursor);
 	trim(&context->batch);
 }
 
@@ -88,7 +121,30 @@ void functions_context_fini(struct functions_context *context)
 {
 	free(context->key.octets);
 	free(context->value.octets);
+	free(context->cursor.octets);
 	free(context->batch.octets);
+}
+
+static void drop(struct call *call)
+{
+	map_unref(call->map);
+	map_unref(call->value_map);
+	if (call->key_fd >= 0)
+		close(call->key_fd);
+	if (call->value_fd >= 0)
+		close(call->value_fd);
+}
+
+/* An answer can fail in two ways: it is too long, or a part has raised. */
+static bool check_answer(struct call *call)
+{
+	if (!call->out->failed)
+		return true;
+	if (call->out->no_memory)
+		call_raise_errno(call, -ENOMEM);
+	else if (call->raised.reason == RAISED_NOTHING)
+		call_raise(call, RAISED_TOO_BIG);
+	return false;
 }
 
 bool functions_call(struct call *call, struct term module, struct term function,
@@ -100,11 +156,9 @@ bool functions_call(struct call *call, struct term module, struct term function,
 
 	if (!served)
 		return call_raise(call, RAISED_UNDEF);
-	call->map = NULL;
-	returned = served->handler(call);
-	if (returned && call->out->failed)
-		returned = call_raise(call, RAISED_TOO_BIG);
-	map_unref(call->map);
+	call->key_fd = call->value_fd = -1;
+	returned = served->handler(call) && check_answer(call);
+	drop(call);
 	trim_all(call->context);
 	return returned;
 }
@@ -136,6 +190,9 @@ void functions_write_reason(const struct call *call, struct term_writer *w)
 	case RAISED_BADMAP:
 		write_pair(w, "badmap", call->raised.term);
 		break;
+	case RAISED_KEYEXISTS:
+		write_pair(w, "keyexists", call->raised.term);
+		break;
 	case RAISED_TOO_BIG:
 		term_write_tuple(w, 2);
 		term_write_atom(w, "too_big");
@@ -143,6 +200,11 @@ void functions_write_reason(const struct call *call, struct term_writer *w)
 		break;
 	case RAISED_ERRNO:
 		term_write_atom(w, posix_name(call->raised.error, name));
+		break;
+	case RAISED_ERRNO_DONE:
+		term_write_tuple(w, 2);
+		term_write_atom(w, posix_name(call->raised.error, name));
+		term_write_uint(w, call->raised.done);
 		break;
 	}
 }

@@ -19,9 +19,12 @@ struct buffer {
 struct functions_context {
 	struct handles *handles;
 	struct handles_owner *owner;
-	size_t max_message; /* also the most that a buffer grows to */
+	size_t max_message;         /* also the most that a buffer grows to */
+	const char *file_root;      /* NULL: no file may be named */
+	const atomic_bool *stopped; /* nobody waits for an answer any more */
 	struct buffer key;
 	struct buffer value;
+	struct buffer cursor;
 	struct buffer batch;
 };
 
@@ -29,10 +32,12 @@ enum raised_reason {
 	RAISED_NOTHING,
 	RAISED_UNDEF,
 	RAISED_BADARG,
-	RAISED_BADKEY,  /* {badkey, term} */
-	RAISED_BADMAP,  /* {badmap, term} */
-	RAISED_TOO_BIG, /* {too_big, max_message} */
-	RAISED_ERRNO,   /* error as an atom */
+	RAISED_BADKEY,     /* {badkey, term} */
+	RAISED_BADMAP,     /* {badmap, term} */
+	RAISED_KEYEXISTS,  /* {keyexists, term} */
+	RAISED_TOO_BIG,    /* {too_big, max_message} */
+	RAISED_ERRNO,      /* error as an atom */
+	RAISED_ERRNO_DONE, /* {error as an atom, done} */
 };
 
 /* An exception of class error. */
@@ -40,6 +45,7 @@ struct raised {
 	enum raised_reason reason;
 	struct term term;
 	int error;
+	uint64_t done;
 };
 
 /* One call: what came, where its result goes, and what went wrong. */
@@ -47,8 +53,18 @@ struct call {
 	struct functions_context *context;
 	struct term_writer *out;
 	struct term args[FUNCTIONS_MAX_ARITY];
-	struct map *map; /* the handle among args; functions_call() drops it */
+	struct term caller; /* the pid that asks */
 	struct raised raised;
+	/* what functions_call() drops in the end */
+	struct map *map;       /* of the handle among args */
+	struct map *value_map; /* of a handle that is a value, or a template */
+	int key_fd;            /* what a key or value names; -1: nothing */
+	int value_fd;
+	/* what the node of the caller is to be told afterwards */
+	erlang_ref ref; /* of a handle: */
+	bool watch;     /* its end is that of the caller, */
+	char *unwatch; /* or no longer that of this pid: the caller's to free */
+	size_t unwatch_size;
 };
 
 void functions_context_fini(struct functions_context *context);

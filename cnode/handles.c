@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * handle -> map and owner. A reference names a place in a table and carries 64
- * random bits that must be those of the handle now in that place:
+ * handle -> map and owners. A reference names a place in a table and carries
+ * 64 random bits that must be those of the handle now in that place:
  *
  *	n[0] place   n[1], n[2] random
+ *
+ * That an owner holds a handle is a holding: it stands in the list of the
+ * handle and in that of the owner, and with the last one the handle ends. All
+ * handles of one kernel map are in one chain, by its id.
  *
  * One lock for all of it; no system call is made under it but close(2).
  */
@@ -12,6 +16,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <sys/random.h>
 
 #include "clock.h"
@@ -19,13 +24,26 @@
 #define REF_WORDS 3
 #define FIRST_PLACES 64
 #define NO_PLACE UINT32_MAX
+#define CHAINS 1024
+
+struct holding {
+	uint32_t place;
+	struct handles_owner *owner;
+	LIST_ENTRY(holding) of_owner;
+	LIST_ENTRY(holding) of_handle;
+};
+
+LIST_HEAD(holding_list, holding);
 
 struct handle {
 	struct map *map; /* NULL: the place is free */
-	struct handles_owner *owner;
+	struct holding_list holdings;
+	enum handles_lifetime lifetime;
+	bool shared;   /* who comes upon its map holds it too */
+	char *process; /* HANDLES_PROCESS: an encoded pid */
+	size_t process_size;
 	uint32_t random[2];
-	uint32_t next; /* of the owner's handles, or of the free places */
-	uint32_t previous;
+	uint32_t next; /* in the chain of its id, or of the free places */
 };
 
 struct handles_owner {
@@ -33,9 +51,9 @@ struct handles_owner {
 	uint32_t creation;
 	unsigned connections;
 	bool ended;       /* another incarnation has come */
-	uint32_t first;   /* of its handles */
 	int64_t deadline; /* while there are no connections: ms */
-	struct handles_owner *next;
+	struct holding_list holdings;
+	LIST_ENTRY(handles_owner) others;
 };
 
 struct handles {
@@ -48,7 +66,8 @@ struct handles {
 	uint32_t places;
 	uint32_t used;
 	uint32_t first_free;
-	struct handles_owner *owners;
+	uint32_t chains[CHAINS];
+	LIST_HEAD(owner_list, handles_owner) owners;
 };
 
 struct handles *handles_new(const char *node, uint32_t creation,
@@ -64,10 +83,22 @@ struct handles *handles_new(const char *node, uint32_t creation,
 	h->max = max_handles;
 	h->grace = (int64_t)grace_seconds * 1000;
 	h->first_free = NO_PLACE;
+	for (size_t i = 0; i < CHAINS; i++)
+		h->chains[i] = NO_PLACE;
+	LIST_INIT(&h->owners);
 	return h;
 }
 
 /* --- The table ---------------------------------------------------------- */
+
+/* Lists of holdings have a pointer back into their handle: it moves with it. */
+static void relink(struct handle *handle)
+{
+	struct holding *first = LIST_FIRST(&handle->holdings);
+
+	if (first)
+		first->of_handle.le_prev = &handle->holdings.lh_first;
+}
 
 static int grow(struct handles *h)
 {
@@ -79,6 +110,8 @@ static int grow(struct handles *h)
 	table = realloc(h->table, places * sizeof(*table));
 	if (!table)
 		return -ENOMEM;
+	for (uint32_t i = 0; i < h->places; i++)
+		relink(&table[i]);
 	for (uint32_t i = places; i-- > h->places;) {
 		table[i] = (struct handle){ .next = h->first_free };
 		h->first_free = i;
@@ -88,36 +121,35 @@ static int grow(struct handles *h)
 	return 0;
 }
 
-static void link_to_owner(struct handles *h, uint32_t place)
+static uint32_t *chain_of(struct handles *h, const struct map *map)
 {
-	struct handle *handle = &h->table[place];
-
-	handle->previous = NO_PLACE;
-	handle->next = handle->owner->first;
-	if (handle->next != NO_PLACE)
-		h->table[handle->next].previous = place;
-	handle->owner->first = place;
+	return &h->chains[map->id % CHAINS];
 }
 
-static void unlink_from_owner(struct handles *h, uint32_t place)
+static void unchain(struct handles *h, uint32_t place)
 {
-	struct handle *handle = &h->table[place];
+	uint32_t *at = chain_of(h, h->table[place].map);
 
-	if (handle->previous == NO_PLACE)
-		handle->owner->first = handle->next;
-	else
-		h->table[handle->previous].next = handle->next;
-	if (handle->next != NO_PLACE)
-		h->table[handle->next].previous = handle->previous;
+	while (*at != place)
+		at = &h->table[*at].next;
+	*at = h->table[place].next;
 }
 
-/* The map, for the caller to unref when the lock is released. */
+/* The map, for the caller to unref. */
 static struct map *release(struct handles *h, uint32_t place)
 {
-	struct map *map = h->table[place].map;
+	struct handle *handle = &h->table[place];
+	struct map *map = handle->map;
+	struct holding *holding;
 
-	unlink_from_owner(h, place);
-	h->table[place] = (struct handle){ .next = h->first_free };
+	while ((holding = LIST_FIRST(&handle->holdings))) {
+		LIST_REMOVE(holding, of_handle);
+		LIST_REMOVE(holding, of_owner);
+		free(holding);
+	}
+	unchain(h, place);
+	free(handle->process);
+	*handle = (struct handle){ .next = h->first_free };
 	h->first_free = place;
 	h->used--;
 	return map;
@@ -137,6 +169,17 @@ static struct handle *find(struct handles *h, const erlang_ref *ref)
 	return handle;
 }
 
+static void make_ref(const struct handles *h, uint32_t place, erlang_ref *ref)
+{
+	memset(ref, 0, sizeof(*ref));
+	memcpy(ref->node, h->node, sizeof(ref->node));
+	ref->creation = h->creation;
+	ref->len = REF_WORDS;
+	ref->n[0] = place;
+	ref->n[1] = h->table[place].random[0];
+	ref->n[2] = h->table[place].random[1];
+}
+
 static int room(const struct handles *h)
 {
 	return h->used < h->max ? 0 : -EMFILE;
@@ -152,8 +195,24 @@ int handles_check_room(struct handles *h)
 	return error;
 }
 
-static int add(struct handles *h, struct handles_owner *owner, struct map *map,
-	       const uint32_t random[2], uint32_t *place)
+/* --- Adding ------------------------------------------------------------- */
+
+static int hold(struct handles *h, struct handles_owner *owner, uint32_t place)
+{
+	struct holding *holding = calloc(1, sizeof(*holding));
+
+	if (!holding)
+		return -ENOMEM;
+	holding->place = place;
+	holding->owner = owner;
+	LIST_INSERT_HEAD(&owner->holdings, holding, of_owner);
+	LIST_INSERT_HEAD(&h->table[place].holdings, holding, of_handle);
+	return 0;
+}
+
+/* The handle takes its place, and what new points to with it. */
+static int add(struct handles *h, struct handles_owner *owner,
+	       const struct handle *new, uint32_t *place)
 {
 	int error = owner->ended ? -ESTALE : room(h);
 
@@ -163,38 +222,69 @@ static int add(struct handles *h, struct handles_owner *owner, struct map *map,
 		return error;
 	*place = h->first_free;
 	h->first_free = h->table[*place].next;
-	h->table[*place] = (struct handle){
-		.map = map,
-		.owner = owner,
-		.random = { random[0], random[1] },
-	};
-	link_to_owner(h, *place);
+	h->table[*place] = *new;
+	LIST_INIT(&h->table[*place].holdings);
+	h->table[*place].next = *chain_of(h, new->map);
+	*chain_of(h, new->map) = *place;
 	h->used++;
-	return 0;
+	if (new->lifetime == HANDLES_PERMANENT)
+		return 0;
+	error = hold(h, owner, *place);
+	if (error < 0) {
+		h->table[*place].process = NULL; /* both are the caller's yet */
+		release(h, *place);
+	}
+	return error;
+}
+
+static int add_locked(struct handles *h, struct handles_owner *owner,
+		      struct handle *new, erlang_ref *ref)
+{
+	uint32_t place = 0;
+	int error;
+
+	if (getrandom(new->random, sizeof(new->random), 0) !=
+	    sizeof(new->random))
+		return -EIO;
+	pthread_rwlock_wrlock(&h->lock);
+	error = add(h, owner, new, &place);
+	if (error == 0)
+		make_ref(h, place, ref);
+	pthread_rwlock_unlock(&h->lock);
+	return error;
 }
 
 int handles_add(struct handles *h, struct handles_owner *owner, struct map *map,
-		erlang_ref *ref)
+		enum handles_lifetime lifetime, const char *process,
+		size_t process_size, erlang_ref *ref)
 {
-	uint32_t random[2], place = 0;
+	struct handle new = { .map = map, .lifetime = lifetime };
 	int error;
 
-	if (getrandom(random, sizeof(random), 0) != sizeof(random))
-		return -EIO;
-	pthread_rwlock_wrlock(&h->lock);
-	error = add(h, owner, map, random, &place);
-	pthread_rwlock_unlock(&h->lock);
+	if (lifetime == HANDLES_PROCESS) {
+		new.process = malloc(process_size);
+		new.process_size = process_size;
+		if (!new.process)
+			return -ENOMEM;
+		memcpy(new.process, process, process_size);
+	}
+	error = add_locked(h, owner, &new, ref);
 	if (error < 0)
-		return error;
-	memset(ref, 0, sizeof(*ref));
-	memcpy(ref->node, h->node, sizeof(ref->node));
-	ref->creation = h->creation;
-	ref->len = REF_WORDS;
-	ref->n[0] = place;
-	ref->n[1] = random[0];
-	ref->n[2] = random[1];
-	return 0;
+		free(new.process);
+	return error;
 }
+
+int handles_add_shared(struct handles *h, struct handles_owner *owner,
+		       struct map *map, erlang_ref *ref)
+{
+	struct handle new = { .map = map,
+			      .lifetime = HANDLES_NODE,
+			      .shared = true };
+
+	return add_locked(h, owner, &new, ref);
+}
+
+/* --- Finding ------------------------------------------------------------ */
 
 struct map *handles_get(struct handles *h, const erlang_ref *ref)
 {
@@ -209,13 +299,108 @@ struct map *handles_get(struct handles *h, const erlang_ref *ref)
 	return map;
 }
 
-int handles_close(struct handles *h, const erlang_ref *ref)
+static bool is_held_by(const struct handle *handle,
+		       const struct handles_owner *owner)
+{
+	const struct holding *holding;
+
+	LIST_FOREACH(holding, &handle->holdings, of_handle)
+	if (holding->owner == owner)
+		return true;
+	return false;
+}
+
+/* New ones go to the head of a chain: the oldest one comes last. */
+static uint32_t find_id(const struct handles *h, uint32_t id)
+{
+	uint32_t place, oldest = NO_PLACE;
+
+	for (place = h->chains[id % CHAINS]; place != NO_PLACE;
+	     place = h->table[place].next)
+		if (h->table[place].map->id == id)
+			oldest = place;
+	return oldest;
+}
+
+int handles_find_id(struct handles *h, struct handles_owner *owner, uint32_t id,
+		    erlang_ref *ref)
+{
+	struct handle *handle;
+	uint32_t place;
+	int error = 0;
+
+	pthread_rwlock_wrlock(&h->lock);
+	place = find_id(h, id);
+	if (place == NO_PLACE) {
+		error = -ENOENT;
+	} else {
+		handle = &h->table[place];
+		if (owner->ended)
+			error = -ESTALE;
+		else if (handle->shared && !is_held_by(handle, owner))
+			error = hold(h, owner, place);
+		make_ref(h, place, ref);
+	}
+	pthread_rwlock_unlock(&h->lock);
+	return error;
+}
+
+static void visit_handle(struct handles *h, uint32_t place, bool owners,
+			 handles_visitor visit, void *context)
+{
+	const struct handle *handle = &h->table[place];
+	const struct holding *holding = LIST_FIRST(&handle->holdings);
+	erlang_ref ref;
+	struct handles_info info = {
+		.map = handle->map,
+		.ref = &ref,
+		.lifetime = handle->lifetime,
+		.process = handle->process,
+		.process_size = handle->process_size,
+	};
+
+	make_ref(h, place, &ref);
+	do {
+		info.owner = holding ? holding->owner->name : NULL;
+		visit(&info, context);
+		holding = holding ? LIST_NEXT(holding, of_handle) : NULL;
+	} while (holding && owners);
+}
+
+void handles_each(struct handles *h, uint32_t id, handles_visitor visit,
+		  void *context)
+{
+	uint32_t place;
+
+	pthread_rwlock_rdlock(&h->lock);
+	if (id == 0) {
+		for (place = 0; place < h->places; place++)
+			if (h->table[place].map)
+				visit_handle(h, place, true, visit, context);
+	} else {
+		for (place = h->chains[id % CHAINS]; place != NO_PLACE;
+		     place = h->table[place].next)
+			if (h->table[place].map->id == id)
+				visit_handle(h, place, false, visit, context);
+	}
+	pthread_rwlock_unlock(&h->lock);
+}
+
+/* --- Ending ------------------------------------------------------------- */
+
+int handles_close(struct handles *h, const struct handles_owner *owner,
+		  const erlang_ref *ref, char **process, size_t *process_size)
 {
 	struct map *map = NULL;
 	struct handle *handle;
 
 	pthread_rwlock_wrlock(&h->lock);
 	handle = find(h, ref);
+	if (handle && handle->process && is_held_by(handle, owner)) {
+		*process = handle->process;
+		*process_size = handle->process_size;
+		handle->process = NULL;
+	}
 	if (handle)
 		map = release(h, ref->n[0]);
 	pthread_rwlock_unlock(&h->lock);
@@ -223,26 +408,47 @@ int handles_close(struct handles *h, const erlang_ref *ref)
 	return map ? 0 : -EBADF;
 }
 
-/* --- Owners ------------------------------------------------------------- */
+void handles_process_ended(struct handles *h, const struct handles_owner *owner,
+			   const erlang_ref *ref)
+{
+	struct map *map = NULL;
+	struct handle *handle;
+
+	pthread_rwlock_wrlock(&h->lock);
+	handle = find(h, ref);
+	if (handle && handle->lifetime == HANDLES_PROCESS &&
+	    is_held_by(handle, owner))
+		map = release(h, ref->n[0]);
+	pthread_rwlock_unlock(&h->lock);
+	map_unref(map);
+}
 
 static void end_owner(struct handles *h, struct handles_owner *owner)
 {
+	struct holding *holding;
+	uint32_t place;
+
 	owner->ended = true;
-	while (owner->first != NO_PLACE)
-		map_unref(release(h, owner->first));
+	while ((holding = LIST_FIRST(&owner->holdings))) {
+		place = holding->place;
+		LIST_REMOVE(holding, of_handle);
+		LIST_REMOVE(holding, of_owner);
+		free(holding);
+		if (LIST_EMPTY(&h->table[place].holdings))
+			map_unref(release(h, place));
+	}
 }
 
 /* Those that have ended and that no connection points to any more. */
 static void free_ended_owners(struct handles *h)
 {
-	struct handles_owner **at = &h->owners, *owner;
+	struct handles_owner *owner = LIST_FIRST(&h->owners), *next;
 
-	while ((owner = *at)) {
+	for (; owner; owner = next) {
+		next = LIST_NEXT(owner, others);
 		if (owner->ended && owner->connections == 0) {
-			*at = owner->next;
+			LIST_REMOVE(owner, others);
 			free(owner);
-		} else {
-			at = &owner->next;
 		}
 	}
 }
@@ -256,9 +462,8 @@ static struct handles_owner *new_owner(struct handles *h, const char *name,
 		return NULL;
 	strncpy(owner->name, name, sizeof(owner->name) - 1);
 	owner->creation = creation;
-	owner->first = NO_PLACE;
-	owner->next = h->owners;
-	h->owners = owner;
+	LIST_INIT(&owner->holdings);
+	LIST_INSERT_HEAD(&h->owners, owner, others);
 	return owner;
 }
 
@@ -268,7 +473,8 @@ struct handles_owner *handles_owner_up(struct handles *h, const char *name,
 	struct handles_owner *owner, *same = NULL;
 
 	pthread_rwlock_wrlock(&h->lock);
-	for (owner = h->owners; owner; owner = owner->next) {
+	LIST_FOREACH(owner, &h->owners, others)
+	{
 		if (strcmp(owner->name, name) != 0)
 			continue;
 		if (owner->creation != creation)
@@ -290,7 +496,7 @@ void handles_owner_down(struct handles *h, struct handles_owner *owner)
 	pthread_rwlock_wrlock(&h->lock);
 	owner->connections--;
 	owner->deadline = clock_ms() + h->grace;
-	if (owner->connections == 0 && owner->first == NO_PLACE)
+	if (owner->connections == 0 && LIST_EMPTY(&owner->holdings))
 		owner->ended = true;
 	free_ended_owners(h);
 	pthread_rwlock_unlock(&h->lock);
@@ -302,7 +508,8 @@ int handles_reap(struct handles *h)
 	struct handles_owner *owner;
 
 	pthread_rwlock_wrlock(&h->lock);
-	for (owner = h->owners; owner; owner = owner->next) {
+	LIST_FOREACH(owner, &h->owners, others)
+	{
 		if (owner->connections > 0)
 			continue;
 		left = owner->deadline - now;
@@ -322,9 +529,11 @@ void handles_free(struct handles *h)
 
 	if (!h)
 		return;
-	while ((owner = h->owners)) {
-		end_owner(h, owner);
-		h->owners = owner->next;
+	for (uint32_t place = 0; place < h->places; place++)
+		if (h->table[place].map)
+			map_unref(release(h, place));
+	while ((owner = LIST_FIRST(&h->owners))) {
+		LIST_REMOVE(owner, others);
 		free(owner);
 	}
 	free(h->table);

@@ -17,12 +17,19 @@
 struct handles;
 
 /*
- * Who made a handle: one incarnation of a node, by its name and the creation
+ * Who holds handles: one incarnation of a node, by its name and the creation
  * of its handshake. It has connections (two for a moment when one replaces
  * another) and ends when it has had none for the time of grace, or when
- * another incarnation of that name comes; its handles end with it.
+ * another incarnation of that name comes; what it alone holds ends with it.
  */
 struct handles_owner;
+
+/* How a handle ends but by handles_close(). */
+enum handles_lifetime {
+	HANDLES_NODE,      /* with the last owner that holds it */
+	HANDLES_PROCESS,   /* with a process of its owner, or with that */
+	HANDLES_PERMANENT, /* not at all; it has no owner */
+};
 
 /* node and creation go into the references. NULL with errno. */
 struct handles *handles_new(const char *node, uint32_t creation,
@@ -46,10 +53,24 @@ int handles_reap(struct handles *handles);
 
 /*
  * A handle for map, whose reference count it takes over when it succeeds.
- * -EMFILE: there are max_handles already. -ESTALE: the owner has ended.
+ * process is the owner's process for HANDLES_PROCESS, as an encoded term,
+ * which is copied. -EMFILE: there are max_handles already. -ESTALE: the owner
+ * has ended. -ENOMEM.
  */
 int handles_add(struct handles *handles, struct handles_owner *owner,
-		struct map *map, erlang_ref *ref);
+		struct map *map, enum handles_lifetime lifetime,
+		const char *process, size_t process_size, erlang_ref *ref);
+
+/*
+ * For a kernel map that is come upon: the oldest live handle of that map. One
+ * that was made here before is then held by owner as well. -ENOENT: none.
+ */
+int handles_find_id(struct handles *handles, struct handles_owner *owner,
+		    uint32_t id, erlang_ref *ref);
+
+/* As handles_add(), for what handles_find_id() is to find and to share. */
+int handles_add_shared(struct handles *handles, struct handles_owner *owner,
+		       struct map *map, erlang_ref *ref);
 
 /* Whether one more could be added, before a map is made for it. */
 int handles_check_room(struct handles *handles);
@@ -57,7 +78,34 @@ int handles_check_room(struct handles *handles);
 /* The map of a live handle, to be given back by map_unref(); NULL for none. */
 struct map *handles_get(struct handles *handles, const erlang_ref *ref);
 
-/* Ends a handle. -EBADF where there is none. */
-int handles_close(struct handles *handles, const erlang_ref *ref);
+/*
+ * Ends a handle. -EBADF where there is none. If it was to end with a process
+ * of owner, *process is that as handles_add() was given it, to be freed.
+ */
+int handles_close(struct handles *handles, const struct handles_owner *owner,
+		  const erlang_ref *ref, char **process, size_t *process_size);
+
+/* Ends a handle of that lifetime that owner holds, whose process has ended. */
+void handles_process_ended(struct handles *handles,
+			   const struct handles_owner *owner,
+			   const erlang_ref *ref);
+
+/* What a visitor is told of a handle; good while it is being told. */
+struct handles_info {
+	const struct map *map;
+	const erlang_ref *ref;
+	enum handles_lifetime lifetime;
+	const char *owner; /* NULL: it has none */
+	const char *process;
+	size_t process_size;
+};
+
+/*
+ * Calls visit for each handle and each of its owners; with id other than 0
+ * once for each handle of that map. visit must not call anything of this.
+ */
+typedef void (*handles_visitor)(const struct handles_info *info, void *context);
+void handles_each(struct handles *handles, uint32_t id, handles_visitor visit,
+		  void *context);
 
 #endif

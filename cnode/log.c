@@ -5,18 +5,23 @@
  *
  *	2026-01-31T12:00:00.000Z notice ready ebpf@host port 4711
  *
- * What a peer sent may stand in a line: control characters come out as '?', so
- * that no peer can forge a line of its own.
+ * What a peer sent may stand in a line: all but printable ASCII comes out as
+ * '?', so that no peer can forge a line of its own, nor speak to a terminal.
+ * Nobody waits for who reads the log: what does not go out at once is lost.
  */
 #include "log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
+
 #define LINE_SIZE 1024
+#define LINES_A_SECOND 20 /* of one thing that strangers cause */
 
 static const char *const level_names[] = {
 	[LOG_ERROR] = "error",   [LOG_WARNING] = "warning",
@@ -57,11 +62,44 @@ static size_t format_head(char *line, size_t size, enum log_level level)
 	return n > 0 ? (size_t)n : 0;
 }
 
-static void replace_control_characters(char *text)
+static void replace_unprintable(char *text)
 {
 	for (; *text; text++)
-		if ((unsigned char)*text < ' ' || *text == 0x7f)
+		if (*text < ' ' || *text > '~')
 			*text = '?';
+}
+
+static bool is_writable(void)
+{
+	struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	return poll(&out, 1, 0) > 0 && out.revents & POLLOUT;
+}
+
+/* One at a time: a pipe that is writable takes one line. */
+static void write_line(const char *line, size_t size)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static unsigned lost;
+	char note[LINE_SIZE];
+	int n;
+
+	pthread_mutex_lock(&lock);
+	if (is_writable()) {
+		n = lost == 0
+			    ? 0
+			    : snprintf(note, sizeof(note),
+				       "%u lines of the log are lost\n", lost);
+		if ((n == 0 || (write(STDERR_FILENO, note, (size_t)n) == n &&
+				is_writable())) &&
+		    write(STDERR_FILENO, line, size) == (ssize_t)size)
+			lost = 0;
+		else
+			lost++;
+	} else {
+		lost++;
+	}
+	pthread_mutex_unlock(&lock);
 }
 
 void log_vevent(enum log_level level, const char *format, va_list arguments)
@@ -78,12 +116,10 @@ void log_vevent(enum log_level level, const char *format, va_list arguments)
 	if (vsnprintf(line + head, sizeof(line) - head - 1, format, arguments) <
 	    0)
 		line[head] = '\0';
-	replace_control_characters(line + head);
+	replace_unprintable(line + head);
 	size = strlen(line);
 	line[size] = '\n';
-	if (write(STDERR_FILENO, line, size + 1) < 0) {
-		/* there is no other place to say it */
-	}
+	write_line(line, size + 1);
 	errno = saved_errno;
 }
 
@@ -91,6 +127,43 @@ void log_event(enum log_level level, const char *format, ...)
 {
 	va_list arguments;
 
+	va_start(arguments, format);
+	log_vevent(level, format, arguments);
+	va_end(arguments);
+}
+
+/* How many lines of before are to be told of; -1: this one is not for now. */
+static int take_turn(struct log_limit *limit)
+{
+	int64_t second = clock_ms() / 1000;
+	int told = 0;
+
+	pthread_mutex_lock(&limit->lock);
+	if (second != limit->second) {
+		limit->second = second;
+		limit->lines = 0;
+		told = (int)limit->lost;
+		limit->lost = 0;
+	}
+	if (++limit->lines > LINES_A_SECOND) {
+		limit->lost++;
+		told = -1;
+	}
+	pthread_mutex_unlock(&limit->lock);
+	return told;
+}
+
+void log_limited(struct log_limit *limit, enum log_level level,
+		 const char *format, ...)
+{
+	int told = take_turn(limit);
+	va_list arguments;
+
+	if (told < 0)
+		return;
+	if (told > 0)
+		log_event(level, "%d more of the next line were not logged",
+			  told);
 	va_start(arguments, format);
 	log_vevent(level, format, arguments);
 	va_end(arguments);

@@ -2,8 +2,10 @@
 #ifndef LOG_H
 #define LOG_H
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 enum log_level {
 	LOG_ERROR,
@@ -19,11 +21,30 @@ void log_set_level(enum log_level level);
 /* The names of the levels, for the command line. False for no such name. */
 bool log_level_from_name(const char *name, enum log_level *level);
 
-/* One event, one line on standard error; from any thread. Keeps errno. */
+/*
+ * One event, one line on standard error; from any thread. Keeps errno. A line
+ * that cannot be written at once is lost, and counted in the next one.
+ */
 void log_event(enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 void log_vevent(enum log_level level, const char *format, va_list arguments)
 	__attribute__((format(printf, 2, 0)));
+
+/* For what a stranger can cause: some lines a second, then their number. */
+struct log_limit {
+	pthread_mutex_t lock;
+	int64_t second;
+	unsigned lines;
+	unsigned lost;
+};
+
+#define LOG_LIMIT_INITIALIZER                                                  \
+	{                                                                      \
+		.lock = PTHREAD_MUTEX_INITIALIZER                              \
+	}
+
+void log_limited(struct log_limit *limit, enum log_level level,
+		 const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #define log_error(...) log_event(LOG_ERROR, __VA_ARGS__)
 #define log_warning(...) log_event(LOG_WARNING, __VA_ARGS__)

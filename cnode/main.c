@@ -1,11 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Options -> node -> exit status. */
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "node.h"
+
+/* What is opened first must not be taken for standard input or the log. */
+static void fill_standard_descriptors(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
 
 int main(int argc, char *argv[])
 {
 	struct options options;
 
+	fill_standard_descriptors();
 	switch (options_read(&options, argc, argv)) {
 	case OPTIONS_DONE:
 		return STATUS_OK;

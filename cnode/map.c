@@ -1,81 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Operations on kernel maps, by libbpf: octets in, octets out, -errno. What
- * the kernel's types have of their own is here, as a table; terms, peers and
- * handles are not. Callers see to sizes: nothing here can know them.
- *
- * Shared between threads: the locks of maps, and what was found out of a type.
+ * Operations on an open kernel map, by libbpf: octets in, octets out, -errno.
+ * Terms, peers and handles are not here. Callers see to sizes.
  */
 #include "map.h"
 
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define KERNEL_VALUE_ALIGN 8 /* of each CPU's value */
-
-/* By name: the headers that we are built with may be older than libbpf. */
-static const struct {
-	const char *name;
-	unsigned traits;
-} type_traits[] = {
-	{ "hash", MAP_BUCKETS },
-	{ "lru_hash", MAP_BUCKETS },
-	{ "percpu_hash", MAP_BUCKETS | MAP_PER_CPU },
-	{ "lru_percpu_hash", MAP_BUCKETS | MAP_PER_CPU },
-	{ "percpu_array", MAP_PER_CPU },
-	{ "percpu_cgroup_storage", MAP_PER_CPU },
-	{ "lpm_trie", MAP_PREFIX_LOOKUP },
-	{ "bloom_filter", MAP_VALUE_IN },
-	{ "array_of_maps", MAP_VALUE_IS_FD },
-	{ "hash_of_maps", MAP_VALUE_IS_FD },
-	{ "prog_array", MAP_VALUE_IS_FD },
-	{ "perf_event_array", MAP_VALUE_IS_FD },
-	{ "cgroup_array", MAP_VALUE_IS_FD },
-	{ "sockmap", MAP_VALUE_IS_FD },
-	{ "sockhash", MAP_VALUE_IS_FD },
-	{ "reuseport_sockarray", MAP_VALUE_IS_FD },
-	{ "xskmap", MAP_VALUE_IS_FD },
-	{ "devmap", MAP_VALUE_HAS_FD },
-	{ "devmap_hash", MAP_VALUE_HAS_FD },
-	{ "cpumap", MAP_VALUE_HAS_FD },
-	{ "sk_storage", MAP_KEY_IS_FD },
-	{ "inode_storage", MAP_KEY_IS_FD },
-	{ "task_storage", MAP_KEY_IS_FD },
-	{ "cgrp_storage", MAP_KEY_IS_FD },
-};
-
-static unsigned traits_of(uint32_t type)
-{
-	const char *name = map_type_name(type);
-
-	for (size_t i = 0; i < sizeof(type_traits) / sizeof(type_traits[0]);
-	     i++)
-		if (name && strcmp(type_traits[i].name, name) == 0)
-			return type_traits[i].traits;
-	return 0;
-}
-
-const char *map_type_name(uint32_t type)
-{
-	return libbpf_bpf_map_type_str((enum bpf_map_type)type);
-}
-
-int map_check_privilege(void)
-{
-	LIBBPF_OPTS(bpf_map_create_opts, options,
-		    .map_flags = BPF_F_NO_PREALLOC);
-	/* a type that no sysctl opens to processes without CAP_BPF */
-	int fd = bpf_map_create(BPF_MAP_TYPE_LPM_TRIE, NULL, 8, 1, 1, &options);
-
-	if (fd < 0)
-		return fd;
-	close(fd);
-	return 0;
-}
+#define KERNEL_ENOTSUPP 524 /* errno of the kernel's own */
 
 /* --- Locks: one for each map id, shared by all handles of that map ------ */
 
@@ -106,7 +42,7 @@ static struct map_lock *find_or_make_lock(uint32_t id)
 	return lock;
 }
 
-static struct map_lock *lock_open(uint32_t id)
+struct map_lock *map_lock_open(uint32_t id)
 {
 	struct map_lock *lock;
 
@@ -147,120 +83,7 @@ static void leave(struct map *map)
 		pthread_mutex_unlock(&map->lock->mutex);
 }
 
-/* --- Which types can take in one operation ------------------------------ */
-
-/* Asks the kernel, by a map of that type: hash kinds, queue and stack can. */
-static bool probe_take(uint32_t type)
-{
-	static const uint32_t key_sizes[] = { 4, 0 };
-	char *value =
-		calloc((size_t)libbpf_num_possible_cpus(), KERNEL_VALUE_ALIGN);
-	uint32_t key = 0;
-	bool can = false;
-	int fd = -1;
-
-	for (size_t i = 0; value && fd < 0 && i < 2; i++) {
-		fd = bpf_map_create((enum bpf_map_type)type, NULL, key_sizes[i],
-				    KERNEL_VALUE_ALIGN, 1, NULL);
-		if (fd >= 0)
-			can = bpf_map_lookup_and_delete_elem(
-				      fd, key_sizes[i] ? &key : NULL, value) ==
-			      -ENOENT;
-	}
-	if (fd >= 0)
-		close(fd);
-	free(value);
-	return can;
-}
-
-/* Types beyond the table are probed each time. */
-static bool takes_at_once(uint32_t type)
-{
-	enum {
-		UNKNOWN,
-		CAN,
-		CANNOT
-	};
-
-	static atomic_uchar known[64];
-	bool can;
-
-	if (type >= sizeof(known) / sizeof(known[0]))
-		return probe_take(type);
-	if (atomic_load(&known[type]) == UNKNOWN) {
-		can = probe_take(type);
-		atomic_store(&known[type], can ? CAN : CANNOT);
-	}
-	return atomic_load(&known[type]) == CAN;
-}
-
-/* --- Making and ending -------------------------------------------------- */
-
-/* What the kernel made of it, which need not be what was asked for. */
-static int describe(struct map *map)
-{
-	struct bpf_map_info info = { 0 };
-	uint32_t size = sizeof(info);
-	int error = bpf_obj_get_info_by_fd(map->fd, &info, &size);
-	int cpus;
-
-	if (error < 0)
-		return error;
-	map->id = info.id;
-	map->type = info.type;
-	map->key_size = info.key_size;
-	map->value_size = info.value_size;
-	map->max_entries = info.max_entries;
-	map->traits = traits_of(info.type);
-	map->cpus = 1;
-	map->value_stride = info.value_size;
-	if (map->traits & MAP_PER_CPU) {
-		cpus = libbpf_num_possible_cpus();
-		if (cpus < 0)
-			return cpus;
-		map->cpus = (unsigned)cpus;
-		map->value_stride =
-			((size_t)info.value_size + KERNEL_VALUE_ALIGN - 1) /
-			KERNEL_VALUE_ALIGN * KERNEL_VALUE_ALIGN;
-	}
-	return 0;
-}
-
-/* Owns the descriptor from here on, also when it fails. */
-static int map_from_fd(int fd, struct map **result)
-{
-	struct map *map = calloc(1, sizeof(*map));
-	int error = -ENOMEM;
-
-	if (!map) {
-		close(fd);
-		return error;
-	}
-	map->fd = fd;
-	atomic_init(&map->refs, 1);
-	error = describe(map);
-	if (error == 0 && !takes_at_once(map->type)) {
-		map->lock = lock_open(map->id);
-		error = map->lock ? 0 : -ENOMEM;
-	}
-	if (error < 0) {
-		map_unref(map);
-		return error;
-	}
-	*result = map;
-	return 0;
-}
-
-int map_new(const struct map_spec *spec, struct map **map)
-{
-	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = spec->flags);
-	int fd = bpf_map_create((enum bpf_map_type)spec->type,
-				spec->name[0] ? spec->name : NULL,
-				spec->key_size, spec->value_size,
-				spec->max_entries, &options);
-
-	return fd < 0 ? fd : map_from_fd(fd, map);
-}
+/* --- References --------------------------------------------------------- */
 
 struct map *map_ref(struct map *map)
 {
@@ -305,29 +128,90 @@ int map_put(struct map *map, const void *key, const void *value)
 	return error;
 }
 
+/* Where the kernel looks for itself; of a key that cannot be it says EINVAL. */
+static int update_existing(struct map *map, const void *key, const void *value,
+			   void *old)
+{
+	int error = bpf_map_update_elem(map->fd, key, value, BPF_EXIST);
+
+	if (error == -EINVAL &&
+	    bpf_map_lookup_elem(map->fd, key, old) == -ENOENT)
+		return -ENOENT;
+	return error;
+}
+
+static int look_and_update(struct map *map, const void *key, const void *value,
+			   void *old)
+{
+	int error = bpf_map_lookup_elem(map->fd, key, old);
+
+	if (error < 0)
+		return error;
+	return bpf_map_update_elem(map->fd, key, value, BPF_ANY);
+}
+
 int map_update(struct map *map, const void *key, const void *value, void *old)
 {
 	int error;
 
 	if (!map->key_size)
 		return -EINVAL;
+	enter(map);
 	/* A trie's lookup would find a shorter prefix than the one meant. */
 	if (!map->lock || map->traits & MAP_PREFIX_LOOKUP)
-		return bpf_map_update_elem(map->fd, key, value, BPF_EXIST);
-	enter(map);
-	error = bpf_map_lookup_elem(map->fd, key, old);
-	if (error == 0)
-		error = bpf_map_update_elem(map->fd, key, value, BPF_ANY);
+		error = update_existing(map, key, value, old);
+	else
+		error = look_and_update(map, key, value, old);
 	leave(map);
 	return error;
 }
 
-int map_remove(struct map *map, const void *key)
+/* Some types know no BPF_NOEXIST, and others say EEXIST in any case. */
+static int look_and_insert(struct map *map, const void *key, const void *value,
+			   void *old)
+{
+	int error = bpf_map_lookup_elem(map->fd, key, old);
+
+	if (error == 0)
+		return -EEXIST;
+	if (error != -ENOENT)
+		return error;
+	return bpf_map_update_elem(map->fd, key, value, BPF_ANY);
+}
+
+int map_insert(struct map *map, const void *key, const void *value, void *old)
+{
+	int error;
+
+	enter(map);
+	if (!map->lock || !map->key_size || map->traits & MAP_PREFIX_LOOKUP)
+		error = bpf_map_update_elem(map->fd, kernel_key(map, key),
+					    value, BPF_NOEXIST);
+	else
+		error = look_and_insert(map, key, value, old);
+	leave(map);
+	return error;
+}
+
+/* Of a key that cannot be, some types say EINVAL or E2BIG. */
+static bool cannot_be(struct map *map, const void *key, int error, void *old)
+{
+	/* of sockets, often nothing can be looked up */
+	if (map->traits & MAP_VALUE_IS_SOCKET)
+		return error == -EINVAL;
+	return (error == -EINVAL || error == -E2BIG) && map->key_size > 0 &&
+	       !(map->traits & MAP_FIXED) &&
+	       bpf_map_lookup_elem(map->fd, key, old) == -ENOENT;
+}
+
+int map_remove(struct map *map, const void *key, void *old)
 {
 	int error;
 
 	enter(map);
 	error = bpf_map_delete_elem(map->fd, kernel_key(map, key));
+	if (cannot_be(map, key, error, old))
+		error = -ENOENT;
 	leave(map);
 	return error;
 }
@@ -352,15 +236,86 @@ int map_next_key(struct map *map, const void *key, void *next)
 	return bpf_map_get_next_key(map->fd, key, next);
 }
 
-int map_next_buckets(struct map *map, struct map_buckets *b)
+enum batch_kind {
+	BATCH_GET,
+	BATCH_TAKE,
+	BATCH_PUT
+};
+
+static int do_batch(struct map *map, struct map_batch *b, enum batch_kind kind)
+{
+	switch (kind) {
+	case BATCH_GET:
+		return bpf_map_lookup_batch(map->fd, b->cursor, b->next_cursor,
+					    b->keys, b->values, &b->count,
+					    NULL);
+	case BATCH_TAKE:
+		return bpf_map_lookup_and_delete_batch(
+			map->fd, b->cursor, b->next_cursor, b->keys, b->values,
+			&b->count, NULL);
+	case BATCH_PUT:
+		return bpf_map_update_batch(map->fd, b->keys, b->values,
+					    &b->count, NULL);
+	}
+	return -EINVAL;
+}
+
+/* Kernels before 5.6 know no batches at all, others not those of all types. */
+static bool is_unsupported(int error)
+{
+	return error == -EINVAL || error == -ENOTSUP ||
+	       error == -KERNEL_ENOTSUPP;
+}
+
+/* The kernel leaves the count as it was where it did not come to entries. */
+static uint32_t count_done(int error, enum batch_kind kind, uint32_t count,
+			   uint32_t room)
+{
+	if (error == 0 || (error == -ENOENT && kind != BATCH_PUT))
+		return count;
+	return kind == BATCH_PUT && count < room ? count : 0;
+}
+
+static int batch(struct map *map, struct map_batch *b, enum batch_kind kind)
 {
 	uint32_t room = b->count;
-	int error = bpf_map_lookup_batch(map->fd, b->cursor, b->next_cursor,
-					 b->keys, b->values, &b->count, NULL);
+	int error;
 
-	if (error != 0 && error != -ENOENT)
+	if (atomic_load(&map->no_batch[kind])) {
 		b->count = 0;
-	else if (b->count > room)
-		return -EIO; /* never seen; it would be read past the room */
+		return -ENOTSUP;
+	}
+	error = do_batch(map, b, kind);
+	b->count = count_done(error, kind, b->count, room);
+	/* of an entry or of a cursor, EINVAL says nothing of the operation */
+	if (is_unsupported(error) && b->count == 0 && !b->cursor) {
+		atomic_store(&map->no_batch[kind], true);
+		return -ENOTSUP;
+	}
+	return b->count > room ? -EIO : error;
+}
+
+int map_get_batch(struct map *map, struct map_batch *b)
+{
+	return batch(map, b, BATCH_GET);
+}
+
+int map_take_batch(struct map *map, struct map_batch *b)
+{
+	int error;
+
+	enter(map);
+	error = batch(map, b, BATCH_TAKE);
+	leave(map);
+	return error;
+}
+
+int map_put_batch(struct map *map, struct map_batch *b)
+{
+	int error;
+
+	enter(map);
+	error = batch(map, b, BATCH_PUT);
+	leave(map);
 	return error;
 }

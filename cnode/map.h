@@ -17,9 +17,18 @@ enum map_trait {
 	MAP_BUCKETS = 1 << 1,       /* batch lookup goes by hash bucket */
 	MAP_PREFIX_LOOKUP = 1 << 2, /* lookup finds other keys than its own */
 	MAP_VALUE_IN = 1 << 3,      /* lookup reads its value: a bloom filter */
+	MAP_FIXED = 1 << 7,         /* all entries are there, always */
 	MAP_KEY_IS_FD = 1 << 4,     /* written with a descriptor for a key, */
 	MAP_VALUE_IS_FD = 1 << 5,   /* a descriptor for a value, */
 	MAP_VALUE_HAS_FD = 1 << 6,  /* or one behind 4 octets of the value */
+	MAP_VALUE_IS_MAP = 1 << 8,  /* the descriptor is one of a map, */
+	MAP_VALUE_IS_CGROUP = 1 << 9,     /* of a cgroup, */
+	MAP_VALUE_IS_SOCKET = 1 << 10,    /* of a socket */
+	MAP_VALUE_IS_INTERFACE = 1 << 11, /* an index, for which a name does */
+	MAP_KEY_IS_PROCESS = 1 << 12, /* the descriptor is one of a process, */
+	MAP_KEY_IS_FILE = 1 << 13,    /* of a file, */
+	MAP_KEY_IS_CGROUP = 1 << 14,  /* of a cgroup, */
+	MAP_KEY_IS_SOCKET = 1 << 15,  /* of a socket */
 };
 
 /*
@@ -36,7 +45,8 @@ struct map {
 	unsigned cpus;       /* values in an entry: 1, or the possible CPUs */
 	size_t value_stride; /* octets from one CPU's value to the next */
 	unsigned traits;
-	struct map_lock *lock; /* NULL: each operation is one in the kernel */
+	struct map_lock *lock;   /* NULL: each operation is one in the kernel */
+	atomic_bool no_batch[3]; /* the kernel has said so: get, take, put */
 	atomic_uint refs;
 };
 
@@ -46,6 +56,23 @@ struct map_spec {
 	uint32_t value_size;
 	uint32_t max_entries;
 	uint32_t flags;
+	uint64_t extra;
+	uint32_t numa_node;
+	const struct map *inner; /* template of a map-in-map; NULL: none */
+	char name[MAP_NAME_SIZE];
+};
+
+/* What the kernel tells of a map. */
+struct map_info {
+	uint32_t id;
+	uint32_t type;
+	uint32_t key_size;
+	uint32_t value_size;
+	uint32_t max_entries;
+	uint32_t flags;
+	uint32_t btf_id; /* 0: none */
+	bool frozen;
+	uint64_t memlock; /* octets */
 	char name[MAP_NAME_SIZE];
 };
 
@@ -57,6 +84,27 @@ int map_check_privilege(void);
 
 /* Makes a map, the caller's to map_unref(). 0 or the kernel's -errno. */
 int map_new(const struct map_spec *spec, struct map **map);
+
+/*
+ * Open a map that is there already; flags are BPF_F_RDONLY, BPF_F_WRONLY, or
+ * 0 for both. By id it takes CAP_SYS_ADMIN. What is pinned at path, but is no
+ * map, is -EINVAL.
+ */
+int map_open_id(uint32_t id, uint32_t flags, struct map **map);
+int map_open_pinned(const char *path, uint32_t flags, struct map **map);
+
+/* The id after *id among those of the host; -ENOENT at the end. */
+int map_next_id(uint32_t *id);
+
+int map_get_info(const struct map *map, struct map_info *info);
+int map_pin(const struct map *map, const char *path);
+/* -EINVAL: what is pinned there is another map. */
+int map_unpin(const struct map *map, const char *path);
+int map_freeze(const struct map *map);
+
+/* The lock of all maps of that id, which map_unref() gives back. */
+struct map_lock *map_lock_open(uint32_t id);
+
 struct map *map_ref(struct map *map);
 void map_unref(struct map *map); /* takes NULL */
 
@@ -66,16 +114,19 @@ size_t map_entry_size(const struct map *map);
 /*
  * The operations. key is of key_size octets (ignored by a map without keys),
  * a value of map_entry_size(). 0 or -errno as bpf(2) gives it; what may be
- * said of them is in the table of bpf(2) commands in the kernel's sources.
+ * said of them is in the table of bpf(2) commands in the kernel's sources. old
+ * is room for an entry, which is looked up where the kernel's word is not
+ * enough.
  */
 int map_get(struct map *map, const void *key, void *value);
 int map_put(struct map *map, const void *key, const void *value);
-int map_remove(struct map *map, const void *key);
+int map_remove(struct map *map, const void *key, void *old);
+/* -EEXIST where the key has an entry. */
+int map_insert(struct map *map, const void *key, const void *value, void *old);
 
 /*
  * As map_put(), but -ENOENT where the key has no entry, on all types: where
- * the kernel does not look for itself, under the map's lock. old is room for
- * an entry.
+ * the kernel does not look for itself, under the map's lock.
  */
 int map_update(struct map *map, const void *key, const void *value, void *old);
 
@@ -85,20 +136,29 @@ int map_take(struct map *map, const void *key, void *value);
 /* The key after key; the first one for NULL. -ENOENT after the last. */
 int map_next_key(struct map *map, const void *key, void *next);
 
-/* Where a walk by buckets is, and the room for what it finds. */
-struct map_buckets {
-	void *cursor;      /* NULL: at the beginning */
-	void *next_cursor; /* both of MAP_BUCKET_CURSOR_SIZE */
-	void *keys;
-	void *values;
-	uint32_t count; /* of entries that keys and values have room for */
+/*
+ * Many entries in one system call: room for count keys and values, one behind
+ * the other, and then as many of them as there are. A walk of a map with
+ * MAP_BUCKETS has a cursor of MAP_BUCKET_CURSOR_SIZE octets and goes by whole
+ * buckets: what is there all the time comes once. That of other maps is the
+ * last key. A cursor of NULL is the beginning.
+ *
+ * 0 or -errno, count being 0 but where it says otherwise: -ENOENT with the
+ * last of them; -ENOSPC when the next bucket alone does not fit; -ENOTSUP
+ * when the type has no such operation.
+ */
+struct map_batch {
+	void *cursor;
+	void *next_cursor;
+	char *keys;
+	char *values;
+	uint32_t count;
 };
 
-/*
- * A map with MAP_BUCKETS: the entries of some whole buckets, count of them.
- * -ENOSPC when the next bucket alone does not fit; -ENOENT when these were the
- * last.
- */
-int map_next_buckets(struct map *map, struct map_buckets *buckets);
+int map_get_batch(struct map *map, struct map_batch *batch);
+/* The same, and the entries are removed, atomically for each bucket. */
+int map_take_batch(struct map *map, struct map_batch *batch);
+/* Puts count entries, in order; for any error count is how many it did. */
+int map_put_batch(struct map *map, struct map_batch *batch);
 
 #endif

@@ -24,12 +24,14 @@
 #include "cookie.h"
 #include "epmd.h"
 #include "log.h"
+#include "pins.h"
 
 #define BACKLOG 512
 #define BUSY_LOOK_MS 500   /* how often busy peers are looked after */
 #define NO_FD_PAUSE_MS 100 /* in accepting, when there is no descriptor */
 #define SHUTDOWN_MS 5000   /* for connections to end what they are at */
 #define EI_MAX_FDS (1u << 20)
+#define SPARE_FDS 192 /* listener, epmd, handshakes, what a call opens */
 
 struct node {
 	const struct options *options;
@@ -60,16 +62,31 @@ static bool raise_fd_limit_and_init_ei(void)
 	return setrlimit(RLIMIT_NOFILE, &limit) == 0;
 }
 
-/* Blocks what ends us, before there are threads: a descriptor tells of it. */
+/* What ends us before there is anything to end but the process. */
+static void end_at_once(int signal)
+{
+	(void)signal;
+	_exit(STATUS_OK);
+}
+
+static void handle_signals_of_start(void)
+{
+	struct sigaction at_once = { .sa_handler = end_at_once };
+
+	signal(SIGPIPE, SIG_IGN);
+	sigaction(SIGTERM, &at_once, NULL);
+	sigaction(SIGINT, &at_once, NULL);
+}
+
+/* From here on a descriptor tells of them; threads to come inherit that. */
 static int open_signals(void)
 {
 	sigset_t set;
 
-	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+	if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
 		return -1;
 	return signalfd(-1, &set, SFD_CLOEXEC);
 }
@@ -143,6 +160,17 @@ static enum exit_status check_privilege(void)
 	return STATUS_OTHER;
 }
 
+/* Pins need one; a node that may not mount it serves all the rest. */
+static void mount_bpf_fs(void)
+{
+	int error = pins_mount();
+
+	if (error < 0)
+		log_info("no bpf file system at " PINS_ROOT
+			 ", and none could be mounted: %s",
+			 strerror(-error));
+}
+
 static enum exit_status open_listener(struct node *node)
 {
 	struct in_addr address = node->options->listen;
@@ -160,6 +188,24 @@ static enum exit_status open_listener(struct node *node)
 	return STATUS_LISTEN;
 }
 
+/* Maps must not take the descriptors that connections need. */
+static uint32_t bound_maps(const struct options *options)
+{
+	rlim_t needed = options->max_connections + SPARE_FDS;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
+	    limit.rlim_cur >= needed + options->max_maps)
+		return options->max_maps;
+	limit.rlim_cur = limit.rlim_cur > needed ? limit.rlim_cur - needed : 1;
+	log_warning("--max-maps is %u, not %u: no more than that is left of "
+		    "the limit of descriptors for --max-connections %u; "
+		    "raise `ulimit -Hn'",
+		    (unsigned)limit.rlim_cur, options->max_maps,
+		    options->max_connections);
+	return (uint32_t)limit.rlim_cur;
+}
+
 static enum exit_status init_service(struct node *node)
 {
 	struct service *service = &node->service;
@@ -167,9 +213,10 @@ static enum exit_status init_service(struct node *node)
 
 	service->node = &node->ei;
 	service->max_message = options->max_message;
+	service->file_root = options->file_root;
 	service->ticktime = options->ticktime;
 	service->handles = handles_new(node->ei.thisnodename, node->ei.creation,
-				       options->max_maps, options->grace);
+				       bound_maps(options), options->grace);
 	service->peers = peers_new(options->max_connections);
 	if (service->handles && service->peers)
 		return STATUS_OK;
@@ -182,34 +229,38 @@ static enum exit_status start(struct node *node)
 	enum exit_status status;
 
 	libbpf_set_print(log_libbpf);
+	handle_signals_of_start();
+	status = init_ei_node(node);
+	if (status == STATUS_OK)
+		status = check_privilege();
+	if (status == STATUS_OK) {
+		mount_bpf_fs();
+		status = open_listener(node);
+	}
+	if (status == STATUS_OK)
+		status = init_service(node);
+	if (status == STATUS_OK)
+		status = epmd_publish(&node->ei, node->port);
+	if (status != STATUS_OK)
+		return status;
 	node->signals = open_signals();
 	if (node->signals < 0) {
 		log_error("no descriptor for signals: %s", strerror(errno));
 		return STATUS_OTHER;
 	}
-	status = init_ei_node(node);
-	if (status == STATUS_OK)
-		status = check_privilege();
-	if (status == STATUS_OK)
-		status = open_listener(node);
-	if (status == STATUS_OK)
-		status = init_service(node);
-	if (status == STATUS_OK)
-		status = epmd_publish(&node->ei, node->port);
-	return status;
+	return STATUS_OK;
 }
 
 /* --- Running ------------------------------------------------------------ */
 
-/* False: there is no descriptor left; accepting has to pause. */
+/* False: it fails, for want of descriptors or so; accepting has to pause. */
 static bool accept_one(struct node *node)
 {
 	int fd = accept4(node->service.listener, NULL, NULL, SOCK_CLOEXEC);
 
 	if (fd >= 0)
 		connection_start(&node->service, fd);
-	else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
-		 errno == ENOBUFS)
+	else if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
 		return false;
 	return true;
 }
@@ -254,7 +305,7 @@ static void run(struct node *node)
 
 	for (;;) {
 		/* in this order: who leaves has given up its handles before */
-		wait = peers_tick_busy(node->service.peers) ? BUSY_LOOK_MS : -1;
+		wait = peers_tick(node->service.peers) ? BUSY_LOOK_MS : -1;
 		wait = shorter(wait, handles_reap(node->service.handles));
 		if (!accepting)
 			wait = shorter(wait, NO_FD_PAUSE_MS);
@@ -283,8 +334,7 @@ static void stop(struct node *node)
 	struct service *service = &node->service;
 
 	epmd_unpublish();
-	if (service->listener >= 0)
-		ei_close_connection(service->listener);
+	/* ei's entry stays: handshakes that still run look it up */
 	if (node->listener.fd >= 0)
 		close(node->listener.fd);
 	if (!service->peers || !peers_shutdown(service->peers, SHUTDOWN_MS))

@@ -8,6 +8,7 @@
 #include "config.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +40,8 @@ static const char *read_cookie_file(struct options *options,
 static const char *read_listen(struct options *options, const char *argument);
 static const char *read_log_level(struct options *options,
 				  const char *argument);
+static const char *read_file_root(struct options *options,
+				  const char *argument);
 static const char *read_until_eof(struct options *options,
 				  const char *argument);
 
@@ -69,6 +72,9 @@ static const struct row rows[] = {
 	{ "ticktime", "SECONDS",
 	  "a node that is silent for so long is hung up (60)",
 	  NUMBER(ticktime, 1, 100000) },
+	{ "file-root", "DIR",
+	  "below which callers may name files, for inode_storage (none)",
+	  .read = read_file_root },
 	{ "log-level", "LEVEL",
 	  "error, warning, notice, info or debug (notice)",
 	  .read = read_log_level },
@@ -173,6 +179,12 @@ static const char *read_log_level(struct options *options, const char *argument)
 		       : "it is none of error, warning, notice, info, debug";
 }
 
+static const char *read_file_root(struct options *options, const char *argument)
+{
+	options->file_root = argument;
+	return *argument == '/' ? NULL : "it is no absolute path";
+}
+
 static const char *read_until_eof(struct options *options, const char *argument)
 {
 	(void)argument;
@@ -227,7 +239,10 @@ static enum options_result print_what_is_asked(const char *name)
 		printf(PROGRAM " " PACKAGE_VERSION "\n");
 	else
 		print_help();
-	return fflush(stdout) == 0 ? OPTIONS_DONE : OPTIONS_BAD;
+	if (fflush(stdout) == 0)
+		return OPTIONS_DONE;
+	log_error("standard output: %s", strerror(errno));
+	return OPTIONS_BAD;
 }
 
 static void make_long_options(struct option *long_options)
@@ -281,21 +296,33 @@ static enum options_result bad_usage(const char *argument, const char *wrong)
 	return OPTIONS_BAD;
 }
 
+/* getopt_long(3) takes --cookie for --cookie-file; what would be in it? */
+static bool is_whole(const char *argument, const char *name)
+{
+	size_t size = strlen(name);
+
+	return strncmp(argument, "--", 2) == 0 &&
+	       strncmp(argument + 2, name, size) == 0 &&
+	       (argument[2 + size] == '\0' || argument[2 + size] == '=');
+}
+
 enum options_result options_read(struct options *options, int argc,
 				 char *argv[])
 {
 	struct option long_options[ROWS + 1];
 	enum options_result result;
-	int c, index = 0;
+	int c, at, index = 0;
 
 	set_defaults(options);
 	make_long_options(long_options);
-	while ((c = getopt_long(argc, argv, ":", long_options, &index)) != -1) {
+	/* argv[at] is what is looked at: no option moves, none is cut short */
+	for (at = optind;
+	     (c = getopt_long(argc, argv, "+:", long_options, &index)) != -1;
+	     at = optind) {
 		if (c == ':')
-			return bad_usage(argv[optind - 1],
-					 "its argument is missing");
-		if (c == '?')
-			return bad_usage(argv[optind - 1], "no such option");
+			return bad_usage(argv[at], "its argument is missing");
+		if (c == '?' || !is_whole(argv[at], rows[index].name))
+			return bad_usage(argv[at], "no such option");
 		result = read_row(options, &rows[index], optarg);
 		if (result != OPTIONS_RUN)
 			return result;

@@ -15,6 +15,7 @@ struct options {
 	char alive[EI_MAXALIVELEN + 1]; /* the name before the @ */
 	char host[EI_MAXHOSTNAMELEN + 1];
 	const char *cookie_file; /* NULL: where erl looks */
+	const char *file_root;   /* NULL: no file may be named */
 	struct in_addr listen;
 	uint32_t port; /* 0: any that is free */
 	uint32_t max_connections;

@@ -2,8 +2,9 @@
 /*
  * The registry of connections, for what one connection has to do with others:
  * how many there are, who replaces whom, ticks while a thread is at work, and
- * the end of them all. One lock; a peer leaves under it before its descriptor
- * is closed, so that nobody shuts down or ticks another one's.
+ * the end of them all. One lock, before that of the handles; a peer leaves
+ * under it before its descriptor is closed, so that nobody shuts down or ticks
+ * another one's.
  */
 #include "peers.h"
 
@@ -12,11 +13,15 @@
 #include <string.h>
 #include <time.h>
 
+#define MAX_HANDSHAKES 128 /* then the oldest goes */
+#define MAX_LEAVING 128    /* handshakes that are to go, and are not gone yet */
+
 struct peers {
 	pthread_mutex_t lock;
 	pthread_cond_t left; /* signalled when the last one has gone */
-	struct peer *first;
-	unsigned count;
+	TAILQ_HEAD(peer_list, peer) all; /* the oldest first */
+	unsigned handshakes;
+	unsigned connected;
 	unsigned max;
 	bool closing;
 };
@@ -33,6 +38,7 @@ struct peers *peers_new(unsigned max)
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&peers->left, &monotonic);
 	pthread_condattr_destroy(&monotonic);
+	TAILQ_INIT(&peers->all);
 	peers->max = max;
 	return peers;
 }
@@ -46,20 +52,33 @@ void peers_free(struct peers *peers)
 	free(peers);
 }
 
+static void end_oldest_handshake(struct peers *peers)
+{
+	struct peer *peer;
+
+	TAILQ_FOREACH(peer, &peers->all, others)
+	{
+		if (!peer->name[0] && !peer->replaced) {
+			peer->replaced = true;
+			transport_shutdown(peer->transport);
+			return;
+		}
+	}
+}
+
 int peers_enter(struct peers *peers, struct peer *peer)
 {
 	int error = 0;
 
 	pthread_mutex_lock(&peers->lock);
-	if (peers->closing || peers->count >= peers->max) {
+	if (peers->closing ||
+	    peers->handshakes >= MAX_HANDSHAKES + MAX_LEAVING) {
 		error = -EMFILE;
 	} else {
-		peer->previous = NULL;
-		peer->next = peers->first;
-		if (peers->first)
-			peers->first->previous = peer;
-		peers->first = peer;
-		peers->count++;
+		if (peers->handshakes >= MAX_HANDSHAKES)
+			end_oldest_handshake(peers);
+		TAILQ_INSERT_TAIL(&peers->all, peer, others);
+		peers->handshakes++;
 	}
 	pthread_mutex_unlock(&peers->lock);
 	return error;
@@ -68,44 +87,90 @@ int peers_enter(struct peers *peers, struct peer *peer)
 void peers_leave(struct peers *peers, struct peer *peer)
 {
 	pthread_mutex_lock(&peers->lock);
-	if (peer->previous)
-		peer->previous->next = peer->next;
+	TAILQ_REMOVE(&peers->all, peer, others);
+	if (peer->name[0])
+		peers->connected--;
 	else
-		peers->first = peer->next;
-	if (peer->next)
-		peer->next->previous = peer->previous;
-	peers->count--;
-	if (peers->count == 0)
+		peers->handshakes--;
+	if (TAILQ_EMPTY(&peers->all))
 		pthread_cond_signal(&peers->left);
 	pthread_mutex_unlock(&peers->lock);
 }
 
-void peers_name(struct peers *peers, struct peer *peer, const char *name)
+/* Their places are free from now on. */
+static void end_others(struct peers *peers, const char *name)
 {
 	struct peer *other;
 
-	pthread_mutex_lock(&peers->lock);
-	for (other = peers->first; other; other = other->next)
-		if (other != peer && strcmp(other->name, name) == 0)
-			transport_shutdown(other->transport);
-	strncpy(peer->name, name, sizeof(peer->name) - 1);
-	pthread_mutex_unlock(&peers->lock);
+	TAILQ_FOREACH(other, &peers->all, others)
+	{
+		if (strcmp(other->name, name) != 0)
+			continue;
+		other->replaced = true;
+		transport_shutdown(other->transport);
+	}
 }
 
-bool peers_tick_busy(struct peers *peers)
+static bool is_there(const struct peers *peers, const char *name)
+{
+	const struct peer *other;
+
+	TAILQ_FOREACH(other, &peers->all, others)
+	if (strcmp(other->name, name) == 0)
+		return true;
+	return false;
+}
+
+static int join(struct peers *peers, struct peer *peer, const char *name,
+		struct handles *handles, struct handles_owner **owner)
+{
+	if (peer->replaced || peers->closing)
+		return -ESTALE;
+	if (peers->connected >= peers->max && !is_there(peers, name))
+		return -EMFILE;
+	*owner =
+		handles_owner_up(handles, name, peer->transport->peer_creation);
+	if (!*owner)
+		return -ENOMEM;
+	end_others(peers, name);
+	strncpy(peer->name, name, sizeof(peer->name) - 1);
+	peers->handshakes--;
+	peers->connected++;
+	return 0;
+}
+
+int peers_join(struct peers *peers, struct peer *peer, const char *name,
+	       struct handles *handles, struct handles_owner **owner)
+{
+	int error;
+
+	pthread_mutex_lock(&peers->lock);
+	error = join(peers, peer, name, handles, owner);
+	pthread_mutex_unlock(&peers->lock);
+	return error;
+}
+
+static void tick(struct peer *peer)
+{
+	unsigned turns = atomic_load(&peer->turns);
+	unsigned sends = atomic_load(&peer->transport->sends);
+
+	if ((atomic_load(&peer->busy) || turns != peer->turns_seen) &&
+	    sends == peer->sends_seen && peer->name[0])
+		transport_tick(peer->transport);
+	peer->turns_seen = turns;
+	peer->sends_seen = atomic_load(&peer->transport->sends);
+}
+
+bool peers_tick(struct peers *peers)
 {
 	struct peer *peer;
-	unsigned turns;
 	bool any;
 
 	pthread_mutex_lock(&peers->lock);
-	for (peer = peers->first; peer; peer = peer->next) {
-		turns = atomic_load(&peer->turns);
-		if (atomic_load(&peer->busy) && turns == peer->turns_seen)
-			transport_tick(peer->transport);
-		peer->turns_seen = turns;
-	}
-	any = peers->first;
+	TAILQ_FOREACH(peer, &peers->all, others)
+	tick(peer);
+	any = !TAILQ_EMPTY(&peers->all);
 	pthread_mutex_unlock(&peers->lock);
 	return any;
 }
@@ -120,9 +185,9 @@ bool peers_shutdown(struct peers *peers, int timeout_ms)
 	deadline.tv_sec += timeout_ms / 1000;
 	pthread_mutex_lock(&peers->lock);
 	peers->closing = true;
-	for (peer = peers->first; peer; peer = peer->next)
-		transport_shutdown(peer->transport);
-	while (peers->first && error == 0)
+	TAILQ_FOREACH(peer, &peers->all, others)
+	transport_shutdown(peer->transport);
+	while (!TAILQ_EMPTY(&peers->all) && error == 0)
 		error = pthread_cond_timedwait(&peers->left, &peers->lock,
 					       &deadline);
 	pthread_mutex_unlock(&peers->lock);

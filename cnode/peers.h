@@ -5,7 +5,9 @@
 #include <ei.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/queue.h>
 
+#include "handles.h"
 #include "transport.h"
 
 /* A connection among all those of this node; lives in struct connection. */
@@ -16,31 +18,43 @@ struct peer {
 	atomic_bool busy;
 	atomic_uint turns;
 	/* the registry's own */
+	bool replaced;
 	unsigned turns_seen;
-	struct peer *next;
-	struct peer *previous;
+	unsigned sends_seen;
+	TAILQ_ENTRY(peer) others;
 };
 
 /* All connections of this node. Safe to use from any thread. */
 struct peers;
 
+/* max is of nodes that are connected, their handshakes being over. */
 struct peers *peers_new(unsigned max);
 void peers_free(struct peers *peers);
 
-/* -EMFILE: there are as many as may be. */
+/*
+ * For its handshake, for which the one that has been at its own for longest
+ * has to go where there are many. -EMFILE: too many for that.
+ */
 int peers_enter(struct peers *peers, struct peer *peer);
 
 /* Must come before the transport's end. */
 void peers_leave(struct peers *peers, struct peer *peer);
 
-/* The handshake is over: an older connection of that name is ended. */
-void peers_name(struct peers *peers, struct peer *peer, const char *name);
+/*
+ * The handshake is over: older connections of that name are ended, and the
+ * peer becomes the owner's. All of it is one step, so that of two that come at
+ * once the one that is not ended has the owner. 0; -EMFILE: there are as many
+ * nodes as may be; -ESTALE: another one of that name has come; -ENOMEM.
+ */
+int peers_join(struct peers *peers, struct peer *peer, const char *name,
+	       struct handles *handles, struct handles_owner **owner);
 
 /*
- * Ticks those whose thread has been at work since the last time, which would
- * be taken for dead. To be called twice a second. False: there are no peers.
+ * Ticks those that have been at work, or have been sending, since the last
+ * time, and were sent nothing: they would take us for dead. To be called twice
+ * a second. False: there are no peers.
  */
-bool peers_tick_busy(struct peers *peers);
+bool peers_tick(struct peers *peers);
 
 /* Ends all connections and waits until they have left. False: not in time. */
 bool peers_shutdown(struct peers *peers, int timeout_ms);

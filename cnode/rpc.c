@@ -12,6 +12,8 @@
  *	ei_rpc       REG_SEND to rex of {Pid, Call}
  *	             -> {rex, V} | {rex, {badrpc, {'EXIT', {R, Stack}}}}
  *	             Call = {call | block_call, M, F, A, GroupLeader}
+ *	sbcast       REG_SEND to rex of {Pid, {sbcast, Name, Message}}
+ *	             -> {rex, node(), {nonexisting_name, Name}}
  *	ping         REG_SEND to net_kernel of
  *	             {'$gen_call', {Pid, Tag}, {is_auth, Node}} -> {Tag, yes}
  *
@@ -21,11 +23,13 @@
 #include "rpc.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "log.h"
 
-#define MAX_STACK_ARGUMENTS 65536 /* longer ones stand as their number */
+/* Longer ones stand as their number, but of a function that is not there. */
+#define MAX_STACK_ARGUMENTS 65536
 
 enum form {
 	FORM_ERPC,
@@ -57,7 +61,8 @@ static bool is_mfa(const struct request *request)
 }
 
 /* [{Module, Function, Arguments | Arity, []}], as a BEAM node's erpc has it. */
-static void write_stack(struct term_writer *w, const struct request *request)
+static void write_stack(struct term_writer *w, const struct request *request,
+			enum raised_reason reason)
 {
 	struct term_items items;
 
@@ -69,7 +74,9 @@ static void write_stack(struct term_writer *w, const struct request *request)
 	term_write_tuple(w, 4);
 	term_write_term(w, request->module);
 	term_write_term(w, request->function);
-	if (request->cut_short || request->arguments.size > MAX_STACK_ARGUMENTS)
+	if (request->cut_short ||
+	    (reason != RAISED_UNDEF &&
+	     request->arguments.size > MAX_STACK_ARGUMENTS))
 		term_write_uint(w, items.left);
 	else
 		term_write_term(w, request->arguments);
@@ -122,7 +129,7 @@ static void write_error(struct term_writer *w, const struct request *request,
 		break;
 	}
 	functions_write_reason(call, w);
-	write_stack(w, request);
+	write_stack(w, request, call->raised.reason);
 }
 
 /* What erpc says of arguments that are no module, function and list. */
@@ -137,43 +144,55 @@ static void write_erpc_badarg(struct term_writer *w,
 	term_write_atom(w, "badarg");
 }
 
-/* Calls, and writes the answer's term; an exception that is set is written. */
-static void write_outcome(struct rpc *rpc, const struct request *request,
-			  struct term_writer *w, enum raised_reason raised)
+/* An exception that is itself too long: what it is of stands in it. */
+static void write_too_big(struct term_writer *w, size_t begin,
+			  const struct request *request, struct call *call)
 {
-	struct call call = { .context = &rpc->functions, .out = w };
+	struct request brief = *request;
+
+	brief.cut_short = true;
+	call->raised.reason = RAISED_TOO_BIG;
+	w->limit = INT32_MAX;
+	term_writer_rewind(w, begin);
+	write_error(w, &brief, call);
+}
+
+/*
+ * Calls, and writes the answer's term; an exception that is set is written.
+ * call says afterwards what else is to be told.
+ */
+static void write_outcome(struct rpc *rpc, const struct request *request,
+			  struct term_writer *w, struct call *call)
+{
 	size_t begin = w->pos;
 
-	if (raised == RAISED_NOTHING && !is_mfa(request)) {
+	call->context = &rpc->functions;
+	call->out = w;
+	call->caller = request->to;
+	if (call->raised.reason == RAISED_NOTHING && !is_mfa(request)) {
 		if (request->form == FORM_ERPC) {
 			write_erpc_badarg(w, request);
 			return;
 		}
-		raised = RAISED_BADARG;
+		call->raised.reason = RAISED_BADARG;
 	}
-	if (raised != RAISED_NOTHING) {
-		call.raised.reason = raised;
-		write_error(w, request, &call);
+	if (call->raised.reason != RAISED_NOTHING) {
+		write_error(w, request, call);
 		return;
 	}
 	w->limit = begin + rpc->functions.max_message;
 	write_return_head(w, request);
-	if (!functions_call(&call, request->module, request->function,
+	if (!functions_call(call, request->module, request->function,
 			    request->arguments)) {
-		w->limit = INT32_MAX;
 		term_writer_rewind(w, begin);
-		write_error(w, request, &call);
+		write_error(w, request, call);
+		if (w->failed && !w->no_memory)
+			write_too_big(w, begin, request, call);
 	} else if (request->form == FORM_SPAWN) {
 		term_writer_rewind(w, begin);
 		term_write_atom(w, "normal");
 	}
 	w->limit = INT32_MAX;
-}
-
-/* What has come of the elements that are still to come. */
-static struct term rest(const struct term_items *items)
-{
-	return (struct term){ items->pos, (size_t)(items->end - items->pos) };
 }
 
 /* --- Answers ------------------------------------------------------------ */
@@ -187,7 +206,7 @@ static bool read_alias(struct term tag, struct term *ref)
 	if (!term_list(tag, &items) || items.left != 1 ||
 	    !term_next(&items, &first) || !term_is_atom(first, "alias"))
 		return false;
-	*ref = rest(&items);
+	*ref = term_rest(&items);
 	return term_is_ref(*ref);
 }
 
@@ -210,11 +229,11 @@ static size_t begin_message(struct rpc *rpc, const struct request *request,
 }
 
 static void answer_message(struct rpc *rpc, const struct request *request,
-			   struct term_writer *w, enum raised_reason raised)
+			   struct term_writer *w, struct call *call)
 {
 	size_t begin = begin_message(rpc, request, w);
 
-	write_outcome(rpc, request, w, raised);
+	write_outcome(rpc, request, w, call);
 	dist_end(w, begin);
 }
 
@@ -256,7 +275,7 @@ static void repeat(struct term_writer *w, size_t from, size_t size)
 }
 
 static void answer_spawn(struct rpc *rpc, const struct request *request,
-			 struct term_writer *w, enum raised_reason raised)
+			 struct term_writer *w, struct call *call)
 {
 	bool monitor = request->spawn_flags & DIST_SPAWN_MONITOR;
 	bool link = request->spawn_flags & DIST_SPAWN_LINK;
@@ -268,7 +287,7 @@ static void answer_spawn(struct rpc *rpc, const struct request *request,
 	begin = begin_exit(rpc, request, w, &pid,
 			   monitor ? DIST_SPAWN_MONITOR : DIST_SPAWN_LINK);
 	reason = w->pos;
-	write_outcome(rpc, request, w, raised);
+	write_outcome(rpc, request, w, call);
 	size = w->pos - reason;
 	dist_end(w, begin);
 	if (!monitor && !link)
@@ -280,13 +299,30 @@ static void answer_spawn(struct rpc *rpc, const struct request *request,
 	}
 }
 
+/* The reference of a handle is that of the monitor on whom it ends with. */
+static void tell_more(struct rpc *rpc, struct term_writer *w,
+		      const struct call *call)
+{
+	const erlang_pid *self = &rpc->node->self;
+	struct term process = { call->unwatch, call->unwatch_size };
+
+	if (call->watch)
+		dist_write_monitor(w, self, call->caller, &call->ref);
+	if (call->unwatch)
+		dist_write_demonitor(w, self, process, &call->ref);
+}
+
 static void answer(struct rpc *rpc, const struct request *request,
 		   struct term_writer *w, enum raised_reason raised)
 {
+	struct call call = { .raised.reason = raised };
+
 	if (request->form == FORM_ERPC || request->form == FORM_SPAWN)
-		answer_spawn(rpc, request, w, raised);
+		answer_spawn(rpc, request, w, &call);
 	else
-		answer_message(rpc, request, w, raised);
+		answer_message(rpc, request, w, &call);
+	tell_more(rpc, w, &call);
+	free(call.unwatch);
 }
 
 /* --- Requests ----------------------------------------------------------- */
@@ -297,7 +333,7 @@ static void read_mfa(struct term_items *items, struct request *request)
 	if (term_next(items, &request->module) &&
 	    term_next(items, &request->function) &&
 	    !term_next(items, &request->arguments) && request->cut_short)
-		request->arguments = rest(items);
+		request->arguments = term_rest(items);
 }
 
 static unsigned read_spawn_flags(struct term options)
@@ -343,10 +379,12 @@ static bool read_spawn(const struct dist_message *message,
 	request->id = message->id;
 	request->spawn_flags = read_spawn_flags(message->options);
 	if (is_erpc(mfa, "execute_call", 4) &&
-	    term_next(&arguments, &request->tag)) {
+	    (term_next(&arguments, &request->tag) || request->cut_short)) {
 		request->form = FORM_ERPC;
 		read_mfa(&arguments, request);
-	} else if (is_erpc(mfa, "execute_cast", 3)) {
+		return request->tag.size > 0;
+	}
+	if (is_erpc(mfa, "execute_cast", 3)) {
 		read_mfa(&arguments, request);
 	} else {
 		request->module = mfa[0];
@@ -397,7 +435,7 @@ static bool read_message(struct term payload, struct request *request,
 	} else {
 		return false;
 	}
-	*called = rest(&items);
+	*called = term_rest(&items);
 	return true;
 }
 
@@ -443,6 +481,26 @@ static void answer_ping(struct rpc *rpc, const struct request *request,
 	dist_end(out, begin);
 }
 
+/* No name is registered here to which rpc:sbcast/2 could send. */
+static void answer_sbcast(struct rpc *rpc, const struct request *request,
+			  struct term called, struct term_writer *out)
+{
+	struct term sbcast[3];
+	size_t begin;
+
+	if (request->form != FORM_EI_RPC || !term_tuple_of(called, sbcast, 3) ||
+	    !term_is_atom(sbcast[0], "sbcast"))
+		return;
+	begin = begin_message(rpc, request, out);
+	term_write_tuple(out, 3);
+	term_write_atom(out, "rex");
+	term_write_atom(out, rpc->node->thisnodename);
+	term_write_tuple(out, 2);
+	term_write_atom(out, "nonexisting_name");
+	term_write_term(out, sbcast[1]);
+	dist_end(out, begin);
+}
+
 /* Messages that nobody here understands are dropped, as a BEAM node does. */
 static int serve_reg_send(struct rpc *rpc, const struct dist_message *message,
 			  struct term_writer *out)
@@ -455,9 +513,12 @@ static int serve_reg_send(struct rpc *rpc, const struct dist_message *message,
 		return 0;
 	if (term_is_atom(message->to, "net_kernel"))
 		answer_ping(rpc, &request, called, out);
-	else if (term_is_atom(message->to, "rex") &&
-		 read_call(called, &request))
+	else if (!term_is_atom(message->to, "rex"))
+		return 0;
+	else if (read_call(called, &request))
 		answer(rpc, &request, out, RAISED_NOTHING);
+	else
+		answer_sbcast(rpc, &request, called, out);
 	return 0;
 }
 
@@ -493,14 +554,33 @@ static int serve_unlink(struct rpc *rpc, const struct dist_message *message,
 	return 0;
 }
 
+/* Of the processes of the peer, those are watched that handles end with. */
+static int serve_monitor_exit(struct rpc *rpc,
+			      const struct dist_message *message,
+			      struct term_writer *out)
+{
+	erlang_ref ref;
+
+	(void)out;
+	if (!term_read_ref(message->id, &ref))
+		return -EBADMSG;
+	handles_process_ended(rpc->functions.handles, rpc->functions.owner,
+			      &ref);
+	return 0;
+}
+
 static const struct {
 	enum dist_op op;
 	int (*serve)(struct rpc *rpc, const struct dist_message *message,
 		     struct term_writer *out);
 } servers[] = {
-	{ DIST_SPAWN_REQUEST, serve_spawn }, { DIST_REG_SEND, serve_reg_send },
-	{ DIST_MONITOR_P, serve_monitor },   { DIST_LINK, serve_link },
+	{ DIST_SPAWN_REQUEST, serve_spawn },
+	{ DIST_REG_SEND, serve_reg_send },
+	{ DIST_MONITOR_P, serve_monitor },
+	{ DIST_LINK, serve_link },
 	{ DIST_UNLINK_ID, serve_unlink },
+	{ DIST_MONITOR_P_EXIT, serve_monitor_exit },
+	{ DIST_PAYLOAD_MONITOR_P_EXIT, serve_monitor_exit },
 };
 
 /* What is not in the table tells of processes that we do not have. */

@@ -420,6 +420,23 @@ bool term_end(const struct term_items *items)
 		(items->pos < items->end && *items->pos == ERL_NIL_EXT));
 }
 
+struct term term_rest(const struct term_items *items)
+{
+	return (struct term){ items->pos, (size_t)(items->end - items->pos) };
+}
+
+bool term_map(struct term t, struct term_items *items)
+{
+	if (tag_of(t) != ERL_MAP_EXT || t.size < 5)
+		return false;
+	/* a pair takes two octets at least, so that this cannot overflow */
+	open_items(t, items, 5, get32(t.at + 1));
+	if (items->left > (t.size - 5) / 2)
+		return false;
+	items->left *= 2;
+	return true;
+}
+
 bool term_tuple_of(struct term t, struct term *elements, uint32_t n)
 {
 	struct term_items items;
@@ -602,7 +619,7 @@ bool term_read_octets(struct term t, char *octets, size_t size)
 	return true;
 }
 
-bool term_read_uint32(struct term t, uint32_t *value)
+bool term_read_uint64(struct term t, uint64_t *value)
 {
 	struct magnitude m;
 
@@ -611,7 +628,17 @@ bool term_read_uint32(struct term t, uint32_t *value)
 		return false;
 	*value = 0;
 	for (size_t i = 0; i < m.size; i++)
-		*value |= (uint32_t)m.octets[i] << (8 * i);
+		*value |= (uint64_t)m.octets[i] << (8 * i);
+	return true;
+}
+
+bool term_read_uint32(struct term t, uint32_t *value)
+{
+	uint64_t wide;
+
+	if (!term_read_uint64(t, &wide) || wide > UINT32_MAX)
+		return false;
+	*value = (uint32_t)wide;
 	return true;
 }
 
@@ -631,7 +658,7 @@ void term_writer_fini(struct term_writer *w)
 void term_writer_rewind(struct term_writer *w, size_t pos)
 {
 	w->pos = pos;
-	w->failed = false;
+	w->failed = w->no_memory = false;
 }
 
 static bool grow(struct term_writer *w, size_t wanted)
@@ -658,9 +685,10 @@ static bool reserve(struct term_writer *w, size_t size)
 {
 	if (w->failed)
 		return false;
-	if (!term_write_fits(w, size) ||
-	    (w->pos + size > w->capacity && !grow(w, w->pos + size)))
+	if (!term_write_fits(w, size))
 		w->failed = true;
+	else if (w->pos + size > w->capacity && !grow(w, w->pos + size))
+		w->failed = w->no_memory = true;
 	return !w->failed;
 }
 
@@ -690,12 +718,16 @@ char *term_write_binary_space(struct term_writer *w, size_t size)
 	return space + 5;
 }
 
-/* The most that ei needs for a tuple or list header, a number, an atom. */
+/*
+ * What ei needs for a tuple or list header, for a number, and around the text
+ * of an atom, the node of a pid or of a reference: no more than that, so that
+ * what is known to fit does fit.
+ */
 #define MAX_HEADER_SIZE 5
 #define MAX_NUMBER_SIZE 11
-#define MAX_ATOM_SIZE (3 + MAXATOMLEN_UTF8)
-#define MAX_PID_SIZE (1 + MAX_ATOM_SIZE + 12)
-#define MAX_REF_SIZE (3 + MAX_ATOM_SIZE + 4 + 4 * MAX_REF_WORDS)
+#define ATOM_HEADER_SIZE 3
+#define PID_HEADER_SIZE (1 + ATOM_HEADER_SIZE + 4 + 4 + 4)
+#define REF_HEADER_SIZE (3 + ATOM_HEADER_SIZE + 4 + 4 * MAX_REF_WORDS)
 
 /* Encodes with one of ei's functions, which needs at most size octets. */
 #define ENCODE(w, size, function, ...)                                         \
@@ -733,10 +765,48 @@ void term_write_nil(struct term_writer *w)
 	ENCODE(w, MAX_HEADER_SIZE, ei_encode_list_header, 0);
 }
 
+static size_t write_open(struct term_writer *w, char tag)
+{
+	const char header[MAX_HEADER_SIZE] = { tag };
+	size_t open = w->pos;
+
+	term_write_raw(w, header, sizeof(header));
+	return open;
+}
+
+static void patch_count(struct term_writer *w, size_t open, uint32_t n)
+{
+	if (w->failed)
+		return;
+	for (int i = 0; i < 4; i++)
+		w->buf[open + 1 + (size_t)i] = (char)(n >> (8 * (3 - i)));
+}
+
+size_t term_write_list_open(struct term_writer *w)
+{
+	return write_open(w, ERL_LIST_EXT);
+}
+
+void term_write_list_close(struct term_writer *w, size_t open, uint32_t n)
+{
+	patch_count(w, open, n);
+	term_write_nil(w);
+}
+
+size_t term_write_map_open(struct term_writer *w)
+{
+	return write_open(w, ERL_MAP_EXT);
+}
+
+void term_write_map_close(struct term_writer *w, size_t open, uint32_t n)
+{
+	patch_count(w, open, n);
+}
+
 void term_write_atom(struct term_writer *w, const char *name)
 {
-	ENCODE(w, MAX_ATOM_SIZE, ei_encode_atom_as, name, ERLANG_UTF8,
-	       ERLANG_UTF8);
+	ENCODE(w, ATOM_HEADER_SIZE + strlen(name), ei_encode_atom_as, name,
+	       ERLANG_UTF8, ERLANG_UTF8);
 }
 
 void term_write_uint(struct term_writer *w, uint64_t value)
@@ -751,12 +821,12 @@ void term_write_binary(struct term_writer *w, const void *data, size_t size)
 
 void term_write_pid(struct term_writer *w, const erlang_pid *pid)
 {
-	ENCODE(w, MAX_PID_SIZE, ei_encode_pid, pid);
+	ENCODE(w, PID_HEADER_SIZE + strlen(pid->node), ei_encode_pid, pid);
 }
 
 void term_write_ref(struct term_writer *w, const erlang_ref *ref)
 {
-	ENCODE(w, MAX_REF_SIZE, ei_encode_ref, ref);
+	ENCODE(w, REF_HEADER_SIZE + strlen(ref->node), ei_encode_ref, ref);
 }
 
 void term_write_raw(struct term_writer *w, const void *data, size_t size)

@@ -39,12 +39,17 @@ ssize_t term_check(const char *buf, size_t size);
  */
 bool term_tuple(struct term t, struct term_items *items);
 bool term_list(struct term t, struct term_items *items);
+/* Opens a map, of which term_next() gives keys and values in turn. */
+bool term_map(struct term t, struct term_items *items);
 
 /* The next element; false at the end, or where an element is not whole. */
 bool term_next(struct term_items *items, struct term *item);
 
 /* All elements were read, and a list ended as a proper list does. */
 bool term_end(const struct term_items *items);
+
+/* What is still to come, as it stands: elements and the end of a list. */
+struct term term_rest(const struct term_items *items);
 
 /* Opens a tuple of just n elements and reads them. */
 bool term_tuple_of(struct term t, struct term *elements, uint32_t n);
@@ -60,6 +65,7 @@ bool term_is_list(struct term t);
 bool term_read_pid(struct term t, erlang_pid *pid);
 bool term_read_ref(struct term t, erlang_ref *ref);
 bool term_read_uint32(struct term t, uint32_t *value);
+bool term_read_uint64(struct term t, uint64_t *value);
 /* Borrowed; an atom's text is of UTF-8, or of Latin-1 in its old forms. */
 bool term_read_binary(struct term t, const char **data, size_t *size);
 bool term_read_atom(struct term t, const char **text, size_t *size);
@@ -81,6 +87,7 @@ struct term_writer {
 	size_t capacity;
 	size_t limit;
 	bool failed;
+	bool no_memory; /* that is why */
 };
 
 void term_writer_init(struct term_writer *w);
@@ -92,6 +99,12 @@ void term_write_tuple(struct term_writer *w, int arity);
 /* A list of n > 0 elements; term_write_nil() ends it. */
 void term_write_list(struct term_writer *w, int n);
 void term_write_nil(struct term_writer *w);
+/* A list, or a map, whose count of elements, or of pairs, is known at its end
+ */
+size_t term_write_list_open(struct term_writer *w);
+void term_write_list_close(struct term_writer *w, size_t open, uint32_t n);
+size_t term_write_map_open(struct term_writer *w);
+void term_write_map_close(struct term_writer *w, size_t open, uint32_t n);
 void term_write_atom(struct term_writer *w, const char *name);
 void term_write_uint(struct term_writer *w, uint64_t value);
 void term_write_binary(struct term_writer *w, const void *data, size_t size);

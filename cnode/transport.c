@@ -170,6 +170,7 @@ int transport_send(struct transport *t, const char *data, size_t size)
 		error = send_all(t, data, size);
 	}
 	t->sent_at = clock_ms();
+	atomic_fetch_add(&t->sends, 1);
 	pthread_mutex_unlock(&t->out_lock);
 	return error;
 }
@@ -184,12 +185,14 @@ void transport_tick(struct transport *t)
 		n = send(t->fd, tick, TICK_SIZE, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n > 0)
 			t->owed = TICK_SIZE - (size_t)n;
+		atomic_fetch_add(&t->sends, 1);
 	}
 	pthread_mutex_unlock(&t->out_lock);
 }
 
 void transport_shutdown(struct transport *t)
 {
+	atomic_store(&t->stopped, true);
 	shutdown(t->fd, SHUT_RDWR);
 }
 
@@ -206,7 +209,8 @@ static int callback_socket(void **context, void *setup_context)
 {
 	struct transport *listener = setup_context;
 
-	listener->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	listener->fd =
+		socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (listener->fd < 0)
 		return errno;
 	*context = listener;

@@ -4,6 +4,7 @@
 
 #include <ei.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,6 +33,8 @@ struct transport {
 	pthread_mutex_t out_lock; /* of sending, and of what follows */
 	size_t owed;              /* octets of a tick that is half sent */
 	int64_t sent_at;          /* when anything was sent last */
+	atomic_uint sends;        /* how often */
+	atomic_bool stopped;      /* transport_shutdown() was called */
 };
 
 /* What node.c hands ei_connect_xinit_ussi(): of static storage, as ei needs. */

@@ -109,6 +109,37 @@ def test_an_erlang_node_with_a_wrong_cookie_cannot_connect(cnode, start_beam):
     cnode.wait_log(f"warning refused .*{beam.name}", start=start)
 
 
+def test_who_lacks_the_cookie_cannot_replace_a_connection(start_cnode, connect):
+    node = start_cnode("--grace", "0")
+    peer = connect(node, name="maker@here", creation=77)
+    map = peer.maps("new", *HASH)
+    for creation in (77, 78):
+        liar = connect(
+            node, name="maker@here", creation=creation, cookie="no", handshake=False
+        )
+        with pytest.raises((dist.Refused, dist.Closed)):
+            liar.handshake()
+        liar.close()
+    assert peer.maps("put", 1, 1, map) == map
+
+
+def test_a_name_cannot_forge_a_log_line(fresh_cnode, connect):
+    start = fresh_cnode.mark()
+    forged = "2026-01-01T00:00:00.000Z error forged"
+    for cookie in (None, "wrong"):
+        name = f"evil\n{forged}@x\r\x1b[2J"
+        peer = connect(fresh_cnode, name=name, cookie=cookie, handshake=False)
+        try:
+            peer.handshake()
+        except (dist.Refused, dist.Closed):
+            pass
+        peer.close()
+    wait_until(lambda: len(fresh_cnode.lines) >= start + 2, 5)
+    for line in fresh_cnode.lines[start:]:
+        assert not line.startswith(forged)
+        assert line.isprintable()
+
+
 BAD_HELLOS = {
     "http": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
     "nothing": b"\0\0",
@@ -176,7 +207,7 @@ def deep(levels):
 BAD_PACKETS = {
     "another kind": b"q" + etf.encode((1, 2, 3)),
     "kind alone": b"p",
-    "no version": b"p\x68\x02\x61\x02\x61\x03",
+    "no magic octet": b"p\x68\x02\x61\x02\x61\x03",
     "no tuple": control(5),
     "empty tuple": control(()),
     "unknown operation": control((99, 1, 2)),
@@ -293,12 +324,15 @@ def test_deep_nesting_harms_nobody(levels, fresh_cnode, connect, alice):
     assert still_served(alice, fresh_cnode)
 
 
-def test_random_octets_never_harm_the_node(fresh_cnode, connect, alice):
+@pytest.mark.parametrize(
+    "rounds", [600, pytest.param(30000, marks=pytest.mark.ci)]
+)
+def test_random_octets_never_harm_the_node(rounds, fresh_cnode, connect, alice):
     """Requests with some octets changed, from a fixed seed."""
-    dice = random.Random(20240501)
+    dice = random.Random(rounds)
     peer = connect(fresh_cnode)
     map = peer.maps("new", *HASH)
-    for _ in range(600):
+    for _ in range(rounds):
         head, args = spawn_request(peer)
         args = [args[0], "ebpf_maps", "put", [b"1234", 5, map]]
         packet = bytearray(b"p" + etf.encode(head) + etf.encode(args))
@@ -397,14 +431,19 @@ def test_a_map_belongs_to_the_connected_peer(start_cnode, connect):
     wait_until(lambda: node.map_count() == 0, 5)
 
 
-def test_the_same_incarnation_replaces_its_old_connection(start_cnode, connect):
+@pytest.mark.parametrize("_", range(10))
+def test_the_same_incarnation_replaces_its_old_connection(_, start_cnode, connect):
+    """Not for a moment is it gone: its maps stay even without a grace."""
     node = start_cnode("--grace", "0")
-    first = connect(node, name="twin@here", creation=77)
-    map = first.maps("new", *HASH)
-    second = connect(node, name="twin@here", creation=77)
-    first.wait_closed()
-    node.wait_log("disconnected twin@here")
-    assert second.maps("put", 1, 1, map) == map
+    old = connect(node, name="twin@here", creation=77)
+    map = old.maps("new", *HASH)
+    for _ in range(5):
+        start = node.mark()
+        new = connect(node, name="twin@here", creation=77)
+        old.wait_closed()
+        node.wait_log("disconnected twin@here", start=start)
+        assert new.maps("put", 1, 1, map) == map
+        old = new
     assert node.map_count() == 1
 
 
@@ -509,6 +548,46 @@ def stays_connected(beam, node, wait):
 
 def test_a_node_with_a_short_ticktime_stays_through_silence(fresh_cnode, start_beam):
     assert stays_connected(start_beam(*QUICK), fresh_cnode, 12) == "up"
+
+
+def test_a_node_with_a_short_ticktime_stays_while_it_sends_what_nobody_answers(
+    fresh_cnode, start_beam
+):
+    """It sends no ticks then, and still wants to hear from us."""
+    beam = start_beam(*QUICK)
+    answer = beam.eval(
+        """
+        pong = net_adm:ping(N),
+        monitor_node(N, true),
+        Send = fun Send(0) -> up;
+                   Send(I) ->
+                       {nosuch, N} ! I,
+                       receive {nodedown, N} -> {down, I} after 100 -> Send(I - 1) end
+               end,
+        Send(80)""",
+        N=fresh_cnode.name,
+    )
+    assert answer == "up"
+
+
+def test_a_peer_is_ticked_while_its_long_request_trickles_in(start_cnode, connect):
+    node = start_cnode("--ticktime", "2")
+    peer = connect(node)
+    map = peer.maps("new", *HASH)
+    head, _ = spawn_request(peer)
+    args = [head[1], "ebpf_maps", "get", [b"none", map, bytes(100)]]
+    packet = b"p" + etf.encode(head) + etf.encode(args)
+    packet = struct.pack(">I", len(packet)) + packet
+    ticks = 0
+    for octet in packet[:60]:
+        peer.send_raw(bytes([octet]))
+        try:
+            ticks += peer.receive_packet(0.1) == b""
+        except TimeoutError:
+            pass
+    assert ticks >= 2
+    peer.send_raw(packet[60:])
+    assert peer.finish_erpc(head[1]) == ("return", bytes(100))
 
 
 @pytest.mark.ci

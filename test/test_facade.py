@@ -13,7 +13,11 @@ from cluster import kill, spawn, wait_until
 from conftest import raises
 
 HASH = ("hash", 4, 8, 4)
-NOT_SERVED = {("format_error", 2), ("module_info", 0), ("module_info", 1)}
+NOT_SERVED = {
+    *(("fold", 3), ("foreach", 2), ("update_with", 3)),  # these take a fun,
+    *(("node", 1), ("list", 1), ("handles", 1), ("iterator", 2)),  # or a node
+    *(("format_error", 2), ("module_info", 0), ("module_info", 1)),
+}
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,9 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
-%% The facade: the functions that the C node serves, with types, and with exceptions as if they had
-%% been raised here. It knows how to find the C node of a map and what each outcome of a call means;
-%% what a map, a key or an option may be is the C node's to judge.
+%% The facade: the functions that the C node serves, and those of `maps' that take a fun, with
+%% types, and with exceptions as if they had been raised here. What a map, a key or an option may be
+%% is the C node's to judge; ebpf_maps_request knows how to ask it, ebpf_maps_walk and
+%% ebpf_maps_merge make many messages of one call.
 
 %% @doc eBPF maps of any host of the cluster, used as `maps' are.
 %%
@@ -18,8 +19,27 @@
 %%
 %% == Cost ==
 %% Every function is one message to the C node and one back, about 0.1 to 0.2 ms on one host, and as
-%% many system calls there as its documentation says. What does not even look like a handle is
-%% refused here, without a message.
+%% many system calls there as its documentation says. Those on whole maps ({@link to_list/1},
+%% {@link keys/1}, {@link values/1}, {@link fold/3}, {@link foreach/2}, {@link drain/1},
+%% {@link merge/2}) take one for each chunk of up to 16384 entries and about 1 MiB: the C node never
+%% holds more than a chunk, and other callers get in between two of them. What does not even look
+%% like a handle is refused here, without a message.
+%%
+%% == Walks ==
+%% What a walk through a map promises while others insert and delete all the time, whether it is by
+%% {@link next/1}, by {@link next_chunk/3} or by a function that uses them:
+%% <ul>
+%% <li>It ends.</li>
+%% <li>On `hash', `lru_hash', `percpu_hash', `lru_percpu_hash' and on arrays, a key that is there all
+%%   the time comes exactly once.</li>
+%% <li>On others (lpm_trie, devmap_hash, ...) it comes at least once as long as nothing is deleted
+%%   but what has come already. Under deletes of others the kernel may begin anew, so that keys come
+%%   again, or some do not come; the walk ends after four times as many entries as the map has room
+%%   for.</li>
+%% <li>No key comes that never was. An entry that comes or goes during the walk may be in it or
+%%   not.</li>
+%% </ul>
+%% It is no snapshot: key and value are those of the moment at which the kernel read them.
 %%
 %% == Errors ==
 %% Exceptions are of class `error', raised as if this module had found the fault itself, so that the
@@ -29,8 +49,16 @@
 %%   that made it has been gone for too long, or its C node has restarted.</dd>
 %% <dt>`badarg'</dt><dd>An argument is not of its type, or not of the map's size.</dd>
 %% <dt>{@type posix()}</dt><dd>What the kernel said, as `eperm' or `enotsupp' (its 524).</dd>
+%% <dt>`enotsup'</dt><dd>The type of the map does not have this operation: there is nothing to walk
+%%   in a queue, and nothing but {@link push/2} and {@link is_key/2} in a bloom filter. Also for
+%%   writing to sockmap, sockhash, reuseport_sockarray, xskmap and sk_storage, which need a socket
+%%   of the C node's own process: they can be made, shared, listed, and read where the kernel lets
+%%   them be read.</dd>
+%% <dt>`eacces'</dt><dd>A `{file, Path}' is not below the C node's `--file-root', or a `{cgroup,
+%%   Path}' not in the cgroup file system.</dd>
 %% <dt>`{too_big, Max}'</dt><dd>The request or its answer would be longer than `Max' octets, the
-%%   `--max-message' of the C node.</dd>
+%%   `--max-message' of the C node. Functions that work by the chunk do not raise it, unless a
+%%   single entry, or a single bucket of a hash, is too long.</dd>
 %% <dt>`{nodedown, Node}'</dt><dd>There is no connection to the C node, or it was lost during the
 %%   call: then the operation may have happened.</dd>
 %% <dt>`{timeout, Node}'</dt><dd>No answer came in time; the operation may have happened, or may
@@ -45,8 +73,8 @@
 %% The module works without the application being started or loaded; the application `ebpf_maps' has
 %% these variables:
 %% <dl>
-%% <dt>`node'</dt><dd>The C node on which {@link new/5} makes maps when it is not told; by default
-%%   `ebpf' on the host of this node.</dd>
+%% <dt>`node'</dt><dd>The C node that {@link new/5}, {@link open/2}, {@link list/0} and
+%%   {@link handles/0} ask when they are not told; by default `ebpf' on the host of this node.</dd>
 %% <dt>`timeout'</dt><dd>How long a call waits for its answer: milliseconds, by default 15000, or
 %%   `infinity'. With `infinity' a call still ends when the connection to the C node is lost, with
 %%   `{nodedown, Node}': when the C node or its host goes, within about `net_ticktime'.</dd>
@@ -60,46 +88,115 @@
 -module(ebpf_maps).
 
 -export([
+    %% maps
     new/4, new/5,
+    open/1, open/2,
     close/1,
     fd/1,
+    node/1,
+    type/1,
+    info/1,
+    list/0, list/1,
+    handles/0, handles/1,
+    pin/2, unpin/2,
+    freeze/1,
+    %% entries
     get/2, get/3,
+    find/2,
+    is_key/2,
     put/3,
+    insert/3,
     update/3,
+    update_with/3,
     remove/2,
     take/2,
-    iterator/1,
+    push/2,
+    pop/1,
+    peek/1,
+    %% many entries
+    with/2,
+    without/2,
+    merge/2,
+    size/1,
+    keys/1,
+    values/1,
+    to_list/1,
+    fold/3,
+    foreach/2,
+    clear/1,
+    drain/1,
+    %% walks
+    iterator/1, iterator/2,
     next/1,
+    next_chunk/3,
+    drain_chunk/3,
     format_error/2
 ]).
 
--export_type([ebpf_map/0, iterator/0, key/0, value/0, type/0, map_option/0, posix/0]).
+-export_type([
+    ebpf_map/0,
+    iterator/0,
+    cursor/0,
+    key/0,
+    value/0,
+    type/0,
+    map_option/0,
+    map_info/0,
+    lifetime/0,
+    text/0,
+    posix/0
+]).
+
+-compile({no_auto_import, [node/1, size/1]}).
 
 %% The frame of an exception must be that of the function that was called.
 -compile({inline, [result/1]}).
 
--define(TIMEOUT, 15000).
--define(IS_SIZE(N), (is_integer(N) andalso N >= 0 andalso N < 1 bsl 32)).
--define(IS_HANDLE(T), (element(1, T) =:= ebpf_map andalso is_reference(element(2, T)))).
--define(IS_ITERATOR(T), (element(1, T) =:= ebpf_iterator andalso ?IS_HANDLE(element(2, T)))).
+-import(ebpf_maps_request, [ask/3, ask/4, ask_node/4, error_instead/1, node_option/1]).
 
 -opaque ebpf_map() :: tuple().
 %% The handle of a map. It prints readably and names its C node; it can be sent and kept as any
-%% term, and lives until {@link close/1}, or until the node that made it has been gone for the C
-%% node's `--grace', 60 s by default.
+%% term, and lives until {@link close/1}, or as long as its {@type lifetime()} says.
 
 -opaque iterator() :: tuple().
 %% A place in a walk: a plain term, with which any node can go on.
 
--type key() :: binary() | integer().
-%% A binary of exactly the map's key size, or an integer that fits in it: two's complement in the
-%% byte order of the C node's host, `-(2^(8n-1)) =< I < 2^(8n)' for `n' octets. Keys that come back
-%% are binaries. A map without keys (queue, stack) has the key `<<>>'.
+-type cursor() :: binary().
+%% Where a walk by chunks goes on; of use with the same map only.
 
--type value() :: binary() | integer() | [binary() | integer()].
+-type key() ::
+    binary()
+    | integer()
+    | {inet:ip_address(), PrefixLength :: 0..128}
+    | {pid, OsPid :: non_neg_integer()}
+    | {file | cgroup | ifname, text()}.
+%% A binary of exactly the map's key size, or an integer that fits in it: two's complement in the
+%% byte order of the C node's host, `-(2^(8n-1)) =< I < 2^(8n)' for `n' octets. A map without keys
+%% (queue, stack) has the key `<<>>'.
+%%
+%% `{Address, PrefixLength}' is a key of an lpm_trie whose keys are of 8 octets (IPv4) or 20 (IPv6):
+%% `{{10,1,2,3}, 32}'. `{pid, OsPid}' is a key of a task_storage, `{file, Path}' of an inode_storage
+%% and `{cgroup, Path}' of a cgrp_storage: processes and paths of the C node's host, files below its
+%% `--file-root' only. `{ifname, Name}' stands wherever an interface index does.
+%%
+%% Keys that come back are binaries.
+
+-type value() ::
+    binary()
+    | integer()
+    | [binary() | integer()]
+    | ebpf_map()
+    | {cgroup | ifname, text()}.
 %% As {@type key()}, of the map's value size. The value of a per-CPU map is a list with one for each
-%% possible CPU, in their order; one alone is put for all of them. Values that come back are
-%% binaries, or a list of binaries.
+%% possible CPU, in their order; one alone is put for all of them. The value of an array_of_maps or
+%% a hash_of_maps is the handle of a map of the same C node, that of a cgroup_array `{cgroup,
+%% Path}'; `{ifname, Name}' stands wherever an interface index does.
+%%
+%% Values that come back are binaries, or a list of binaries; of a map of maps handles: the one of
+%% that map that is live, or else a new one, which lives as long as a node that got it.
+
+-type text() :: atom() | string() | binary().
+%% A name, or a path on the C node's host.
 
 -type type() ::
     unspec | hash | array | prog_array | perf_event_array | percpu_hash | percpu_array
@@ -112,18 +209,54 @@
 %% A type of map, by its name in the kernel; every one that the C node's libbpf knows.
 
 -type map_option() ::
-    no_prealloc | read | write | zero_seed | prog_read | prog_write | clone | mmapable
-    | {name, atom() | string() | binary()}
+    no_prealloc | no_common_lru | read | write | zero_seed | prog_read | prog_write | clone
+    | mmapable | stack_build_id | preserve_elems | inner_map_resizable
+    | {name, text()}
+    | {inner_map, ebpf_map()}
+    | {map_extra, non_neg_integer()}
+    | {numa_node, non_neg_integer()}
+    | {flags, non_neg_integer()}
+    | {lifetime, lifetime()}
     | {node, node()}.
 %% The atoms are the kernel's flags of that name: `read' and `write' limit user space to that,
-%% `prog_read' and `prog_write' the eBPF programs. A name has up to 15 letters, digits, `_' and `.'.
-%% `node' is the C node that is to make the map; where it is given twice the first counts.
+%% `prog_read' and `prog_write' the eBPF programs; `inner_map_resizable' is its `BPF_F_INNER_MAP',
+%% an inner array whose siblings may differ in their number of entries. `flags' is for what has no
+%% name here, and is added to them.
+%%
+%% A name has up to 15 letters, digits, `_' and `.'. `inner_map' is the template that array_of_maps
+%% and hash_of_maps need: what they hold is of its type and sizes. `map_extra' is the number of hash
+%% functions of a bloom filter, `numa_node' where the memory is to be. `node' is the C node that is
+%% to make the map; where it is given twice the first counts.
+
+-type lifetime() :: node | process | permanent.
+%% How long a handle lives, if nobody closes it. `node', by default: until the node that made it has
+%% been gone for the C node's `--grace', 60 s by default. `process': until the process that made it
+%% ends, or its node has been gone for that time. `permanent': as long as the C node.
+
+-type map_info() :: #{
+    id := non_neg_integer(),
+    name := binary(),
+    type := type() | non_neg_integer(),
+    key_size := non_neg_integer(),
+    value_size := non_neg_integer(),
+    max_entries := non_neg_integer(),
+    flags := non_neg_integer(),
+    frozen := boolean(),
+    memlock := non_neg_integer(),
+    btf := non_neg_integer() | none,
+    pinned := [binary()],
+    handles := [ebpf_map()]
+}.
+%% What is known of a map. `type' is an integer where the C node's libbpf has no name for it,
+%% `flags' are the kernel's, `memlock' is the memory it takes, in octets, `btf' the id of the BTF
+%% that describes its entries, `pinned' the paths at which it was found pinned, and `handles' are
+%% those of it that are live.
 
 -type posix() :: atom().
 %% An error number of the kernel by its name in small letters, as `e2big'; `enotsupp' for its 524.
 
 %%--------------------------------------------------------------------------------------------------
-%% API
+%% Maps
 %%--------------------------------------------------------------------------------------------------
 
 %% @equiv new(Type, KeySize, ValueSize, MaxEntries, [])
@@ -135,14 +268,17 @@
     Reason :: posix() | nodedown | timeout | notalive.
 new(Type, KeySize, ValueSize, MaxEntries) ->
     Args = [Type, KeySize, ValueSize, MaxEntries],
-    result(new_outcome(request(default_node(), new, Args, Args))).
+    result(error_instead(ask_node(ebpf_maps_request:default_node(), new, Args, Args))).
 
 %% @doc Makes a map.
 %%
 %% `KeySize' and `ValueSize' are in octets, `MaxEntries' is the number of entries the map can hold;
 %% all of them from 0 to 2^32-1, with what further limits the kernel has for the type.
 %%
-%% The map belongs to this node; see {@type ebpf_map()} for how long it lives.
+%% The handle belongs to this node, or as its option `lifetime' says; see {@type lifetime()}.
+%%
+%% The storage types get the BTF that the kernel asks for. A struct_ops needs that of a program, and
+%% is an `{error, Posix}'.
 %%
 %% Returns `{error, Posix}' where the kernel refuses, as `{error, einval}' for sizes that do not fit
 %% the type, `{error, eperm}' for a missing privilege of the C node and `{error, emfile}' when the C
@@ -163,7 +299,35 @@ new(Type, KeySize, ValueSize, MaxEntries, Options) ->
     {Node, Rest} = node_option(Options),
     Sent = [Type, KeySize, ValueSize, MaxEntries, Rest],
     Args = [Type, KeySize, ValueSize, MaxEntries, Options],
-    result(new_outcome(request(Node, new, Sent, Args))).
+    result(error_instead(ask_node(Node, new, Sent, Args))).
+
+%% @equiv open(What, [])
+-spec open(What) -> ebpf_map() | {error, Reason} when
+    What :: {id, non_neg_integer()} | {pinned, Path :: text()} | {name, text()},
+    Reason :: posix() | ambiguous | nodedown | timeout | notalive.
+open(What) ->
+    result(error_instead(ask_node(ebpf_maps_request:default_node(), open, [What], [What]))).
+
+%% @doc Opens a map that is there already, whoever made it: by its id, by a path at which it is
+%% pinned, or by its name.
+%%
+%% Every call gives a handle of its own, on which all functions work; it belongs to this node, or as
+%% its option `lifetime' says. `read' and `write' limit this handle to that. `node' is the C node on
+%% whose host the map is.
+%%
+%% Returns `{error, enoent}' where there is no such map, `{error, ambiguous}' for a name that
+%% several maps bear, `{error, eperm}' for a missing privilege of the C node (by id and name it
+%% takes CAP_SYS_ADMIN) or a direction that the map does not allow, `{error, nodedown | timeout |
+%% notalive}' as {@link new/5} does. Raises `badarg' for what is none of these.
+%%
+%% Cost: one round trip and a few system calls; by name two for each map of the host.
+-spec open(What, Options) -> ebpf_map() | {error, Reason} when
+    What :: {id, non_neg_integer()} | {pinned, Path :: text()} | {name, text()},
+    Options :: [read | write | {lifetime, lifetime()} | {node, node()}],
+    Reason :: posix() | ambiguous | nodedown | timeout | notalive.
+open(What, Options) ->
+    {Node, Rest} = node_option(Options),
+    result(error_instead(ask_node(Node, open, [What, Rest], [What, Options]))).
 
 %% @doc Closes a map. The handle is dead from then on, on every node; the kernel frees the map when
 %% nothing else (an eBPF program, a pin) holds it.
@@ -182,6 +346,85 @@ close(Map) -> result(ask(Map, close, [Map])).
 -spec fd(Map :: ebpf_map()) -> non_neg_integer().
 fd(Map) -> result(ask(Map, fd, [Map])).
 
+%% @doc The C node of a map.
+%%
+%% Raises `{badmap, Term}' only for what does not look like a handle. Cost: none, it is part of the
+%% handle.
+-spec node(Map :: ebpf_map()) -> node().
+node(Map) -> result(ebpf_maps_request:node_of(Map, [Map])).
+
+%% @doc The type of a map; an integer where the C node's libbpf has no name for it.
+%%
+%% Cost: one round trip, no system call.
+-spec type(Map :: ebpf_map()) -> type() | non_neg_integer().
+type(Map) -> result(ask(Map, type, [Map])).
+
+%% @doc What is known of a map: its entry in {@link list/0}.
+%%
+%% Cost: one round trip and a few system calls; those that look for pins are as many as there are
+%% files in the bpf file systems of the C node.
+-spec info(Map :: ebpf_map()) -> map_info().
+info(Map) -> result(ask(Map, info, [Map])).
+
+%% @doc The maps of the host of the default C node, whoever made them.
+%%
+%% Raises `eperm' where the C node may not look: it takes CAP_SYS_ADMIN. A map that comes or goes
+%% meanwhile may be in the list or not.
+%%
+%% Cost: one round trip, a few system calls for each map and one for each pin.
+-spec list() -> [map_info()].
+list() -> result(ask_node(ebpf_maps_request:default_node(), list, [], [])).
+
+%% @doc The maps of the host of that C node; else as {@link list/0}.
+-spec list(Node :: node()) -> [map_info()].
+list(Node) -> result(ask_node(ebpf_maps_request:remote_node(Node), list, [], [Node])).
+
+%% @doc The live handles of the default C node, with the node or the process that each of them
+%% belongs to.
+%%
+%% Cost: one round trip, no system call.
+-spec handles() -> [{ebpf_map(), Owner :: node() | pid() | none, lifetime()}].
+handles() -> result(ask_node(ebpf_maps_request:default_node(), handles, [], [])).
+
+%% @doc The live handles of that C node; else as {@link handles/0}.
+-spec handles(Node :: node()) -> [{ebpf_map(), Owner :: node() | pid() | none, lifetime()}].
+handles(Node) -> result(ask_node(ebpf_maps_request:remote_node(Node), handles, [], [Node])).
+
+%% @doc Pins a map at a path of the C node's host: until it is unpinned the kernel keeps the map,
+%% whether or not there are handles.
+%%
+%% The path has to be in a bpf file system, and its folder has to be there; its last part has no
+%% dots. The C node mounts `/sys/fs/bpf' when it starts, where it is not mounted and it may.
+%%
+%% Returns `{error, eexist}' where there is something at that path.
+%%
+%% Cost: one round trip, one system call and a few to look at the path.
+-spec pin(Path :: text(), Map :: ebpf_map()) -> ok | {error, posix()}.
+pin(Path, Map) -> result(ask(Map, pin, [Path, Map])).
+
+%% @doc Removes a pin of that map. Handles of the map live on.
+%%
+%% Returns `{error, enoent}' where there is nothing at that path, and another {@type posix()} where
+%% it is not a pin of this map; then it stays.
+%%
+%% Cost: as {@link pin/2}.
+-spec unpin(Path :: text(), Map :: ebpf_map()) -> ok | {error, posix()}.
+unpin(Path, Map) -> result(ask(Map, unpin, [Path, Map])).
+
+%% @doc Makes a map one that user space can never again write, by whatever handle; eBPF programs
+%% can.
+%%
+%% Returns `{error, eperm}' for a map that is frozen already, `{error, ebusy}' for one that somebody
+%% has mapped into memory for writing.
+%%
+%% Cost: one round trip, one system call.
+-spec freeze(Map :: ebpf_map()) -> ok | {error, posix()}.
+freeze(Map) -> result(ask(Map, freeze, [Map])).
+
+%%--------------------------------------------------------------------------------------------------
+%% Entries
+%%--------------------------------------------------------------------------------------------------
+
 %% @doc The value of a key. In a queue or a stack, with the key `<<>>', the next value; it stays
 %% there.
 %%
@@ -197,6 +440,18 @@ get(Key, Map) -> result(ask(Map, get, [Key, Map])).
 -spec get(Key :: key(), Map :: ebpf_map(), Default) -> value() | Default.
 get(Key, Map, Default) -> result(ask(Map, get, [Key, Map, Default])).
 
+%% @doc `{ok, Value}' of a key, or `error' where there is none; else as {@link get/2}.
+-spec find(Key :: key(), Map :: ebpf_map()) -> {ok, value()} | error.
+find(Key, Map) -> result(ask(Map, find, [Key, Map])).
+
+%% @doc Whether there is a value under a key. Of a bloom filter, whether a value may have been
+%% pushed into it: `false' is certain, `true' is not. In an lpm_trie, whether a prefix of the key is
+%% there.
+%%
+%% Cost: one round trip, one system call.
+-spec is_key(Key :: key() | value(), Map :: ebpf_map()) -> boolean().
+is_key(Key, Map) -> result(ask(Map, is_key, [Key, Map])).
+
 %% @doc Puts a value under a key, whether there was one or not, and returns the map, which is the
 %% same one. In a queue or a stack, with the key `<<>>', adds the value.
 %%
@@ -206,6 +461,16 @@ get(Key, Map, Default) -> result(ask(Map, get, [Key, Map, Default])).
 %% Cost: one round trip, one system call.
 -spec put(Key :: key(), Value :: value(), Map :: ebpf_map()) -> ebpf_map().
 put(Key, Value, Map) -> result(ask(Map, put, [Key, Value, Map])).
+
+%% @doc Puts a value under a key that is not there yet, and returns the map. The kernel looks and
+%% puts at once.
+%%
+%% Raises `{keyexists, Key}' where there is one: always in an array, of which all keys are there.
+%% Else as {@link put/3}.
+%%
+%% Cost: one round trip, one system call.
+-spec insert(Key :: key(), Value :: value(), Map :: ebpf_map()) -> ebpf_map().
+insert(Key, Value, Map) -> result(ask(Map, insert, [Key, Value, Map])).
 
 %% @doc Puts a value under a key that is there already, and returns the map.
 %%
@@ -217,6 +482,18 @@ put(Key, Value, Map) -> result(ask(Map, put, [Key, Value, Map])).
 %% which does not hold back an eBPF program.
 -spec update(Key :: key(), Value :: value(), Map :: ebpf_map()) -> ebpf_map().
 update(Key, Value, Map) -> result(ask(Map, update, [Key, Value, Map])).
+
+%% @doc Puts under a key what `Fun' makes of its value, and returns the map.
+%%
+%% It is a {@link get/2}, a call of `Fun' here, and an {@link update/3}: not atomic. What others put
+%% under the key between the two is lost, and where they remove it `{badkey, Key}' is raised, as it
+%% is where there is none at first.
+%%
+%% Cost: two round trips and their system calls.
+-spec update_with(Key :: key(), Fun, Map :: ebpf_map()) -> ebpf_map() when
+    Fun :: fun((Value :: value()) -> value()).
+update_with(Key, Fun, Map) ->
+    result(ebpf_maps_walk:update_with(Key, Fun, Map, [Key, Fun, Map])).
 
 %% @doc Removes a key, if it is there, and returns the map.
 %%
@@ -237,284 +514,208 @@ remove(Key, Map) -> result(ask(Map, remove, [Key, Map])).
 -spec take(Key :: key(), Map :: ebpf_map()) -> {Value :: value(), ebpf_map()} | error.
 take(Key, Map) -> result(ask(Map, take, [Key, Map])).
 
+%% @doc Adds a value to a queue, a stack or a bloom filter, and returns the map.
+%%
+%% Raises `e2big' where a queue or a stack is full, `enotsup' on a map with keys.
+%%
+%% Cost: one round trip, one system call.
+-spec push(Value :: value(), Map :: ebpf_map()) -> ebpf_map().
+push(Value, Map) -> result(ask(Map, push, [Value, Map])).
+
+%% @doc Takes the next value out of a queue or a stack: `empty' where there is none.
+%%
+%% Raises `enotsup' on other types. Cost: one round trip, one system call.
+-spec pop(Map :: ebpf_map()) -> value() | empty.
+pop(Map) -> result(ask(Map, pop, [Map])).
+
+%% @doc The next value of a queue or a stack, which stays there: `empty' where there is none.
+%%
+%% Raises `enotsup' on other types. Cost: one round trip, one system call.
+-spec peek(Map :: ebpf_map()) -> value() | empty.
+peek(Map) -> result(ask(Map, peek, [Map])).
+
+%%--------------------------------------------------------------------------------------------------
+%% Many entries
+%%--------------------------------------------------------------------------------------------------
+
+%% @doc Those of some keys that are there, with their values, as an Erlang map. Its keys are as they
+%% are given: `1' stays `1'.
+%%
+%% Raises `{too_big, Max}' where that takes a longer message than the C node takes or sends; the
+%% rest as {@link get/2}, but for `{badkey, Key}'.
+%%
+%% Cost: one round trip, one system call for each key.
+-spec with(Keys :: [key()], Map :: ebpf_map()) -> #{key() => value()}.
+with(Keys, Map) -> result(ask(Map, with, [Keys, Map])).
+
+%% @doc Removes some keys, as far as they are there, and returns the map.
+%%
+%% All keys are looked at first: with `badarg' nothing has been removed. Raises `einval' on types
+%% from which nothing can be removed.
+%%
+%% Cost: one round trip, one system call for each key.
+-spec without(Keys :: [key()], Map :: ebpf_map()) -> ebpf_map().
+without(Keys, Map) -> result(ask(Map, without, [Keys, Map])).
+
+%% @doc Puts many pairs, in their order, and returns the map, which comes first here as in
+%% `maps:merge/2'.
+%%
+%% All pairs are checked before the first is put: `badarg' means that nothing has been done. Where
+%% the kernel stops, `{Posix, Done}' is raised, as `{e2big, Done}' of a map that is full: the first
+%% `Done' pairs of the list have been put, and no other.
+%%
+%% Pairs are sent in messages of up to 16384 and about 1 MiB; of 256 where values are maps, because
+%% the kernel may take 10 ms for each. All are checked here before the first message is sent, by the
+%% sizes and the type that the handle prints, and the C node checks those of a message again. What
+%% only the C node can know (how many CPUs there are, which paths, processes, interfaces and handles
+%% are good) it can refuse in a later message. When anything but the kernel stops the work after the
+%% first message it is raised as `{Reason, Done}': `{badarg, Done}', `{{nodedown, Node}, Done}'.
+%% Then at least the first `Done' pairs have been put, and of the next message perhaps some where
+%% the reason is `nodedown' or `timeout'.
+%%
+%% Cost: one round trip for each message; one system call for each 256 KiB of entries, or for each
+%% pair on types without batches. About 1 s for a million pairs of 4 and 8 octets.
+-spec merge(Map :: ebpf_map(), Pairs :: [{key(), value()}] | #{key() => value()}) -> ebpf_map().
+merge(Map, Pairs) -> result(ebpf_maps_merge:merge(Map, Pairs)).
+
+%% @doc The number of entries. The kernel has no counter: they are counted, as a walk goes, but on
+%% arrays, where all entries are always there.
+%%
+%% Raises `enotsup' on maps without keys.
+%%
+%% Cost: one round trip and a walk in the C node, whose system calls read up to 1 MiB of entries
+%% each, or one entry on types without batches. Other callers of the same connection wait meanwhile.
+-spec size(Map :: ebpf_map()) -> non_neg_integer().
+size(Map) -> result(ask(Map, size, [Map])).
+
+%% @doc The keys of all entries. Promises and cost are those of {@link to_list/1}: the values travel
+%% too.
+-spec keys(Map :: ebpf_map()) -> [key()].
+keys(Map) -> result(ebpf_maps_walk:keys(Map, [Map])).
+
+%% @doc The values of all entries. Promises and cost are those of {@link to_list/1}.
+-spec values(Map :: ebpf_map()) -> [value()].
+values(Map) -> result(ebpf_maps_walk:values(Map, [Map])).
+
+%% @doc All entries, in the order of the kernel. What that means while others write is said above,
+%% under {@section Walks}.
+%%
+%% Raises `enotsup' on maps without keys.
+%%
+%% Cost: one round trip for each chunk of up to 16384 entries and about 1 MiB; in it one or a few
+%% system calls, or two for each entry on types without batches.
+-spec to_list(Map :: ebpf_map()) -> [{key(), value()}].
+to_list(Map) -> result(ebpf_maps_walk:to_list(Map, [Map])).
+
+%% @doc Calls `Fun' with every entry and what the call before it returned, the first time with
+%% `Acc', and returns what the last call returned.
+%%
+%% Entries come by the chunk, and `Fun' is called here: what it does to the map itself is a write as
+%% any other, and when it takes its time the entries it gets are as old. Promises and cost are those
+%% of {@link to_list/1}, but that one chunk at a time is in memory here too. Raises `badarg' where
+%% `Fun' is no fun of three arguments.
+-spec fold(Fun, Acc, Map :: ebpf_map()) -> Acc when
+    Fun :: fun((Key :: key(), Value :: value(), Acc) -> Acc).
+fold(Fun, Acc, Map) -> result(ebpf_maps_walk:fold(Fun, Acc, Map, [Fun, Acc, Map])).
+
+%% @doc Calls `Fun' with every entry; else as {@link fold/3}.
+-spec foreach(Fun, Map :: ebpf_map()) -> ok when
+    Fun :: fun((Key :: key(), Value :: value()) -> term()).
+foreach(Fun, Map) -> result(ebpf_maps_walk:foreach(Fun, Map, [Fun, Map])).
+
+%% @doc Removes all entries and returns the map. A queue or a stack is popped until it is empty.
+%%
+%% What is put meanwhile may stay. Raises `einval' on types from which nothing can be removed, and
+%% does nothing then.
+%%
+%% Cost: one round trip and a walk in the C node, as {@link size/1}. Where values are maps the
+%% kernel takes 10 ms for each: with more than about a thousand, see that `timeout' is long enough.
+-spec clear(Map :: ebpf_map()) -> ebpf_map().
+clear(Map) -> result(ask(Map, clear, [Map])).
+
+%% @doc Takes out all entries and returns them: no entry is in two such lists, and none that was
+%% there gets lost. Of a queue or a stack they are `{<<>>, Value}', in the order of {@link pop/1}.
+%%
+%% On hash types the kernel takes out an entry as it reads it, by whole buckets; on others each is
+%% looked up and removed under a lock in the C node, as {@link take/2} does. What is put meanwhile
+%% may stay.
+%%
+%% Where it fails midway it raises `{Reason, Entries}' with what has been taken out so far, and
+%% `Reason' itself where that is nothing. Only the entries of a chunk that is under way when the
+%% connection is lost, or whose answer does not come in time, are nowhere. Raises `einval' on types
+%% from which nothing can be removed, and does nothing then.
+%%
+%% Cost: as {@link to_list/1}. On a queue or a stack it is one round trip, one system call for each
+%% value, and raises `{too_big, Max}' and takes nothing out where a full map would not fit into one
+%% answer.
+-spec drain(Map :: ebpf_map()) -> [{key(), value()}].
+drain(Map) -> result(ebpf_maps_walk:drain(Map, [Map])).
+
+%%--------------------------------------------------------------------------------------------------
+%% Walks
+%%--------------------------------------------------------------------------------------------------
+
+%% @equiv iterator(Map, [{prefetch, 1000}])
+-spec iterator(Map :: ebpf_map()) -> iterator().
+iterator(Map) -> result(ebpf_maps_walk:iterator(Map, [], [Map])).
+
 %% @doc The start of a walk through the map, for {@link next/1}.
 %%
-%% Raises a {@type posix()} on types that cannot be walked, as queue and stack.
+%% `{prefetch, N}' is how many entries come in one message, by default 1000, and are then kept in
+%% the iterator; with more than one, they are as of the moment of that message. With `{prefetch, 1}'
+%% each value is read when {@link next/1} is called.
+%%
+%% Raises `enotsup' on maps without keys, `badarg' for other options.
 %%
 %% Cost: one round trip.
--spec iterator(Map :: ebpf_map()) -> iterator().
-iterator(Map) -> result(ask(Map, iterator, [Map])).
+-spec iterator(Map :: ebpf_map(), Options :: [{prefetch, pos_integer()}]) -> iterator().
+iterator(Map, Options) -> result(ebpf_maps_walk:iterator(Map, Options, [Map, Options])).
 
-%% @doc The next entry of a walk, and where to go on; `none' at the end.
+%% @doc The next entry of a walk, and where to go on; `none' at the end. What a walk promises while
+%% others write is said above, under {@section Walks}; what has gone when it would be its turn is
+%% skipped.
 %%
-%% A walk always ends, and skips what has gone meanwhile. On hash types a key that is there all the
-%% time comes exactly once, however much others insert and delete.
+%% It takes an iterator whoever made it. One that came from the C node itself, through a bare `rpc',
+%% has no prefetching.
 %%
 %% Raises `badarg' for what is no iterator.
 %%
-%% Cost: one round trip, and on hash types one system call for each bucket and one for each value,
-%% else two. The iterator carries the keys of its bucket that are still to come.
+%% Cost: one round trip for as many entries as are prefetched, or one bucket of them, and else
+%% nothing. Without prefetching one round trip and one or two system calls; the iterator carries up
+%% to 16 keys, or those of a bucket, that are still to come.
 -spec next(Iterator :: iterator()) -> {Key :: key(), Value :: value(), iterator()} | none.
-next(Iterator) -> result(ask_next(Iterator)).
+next(Iterator) -> result(ebpf_maps_walk:next(Iterator, [Iterator])).
+
+%% @doc The next entries of a walk, and where to go on; what the functions on whole maps are made
+%% of.
+%%
+%% A chunk has at most `MaxEntries' and 1 MiB, or the entries of one bucket of a hash, whichever is
+%% more. It may be empty before the end, which is `done'. The walk can be left at any time. Its
+%% promises are said above, under {@section Walks}.
+%%
+%% Raises `enotsup' on maps without keys, `badarg' for a cursor that is none of such a map.
+%%
+%% Cost: one round trip, one or a few system calls, or two for each entry on types without batches.
+-spec next_chunk(start | cursor() | done, Map :: ebpf_map(), MaxEntries :: pos_integer()) ->
+    {[{key(), value()}], cursor() | done}.
+next_chunk(Cursor, Map, MaxEntries) -> result(ask(Map, next_chunk, [Cursor, Map, MaxEntries])).
+
+%% @doc As {@link next_chunk/3}, and the entries have been removed; what {@link drain/1} is made of.
+%% Cursors of the two are not each other's.
+%%
+%% Raises `einval' on types from which nothing can be removed.
+-spec drain_chunk(start | cursor() | done, Map :: ebpf_map(), MaxEntries :: pos_integer()) ->
+    {[{key(), value()}], cursor() | done}.
+drain_chunk(Cursor, Map, MaxEntries) -> result(ask(Map, drain_chunk, [Cursor, Map, MaxEntries])).
 
 %% @doc Explains an exception of this module in words, for the shell and for `erl_error': EEP 54.
 -spec format_error(Reason :: term(), erlang:stacktrace()) ->
     #{pos_integer() | general => unicode:chardata()}.
-format_error(Reason, [{?MODULE, Function, Args, _Info} | _]) when is_list(Args) ->
-    explain(Reason, Function, Args);
-format_error(_Reason, _Stack) ->
-    #{}.
+format_error(Reason, Stack) -> ebpf_maps_errors:format_error(Reason, Stack).
 
 %%--------------------------------------------------------------------------------------------------
-%% Asking the C node
+%% Outcomes
 %%--------------------------------------------------------------------------------------------------
 
 result({value, Value}) -> Value;
 result({raise, Reason, Args}) -> error(Reason, Args, [{error_info, #{module => ?MODULE}}]).
-
-new_outcome({raise, {nodedown, _}, _}) -> {value, {error, nodedown}};
-new_outcome({raise, {timeout, _}, _}) -> {value, {error, timeout}};
-new_outcome({raise, notalive, _}) -> {value, {error, notalive}};
-new_outcome(Outcome) -> Outcome.
-
-%% A reference that was made here is no C node's; asking ourselves would come back here for ever.
-ask(Map, Function, Args) when ?IS_HANDLE(Map) ->
-    case node(element(2, Map)) =:= node() andalso is_alive() of
-        false -> request(node(element(2, Map)), Function, Args, Args);
-        true when Function =:= close -> {value, {error, ebadf}};
-        true -> {raise, {badmap, Map}, Args}
-    end;
-ask(Term, _Function, Args) ->
-    {raise, {badmap, Term}, Args}.
-
-ask_next(Iterator) when ?IS_ITERATOR(Iterator) -> ask(element(2, Iterator), next, [Iterator]);
-ask_next(Term) -> {raise, badarg, [Term]}.
-
-%% Args are those of the exception; Sent lacks what is for the facade alone.
-request({raise, Reason}, _Function, _Sent, Args) ->
-    {raise, Reason, Args};
-request(Node, Function, Sent, Args) ->
-    case {is_alive(), application:get_env(ebpf_maps, timeout, ?TIMEOUT)} of
-        {false, _} ->
-            {raise, notalive, Args};
-        {true, Timeout} when Timeout =:= infinity; ?IS_SIZE(Timeout) ->
-            try
-                {value, erpc:call(Node, ?MODULE, Function, Sent, Timeout)}
-            catch
-                Class:Reason -> {raise, reason(Class, Reason, Node), Args}
-            end;
-        {true, Timeout} ->
-            {raise, {badenv, {timeout, Timeout}}, Args}
-    end.
-
-%% What erpc raises -> the reason of the exception that is raised here. The last clause is for what
-%% no C node says: exits, throws, and erpc's own trouble.
-reason(error, {exception, undef, [{?MODULE, _, _, _} | _]}, Node) -> {undef, Node};
-reason(error, {exception, Reason, _Stack}, _Node) -> Reason;
-reason(error, {erpc, noconnection}, Node) -> {nodedown, Node};
-reason(error, {erpc, timeout}, Node) -> {timeout, Node};
-reason(error, {erpc, notsup}, Node) -> {undef, Node};
-reason(_Class, Reason, _Node) -> Reason.
-
-%%--------------------------------------------------------------------------------------------------
-%% Where new maps are made
-%%--------------------------------------------------------------------------------------------------
-
-node_option(Options) when length(Options) >= 0 ->
-    case lists:partition(fun is_node_option/1, Options) of
-        {[{node, Node} | _], Rest} -> {remote_node(Node, badarg), Rest};
-        {[], Options} -> {default_node(), Options}
-    end;
-node_option(Term) ->
-    {default_node(), Term}.
-
-is_node_option(Option) ->
-    is_tuple(Option) andalso tuple_size(Option) =:= 2 andalso element(1, Option) =:= node.
-
-default_node() ->
-    case application:get_env(ebpf_maps, node) of
-        {ok, Node} ->
-            remote_node(Node, {badenv, {node, Node}});
-        undefined ->
-            [_, Host] = string:split(atom_to_list(node()), "@"),
-            list_to_atom("ebpf@" ++ Host)
-    end.
-
-remote_node(Node, Reason) ->
-    case is_node_name(Node) andalso Node =/= node() of
-        true -> Node;
-        false -> {raise, Reason}
-    end.
-
-is_node_name(Term) ->
-    is_atom(Term) andalso
-        case string:split(atom_to_list(Term), "@", all) of
-            [[_ | _], [_ | _]] -> true;
-            _ -> false
-        end.
-
-%%--------------------------------------------------------------------------------------------------
-%% Explaining exceptions
-%%--------------------------------------------------------------------------------------------------
-
-explain(badarg, Function, Args) ->
-    case bad_arguments(Function, Args) of
-        None when map_size(None) =:= 0 -> #{general => bad_otherwise(Function, Args)};
-        Bad -> Bad
-    end;
-explain({badkey, _}, _Function, _Args) ->
-    #{1 => "not present in the map"};
-explain({badmap, Map}, Function, _Args) ->
-    #{map_position(Function) => bad_map(Map)};
-explain(e2big, Function, Args) ->
-    case map_fields(lists:nth(map_position(Function), Args)) of
-        {_Type, _KeySize, _ValueSize, MaxEntries} ->
-            #{general => io_lib:format("the map is full: it has room for ~w entries; or the key is "
-                                       "an index beyond them", [MaxEntries])};
-        unknown ->
-            #{general => "the map is full, or the key is an index out of its range"}
-    end;
-explain(enotsupp, _Function, _Args) ->
-    #{general => "the kernel does not support this operation on a map of this type"};
-explain(eperm, _Function, _Args) ->
-    #{general => "the map may not be used this way (read, write, frozen), or the C node lacks a "
-                 "capability"};
-explain(emfile, _Function, _Args) ->
-    #{general => "the C node has no room for another map: see its --max-maps and ulimit -n"};
-explain({too_big, Max}, _Function, _Args) ->
-    #{general => io_lib:format("the request or its answer would be longer than ~w octets, the C "
-                               "node's --max-message", [Max])};
-explain({nodedown, Node}, _Function, _Args) ->
-    #{general => io_lib:format("no connection to ~ts: is ebpf_cnode running there, with the same "
-                               "cookie? If it was lost during the call, the operation may have "
-                               "happened", [Node])};
-explain({timeout, Node}, _Function, _Args) ->
-    #{general => io_lib:format("no answer from ~ts in time; the operation may have happened",
-                               [Node])};
-explain(notalive, _Function, _Args) ->
-    #{general => "this node is not distributed: start it with -sname or -name"};
-explain({undef, Node}, Function, Args) ->
-    #{general => io_lib:format("~ts does not serve ebpf_maps:~ts/~w",
-                               [Node, Function, length(Args)])};
-explain({badenv, {node, _}}, _Function, _Args) ->
-    #{general => "the variable node of the application ebpf_maps is not the name of another node"};
-explain({badenv, {timeout, _}}, _Function, _Args) ->
-    #{general => "the variable timeout of the application ebpf_maps is neither milliseconds nor "
-                 "infinity"};
-explain(Posix, _Function, _Args) when is_atom(Posix) ->
-    #{general => ["the kernel says: ", file:format_error(Posix)]};
-explain(_Reason, _Function, _Args) ->
-    #{}.
-
-map_position(Function) when Function =:= put; Function =:= update -> 3;
-map_position(Function) when Function =:= get; Function =:= remove; Function =:= take -> 2;
-map_position(_Function) -> 1.
-
-bad_map(Map) when ?IS_HANDLE(Map) ->
-    "not a live map: closed, or from a C node that has restarted";
-bad_map(_Term) ->
-    "not a map handle".
-
-%% What the handle prints is trusted here, and only here: it makes words, nothing else.
-map_fields(Map) when ?IS_HANDLE(Map), tuple_size(Map) >= 6 ->
-    {element(3, Map), element(4, Map), element(5, Map), element(6, Map)};
-map_fields(_Map) ->
-    unknown.
-
-is_per_cpu(Map) ->
-    case map_fields(Map) of
-        {Type, _, _, _} -> string:find(io_lib:write(Type), "percpu") =/= nomatch;
-        unknown -> false
-    end.
-
-bad_arguments(new, [Type, KeySize, ValueSize, MaxEntries | Options]) ->
-    faults([bad_type(Type), bad_size(KeySize), bad_size(ValueSize), bad_size(MaxEntries)
-            | lists:map(fun bad_options/1, Options)]);
-bad_arguments(next, [Iterator]) when ?IS_ITERATOR(Iterator) ->
-    #{};
-bad_arguments(next, _Args) ->
-    #{1 => "not an iterator"};
-bad_arguments(Function, [Key, Value, Map]) when Function =:= put; Function =:= update ->
-    case map_fields(Map) of
-        {_Type, KeySize, ValueSize, _} ->
-            faults([bad_octets("key", Key, KeySize), bad_value(Map, Value, ValueSize)]);
-        unknown ->
-            #{}
-    end;
-bad_arguments(_Function, [Key, Map | _]) ->
-    case map_fields(Map) of
-        {_Type, KeySize, _, _} -> faults([bad_octets("key", Key, KeySize)]);
-        unknown -> #{}
-    end;
-bad_arguments(_Function, _Args) ->
-    #{}.
-
-bad_otherwise(new, _Args) ->
-    "the C node knows no such type or option";
-bad_otherwise(next, _Args) ->
-    "the iterator does not hold together";
-bad_otherwise(Function, Args) ->
-    case is_per_cpu(lists:nth(map_position(Function), Args)) of
-        true -> "a list has one value for each possible CPU";
-        false -> "the number of a descriptor is never taken as a key or value"
-    end.
-
-faults(Texts) ->
-    Numbered = lists:zip(lists:seq(1, length(Texts)), Texts),
-    maps:from_list([Fault || {_, Text} = Fault <- Numbered, Text =/= none]).
-
-bad_type(Type) when is_atom(Type) -> none;
-bad_type(_) -> "not an atom".
-
-bad_size(Size) when ?IS_SIZE(Size) -> none;
-bad_size(_) -> "not an integer from 0 to 4294967295".
-
-bad_options(Options) when length(Options) >= 0 ->
-    case [Text || Option <- Options, (Text = bad_option(Option)) =/= none] of
-        [] -> none;
-        Texts -> lists:join("\n", Texts)
-    end;
-bad_options(_) ->
-    "not a list".
-
-bad_option({node, Node}) ->
-    case is_node_name(Node) of
-        true when Node =/= node() -> none;
-        true -> "the option node names this node itself";
-        false -> "the option node is not the name of a node"
-    end;
-bad_option({name, Name}) when is_atom(Name); is_binary(Name) ->
-    none;
-bad_option({name, Name}) ->
-    case io_lib:char_list(Name) of
-        true -> none;
-        false -> "the option name is neither an atom nor a string nor a binary"
-    end;
-bad_option(Option) when is_atom(Option); is_tuple(Option), tuple_size(Option) =:= 2 ->
-    none;
-bad_option(Option) ->
-    io_lib:format("not an option: ~tP", [Option, 10]).
-
-bad_value(Map, Values, Size) when length(Values) >= 0 ->
-    case {is_per_cpu(Map), [Text || V <- Values, (Text = bad_octets("value", V, Size)) =/= none]} of
-        {true, []} -> none;
-        {true, [Text | _]} -> Text;
-        {false, _} -> bad_octets("value", Values, Size)
-    end;
-bad_value(_Map, Value, Size) ->
-    bad_octets("value", Value, Size).
-
-bad_octets(_What, Octets, Size) when byte_size(Octets) =:= Size ->
-    none;
-bad_octets(What, Octets, Size) when is_binary(Octets) ->
-    io_lib:format("the ~s is ~w octets, the map's ~ss are ~w",
-                  [What, byte_size(Octets), What, Size]);
-bad_octets(What, Integer, 0) when is_integer(Integer) ->
-    io_lib:format("the map has no ~ss: only <<>> fits", [What]);
-bad_octets(_What, Integer, Size) when is_integer(Integer) ->
-    case lists:member(Integer bsr (8 * Size - 1), [-1, 0, 1]) of
-        true -> none;
-        false -> io_lib:format("the integer does not fit in ~w octets", [Size])
-    end;
-bad_octets(_What, _Term, _Size) ->
-    "neither a binary nor an integer".

@@ -108,7 +108,8 @@ start(Node, Tries) ->
 
 open(Node) ->
     Program = program(),
-    Args = [name_option(), atom_to_list(Node), "--cookie-file", "/dev/stdin", "--until-eof"
+    Args = [name_option(), atom_to_list(Node), "--cookie-file", "/dev/stdin", "--until-eof",
+            "--ticktime", integer_to_list(ticktime())
             | application:get_env(ebpf_maps, args, [])],
     try
         Port = open_port({spawn_executable, Program},
@@ -191,6 +192,13 @@ name_option() ->
     case net_kernel:get_state() of
         #{name_domain := longnames} -> "--name";
         _ -> "--sname"
+    end.
+
+%% The C node is to bear with us as long as other nodes do.
+ticktime() ->
+    case net_kernel:get_net_ticktime() of
+        {ongoing_change_to, Seconds} -> Seconds;
+        Seconds when is_integer(Seconds) -> Seconds
     end.
 
 program() ->

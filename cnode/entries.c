@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A walk of a map on behalf of a call: its memory, its cursor as a term. */
+#include "entries.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "values.h"
+
+#define STEP_OCTETS ((size_t)1024 * 1024)
+#define BINARY_HEADER_SIZE 5
+#define PAIR_MARGIN 8     /* a tuple, and the list of a per-CPU value */
+#define ANSWER_MARGIN 256 /* a cursor, and what stands around a list */
+
+bool entries_check(struct call *call)
+{
+	return call->map->key_size > 0 || call_raise_errno(call, -EOPNOTSUPP);
+}
+
+bool entries_check_removal(struct call *call)
+{
+	if (call->map->traits & MAP_FIXED)
+		return call_raise_errno(call, -EINVAL);
+	return entries_check(call);
+}
+
+bool entries_start(struct call *call, struct entries *entries)
+{
+	entries->walk.cursor = call_room(call, &call->context->cursor,
+					 walk_cursor_size(call->map));
+	return entries->walk.cursor;
+}
+
+bool entries_start_at(struct call *call, struct entries *entries,
+		      struct term cursor)
+{
+	struct walk *walk = &entries->walk;
+	const char *octets;
+	size_t size;
+
+	if (!entries_start(call, entries))
+		return false;
+	if (term_is_atom(cursor, "done")) {
+		walk->position = WALK_DONE;
+	} else if (term_read_binary(cursor, &octets, &size) &&
+		   size == walk_cursor_size(call->map)) {
+		walk->position = WALK_AT;
+		memcpy(walk->cursor, octets, size);
+	} else if (!term_is_atom(cursor, "start")) {
+		return call_raise(call, RAISED_BADARG);
+	}
+	return true;
+}
+
+static size_t entry_size(const struct map *map)
+{
+	return map_entry_size(map) + map->key_size;
+}
+
+static bool make_room(struct call *call, struct walk_room *room,
+		      uint32_t entries)
+{
+	char *octets = call_batch_room(call, entries * entry_size(call->map));
+
+	room->values = octets;
+	room->keys = octets + entries * map_entry_size(call->map);
+	room->entries = entries;
+	return octets;
+}
+
+/* One step, with as much more room as a large bucket needs. */
+static bool step(struct call *call, struct entries *entries, uint32_t wanted)
+{
+	int64_t n = -ENOSPC;
+
+	while (n == -ENOSPC) {
+		if (entries->most > 0 && wanted > entries->most)
+			return call_raise(call, RAISED_TOO_BIG);
+		if (!make_room(call, &entries->room, wanted))
+			return false;
+		n = walk_next(call->map, &entries->walk, &entries->room);
+		wanted *= 2;
+	}
+	if (n < 0)
+		return call_raise_errno(call, (int)n);
+	entries->count = (uint32_t)n;
+	return true;
+}
+
+static uint32_t least(size_t a, uint32_t b)
+{
+	return a < b ? (uint32_t)a : b;
+}
+
+bool entries_next(struct call *call, struct entries *entries, uint32_t wanted)
+{
+	wanted = least(STEP_OCTETS / entry_size(call->map), wanted);
+	if (entries->most > 0)
+		wanted = least(entries->most, wanted);
+	if (wanted == 0)
+		wanted = 1;
+	entries->count = 0;
+	while (entries->count == 0 && entries->walk.position != WALK_DONE) {
+		if (atomic_load(call->context->stopped))
+			return call_raise_errno(call, -ECANCELED);
+		if (!step(call, entries, wanted))
+			return false;
+	}
+	return true;
+}
+
+bool entries_fit(struct call *call, uint32_t *entries)
+{
+	const struct map *map = call->map;
+	size_t used = call->out->pos + walk_cursor_size(map) + ANSWER_MARGIN;
+	size_t pair = entry_size(map) + PAIR_MARGIN +
+		      BINARY_HEADER_SIZE * ((size_t)map->cpus + 1);
+	size_t fit =
+		used < call->out->limit ? (call->out->limit - used) / pair : 0;
+
+	*entries = fit < UINT32_MAX ? (uint32_t)fit : UINT32_MAX;
+	return fit > 0 || call_raise(call, RAISED_TOO_BIG);
+}
+
+const char *entries_key(struct call *call, const struct entries *entries,
+			uint32_t n)
+{
+	return entries->room.keys + (size_t)n * call->map->key_size;
+}
+
+const char *entries_value(struct call *call, const struct entries *entries,
+			  uint32_t n)
+{
+	return entries->room.values + n * map_entry_size(call->map);
+}
+
+void entries_write_pair(struct call *call, const struct entries *entries,
+			uint32_t n)
+{
+	term_write_tuple(call->out, 2);
+	term_write_binary(call->out, entries_key(call, entries, n),
+			  call->map->key_size);
+	values_write(call, entries_value(call, entries, n));
+}
+
+void entries_write_cursor(struct call *call, const struct entries *entries)
+{
+	const struct walk *walk = &entries->walk;
+
+	if (walk->position == WALK_AT)
+		term_write_binary(call->out, walk->cursor,
+				  walk_cursor_size(call->map));
+	else
+		term_write_atom(call->out, walk->position == WALK_START
+						   ? "start"
+						   : "done");
+}

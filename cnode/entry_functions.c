@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The functions on single entries. They read arguments, call one operation of
+ * a map and write its result:
+ *
+ *	get(Key, Map[, Default]) -> Value | Default
+ *	find(Key, Map)           -> {ok, Value} | error
+ *	is_key(Key, Map)         -> boolean()
+ *	put(Key, Value, Map), insert(Key, Value, Map),
+ *	update(Key, Value, Map), remove(Key, Map)
+ *	                         -> Map, as it came
+ *	take(Key, Map)           -> {Value, Map} | error
+ *	push(Value, Map)         -> Map, as it came
+ *	pop(Map), peek(Map)      -> Value | empty
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "call.h"
+#include "handlers.h"
+#include "values.h"
+
+bool entry_functions_get2(struct call *call)
+{
+	char *value = NULL;
+	int error = 0;
+
+	if (!call_read_map(call, call->args[1]) ||
+	    !values_lookup(call, call->args[0], &error, &value))
+		return false;
+	if (error < 0)
+		return call_raise_term(call, RAISED_BADKEY, call->args[0]);
+	values_write(call, value);
+	return true;
+}
+
+bool entry_functions_get3(struct call *call)
+{
+	char *value = NULL;
+	int error = 0;
+
+	if (!call_read_map(call, call->args[1]) ||
+	    !values_lookup(call, call->args[0], &error, &value))
+		return false;
+	if (error < 0)
+		term_write_term(call->out, call->args[2]);
+	else
+		values_write(call, value);
+	return true;
+}
+
+/* What put, update and remove return: the handle, as it came. */
+static bool done(struct call *call, int error, struct term handle)
+{
+	if (error < 0)
+		return call_raise_errno(call, error);
+	term_write_term(call->out, handle);
+	return true;
+}
+
+bool entry_functions_put(struct call *call)
+{
+	const char *key, *value;
+
+	if (!call_read_map(call, call->args[2]) ||
+	    !values_read_key(call, call->args[0], &key) ||
+	    !values_read(call, call->args[1], &value))
+		return false;
+	return done(call, map_put(call->map, key, value), call->args[2]);
+}
+
+bool entry_functions_update(struct call *call)
+{
+	const char *key, *value;
+	char *old;
+	int error;
+
+	if (!call_read_map(call, call->args[2]) ||
+	    !values_read_key(call, call->args[0], &key) ||
+	    !values_read(call, call->args[1], &value))
+		return false;
+	old = call_batch_room(call, map_entry_size(call->map));
+	if (!old)
+		return false;
+	error = map_update(call->map, key, value, old);
+	if (error == -ENOENT)
+		return call_raise_term(call, RAISED_BADKEY, call->args[0]);
+	return done(call, error, call->args[2]);
+}
+
+bool entry_functions_remove(struct call *call)
+{
+	const char *key;
+	char *old;
+	int error;
+
+	if (!call_read_map(call, call->args[1]) ||
+	    !values_read_key(call, call->args[0], &key))
+		return false;
+	old = values_room(call);
+	if (!old)
+		return false;
+	error = map_remove(call->map, key, old);
+	return done(call, error == -ENOENT ? 0 : error, call->args[1]);
+}
+
+bool entry_functions_take(struct call *call)
+{
+	const char *key;
+	char *value;
+	int error;
+
+	if (!call_read_map(call, call->args[1]) ||
+	    !values_read_key(call, call->args[0], &key) ||
+	    !values_check_answer(call, call->args[1]))
+		return false;
+	if (call->map->traits & MAP_VALUE_IN)
+		return call_raise_errno(call, -EOPNOTSUPP);
+	value = values_room(call);
+	if (!value)
+		return false;
+	error = map_take(call->map, key, value);
+	if (error < 0 && error != -ENOENT)
+		return call_raise_errno(call, error);
+	if (error < 0) {
+		term_write_atom(call->out, "error");
+		return true;
+	}
+	term_write_tuple(call->out, 2);
+	values_write(call, value);
+	term_write_term(call->out, call->args[1]);
+	return true;
+}
+
+/* --- The rest of what maps has ------------------------------------------ */
+
+bool entry_functions_find(struct call *call)
+{
+	char *value = NULL;
+	int error = 0;
+
+	if (!call_read_map(call, call->args[1]) ||
+	    !values_lookup(call, call->args[0], &error, &value))
+		return false;
+	if (error < 0) {
+		term_write_atom(call->out, "error");
+		return true;
+	}
+	term_write_tuple(call->out, 2);
+	term_write_atom(call->out, "ok");
+	values_write(call, value);
+	return true;
+}
+
+/* A bloom filter is asked for a value, which it has perhaps, or surely not. */
+static bool is_in_filter(struct call *call, int *error)
+{
+	const char *value;
+
+	if (!values_read(call, call->args[0], &value))
+		return false;
+	if (value != call->context->value.octets)
+		value = memcpy(call->context->value.octets, value,
+			       call->map->value_size);
+	*error = map_get(call->map, NULL, call->context->value.octets);
+	return *error == 0 || *error == -ENOENT ||
+	       call_raise_errno(call, *error);
+}
+
+bool entry_functions_is_key(struct call *call)
+{
+	char *value = NULL;
+	int error = 0;
+
+	if (!call_read_map(call, call->args[1]))
+		return false;
+	if (call->map->traits & MAP_VALUE_IN
+		    ? !is_in_filter(call, &error)
+		    : !values_lookup(call, call->args[0], &error, &value))
+		return false;
+	term_write_atom(call->out, error == 0 ? "true" : "false");
+	return true;
+}
+
+bool entry_functions_insert(struct call *call)
+{
+	const char *key, *value;
+	char *old;
+	int error;
+
+	if (!call_read_map(call, call->args[2]) ||
+	    !values_read_key(call, call->args[0], &key) ||
+	    !values_read(call, call->args[1], &value))
+		return false;
+	old = call_batch_room(call, map_entry_size(call->map));
+	if (!old)
+		return false;
+	error = map_insert(call->map, key, value, old);
+	if (error == -EEXIST)
+		return call_raise_term(call, RAISED_KEYEXISTS, call->args[0]);
+	return done(call, error, call->args[2]);
+}
+
+/* --- Maps without keys -------------------------------------------------- */
+
+static bool read_keyless_map(struct call *call, struct term t)
+{
+	return call_read_map(call, t) && (call->map->key_size == 0 ||
+					  call_raise_errno(call, -EOPNOTSUPP));
+}
+
+bool entry_functions_push(struct call *call)
+{
+	const char *value;
+
+	if (!read_keyless_map(call, call->args[1]) ||
+	    !values_read(call, call->args[0], &value))
+		return false;
+	return done(call, map_put(call->map, NULL, value), call->args[1]);
+}
+
+/* By map_get() or map_take(): a value, or empty. */
+static bool write_value_or_empty(struct call *call,
+				 int (*operation)(struct map *map,
+						  const void *key, void *value))
+{
+	char *value;
+	int error;
+
+	if (!read_keyless_map(call, call->args[0]) ||
+	    !values_check_answer(call, call->args[0]))
+		return false;
+	if (call->map->traits & MAP_VALUE_IN)
+		return call_raise_errno(call, -EOPNOTSUPP);
+	value = values_room(call);
+	if (!value)
+		return false;
+	error = operation(call->map, NULL, value);
+	if (error < 0 && error != -ENOENT)
+		return call_raise_errno(call, error);
+	if (error < 0)
+		term_write_atom(call->out, "empty");
+	else
+		values_write(call, value);
+	return true;
+}
+
+bool entry_functions_pop(struct call *call)
+{
+	return write_value_or_empty(call, map_take);
+}
+
+bool entry_functions_peek(struct call *call)
+{
+	return write_value_or_empty(call, map_get);
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What there is: the maps of this host, and the handles of this node.
+ *
+ *	list()    -> [Info]
+ *	info(Map) -> Info = #{id, name, type, key_size, value_size,
+ *	             max_entries, flags, frozen, memlock, btf, pinned,
+ *	             handles}
+ *	handles() -> [{ebpf_map(), Owner, node | process | permanent}]
+ *	Owner     =  node() | pid() | none
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "call.h"
+#include "handlers.h"
+#include "pins.h"
+
+/* --- Handles ------------------------------------------------------------ */
+
+struct listing {
+	struct call *call;
+	uint32_t count;
+};
+
+static void write_handle(const struct handles_info *info, void *context)
+{
+	struct listing *listing = context;
+
+	call_write_handle(listing->call, info->map, info->ref);
+	listing->count++;
+}
+
+static void write_owned_handle(const struct handles_info *info, void *context)
+{
+	static const char *const lifetimes[] = {
+		[HANDLES_NODE] = "node",
+		[HANDLES_PROCESS] = "process",
+		[HANDLES_PERMANENT] = "permanent",
+	};
+	struct listing *listing = context;
+	struct term_writer *out = listing->call->out;
+
+	term_write_tuple(out, 3);
+	write_handle(info, context);
+	if (info->lifetime == HANDLES_PROCESS)
+		term_write_raw(out, info->process, info->process_size);
+	else
+		term_write_atom(out, info->owner ? info->owner : "none");
+	term_write_atom(out, lifetimes[info->lifetime]);
+}
+
+static void write_handles(struct call *call, uint32_t id, handles_visitor visit)
+{
+	struct listing listing = { .call = call };
+	size_t list = term_write_list_open(call->out);
+
+	handles_each(call->context->handles, id, visit, &listing);
+	term_write_list_close(call->out, list, listing.count);
+}
+
+bool host_functions_handles(struct call *call)
+{
+	write_handles(call, 0, write_owned_handle);
+	return true;
+}
+
+/* --- Maps --------------------------------------------------------------- */
+
+static void write_number(struct term_writer *w, const char *key, uint64_t n)
+{
+	term_write_atom(w, key);
+	term_write_uint(w, n);
+}
+
+static void write_pins(struct term_writer *w, uint32_t id,
+		       const struct pins *pins)
+{
+	size_t list = term_write_list_open(w);
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < pins->count; i++) {
+		if (pins->list[i].map_id != id)
+			continue;
+		term_write_binary(w, pins->list[i].path,
+				  strlen(pins->list[i].path));
+		n++;
+	}
+	term_write_list_close(w, list, n);
+}
+
+#define INFO_PAIRS 12
+
+static void write_info(struct call *call, const struct map_info *info,
+		       const struct pins *pins)
+{
+	struct term_writer *w = call->out;
+	size_t map = term_write_map_open(w);
+
+	write_number(w, "id", info->id);
+	term_write_atom(w, "name");
+	term_write_binary(w, info->name, strlen(info->name));
+	term_write_atom(w, "type");
+	call_write_type(call, info->type);
+	write_number(w, "key_size", info->key_size);
+	write_number(w, "value_size", info->value_size);
+	write_number(w, "max_entries", info->max_entries);
+	write_number(w, "flags", info->flags);
+	term_write_atom(w, "frozen");
+	term_write_atom(w, info->frozen ? "true" : "false");
+	write_number(w, "memlock", info->memlock);
+	term_write_atom(w, "btf");
+	if (info->btf_id > 0)
+		term_write_uint(w, info->btf_id);
+	else
+		term_write_atom(w, "none");
+	term_write_atom(w, "pinned");
+	write_pins(w, info->id, pins);
+	term_write_atom(w, "handles");
+	write_handles(call, info->id, write_handle);
+	term_write_map_close(w, map, INFO_PAIRS);
+}
+
+bool host_functions_info(struct call *call)
+{
+	struct map_info info;
+	struct pins pins;
+	int error;
+
+	if (!call_read_map(call, call->args[0]))
+		return false;
+	error = map_get_info(call->map, &info);
+	if (error == 0)
+		error = pins_find(&pins);
+	if (error < 0)
+		return call_raise_errno(call, error);
+	write_info(call, &info, &pins);
+	pins_free(&pins);
+	return true;
+}
+
+/* The next map that is still there; -ENOENT at the end. */
+static int next_info(uint32_t *id, struct map_info *info)
+{
+	struct map *map;
+	int error;
+
+	while ((error = map_next_id(id)) == 0) {
+		error = map_open_id(*id, 0, &map);
+		if (error == -ENOENT)
+			continue;
+		if (error < 0)
+			return error;
+		error = map_get_info(map, info);
+		map_unref(map);
+		return error;
+	}
+	return error;
+}
+
+static bool write_infos(struct call *call, const struct pins *pins)
+{
+	size_t list = term_write_list_open(call->out);
+	struct map_info info;
+	uint32_t id = 0, n = 0;
+	int error;
+
+	while ((error = next_info(&id, &info)) == 0) {
+		write_info(call, &info, pins);
+		n++;
+	}
+	term_write_list_close(call->out, list, n);
+	return error == -ENOENT || call_raise_errno(call, error);
+}
+
+bool host_functions_list(struct call *call)
+{
+	struct pins pins;
+	int error = pins_find(&pins);
+	bool good;
+
+	if (error < 0)
+		return call_raise_errno(call, error);
+	good = write_infos(call, &pins);
+	pins_free(&pins);
+	return good;
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The functions on many keys, in one message each:
+ *
+ *	with(Keys, Map)    -> #{Key => Value} of those that are there, the
+ *	                      keys as they came
+ *	without(Keys, Map) -> Map, as it came
+ *	merge(Map, Pairs)  -> Map, as it came; raises {Posix, Done} where the
+ *	                      kernel stops, Done pairs having been put
+ *	Pairs = [{Key, Value}] | #{Key => Value}
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "call.h"
+#include "handlers.h"
+#include "values.h"
+
+#define PUT_OCTETS ((size_t)256 * 1024) /* of entries, in one system call */
+
+/* --- with/2 ------------------------------------------------------------- */
+
+/* By their octets: what is equal comes side by side. */
+static int compare_terms(const void *a, const void *b)
+{
+	const struct term *s = a, *t = b;
+	size_t size = s->size < t->size ? s->size : t->size;
+	int order = memcmp(s->at, t->at, size);
+
+	return order ? order : (s->size > t->size) - (s->size < t->size);
+}
+
+/* The keys of a list, each once: a term must not have a key twice. */
+static bool read_keys(struct call *call, struct term list, struct term **keys,
+		      uint32_t *n)
+{
+	struct term_items items;
+	struct term item;
+	uint32_t unique = 0;
+
+	if (!term_list(list, &items))
+		return call_raise(call, RAISED_BADARG);
+	*keys = calloc((size_t)items.left + 1, sizeof(**keys));
+	if (!*keys)
+		return call_raise_errno(call, -ENOMEM);
+	for (*n = 0; term_next(&items, &item); (*n)++)
+		(*keys)[*n] = item;
+	if (!term_end(&items))
+		return call_raise(call, RAISED_BADARG);
+	qsort(*keys, *n, sizeof(**keys), compare_terms);
+	for (uint32_t i = 0; i < *n; i++)
+		if (unique == 0 ||
+		    compare_terms(&(*keys)[unique - 1], &(*keys)[i]) != 0)
+			(*keys)[unique++] = (*keys)[i];
+	*n = unique;
+	return true;
+}
+
+static bool write_found(struct call *call, const struct term *keys, uint32_t n)
+{
+	size_t open = term_write_map_open(call->out);
+	uint32_t found = 0;
+	char *value;
+	int error;
+
+	for (uint32_t i = 0; i < n && !call->out->failed; i++) {
+		if (!values_lookup(call, keys[i], &error, &value))
+			return false;
+		if (error < 0)
+			continue;
+		term_write_term(call->out, keys[i]);
+		values_write(call, value);
+		found++;
+	}
+	term_write_map_close(call->out, open, found);
+	return true;
+}
+
+bool many_functions_with(struct call *call)
+{
+	struct term *keys = NULL;
+	uint32_t n = 0;
+	bool good = call_read_map(call, call->args[1]) &&
+		    read_keys(call, call->args[0], &keys, &n) &&
+		    write_found(call, keys, n);
+
+	free(keys);
+	return good;
+}
+
+/* --- without/2 ---------------------------------------------------------- */
+
+/* All keys are looked at before the first is removed. */
+static bool each_key(struct call *call, struct term list, bool remove)
+{
+	struct term_items items;
+	struct term item;
+	const char *key;
+	char *old = values_room(call);
+	int error;
+
+	if (!old)
+		return false;
+	if (!term_list(list, &items))
+		return call_raise(call, RAISED_BADARG);
+	while (term_next(&items, &item)) {
+		if (!values_read_key(call, item, &key))
+			return false;
+		error = remove ? map_remove(call->map, key, old) : 0;
+		if (error < 0 && error != -ENOENT)
+			return call_raise_errno(call, error);
+	}
+	return term_end(&items) || call_raise(call, RAISED_BADARG);
+}
+
+bool many_functions_without(struct call *call)
+{
+	if (!call_read_map(call, call->args[1]))
+		return false;
+	if (call->map->traits & MAP_FIXED)
+		return call_raise_errno(call, -EINVAL);
+	if (!each_key(call, call->args[0], false) ||
+	    !each_key(call, call->args[0], true))
+		return false;
+	term_write_term(call->out, call->args[1]);
+	return true;
+}
+
+/* --- merge/2 ------------------------------------------------------------ */
+
+/* Pairs in turn, of a list or of a map. */
+struct pairs {
+	struct term_items items;
+	bool map;
+};
+
+static bool open_pairs(struct term t, struct pairs *pairs)
+{
+	pairs->map = term_map(t, &pairs->items);
+	return pairs->map || term_list(t, &pairs->items);
+}
+
+/* A pair; false at the end, and where badarg is raised: there is no pair. */
+static bool next_pair(struct call *call, struct pairs *pairs,
+		      struct term pair[2])
+{
+	struct term item;
+
+	if (pairs->map)
+		return term_next(&pairs->items, &pair[0]) &&
+		       term_next(&pairs->items, &pair[1]);
+	if (!term_next(&pairs->items, &item))
+		return term_end(&pairs->items)
+			       ? false
+			       : call_raise(call, RAISED_BADARG);
+	return term_tuple_of(item, pair, 2) || call_raise(call, RAISED_BADARG);
+}
+
+static bool check_pairs(struct call *call, struct term t)
+{
+	struct pairs pairs;
+	struct term pair[2];
+	const char *key, *value;
+
+	if (!open_pairs(t, &pairs))
+		return call_raise(call, RAISED_BADARG);
+	while (next_pair(call, &pairs, pair))
+		if (!values_read_key(call, pair[0], &key) ||
+		    !values_read(call, pair[1], &value))
+			return false;
+	return call->raised.reason == RAISED_NOTHING;
+}
+
+/* Entries on their way to the kernel. */
+struct load {
+	char *keys;
+	char *values;
+	uint32_t room;
+	uint32_t count;
+	uint64_t done; /* those of earlier loads */
+};
+
+static bool make_load(struct call *call, struct load *load, uint32_t pairs)
+{
+	size_t value = map_entry_size(call->map);
+	size_t entry = value + call->map->key_size;
+	size_t fit = entry > 0 ? PUT_OCTETS / entry : pairs;
+
+	*load = (struct load){ .room = fit < pairs ? (uint32_t)fit : pairs };
+	/* what is named is open until the next is read */
+	if (load->room == 0 ||
+	    call->map->traits & (MAP_KEY_IS_FD | MAP_VALUE_IS_FD))
+		load->room = 1;
+	load->values = call_batch_room(call, load->room * entry);
+	load->keys = load->values + load->room * value;
+	return load->values;
+}
+
+static int put_one_by_one(struct map *map, struct load *load)
+{
+	size_t value = map_entry_size(map);
+	int error = 0;
+
+	for (uint32_t i = 0; i < load->count && error == 0; i++) {
+		error = map_put(map, load->keys + (size_t)i * map->key_size,
+				load->values + i * value);
+		load->done += error == 0;
+	}
+	return error;
+}
+
+/* {Posix, Done} raised where the kernel stops. */
+static bool put_load(struct call *call, struct load *load)
+{
+	struct map_batch batch = { .keys = load->keys,
+				   .values = load->values,
+				   .count = load->count };
+	int error = map_put_batch(call->map, &batch);
+
+	if (error == -ENOTSUP)
+		error = put_one_by_one(call->map, load);
+	else
+		load->done += batch.count;
+	load->count = 0;
+	return error == 0 || call_raise_done(call, error, load->done);
+}
+
+static bool put_pairs(struct call *call, struct term t)
+{
+	size_t value_size = map_entry_size(call->map);
+	struct pairs pairs;
+	struct term pair[2];
+	const char *key, *value;
+	struct load load;
+
+	if (!open_pairs(t, &pairs) || !make_load(call, &load, pairs.items.left))
+		return false;
+	while (next_pair(call, &pairs, pair)) {
+		if (!values_read_key(call, pair[0], &key) ||
+		    !values_read(call, pair[1], &value))
+			return false;
+		memcpy(load.keys + (size_t)load.count * call->map->key_size,
+		       key, call->map->key_size);
+		memcpy(load.values + load.count * value_size, value,
+		       value_size);
+		if (++load.count == load.room && !put_load(call, &load))
+			return false;
+	}
+	return load.count == 0 || put_load(call, &load);
+}
+
+/* All pairs are looked at before the first is put. */
+bool many_functions_merge(struct call *call)
+{
+	if (!call_read_map(call, call->args[0]) ||
+	    !check_pairs(call, call->args[1]) ||
+	    !put_pairs(call, call->args[1]))
+		return false;
+	term_write_term(call->out, call->args[0]);
+	return true;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What sets the kernel's types of maps apart: a table of what they are by
+ * design, and probes of what the running kernel can do with them.
+ */
+#include "map_types.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* By name: the headers that we are built with may be older than libbpf. */
+static const struct {
+	const char *name;
+	unsigned traits;
+} type_traits[] = {
+	{ "hash", MAP_BUCKETS },
+	{ "lru_hash", MAP_BUCKETS },
+	{ "percpu_hash", MAP_BUCKETS | MAP_PER_CPU },
+	{ "lru_percpu_hash", MAP_BUCKETS | MAP_PER_CPU },
+	{ "array", MAP_FIXED },
+	{ "percpu_array", MAP_FIXED | MAP_PER_CPU },
+	{ "percpu_cgroup_storage", MAP_PER_CPU },
+	{ "lpm_trie", MAP_PREFIX_LOOKUP },
+	{ "bloom_filter", MAP_VALUE_IN },
+	{ "array_of_maps", MAP_VALUE_IS_FD | MAP_VALUE_IS_MAP },
+	{ "hash_of_maps", MAP_VALUE_IS_FD | MAP_VALUE_IS_MAP },
+	{ "prog_array", MAP_VALUE_IS_FD },
+	{ "perf_event_array", MAP_VALUE_IS_FD },
+	{ "cgroup_array", MAP_VALUE_IS_FD | MAP_VALUE_IS_CGROUP },
+	{ "sockmap", MAP_VALUE_IS_FD | MAP_VALUE_IS_SOCKET },
+	{ "sockhash", MAP_VALUE_IS_FD | MAP_VALUE_IS_SOCKET },
+	{ "reuseport_sockarray", MAP_VALUE_IS_FD | MAP_VALUE_IS_SOCKET },
+	{ "xskmap", MAP_VALUE_IS_FD | MAP_VALUE_IS_SOCKET },
+	{ "devmap", MAP_VALUE_HAS_FD | MAP_VALUE_IS_INTERFACE },
+	{ "devmap_hash", MAP_VALUE_HAS_FD | MAP_VALUE_IS_INTERFACE },
+	{ "cpumap", MAP_VALUE_HAS_FD },
+	{ "sk_storage", MAP_KEY_IS_FD | MAP_KEY_IS_SOCKET },
+	{ "inode_storage", MAP_KEY_IS_FD | MAP_KEY_IS_FILE },
+	{ "task_storage", MAP_KEY_IS_FD | MAP_KEY_IS_PROCESS },
+	{ "cgrp_storage", MAP_KEY_IS_FD | MAP_KEY_IS_CGROUP },
+};
+
+unsigned map_types_traits(uint32_t type)
+{
+	const char *name = map_type_name(type);
+
+	for (size_t i = 0; i < sizeof(type_traits) / sizeof(type_traits[0]);
+	     i++)
+		if (name && strcmp(type_traits[i].name, name) == 0)
+			return type_traits[i].traits;
+	return 0;
+}
+
+const char *map_type_name(uint32_t type)
+{
+	return libbpf_bpf_map_type_str((enum bpf_map_type)type);
+}
+
+/* --- What the kernel can do with a type, found out when it is first used -- */
+
+static unsigned char probe_fd(int fd, uint32_t key_size, char *value)
+{
+	unsigned char abilities = MAP_TYPES_KNOWN;
+	uint32_t key = 0, cursor, count = 1;
+	int error = bpf_map_lookup_and_delete_elem(fd, key_size ? &key : NULL,
+						   value);
+
+	if (error == -ENOENT)
+		abilities |= MAP_TYPES_TAKE;
+	error = key_size ? bpf_map_lookup_batch(fd, NULL, &cursor, &key, value,
+						&count, NULL)
+			 : -EINVAL;
+	if (error == 0 || error == -ENOENT)
+		abilities |= MAP_TYPES_BUCKETS;
+	return abilities;
+}
+
+/* What it takes to make a map may be lacking now, and not the next time. */
+static bool says_nothing(int error)
+{
+	return error == -EMFILE || error == -ENFILE || error == -ENOMEM ||
+	       error == -EPERM;
+}
+
+/* By an empty map of that type, if one of such sizes can be made. */
+static unsigned char probe_type(uint32_t type)
+{
+	static const uint32_t key_sizes[] = { 4, 0 };
+	int cpus = libbpf_num_possible_cpus();
+	char *value =
+		cpus > 0 ? calloc((size_t)cpus, MAP_TYPES_VALUE_ALIGN) : NULL;
+	unsigned char abilities = value ? MAP_TYPES_KNOWN : 0;
+	int fd = -1;
+
+	for (size_t i = 0; value && fd < 0 && i < 2; i++) {
+		fd = bpf_map_create((enum bpf_map_type)type, NULL, key_sizes[i],
+				    MAP_TYPES_VALUE_ALIGN, 1, NULL);
+		if (fd >= 0)
+			abilities = probe_fd(fd, key_sizes[i], value);
+		else if (says_nothing(fd))
+			abilities = 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	free(value);
+	return abilities;
+}
+
+/* Types beyond the table are probed each time. 0: it cannot be told now. */
+unsigned char map_types_abilities(uint32_t type)
+{
+	static atomic_uchar known[64];
+	unsigned char abilities;
+
+	if (type >= sizeof(known) / sizeof(known[0]))
+		return probe_type(type);
+	abilities = atomic_load(&known[type]);
+	if (!abilities) {
+		abilities = probe_type(type);
+		atomic_store(&known[type], abilities);
+	}
+	return abilities;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NAMES_H
+#define NAMES_H
+
+#include <stdint.h>
+
+/*
+ * What a caller elsewhere names, where the kernel wants a descriptor or an
+ * index: each returns one, the caller's to close, or -errno.
+ */
+
+/* A process of this host, by its id. */
+int names_open_process(uint32_t pid);
+
+/*
+ * A file below root, without following what leads out of it. -EACCES for all
+ * that is not below it, whether it exists or not, and for a root of NULL.
+ */
+int names_open_file(const char *root, const char *path);
+
+/* A folder of the cgroup file system, below /sys/fs/cgroup. */
+int names_open_cgroup(const char *path);
+
+/* The index of a network interface; -ENODEV for none of that name. */
+int names_interface(const char *name, uint32_t *index);
+
+#endif

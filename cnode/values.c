@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Keys and values, as terms and as the octets of the kernel:
+ *
+ *	key()      = binary() of the map's key size | integer()
+ *	           | {inet:ip_address(), PrefixLength} of a lpm_trie
+ *	           | {pid, OsPid} of task_storage, {file, Path} of
+ *	             inode_storage, {cgroup, Path} of cgrp_storage
+ *	value()    = binary() of the map's value size | integer()
+ *	           | [value()], one for each possible CPU, of a per-CPU map
+ *	           | ebpf_map() of a map-in-map, {cgroup, Path} of a
+ *	             cgroup_array, {ifname, Name} of a devmap
+ *
+ * A number is never taken for a descriptor: what the kernel takes as one is
+ * named, and opened here on behalf of the caller.
+ */
+#include "values.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "names.h"
+
+#define BINARY_HEADER_SIZE 5
+#define ANSWER_MARGIN 16 /* what stands around a value and a handle */
+
+/* A binary of just that size, in place; or an integer, laid out in room. */
+static bool read_octets(struct term t, size_t size, char *room,
+			const char **octets)
+{
+	size_t binary_size;
+
+	if (term_read_binary(t, octets, &binary_size))
+		return binary_size == size;
+	*octets = room;
+	return term_read_octets(t, room, size);
+}
+
+/* --- What is named ------------------------------------------------------ */
+
+/* {Tag, Name} */
+static bool read_tagged(struct term t, const char *tag, struct term *name)
+{
+	struct term pair[2];
+
+	if (!term_tuple_of(t, pair, 2) || !term_is_atom(pair[0], tag))
+		return false;
+	*name = pair[1];
+	return true;
+}
+
+/* A descriptor in the place of the last one; -errno is raised. */
+static bool keep_fd(struct call *call, int *kept, int fd)
+{
+	if (fd < 0)
+		return call_raise_errno(call, fd);
+	if (*kept >= 0)
+		close(*kept);
+	*kept = fd;
+	return true;
+}
+
+static bool open_process(struct call *call, struct term t)
+{
+	struct term name;
+	uint32_t pid;
+
+	if (!read_tagged(t, "pid", &name) || !term_read_uint32(name, &pid) ||
+	    pid == 0 || pid > INT32_MAX)
+		return call_raise(call, RAISED_BADARG);
+	return keep_fd(call, &call->key_fd, names_open_process(pid));
+}
+
+static bool open_file(struct call *call, struct term t)
+{
+	char path[PATH_MAX];
+	struct term name;
+
+	if (!read_tagged(t, "file", &name))
+		return call_raise(call, RAISED_BADARG);
+	return call_read_path(call, name, path) &&
+	       keep_fd(call, &call->key_fd,
+		       names_open_file(call->context->file_root, path));
+}
+
+static bool open_cgroup(struct call *call, struct term t, int *kept)
+{
+	char path[PATH_MAX];
+	struct term name;
+
+	if (!read_tagged(t, "cgroup", &name))
+		return call_raise(call, RAISED_BADARG);
+	return call_read_path(call, name, path) &&
+	       keep_fd(call, kept, names_open_cgroup(path));
+}
+
+/* A descriptor as the octets of a key or a value. */
+static bool lay_out_fd(int fd, char *room, size_t size)
+{
+	if (size < sizeof(fd))
+		return false;
+	memset(room, 0, size);
+	memcpy(room, &fd, sizeof(fd));
+	return true;
+}
+
+static bool open_key(struct call *call, struct term t)
+{
+	unsigned traits = call->map->traits;
+
+	if (traits & MAP_KEY_IS_PROCESS)
+		return open_process(call, t);
+	if (traits & MAP_KEY_IS_FILE)
+		return open_file(call, t);
+	if (traits & MAP_KEY_IS_CGROUP)
+		return open_cgroup(call, t, &call->key_fd);
+	/* a socket would have to be one of this process */
+	return call_raise_errno(call, -EOPNOTSUPP);
+}
+
+/* --- Keys and values ---------------------------------------------------- */
+
+/* PrefixLength:32 in host order, and the address as it travels. */
+static bool read_prefix(struct term t, char *octets, size_t size)
+{
+	struct term pair[2], item;
+	struct term_items items;
+	uint32_t prefix, part;
+	size_t width, n;
+
+	if (!term_tuple_of(t, pair, 2) || !term_tuple(pair[0], &items) ||
+	    !(items.left == 4 || items.left == 8) ||
+	    !term_read_uint32(pair[1], &prefix))
+		return false;
+	width = items.left == 4 ? 1 : 2;
+	n = items.left * width;
+	if (size != sizeof(prefix) + n || prefix > 8 * n)
+		return false;
+	memcpy(octets, &prefix, sizeof(prefix));
+	for (octets += sizeof(prefix); term_next(&items, &item);
+	     octets += width) {
+		if (!term_read_uint32(item, &part) || part >> (8 * width))
+			return false;
+		octets[0] = (char)(width == 2 ? part >> 8 : part);
+		octets[width - 1] = (char)part;
+	}
+	return term_end(&items);
+}
+
+static bool read_plain_key(const struct map *map, struct term t, char *room,
+			   const char **key)
+{
+	if (read_octets(t, map->key_size, room, key))
+		return true;
+	*key = room;
+	return map->traits & MAP_PREFIX_LOOKUP &&
+	       read_prefix(t, room, map->key_size);
+}
+
+bool values_read_key(struct call *call, struct term t, const char **key)
+{
+	struct map *map = call->map;
+	char *room = call_room(call, &call->context->key, map->key_size);
+	bool good;
+
+	if (!room)
+		return false;
+	if (map->traits & MAP_KEY_IS_FD) {
+		*key = room;
+		if (!open_key(call, t))
+			return false;
+		good = lay_out_fd(call->key_fd, room, map->key_size);
+	} else {
+		good = read_plain_key(map, t, room, key);
+	}
+	return good || call_raise(call, RAISED_BADARG);
+}
+
+/* One value into its place among those of all CPUs, padded as the kernel does
+ */
+static bool place_value(const struct map *map, struct term t, char *place)
+{
+	const char *octets;
+
+	if (!read_octets(t, map->value_size, place, &octets))
+		return false;
+	if (octets != place)
+		memcpy(place, octets, map->value_size);
+	memset(place + map->value_size, 0, map->value_stride - map->value_size);
+	return true;
+}
+
+static bool place_each(const struct map *map, struct term_items *items,
+		       char *places)
+{
+	struct term item;
+
+	if (items->left != map->cpus)
+		return false;
+	for (unsigned cpu = 0; cpu < map->cpus; cpu++)
+		if (!term_next(items, &item) ||
+		    !place_value(map, item, places + cpu * map->value_stride))
+			return false;
+	return term_end(items);
+}
+
+static bool place_copies(const struct map *map, struct term t, char *places)
+{
+	if (!place_value(map, t, places))
+		return false;
+	for (unsigned cpu = 1; cpu < map->cpus; cpu++)
+		memcpy(places + cpu * map->value_stride, places,
+		       map->value_stride);
+	return true;
+}
+
+static bool read_per_cpu(struct map *map, struct term t, char *places)
+{
+	struct term_items items;
+
+	return term_list(t, &items) ? place_each(map, &items, places)
+				    : place_copies(map, t, places);
+}
+
+/* A value that the kernel takes as a descriptor, into room. */
+static bool open_value(struct call *call, struct term t, char *room)
+{
+	struct map *map = call->map;
+	int fd;
+
+	if (map->traits & MAP_VALUE_IS_SOCKET)
+		return call_raise_errno(call, -EOPNOTSUPP);
+	if (map->traits & MAP_VALUE_IS_MAP && call_is_handle(t)) {
+		if (!call_read_value_map(call, t))
+			return false;
+		fd = call->value_map->fd;
+	} else if (map->traits & MAP_VALUE_IS_CGROUP) {
+		if (!open_cgroup(call, t, &call->value_fd))
+			return false;
+		fd = call->value_fd;
+	} else { /* a number would be one of this process's */
+		return call_raise(call, RAISED_BADARG);
+	}
+	return lay_out_fd(fd, room, map->value_size) ||
+	       call_raise(call, RAISED_BADARG);
+}
+
+/* {ifname, Name} as the index, with no program. *named: it is such a term. */
+static bool read_interface(struct call *call, struct term t, char *room,
+			   bool *named)
+{
+	char text[64];
+	struct term name;
+	uint32_t index;
+	int error;
+
+	*named = call->map->traits & MAP_VALUE_IS_INTERFACE &&
+		 read_tagged(t, "ifname", &name);
+	if (!*named)
+		return true;
+	if (!call_read_text(name, text, sizeof(text)))
+		return call_raise(call, RAISED_BADARG);
+	error = names_interface(text, &index);
+	if (error < 0)
+		return call_raise_errno(call, error);
+	return lay_out_fd((int)index, room, call->map->value_size) ||
+	       call_raise(call, RAISED_BADARG);
+}
+
+/* The descriptor of a program, behind 4 octets: only that there is none. */
+static bool names_program(const struct map *map, const char *value)
+{
+	static const char none[4];
+
+	return map->traits & MAP_VALUE_HAS_FD && map->value_size >= 8 &&
+	       memcmp(value + 4, none, sizeof(none)) != 0;
+}
+
+bool values_read(struct call *call, struct term t, const char **value)
+{
+	struct map *map = call->map;
+	char *room = values_room(call);
+	bool good;
+
+	if (!room)
+		return false;
+	*value = room;
+	if (map->traits & MAP_VALUE_IS_FD)
+		return open_value(call, t, room);
+	if (!read_interface(call, t, room, &good))
+		return false;
+	if (!good)
+		good = map->traits & MAP_PER_CPU
+			       ? read_per_cpu(map, t, room)
+			       : read_octets(t, map->value_size, room, value);
+	return (good && !names_program(map, *value)) ||
+	       call_raise(call, RAISED_BADARG);
+}
+
+bool values_check_answer(struct call *call, struct term handle)
+{
+	size_t entry = map_entry_size(call->map) +
+		       (size_t)call->map->cpus * BINARY_HEADER_SIZE;
+
+	return term_write_fits(call->out,
+			       entry + handle.size + ANSWER_MARGIN) ||
+	       call_raise(call, RAISED_TOO_BIG);
+}
+
+char *values_room(struct call *call)
+{
+	return call_room(call, &call->context->value,
+			 map_entry_size(call->map));
+}
+
+/* A handle for the map of that id: a live one, or else a new one to share. */
+static int share(struct call *call, uint32_t id, erlang_ref *ref)
+{
+	struct functions_context *context = call->context;
+	struct map *map;
+	int error = handles_find_id(context->handles, context->owner, id, ref);
+
+	if (error != -ENOENT)
+		return error;
+	error = map_open_id(id, 0, &map);
+	if (error < 0)
+		return error;
+	error = handles_add_shared(context->handles, context->owner, map, ref);
+	if (error < 0)
+		map_unref(map);
+	return error;
+}
+
+/* The value of a map-in-map is the id of a map. What goes wrong is raised. */
+static void write_map(struct call *call, const char *octets)
+{
+	struct map *map = NULL;
+	erlang_ref ref;
+	uint32_t id;
+	int error;
+
+	memcpy(&id, octets, sizeof(id));
+	error = share(call, id, &ref);
+	if (error == 0)
+		map = handles_get(call->context->handles, &ref);
+	if (map) {
+		call_write_handle(call, map, &ref);
+		map_unref(map);
+	} else {
+		call_raise_errno(call, error ? error : -ENOENT);
+		call->out->failed = true;
+	}
+}
+
+void values_write(struct call *call, const char *octets)
+{
+	const struct map *map = call->map;
+
+	if (map->traits & MAP_VALUE_IS_MAP) {
+		write_map(call, octets);
+		return;
+	}
+	if (!(map->traits & MAP_PER_CPU)) {
+		term_write_binary(call->out, octets, map->value_size);
+		return;
+	}
+	term_write_list(call->out, (int)map->cpus);
+	for (unsigned cpu = 0; cpu < map->cpus; cpu++)
+		term_write_binary(call->out, octets + cpu * map->value_stride,
+				  map->value_size);
+	term_write_nil(call->out);
+}
+
+bool values_lookup(struct call *call, struct term key_term, int *error,
+		   char **value)
+{
+	const char *key;
+
+	if (!values_read_key(call, key_term, &key))
+		return false;
+	/* its lookup takes a value, and says whether that was put */
+	if (call->map->traits & MAP_VALUE_IN)
+		return call_raise_errno(call, -EOPNOTSUPP);
+	*value = values_room(call);
+	if (!*value)
+		return false;
+	*error = map_get(call->map, key, *value);
+	return *error == 0 || *error == -ENOENT ||
+	       call_raise_errno(call, *error);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VALUES_H
+#define VALUES_H
+
+#include "call.h"
+
+/*
+ * A key or a value of call->map, borrowed from the packet or a buffer. What
+ * the kernel takes as a descriptor is named, and open until the next one is
+ * read, or the call is over.
+ */
+bool values_read_key(struct call *call, struct term t, const char **key);
+bool values_read(struct call *call, struct term t, const char **value);
+
+/*
+ * {too_big, Max} unless an entry of call->map and its handle, as it came, are
+ * sure to fit into the answer. To be asked before anything is taken out.
+ */
+bool values_check_answer(struct call *call, struct term handle);
+
+/* Where to have an entry read to; then it is part of the answer. */
+char *values_room(struct call *call);
+void values_write(struct call *call, const char *octets);
+
+/* The entry of a key, in the room for values; *error is 0, or -ENOENT. */
+bool values_lookup(struct call *call, struct term key, int *error,
+		   char **value);
+
+#endif

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Walking a map by the largest steps that the kernel has for it: batches, or
+ * else key by key. Knows no terms.
+ *
+ * The cursor of a map with buckets is the kernel's. That of another map is
+ *
+ *	Left:32 Key
+ *
+ * in host order: how many more entries may come, and the key that is next. It
+ * is looked for a key ahead, so that who walks may remove what has come: from a
+ * key that has gone the kernel goes back to the beginning.
+ */
+#include "walk.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define LEFT_SIZE 4
+#define REPEATS 4
+#define MAX_STEPS 65536 /* in one go, where there are many holes */
+
+static bool by_buckets(const struct map *map)
+{
+	return map->traits & MAP_BUCKETS;
+}
+
+size_t walk_cursor_size(const struct map *map)
+{
+	return by_buckets(map) ? MAP_BUCKET_CURSOR_SIZE
+			       : LEFT_SIZE + map->key_size;
+}
+
+static int do_batch(struct map *map, const struct walk *walk,
+		    struct map_batch *batch)
+{
+	return walk->mode == WALK_READ ? map_get_batch(map, batch)
+				       : map_take_batch(map, batch);
+}
+
+/* The kernel reads a cursor before it writes the next one: one room does. */
+static int64_t next_buckets(struct map *map, struct walk *walk,
+			    const struct walk_room *room)
+{
+	struct map_batch batch = {
+		.cursor = walk->position == WALK_AT ? walk->cursor : NULL,
+		.next_cursor = walk->cursor,
+		.keys = room->keys,
+		.values = room->values,
+		.count = room->entries,
+	};
+	int error = do_batch(map, walk, &batch);
+
+	if (error < 0 && error != -ENOENT)
+		return error;
+	walk->position = error == 0 ? WALK_AT : WALK_DONE;
+	return batch.count;
+}
+
+/* --- By keys ------------------------------------------------------------ */
+
+/* A walk by keys while a step of it goes on. */
+struct keys {
+	struct map *map;
+	struct walk *walk;
+	const struct walk_room *room;
+	uint32_t count; /* entries so far */
+	uint32_t left;
+	char *next; /* the key of the cursor */
+};
+
+static char *place_of(const struct keys *k)
+{
+	return k->room->keys + (size_t)k->count * k->map->key_size;
+}
+
+/* Deals with the key in its place: one entry more, unless it has gone. */
+static int visit(struct keys *k)
+{
+	char *value = k->room->values + k->count * map_entry_size(k->map);
+	int error = -EINVAL;
+
+	switch (k->walk->mode) {
+	case WALK_READ:
+		error = map_get(k->map, place_of(k), value);
+		break;
+	case WALK_TAKE:
+		error = map_take(k->map, place_of(k), value);
+		break;
+	case WALK_REMOVE:
+		error = map_remove(k->map, place_of(k), value);
+		break;
+	}
+	k->count += error == 0;
+	return error == -ENOENT ? 0 : error;
+}
+
+/* The cursor goes to the key after key, or to the end. */
+static int look_ahead(struct keys *k, const char *key)
+{
+	int error = k->left > 0 ? map_next_key(k->map, key, k->next) : -ENOENT;
+
+	k->walk->position = error == 0 ? WALK_AT : WALK_DONE;
+	return error == -ENOENT ? 0 : error;
+}
+
+/* The key that is next, and what is after it. */
+static int step(struct keys *k)
+{
+	int error = 0;
+
+	if (k->walk->position == WALK_START)
+		error = look_ahead(k, NULL);
+	if (error < 0 || k->walk->position == WALK_DONE)
+		return error;
+	memcpy(place_of(k), k->next, k->map->key_size);
+	k->left--;
+	error = look_ahead(k, place_of(k));
+	return error < 0 ? error : visit(k);
+}
+
+/* More entries behind the last one, by a batch if there is such a thing. */
+static int read_batch(struct keys *k)
+{
+	size_t key_size = k->map->key_size;
+	struct map_batch batch = {
+		.cursor = k->count > 0 ? place_of(k) - key_size : NULL,
+		.next_cursor = k->next,
+		.keys = place_of(k),
+		.values = k->room->values + k->count * map_entry_size(k->map),
+		.count = k->room->entries - k->count,
+	};
+	int error;
+
+	if (batch.count > k->left)
+		batch.count = k->left;
+	if (batch.count == 0)
+		return 0;
+	error = map_get_batch(k->map, &batch);
+	if (error < 0 && error != -ENOENT)
+		return error;
+	k->count += batch.count;
+	k->left -= batch.count;
+	if (error == -ENOENT || k->count == 0) {
+		k->walk->position = WALK_DONE;
+		return 0;
+	}
+	return look_ahead(k, place_of(k) - key_size);
+}
+
+/* An error after some entries is left to the next step, which meets it again */
+static int read_or_remove(struct keys *k)
+{
+	uint32_t steps = 0;
+	int error = 0;
+
+	if (k->walk->mode == WALK_READ) {
+		while (error == 0 && k->count == 0 &&
+		       k->walk->position == WALK_AT && steps++ < MAX_STEPS)
+			error = step(k);
+		if (error == 0 && k->walk->position != WALK_DONE &&
+		    (k->count > 0 || k->walk->position == WALK_START))
+			error = read_batch(k);
+		if (error != -ENOTSUP)
+			return error;
+		error = 0;
+	}
+	while (error == 0 && k->count < k->room->entries &&
+	       k->walk->position != WALK_DONE && steps++ < MAX_STEPS)
+		error = step(k);
+	return error;
+}
+
+/*
+ * How many entries a walk may have: enough to begin anew several times. Types
+ * that take no number of entries have as many as there are.
+ */
+static uint32_t entries_of(const struct map *map)
+{
+	uint64_t entries = (uint64_t)map->max_entries * REPEATS;
+
+	if (map->max_entries == 0 || entries > UINT32_MAX)
+		return UINT32_MAX;
+	return (uint32_t)entries;
+}
+
+static int64_t next_keys(struct map *map, struct walk *walk,
+			 const struct walk_room *room)
+{
+	struct keys k = {
+		.map = map,
+		.walk = walk,
+		.room = room,
+		.left = entries_of(map),
+		.next = walk->cursor + LEFT_SIZE,
+	};
+	uint32_t left = UINT32_MAX;
+	int error;
+
+	if (walk->position == WALK_AT)
+		memcpy(&left, walk->cursor, LEFT_SIZE);
+	if (left < k.left) /* a cursor may be anybody's */
+		k.left = left;
+	error = k.left > 0 ? read_or_remove(&k) : 0;
+	memcpy(walk->cursor, &k.left, LEFT_SIZE);
+	if (k.left == 0)
+		walk->position = WALK_DONE;
+	return error < 0 && k.count == 0 ? error : (int64_t)k.count;
+}
+
+int64_t walk_next(struct map *map, struct walk *walk,
+		  const struct walk_room *room)
+{
+	return by_buckets(map) ? next_buckets(map, walk, room)
+			       : next_keys(map, walk, room);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef WALK_H
+#define WALK_H
+
+#include "map.h"
+
+/*
+ * A walk through a map, which can be left and gone on with from its cursor.
+ *
+ * What it promises, while others insert and delete: it ends. On hash types,
+ * which go by bucket, and on arrays what is there all the time comes once. On
+ * others it comes at least once while nothing is deleted but what has come.
+ * When the key has gone that is next the kernel begins anew: keys come again,
+ * and the walk ends after four times as many as the map has room for.
+ */
+enum walk_position {
+	WALK_START,
+	WALK_AT,
+	WALK_DONE
+};
+
+/* What becomes of the entries: read, read and removed, or only removed. */
+enum walk_mode {
+	WALK_READ,
+	WALK_TAKE,
+	WALK_REMOVE
+};
+
+struct walk {
+	enum walk_position position;
+	enum walk_mode mode;
+	char *cursor; /* WALK_AT: walk_cursor_size() octets; the caller's */
+};
+
+size_t walk_cursor_size(const struct map *map);
+
+/* Room for entries, of which key and value stand one behind the other. */
+struct walk_room {
+	char *keys;
+	char *values;
+	uint32_t entries;
+};
+
+/*
+ * The next entries: their number, which may be 0 before the end. -ENOSPC: the
+ * next bucket has more entries than there is room for; nothing is lost.
+ */
+int64_t walk_next(struct map *map, struct walk *walk,
+		  const struct walk_room *room);
+
+#endif

@@ -1,0 +1,85 @@
+%% SPDX-License-Identifier: Apache-2.0
+%%
+%% Puts many pairs into a map, in messages of bounded size. All pairs are looked at first, as far as
+%% that can be done here; the C node looks at those of a message again before it puts any of them.
+%% @private
+-module(ebpf_maps_merge).
+
+-export([merge/2]).
+
+-define(MESSAGE_OCTETS, (1024 * 1024)).
+-define(MESSAGE_PAIRS, 16384).
+%% To replace one of these the kernel waits until no program uses the old one, about 10 ms.
+-define(MESSAGE_MAPS, 256).
+-define(IS_SMALL(I), (I >= -(1 bsl 59) andalso I < 1 bsl 59)).
+
+-spec merge(Map :: term(), Pairs :: term()) -> ebpf_maps_request:outcome().
+merge(Map, Pairs) ->
+    Args = [Map, Pairs],
+    case {ebpf_maps_terms:is_handle(Map), list(Pairs)} of
+        {false, _} ->
+            {raise, {badmap, Map}, Args};
+        {true, badarg} ->
+            {raise, badarg, Args};
+        {true, List} ->
+            Fields = ebpf_maps_terms:fields(Map),
+            case are_good(Fields, List) of
+                true -> put_all(List, limits(Fields), 0, Map, Args);
+                false -> {raise, badarg, Args}
+            end
+    end.
+
+list(Pairs) when is_map(Pairs) -> maps:to_list(Pairs);
+list(Pairs) when length(Pairs) >= 0 -> Pairs;
+list(_Term) -> badarg.
+
+are_good(unknown, Pairs) ->
+    lists:all(fun(Pair) -> is_tuple(Pair) andalso tuple_size(Pair) =:= 2 end, Pairs);
+are_good(Fields, Pairs) ->
+    lists:all(fun(Pair) -> ebpf_maps_terms:bad_pair(Fields, Pair) =:= none end, Pairs) andalso
+        (not ebpf_maps_terms:is_per_cpu(Fields) orelse have_one_length(Pairs)).
+
+%% How many CPUs there are only the C node knows, but lists of two lengths cannot both be good.
+have_one_length(Pairs) ->
+    length(lists:usort([length(Values) || {_, Values} <- Pairs, is_list(Values)])) < 2.
+
+limits({Type, _, _, _}) when Type =:= array_of_maps; Type =:= hash_of_maps ->
+    {?MESSAGE_OCTETS, ?MESSAGE_MAPS};
+limits(_Fields) ->
+    {?MESSAGE_OCTETS, ?MESSAGE_PAIRS}.
+
+%% An empty message goes out too: the C node knows whether the map is live.
+put_all(Pairs, {_, MostPairs} = Limits, Done, Map, Args) ->
+    {Message, N, Rest} = cut(Pairs, Limits, [], 0),
+    case ebpf_maps_request:ask(Map, merge, [Map, Message], Args) of
+        {value, _} when Rest =:= [] ->
+            {value, Map};
+        {value, _} ->
+            put_all(Rest, Limits, Done + N, Map, Args);
+        {raise, {too_big, Max}, _} when N > 1, Max div 2 < element(1, Limits) ->
+            put_all(Pairs, {Max div 2, MostPairs}, Done, Map, Args);
+        {raise, Reason, _} when Done =:= 0 ->
+            {raise, Reason, Args};
+        {raise, Reason, _} ->
+            {raise, counted(Reason, Done), Args}
+    end.
+
+%% The reason of a later message, when so many pairs have been put before it.
+counted({too_big, _} = Reason, Done) -> {Reason, Done};
+counted({Posix, N}, Done) when is_integer(N) -> {Posix, Done + N};
+counted(Reason, Done) -> {Reason, Done}.
+
+%% The pairs of the next message, their number, and the rest.
+cut([{Key, Value} = Pair | Rest] = Pairs, {Octets, Most}, Message, N) ->
+    Left = Octets - octets(Key) - octets(Value) - 2,
+    if
+        N =:= Most; N > 0, Left < 0 -> {lists:reverse(Message), N, Pairs};
+        true -> cut(Rest, {Left, Most}, [Pair | Message], N + 1)
+    end;
+cut([], _Limits, Message, N) ->
+    {lists:reverse(Message), N, []}.
+
+%% No less than it takes in a message.
+octets(Binary) when is_binary(Binary) -> byte_size(Binary) + 5;
+octets(Integer) when is_integer(Integer), ?IS_SMALL(Integer) -> 11;
+octets(Term) -> erlang:external_size(Term).

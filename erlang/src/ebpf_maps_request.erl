@@ -1,0 +1,141 @@
+%% SPDX-License-Identifier: Apache-2.0
+%%
+%% Asks a C node: which one, for how long, and what the outcome means. An exception of the C node is
+%% a result here, for the facade to raise as its own; so is one of asking.
+%% @private
+-module(ebpf_maps_request).
+
+-export([
+    ask/3, ask/4,
+    ask_node/4,
+    node_of/2,
+    error_instead/1,
+    node_option/1,
+    default_node/0,
+    remote_node/1,
+    is_node_name/1
+]).
+
+-export_type([outcome/0, destination/0]).
+
+-define(SERVED, ebpf_maps).
+-define(TIMEOUT, 15000).
+
+-type outcome() :: {value, term()} | {raise, Reason :: term(), Args :: [term()]}.
+%% What the function of the facade is to return; or to raise, with what it was called with.
+
+-type destination() :: node() | {raise, Reason :: term()}.
+
+%% @equiv ask(Map, Function, Args, Args)
+-spec ask(Map :: term(), atom(), [term()]) -> outcome().
+ask(Map, Function, Args) ->
+    ask(Map, Function, Args, Args).
+
+%% Asks the C node of a map. Args are those of the exception. A reference that was made here is no
+%% C node's; asking ourselves would come back here for ever.
+-spec ask(Map :: term(), atom(), Sent :: [term()], Args :: [term()]) -> outcome().
+ask(Map, Function, Sent, Args) ->
+    case ebpf_maps_terms:is_handle(Map) of
+        true -> ask_its_node(node(element(2, Map)), Map, Function, Sent, Args);
+        false -> no_handle(Map, Function, Args)
+    end.
+
+%% To close what has the shape of a handle is no fault, as in the C node.
+no_handle(Map, close, _Args) when element(1, Map) =:= ebpf_map -> {value, {error, ebadf}};
+no_handle(Term, _Function, Args) -> {raise, {badmap, Term}, Args}.
+
+ask_its_node(Node, Map, Function, Sent, Args) ->
+    case Node =:= node() andalso is_alive() of
+        false -> ask_node(Node, Function, Sent, Args);
+        true when Function =:= close -> {value, {error, ebadf}};
+        true -> {raise, {badmap, Map}, Args}
+    end.
+
+-spec node_of(Map :: term(), Args :: [term()]) -> outcome().
+node_of(Map, Args) ->
+    case ebpf_maps_terms:is_handle(Map) of
+        true -> {value, node(element(2, Map))};
+        false -> {raise, {badmap, Map}, Args}
+    end.
+
+-spec ask_node(destination(), atom(), Sent :: [term()], Args :: [term()]) -> outcome().
+ask_node({raise, Reason}, _Function, _Sent, Args) ->
+    {raise, Reason, Args};
+ask_node(Node, Function, Sent, Args) ->
+    case {is_alive(), application:get_env(ebpf_maps, timeout, ?TIMEOUT)} of
+        {false, _} ->
+            {raise, notalive, Args};
+        {true, Timeout} when
+            Timeout =:= infinity; is_integer(Timeout), Timeout >= 0, Timeout < 1 bsl 32
+        ->
+            %% erpc spawns from this very process: the C node sees who is calling, and can tie
+            %% what it makes to the life of the caller.
+            try
+                {value, erpc:call(Node, ?SERVED, Function, Sent, Timeout)}
+            catch
+                Class:Reason -> {raise, reason(Class, Reason, Node), Args}
+            end;
+        {true, Timeout} ->
+            {raise, {badenv, {timeout, Timeout}}, Args}
+    end.
+
+%% What erpc raises -> the reason of the exception that is raised here. The last clause is for what
+%% no C node says: exits, throws, and erpc's own trouble.
+reason(error, {exception, undef, [{?SERVED, _, _, _} | _]}, Node) -> {undef, Node};
+reason(error, {exception, Reason, _Stack}, _Node) -> Reason;
+reason(error, {erpc, noconnection}, Node) -> {nodedown, Node};
+reason(error, {erpc, timeout}, Node) -> {timeout, Node};
+reason(error, {erpc, notsup}, Node) -> {undef, Node};
+reason(_Class, Reason, _Node) -> Reason.
+
+%% For functions that return {error, Reason} where no C node can be asked.
+-spec error_instead(outcome()) -> outcome().
+error_instead({raise, {nodedown, _}, _}) -> {value, {error, nodedown}};
+error_instead({raise, {timeout, _}, _}) -> {value, {error, timeout}};
+error_instead({raise, notalive, _}) -> {value, {error, notalive}};
+error_instead(Outcome) -> Outcome.
+
+%%--------------------------------------------------------------------------------------------------
+%% Which C node, where no map says it
+%%--------------------------------------------------------------------------------------------------
+
+%% The node among some options, or the default one; and the options for the C node.
+-spec node_option(term()) -> {destination(), term()}.
+node_option(Options) when length(Options) >= 0 ->
+    case lists:partition(fun is_node_option/1, Options) of
+        {[{node, Node} | _], Rest} -> {remote_node(Node), Rest};
+        {[], Options} -> {default_node(), Options}
+    end;
+node_option(Term) ->
+    {default_node(), Term}.
+
+is_node_option(Option) ->
+    is_tuple(Option) andalso tuple_size(Option) =:= 2 andalso element(1, Option) =:= node.
+
+-spec default_node() -> destination().
+default_node() ->
+    case application:get_env(ebpf_maps, node) of
+        {ok, Node} ->
+            remote_node(Node, {badenv, {node, Node}});
+        undefined ->
+            [_, Host] = string:split(atom_to_list(node()), "@"),
+            list_to_atom("ebpf@" ++ Host)
+    end.
+
+-spec remote_node(term()) -> destination().
+remote_node(Node) ->
+    remote_node(Node, badarg).
+
+remote_node(Node, Reason) ->
+    case is_node_name(Node) andalso Node =/= node() of
+        true -> Node;
+        false -> {raise, Reason}
+    end.
+
+-spec is_node_name(term()) -> boolean().
+is_node_name(Term) ->
+    is_atom(Term) andalso
+        case string:split(atom_to_list(Term), "@", all) of
+            [[_ | _], [_ | _]] -> true;
+            _ -> false
+        end.

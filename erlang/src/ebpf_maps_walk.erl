@@ -1,0 +1,186 @@
+%% SPDX-License-Identifier: Apache-2.0
+%%
+%% Walks through whole maps, a chunk of entries a message: however long the walk, the C node has one
+%% chunk in memory, and others get in between two of them. Where a walk is, its cursor knows.
+%% @private
+-module(ebpf_maps_walk).
+
+-export([
+    to_list/2,
+    keys/2,
+    values/2,
+    fold/4,
+    foreach/3,
+    update_with/4,
+    drain/2,
+    iterator/3,
+    next/2
+]).
+
+-import(ebpf_maps_request, [ask/3, ask/4]).
+
+-define(CHUNK_ENTRIES, 16384).
+%% To remove one of these the kernel waits until no program uses it, about 10 ms.
+-define(DRAIN_MAPS, 256).
+-define(PREFETCH, 1000).
+
+-type outcome() :: ebpf_maps_request:outcome().
+-type args() :: [term()].
+
+%%--------------------------------------------------------------------------------------------------
+%% All at once
+%%--------------------------------------------------------------------------------------------------
+
+-spec to_list(Map :: term(), args()) -> outcome().
+to_list(Map, Args) ->
+    collect(fun(Chunk) -> Chunk end, Map, Args).
+
+-spec keys(Map :: term(), args()) -> outcome().
+keys(Map, Args) ->
+    collect(fun(Chunk) -> [Key || {Key, _} <- Chunk] end, Map, Args).
+
+-spec values(Map :: term(), args()) -> outcome().
+values(Map, Args) ->
+    collect(fun(Chunk) -> [Value || {_, Value} <- Chunk] end, Map, Args).
+
+-spec fold(fun((Key :: term(), Value :: term(), Acc) -> Acc), Acc, Map :: term(), args()) ->
+    outcome().
+fold(Fun, Acc, Map, Args) when is_function(Fun, 3) ->
+    fold_chunks(fun(Chunk, Acc1) -> fold_pairs(Fun, Acc1, Chunk) end, Acc, start, Map, Args);
+fold(_Term, _Acc, Map, Args) ->
+    no_fun(Map, Args).
+
+fold_pairs(_Fun, Acc, []) -> Acc;
+fold_pairs(Fun, Acc, [{Key, Value} | Pairs]) -> fold_pairs(Fun, Fun(Key, Value, Acc), Pairs).
+
+-spec foreach(fun((Key :: term(), Value :: term()) -> term()), Map :: term(), args()) -> outcome().
+foreach(Fun, Map, Args) when is_function(Fun, 2) ->
+    Each = fun({Key, Value}) -> Fun(Key, Value) end,
+    fold_chunks(fun(Chunk, ok) -> lists:foreach(Each, Chunk) end, ok, start, Map, Args);
+foreach(_Term, Map, Args) ->
+    no_fun(Map, Args).
+
+%% What is no map counts for more, as in maps.
+no_fun(Map, Args) ->
+    case ebpf_maps_terms:is_handle(Map) of
+        true -> {raise, badarg, Args};
+        false -> {raise, {badmap, Map}, Args}
+    end.
+
+collect(Fun, Map, Args) ->
+    case fold_chunks(fun(Chunk, Chunks) -> [Fun(Chunk) | Chunks] end, [], start, Map, Args) of
+        {value, Chunks} -> {value, join(Chunks)};
+        Raise -> Raise
+    end.
+
+%% The last chunk comes first.
+join(Chunks) ->
+    lists:foldl(fun lists:append/2, [], Chunks).
+
+fold_chunks(Fun, Acc, Cursor, Map, Args) ->
+    case ask(Map, next_chunk, [Cursor, Map, ?CHUNK_ENTRIES], Args) of
+        {value, {Chunk, done}} -> {value, Fun(Chunk, Acc)};
+        {value, {Chunk, Next}} -> fold_chunks(Fun, Fun(Chunk, Acc), Next, Map, Args);
+        Raise -> Raise
+    end.
+
+%% What has been taken is part of the exception: it is nowhere else. Where there are no keys there
+%% are no chunks.
+-spec drain(Map :: term(), args()) -> outcome().
+drain(Map, Args) ->
+    case ebpf_maps_terms:is_keyless(Map) of
+        true -> ask(Map, drain, Args);
+        false -> drain_chunks(start, drain_entries(Map), [], Map, Args)
+    end.
+
+drain_entries(Map) ->
+    case ebpf_maps_terms:fields(Map) of
+        {hash_of_maps, _, _, _} -> ?DRAIN_MAPS;
+        _ -> ?CHUNK_ENTRIES
+    end.
+
+drain_chunks(Cursor, Entries, Chunks, Map, Args) ->
+    case ask(Map, drain_chunk, [Cursor, Map, Entries], Args) of
+        {value, {Chunk, done}} -> {value, join([Chunk | Chunks])};
+        {value, {Chunk, Next}} -> drain_chunks(Next, Entries, [Chunk | Chunks], Map, Args);
+        {raise, Reason, _} -> {raise, drain_reason(Reason, join(Chunks)), Args}
+    end.
+
+drain_reason(Reason, []) -> Reason;
+drain_reason(Reason, Taken) -> {Reason, Taken}.
+
+%%--------------------------------------------------------------------------------------------------
+%% One entry, twice
+%%--------------------------------------------------------------------------------------------------
+
+-spec update_with(Key :: term(), fun((term()) -> term()), Map :: term(), args()) -> outcome().
+update_with(Key, Fun, Map, Args) when is_function(Fun, 1) ->
+    case ask(Map, get, [Key, Map], Args) of
+        {value, Value} -> ask(Map, update, [Key, Fun(Value), Map], Args);
+        Raise -> Raise
+    end;
+update_with(_Key, _Term, Map, Args) ->
+    no_fun(Map, Args).
+
+%%--------------------------------------------------------------------------------------------------
+%% Iterators: {ebpf_iterator, Map, Cursor, Pending, Prefetch}, as the C node has them
+%%--------------------------------------------------------------------------------------------------
+
+-spec iterator(Map :: term(), Options :: term(), args()) -> outcome().
+iterator(Map, Options, Args) ->
+    case prefetch(Options) of
+        badarg ->
+            {raise, badarg, Args};
+        Prefetch ->
+            case ask(Map, iterator, [Map], Args) of
+                {value, Iterator} -> {value, setelement(5, Iterator, Prefetch)};
+                Raise -> Raise
+            end
+    end.
+
+%% The first one counts, and all must be good.
+prefetch(Options) when length(Options) >= 0 ->
+    case lists:all(fun is_iterator_option/1, Options) of
+        true -> proplists:get_value(prefetch, Options, ?PREFETCH);
+        false -> badarg
+    end;
+prefetch(_Term) ->
+    badarg.
+
+is_iterator_option({prefetch, N}) -> is_integer(N) andalso N > 0 andalso N < 1 bsl 32;
+is_iterator_option(_Term) -> false.
+
+%% Pairs that are pending are given out here, and more are had by the chunk; a key that is pending,
+%% and all of a walk without prefetching, is for the C node.
+-spec next(Iterator :: term(), args()) -> outcome().
+next({ebpf_iterator, Map, _, [{Key, Value} | Pending], _} = Iterator, Args) ->
+    case ebpf_maps_terms:is_handle(Map) of
+        true -> {value, {Key, Value, setelement(4, Iterator, Pending)}};
+        false -> {raise, badarg, Args}
+    end;
+next({ebpf_iterator, Map, Cursor, [], Prefetch} = Iterator, Args) when
+    is_integer(Prefetch), Prefetch > 1
+->
+    case ebpf_maps_terms:is_handle(Map) of
+        true -> fetch(Cursor, Iterator, Args);
+        false -> {raise, badarg, Args}
+    end;
+next(Iterator, Args) when element(1, Iterator) =:= ebpf_iterator, tuple_size(Iterator) > 1 ->
+    case ebpf_maps_terms:is_handle(element(2, Iterator)) of
+        true -> ask(element(2, Iterator), next, Args);
+        false -> {raise, badarg, Args}
+    end;
+next(_Term, Args) ->
+    {raise, badarg, Args}.
+
+fetch(done, _Iterator, _Args) ->
+    {value, none};
+fetch(Cursor, {_, Map, _, _, Prefetch} = Iterator, Args) ->
+    case ask(Map, next_chunk, [Cursor, Map, Prefetch], Args) of
+        {value, {[], Next}} ->
+            fetch(Next, Iterator, Args);
+        {value, {[{Key, Value} | Pending], Next}} ->
+            {value, {Key, Value, {ebpf_iterator, Map, Next, Pending, Prefetch}}};
+        Raise ->
+            Raise
+    end.
