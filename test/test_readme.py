@@ -6,7 +6,9 @@ import subprocess
 
 import pytest
 
+import etf
 from cluster import kill, spawn, wait_until
+from conftest import raises
 
 
 @pytest.fixture(scope="module")
@@ -18,10 +20,13 @@ def blocks(readme, language):
     return re.findall(rf"^```{language}\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
 
 
+PROMPT = re.compile(r"^(\(\S+@\S+\)\d+> )", re.MULTILINE)
+
+
 def shell_steps(session):
-    """(what was typed, what was printed) of each prompt."""
-    parts = re.split(r"^\d+> ", session, flags=re.MULTILINE)[1:]
-    return [part.split("\n", 1) for part in parts]
+    """(prompt, what was typed, what was printed) of each prompt."""
+    parts = PROMPT.split(session)[1:]
+    return [(p, *text.split("\n", 1)) for p, text in zip(parts[::2], parts[1::2])]
 
 
 def plain(printed):
@@ -30,28 +35,30 @@ def plain(printed):
 
 
 def test_the_shell_session_is_what_one_sees(readme, lone_cluster, start_cnode, ebin):
+    host = lone_cluster.host
     [session] = [block for block in blocks(readme, "erlang") if "1> " in block]
-    session = session.replace("ebpf@host", f"'ebpf@{lone_cluster.host}'")
-    steps = shell_steps(session)
-    assert len(steps) >= 5
+    steps = shell_steps(session.replace("ebpf_shell@host", f"ebpf_shell@{host}"))
+    assert len(steps) >= 4
     lone_cluster.epmd.start()
     start_cnode(cluster=lone_cluster, naming=[])
     process = spawn(
-        ["erl", "-sname", "reader", "-pa", ebin],
+        ["erl", "-sname", "ebpf_shell", "-pa", ebin],
         env=lone_cluster.env,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
     try:
-        typed = "".join(f"{expression}\n" for expression, _ in steps) + "halt().\n"
+        typed = "".join(f"{expression}\n" for _, expression, _ in steps) + "halt().\n"
+        typed = typed.replace("ebpf@host", f"'ebpf@{host}'")
         output, _ = process.communicate(typed.encode(), 30)
     finally:
         kill(process)
-    seen = re.split(r"^\(reader@.*?\)\d+> ", output.decode(), flags=re.MULTILINE)[1:]
-    assert len(seen) == len(steps) + 1
-    for (expression, shown), printed in zip(steps, seen):
-        assert plain(printed) == plain(shown), expression
+    seen = PROMPT.split(output.decode())[1:]
+    assert len(seen) == 2 * (len(steps) + 1)
+    for step, prompt, printed in zip(steps, seen[::2], seen[1::2]):
+        assert prompt == step[0]
+        assert plain(printed) == plain(step[2]), step[1]
 
 
 def test_the_embedded_example_starts_a_c_node(
@@ -75,7 +82,9 @@ def test_the_table_has_all_functions(readme, program):
     shown = set()
     for row in re.findall(r"^\| (`\w+\(.*?) \|", readme, re.MULTILINE):
         for name, arguments in re.findall(r"`(\w+)\((.*?)\)`", row):
-            arity = 5 if "..." in arguments else len(arguments.split(","))
+            arity = len(arguments.split(",")) if arguments else 0
+            if arguments == "..., Options":
+                arity = 5
             shown.add(f"{name}/{arity}")
     assert shown == served
 
@@ -146,3 +155,27 @@ def test_the_setcap_line_is_the_one_that_the_program_advises(readme, start_cnode
     )
     assert node.wait_exit() == 4
     assert f"setcap {shown} " in node.log
+
+
+def test_without_cap_sys_admin_nothing_is_opened_by_id(readme, start_cnode, alice):
+    assert re.search(r"^\| `CAP_SYS_ADMIN` \| .*`list/0`, `open/1`", readme, re.MULTILINE)
+    only = "-all,+bpf,+net_admin"
+    node = start_cnode(
+        wrapper=["setpriv", f"--bounding-set={only}", f"--inh-caps={only}"]
+    )
+
+    def call(function, *args):
+        return alice.erpc(node.name, function, *args)
+
+    map = call("new", "hash", 4, 4, 1)
+    id = call("info", map)[etf.Atom("id")]
+    assert call("open", ("id", id)) == ("error", "eperm")
+    assert call("open", ("name", b"nope")) == ("error", "eperm")
+    with raises("eperm"):
+        call("list")
+    outer = call("new", "array_of_maps", 4, 4, 1, [("inner_map", map)])
+    call("put", 0, map, outer)
+    assert call("get", 0, outer) == map  # who holds it need not open it
+    call("close", map)
+    with raises("eperm"):
+        call("get", 0, outer)

@@ -1,0 +1,451 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a walk promises while another node inserts and deletes all the time.
+
+The keys 0 to 499 last, those from 1000000 on come and go, and there never were
+any others. A value is always its key, or its key times 3.
+"""
+
+import ctypes
+import random
+import sys
+
+import pytest
+
+from beam import BeamError
+from conftest import CI
+
+CPUS = ctypes.CDLL("libbpf.so.1").libbpf_num_possible_cpus()
+ORDER = sys.byteorder
+LASTING = range(500)
+COMING = range(1_000_000, 1_000_300)
+WALKS = 30 if CI else 6
+
+
+def u32(number):
+    return number.to_bytes(4, ORDER)
+
+
+HASHES = {
+    "hash": ("hash", 4, 4, 2000),
+    "hash without prealloc": ("hash", 4, 4, 2000, ["no_prealloc"]),
+    "a hash of few buckets": ("hash", 4, 4, 810),
+    "lru_hash": ("lru_hash", 4, 4, 20000),
+    "percpu_hash": ("percpu_hash", 4, 4, 2000),
+    "lru_percpu_hash": ("lru_percpu_hash", 4, 4, 20000),
+}
+TRIE = ("lpm_trie", 8, 4, 2000, ["no_prealloc"])
+TRIE_BOUND = 4 * TRIE[3]  # walk.h: it may begin anew, but not for ever
+ARRAYS = {
+    "array": ("array", 4, 4, 500),
+    "percpu_array": ("percpu_array", 4, 4, 500),
+}
+
+
+class Churned:
+    """A map that bob writes to until the test is over."""
+
+    def __init__(self, maps, bob, cnode, shape, churn):
+        self.maps = maps
+        self.bob = bob
+        self.trie = shape[0] == "lpm_trie"
+        self.per_cpu = "percpu" in shape[0]
+        self.map = maps.new(*shape)
+        maps.merge(self.map, {self.key(k): k for k in LASTING})
+        bob.eval(
+            """
+            Key = case Trie of
+                true -> fun(K) -> <<32:32/native, K:32/native>> end;
+                false -> fun(K) -> K end
+            end,
+            Call = fun(F, A) -> erpc:call(N, ebpf_maps, F, A) end,
+            """
+            + churn
+            + """
+            Churner = spawn(fun() -> exit({churned, Churn(0)}) end),
+            ok.""",
+            keep=True,
+            N=cnode.name,
+            Map=self.map,
+            Trie=self.trie,
+        )
+
+    def key(self, number):
+        return (u32(32) if self.trie else b"") + u32(number)
+
+    def number(self, key):
+        assert len(key) == (8 if self.trie else 4)
+        assert not self.trie or key[:4] == u32(32)
+        return int.from_bytes(key[-4:], ORDER)
+
+    def check(self, pairs):
+        """The keys of pairs, which must have been there at some time."""
+        numbers = []
+        for key, value in pairs:
+            number = self.number(key)
+            assert number in LASTING or number in COMING
+            values = value if self.per_cpu else [value]
+            for one in values:
+                assert int.from_bytes(one, ORDER) in (number, 3 * number)
+            numbers.append(number)
+        return numbers
+
+    def stop(self):
+        """How many steps the writer has made."""
+        return self.bob.eval(
+            """
+            R = monitor(process, Churner), Churner ! stop,
+            receive {'DOWN', R, _, _, {churned, Count}} -> Count;
+                    {'DOWN', R, _, _, Other} -> Other
+            after 10000 -> late end."""
+        )
+
+
+# Hundreds of entries in a message, so that the writer is in the kernel most of
+# the time, and in the middle of what one call of a reader does.
+LISTS = """
+    Times = fun(F, Ks) -> [{Key(K), F * K} || K <- Ks] end,
+    {Low, High} = {lists:seq(1000000, 1000149), lists:seq(1000150, 1000299)},
+    Lasts = lists:seq(0, 499),
+    Triples = Times(3, Lasts),
+    Singles = Times(1, Lasts),
+    LowPairs = Times(1, Low),
+    HighPairs = Times(1, High),
+    {LowKeys, HighKeys} = {[Key(K) || K <- Low], [Key(K) || K <- High]},
+"""
+INSERT_AND_DELETE = (
+    LISTS
+    + """
+    Churn = fun Churn(I) ->
+        Call(merge, [Map, HighPairs]),
+        Call(without, [LowKeys, Map]),
+        Call(merge, [Map, Triples]),
+        Call(merge, [Map, LowPairs]),
+        Call(without, [HighKeys, Map]),
+        Call(merge, [Map, Singles]),
+        receive stop -> I after 0 -> Churn(I + 1) end
+    end,"""
+)
+# One at a time, and each once: while a node of a trie is replaced the kernel's
+# own walk misses a neighbour now and then.
+INSERT = """
+    Churn = fun Churn(3000) -> receive stop -> 3000 end;
+                Churn(I) ->
+        Call(put, [Key(1000000 + I), 1000000 + I, Map]),
+        receive stop -> I after 0 -> Churn(I + 1) end
+    end,"""
+REPLACE = (
+    LISTS
+    + """
+    Churn = fun Churn(I) ->
+        Call(merge, [Map, Triples]),
+        Call(merge, [Map, Singles]),
+        receive stop -> I after 0 -> Churn(I + 1) end
+    end,"""
+)
+
+
+@pytest.fixture
+def churned(maps, bob, cnode):
+    made = []
+
+    def churned(shape, churn):
+        made.append(Churned(maps, bob, cnode, shape, churn))
+        return made[-1]
+
+    yield churned
+    for one in made:
+        count = one.stop()
+        assert isinstance(count, int), count
+        assert count > 3, "the writer was idle"
+
+
+def chunks_of(most):
+    def walk(maps, map):
+        return maps.beam.eval(
+            """
+            Walk = fun Walk(done) -> [];
+                       Walk(C) ->
+                           {Pairs, C2} =
+                               erpc:call(N, ebpf_maps, next_chunk, [C, Map, Most]),
+                           Pairs ++ Walk(C2)
+                   end,
+            Walk(start)""",
+            N=maps.node.name,
+            Map=map,
+            Most=most,
+        )
+
+    return walk
+
+
+WAYS = {
+    "iterator": (1, lambda maps, map: maps.walk(map)),
+    "to_list": (5, lambda maps, map: maps.to_list(map)),
+    "chunks of 1": (1, chunks_of(1)),
+    "chunks of 37": (3, chunks_of(37)),
+    "one chunk": (5, chunks_of(2**32 - 1)),
+}
+
+
+def walks(maps, way, map):
+    """As many walks as make a test of that way."""
+    times, walk = WAYS[way]
+    for _ in range(times * WALKS):
+        yield walk(maps, map)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("type", HASHES)
+def test_what_lasts_in_a_hash_comes_exactly_once(type, way, maps, churned):
+    one = churned(HASHES[type], INSERT_AND_DELETE)
+    for pairs in walks(maps, way, one.map):
+        numbers = one.check(pairs)
+        assert sorted(n for n in numbers if n in LASTING) == list(LASTING)
+
+
+@pytest.mark.parametrize("type", HASHES)
+def test_keys_values_and_size_see_what_lasts(type, maps, churned):
+    one = churned(HASHES[type], INSERT_AND_DELETE)
+    for _ in range(5 * WALKS):
+        numbers = [one.number(key) for key in maps.keys(one.map)]
+        assert sorted(n for n in numbers if n in LASTING) == list(LASTING)
+        assert set(numbers) <= {*LASTING, *COMING}
+        assert len(LASTING) <= len(maps.values(one.map)) <= 2 * len(LASTING)
+        assert len(LASTING) <= maps.size(one.map) <= 2 * len(LASTING)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("type", ARRAYS)
+def test_an_array_comes_in_order_while_it_is_written(type, way, maps, churned):
+    one = churned(ARRAYS[type], REPLACE)
+    for pairs in walks(maps, way, one.map):
+        assert one.check(pairs) == list(LASTING)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_lasts_in_a_trie_comes_while_nothing_is_deleted(way, maps, churned):
+    one = churned(("lpm_trie", 8, 4, 4000, ["no_prealloc"]), INSERT)
+    for pairs in walks(maps, way, one.map):
+        numbers = [one.number(key) for key, _ in pairs]
+        assert set(LASTING) <= set(numbers)
+        assert set(numbers) <= {*LASTING, *range(1_000_000, 1_003_000)}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_walk_of_a_trie_ends_while_others_delete(way, maps, churned):
+    one = churned(TRIE, INSERT_AND_DELETE)
+    for pairs in walks(maps, way, one.map):
+        assert len(one.check(pairs)) <= TRIE_BOUND
+
+
+def test_a_clear_of_a_trie_removes_what_lasts_while_others_insert(maps, churned):
+    one = churned(
+        TRIE,
+        LISTS
+        + """
+        Churn = fun Churn(I) ->
+            Call(merge, [Map, LowPairs]),
+            Call(merge, [Map, HighPairs]),
+            receive stop -> I after 0 -> Churn(I + 1) end
+        end,""",
+    )
+    for _ in range(5 * WALKS):
+        maps.merge(one.map, {one.key(k): k for k in LASTING})
+        assert maps.clear(one.map) == one.map
+        there = [one.number(key) for key in maps.keys(one.map)]
+        assert [n for n in there if n in LASTING] == []
+
+
+@pytest.mark.parametrize("type", ["hash", "percpu_hash", "lpm_trie"])
+def test_nothing_is_lost_of_what_is_drained_while_others_insert(
+    type, maps, bob, cnode
+):
+    """Each key is inserted once, and so drained once."""
+    trie = type == "lpm_trie"
+    map = maps.new(*(TRIE if trie else (type, 4, 4, 2000)))
+    key = "<<32:32/native, K:32/native>>" if trie else "K"
+    count = 3000
+    bob.start_eval(
+        f"""
+        Put = fun Put(K) ->
+            try erpc:call(N, ebpf_maps, insert, [{key}, K, Map])
+            catch error:{{exception, Full, _}} when Full =:= e2big; Full =:= enospc ->
+                Put(K)
+            end
+        end,
+        [Put(K) || K <- lists:seq(0, {count - 1})], ok""",
+        N=cnode.name,
+        Map=map,
+    )
+    taken, idle = [], 0
+    while len(taken) < count and idle < 20000:
+        cursor = "start"
+        before = len(taken)
+        while cursor != "done":
+            chunk, cursor = maps.drain_chunk(cursor, map, 50)
+            taken += chunk
+        idle = idle + 1 if len(taken) == before else 0
+    assert bob.finish(30) == "ok"
+    taken += maps.drain(map)
+    numbers = [int.from_bytes(key[-4:], ORDER) for key, _ in taken]
+    assert sorted(numbers) == list(range(count))
+
+
+@pytest.mark.parametrize("call", ["to_list", "keys", "size", "clear"])
+def test_a_call_on_a_full_trie_ends_while_it_is_emptied_and_filled(
+    call, maps, churned
+):
+    """Half of the keys go and come back: to the kernel a walk begins anew."""
+    one = churned(
+        TRIE,
+        LISTS
+        + """
+        {Odd, Even} = lists:partition(fun({_, V}) -> V rem 2 =:= 1 end, Singles),
+        Churn = fun Churn(I) ->
+            Call(without, [[K || {K, _} <- Odd], Map]),
+            Call(merge, [Map, Odd]),
+            Call(without, [[K || {K, _} <- Even], Map]),
+            Call(merge, [Map, Even]),
+            receive stop -> I after 0 -> Churn(I + 1) end
+        end,""",
+    )
+    for _ in range(5 * WALKS):
+        answer = maps.call(call, one.map)
+        if call == "size":
+            assert answer <= TRIE_BOUND
+        elif call != "clear":
+            assert len(answer) <= TRIE_BOUND
+
+
+# --- forged cursors
+
+CURSORS = [
+    b"",
+    b"\0",
+    b"123",
+    b"1" * 5000,
+    "x",
+    "none",
+    "",
+    0,
+    -1,
+    2**64,
+    1.5,
+    [],
+    [1, 2, 3, 4],
+    (),
+    ("start",),
+    {},
+]
+FORGED = {
+    "hash": ("hash", 4, 4, 1000),
+    "percpu_hash": ("percpu_hash", 4, 4, 1000),
+    "lru_hash": ("lru_hash", 4, 4, 20000),
+    "array": ("array", 4, 4, 500),
+    "percpu_array": ("percpu_array", 4, 4, 500),
+    "lpm_trie": TRIE,
+    "long keys": ("hash", 300, 4, 1000),
+    "devmap": ("devmap", 4, 4, 500),
+}
+
+
+def fill(maps, name):
+    shape = FORGED[name]
+    map = maps.new(*shape)
+    one = 1
+    if shape[0] == "lpm_trie":
+        maps.merge(map, {u32(32) + u32(k): one for k in range(300)})
+    else:
+        maps.merge(map, {k: one for k in range(300)})
+    return map
+
+
+@pytest.mark.parametrize("function", ["next_chunk", "drain_chunk"])
+@pytest.mark.parametrize("name", FORGED)
+def test_what_is_no_cursor_raises_badarg(name, function, maps):
+    map = fill(maps, name)
+    entries = sorted(maps.keys(map))
+    for cursor in CURSORS:
+        with pytest.raises(BeamError) as caught:
+            maps.call(function, cursor, map, 10)
+        reasons = ["badarg"]
+        if function == "drain_chunk" and "array" in name:
+            reasons.append("einval")
+        assert caught.value.reason in reasons, cursor
+    assert sorted(maps.keys(map)) == entries
+
+
+def forgeries(cursor, numbers):
+    yield bytes(len(cursor))
+    yield b"\xff" * len(cursor)
+    yield b"\xff" * 4 + bytes(len(cursor) - 4)
+    yield bytes(4) + b"\xff" * (len(cursor) - 4)
+    yield cursor[::-1]
+    for place in range(min(len(cursor), 12)):
+        for bit in (0x01, 0x80, 0xFF):
+            changed = bytearray(cursor)
+            changed[place] ^= bit
+            yield bytes(changed)
+    for _ in range(50):
+        yield numbers.randbytes(len(cursor))
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_forged_cursor_shows_no_more_than_there_is(name, maps):
+    map = fill(maps, name)
+    there = maps.to_list(map)
+    known = {(key, str(value)) for key, value in there}
+    _, cursor = maps.next_chunk("start", map, 20)
+    assert isinstance(cursor, bytes)
+    for forged in forgeries(cursor, random.Random(3)):
+        for most in (1, 500, 2**32 - 1):
+            try:
+                chunk, following = maps.next_chunk(forged, map, most)
+            except BeamError as e:
+                assert e.reason in ("badarg", "einval"), forged
+                continue
+            assert {(key, str(value)) for key, value in chunk} <= known
+            assert following == "done" or len(following) == len(cursor)
+    assert sorted(maps.to_list(map), key=str) == sorted(there, key=str)
+
+
+@pytest.mark.parametrize("name", [n for n in FORGED if "array" not in n])
+def test_a_forged_cursor_drains_no_more_than_there_is(name, maps):
+    map = fill(maps, name)
+    _, cursor = maps.next_chunk("start", map, 20)
+    there, taken = maps.keys(map), []
+    for forged in forgeries(cursor, random.Random(4)):
+        try:
+            chunk, _ = maps.drain_chunk(forged, map, 3)
+        except BeamError as e:
+            assert e.reason in ("badarg", "einval"), forged
+            continue
+        taken += [key for key, _ in chunk]
+    assert sorted(taken + maps.keys(map)) == sorted(there)
+
+
+def test_a_cursor_of_another_map_does_no_harm(maps):
+    cursors = []
+    made = [fill(maps, name) for name in FORGED]
+    for map in made:
+        _, cursor = maps.next_chunk("start", map, 20)
+        cursors.append(cursor)
+    for map in made:
+        keys = set(maps.keys(map))
+        for cursor in cursors:
+            try:
+                chunk, _ = maps.next_chunk(cursor, map, 100)
+            except BeamError as e:
+                assert e.reason in ("badarg", "einval")
+            else:
+                assert {key for key, _ in chunk} <= keys
+
+
+def test_an_endless_cursor_cannot_make_one_call_endless(maps, bob, cnode):
+    """The number of entries that are left is forged as large as it can be."""
+    map = fill(maps, "lpm_trie")
+    _, cursor = maps.next_chunk("start", map, 5)
+    forged = b"\xff\xff\xff\xff" + cursor[4:]
+    chunk, following = maps.next_chunk(forged, map, 2**32 - 1)
+    assert len(chunk) <= 300
+    assert following == "done" or maps.next_chunk(following, map, 10)[1] == "done"

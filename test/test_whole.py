@@ -1,0 +1,746 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole maps in one message: what maps of Erlang has, and what is beyond it."""
+
+import ctypes
+import sys
+
+import pytest
+
+import etf
+from beam import BeamError
+from conftest import Maps, raises
+
+CPUS = ctypes.CDLL("libbpf.so.1").libbpf_num_possible_cpus()
+ORDER = sys.byteorder
+NO_PREALLOC = ["no_prealloc"]
+SMALL = 65536
+MIB = 1024 * 1024
+
+
+def u32(number):
+    return number.to_bytes(4, ORDER)
+
+
+def u64(number):
+    return number.to_bytes(8, ORDER)
+
+
+def with_(maps, keys, map):
+    return maps.call("with", keys, map)
+
+
+def chunked(maps, map, most, function="next_chunk"):
+    """The chunks that a walk gives, most entries asked for at a time."""
+    cursor, chunks = "start", []
+    while cursor != "done":
+        chunk, cursor = maps.call(function, cursor, map, most)
+        chunks.append(chunk)
+    return chunks
+
+
+def flat(chunks):
+    return [pair for chunk in chunks for pair in chunk]
+
+
+@pytest.fixture
+def hash(maps):
+    """4 octets to 8: 1 -> 2, 3 -> 4; room for 4."""
+    map = maps.new("hash", 4, 8, 4)
+    maps.put(1, 2, map)
+    maps.put(3, 4, map)
+    return map
+
+
+HASH_PAIRS = [(u32(1), u64(2)), (u32(3), u64(4))]
+
+
+@pytest.fixture
+def thousand(maps):
+    map = maps.new("hash", 4, 8, 1000)
+    maps.merge(map, {key: key * 7 for key in range(1000)})
+    return map
+
+
+THOUSAND = sorted((u32(key), u64(key * 7)) for key in range(1000))
+
+
+@pytest.fixture
+def small(start_cnode, alice):
+    """ebpf_maps of a C node whose messages are of 64 KiB at most."""
+    return Maps(alice, start_cnode("--max-message", str(SMALL)))
+
+
+# --- find, is_key
+
+
+def test_find_and_is_key_tell_what_is_there(maps, hash):
+    assert maps.find(1, hash) == ("ok", u64(2))
+    assert maps.find(u32(1), hash) == ("ok", u64(2))
+    assert maps.find(9, hash) == "error"
+    assert maps.is_key(1, hash) == "true"
+    assert maps.is_key(9, hash) == "false"
+
+
+def test_find_tells_the_values_of_all_cpus(maps):
+    map = maps.new("percpu_hash", 4, 5, 4)
+    value = [bytes([cpu] * 5) for cpu in range(CPUS)]
+    maps.put(1, value, map)
+    assert maps.find(1, map) == ("ok", value)
+
+
+# --- insert
+
+
+def test_insert_puts_what_is_not_there(maps, hash):
+    assert maps.insert(5, 6, hash) == hash
+    assert maps.get(5, hash) == u64(6)
+
+
+def test_insert_raises_the_key_as_it_was_given(maps, hash):
+    with raises(("keyexists", 1)):
+        maps.insert(1, 9, hash)
+    with raises(("keyexists", u32(1))):
+        maps.insert(u32(1), 9, hash)
+    assert maps.get(1, hash) == u64(2)
+
+
+def test_insert_into_a_full_map_raises_e2big(maps, hash):
+    maps.insert(5, 5, hash)
+    maps.insert(6, 6, hash)
+    with raises("e2big"):
+        maps.insert(7, 7, hash)
+    with raises(("keyexists", 5)):
+        maps.insert(5, 7, hash)
+
+
+def test_of_two_that_insert_at_once_one_does(maps, alice, bob, cnode):
+    map = maps.new("hash", 4, 4, 500)
+    for beam in (alice, bob):
+        beam.start_eval(
+            """
+            Asked = [erpc:send_request(N, ebpf_maps, insert, [K, 1, Map]) ||
+                     K <- lists:seq(0, 499)],
+            lists:append([try erpc:receive_response(R, 20000) of Map -> [K]
+             catch error:{exception, {keyexists, K}, _} -> [] end ||
+             {K, R} <- lists:zip(lists:seq(0, 499), Asked)])""",
+            N=cnode.name,
+            Map=map,
+        )
+    assert sorted(alice.finish() + bob.finish()) == list(range(500))
+
+
+# --- keys, values, to_list, size
+
+
+def test_lists_of_what_there_is(maps, hash):
+    assert sorted(maps.to_list(hash)) == HASH_PAIRS
+    assert sorted(maps.keys(hash)) == [u32(1), u32(3)]
+    assert sorted(maps.values(hash)) == [u64(2), u64(4)]
+    assert maps.size(hash) == 2
+
+
+def test_keys_and_values_come_in_one_order(maps, thousand):
+    pairs = maps.to_list(thousand)
+    assert sorted(pairs) == THOUSAND
+    assert list(zip(maps.keys(thousand), maps.values(thousand))) == pairs
+
+
+def test_an_empty_map_gives_empty_lists(maps):
+    map = maps.new("hash", 4, 8, 4)
+    assert maps.to_list(map) == maps.keys(map) == maps.values(map) == []
+    assert maps.size(map) == 0
+    assert maps.drain(map) == []
+    assert maps.next_chunk("start", map, 10) == ([], "done")
+    assert maps.drain_chunk("start", map, 10) == ([], "done")
+
+
+@pytest.mark.parametrize("type", ["hash", "lru_hash", "percpu_hash", "array"])
+@pytest.mark.parametrize("count", [1, 2, 255, 256, 257, 5000])
+def test_size_is_the_length_of_the_list(type, count, maps):
+    map = maps.new(type, 4, 4, 20000 if type == "lru_hash" else count)
+    maps.merge(map, [(key, 1) for key in range(count)])
+    assert maps.size(map) == len(maps.to_list(map)) == count
+
+
+@pytest.mark.parametrize("key_size", [1, 3, 4, 17, 511])
+@pytest.mark.parametrize("value_size", [1, 3, 8, 1000])
+@pytest.mark.parametrize("type", ["hash", "percpu_hash", "lru_hash"])
+def test_entries_of_any_size_are_told_apart(type, key_size, value_size, maps):
+    map = maps.new(type, key_size, value_size, 500)
+    pairs = {
+        key.to_bytes(key_size, ORDER): bytes([key % 256]) * value_size
+        for key in range(100)
+    }
+    maps.merge(map, pairs)
+    many = (lambda value: [value] * CPUS) if "percpu" in type else (lambda v: v)
+    expected = {key: many(value) for key, value in pairs.items()}
+    assert dict(maps.to_list(map)) == expected
+    assert dict(flat(chunked(maps, map, 7))) == expected
+    assert dict(maps.drain(map)) == expected
+
+
+def test_each_cpus_value_stands_in_its_place(maps):
+    map = maps.new("percpu_hash", 4, 5, 100)
+    pairs = {
+        key: [bytes([key, cpu, 0, 0, 0]) for cpu in range(CPUS)] for key in range(50)
+    }
+    maps.merge(map, pairs)
+    expected = {u32(key): value for key, value in pairs.items()}
+    assert dict(maps.to_list(map)) == expected
+    assert with_(maps, list(pairs), map) == pairs
+    assert dict(flat(chunked(maps, map, 3))) == expected
+    assert dict(maps.drain(map)) == expected
+
+
+@pytest.mark.parametrize("type", ["hash", "array"])
+def test_values_of_4_mib_are_listed(type, maps):
+    map = maps.new(type, 4, 4 * MIB - 65536, 3)
+    for key in range(3):
+        maps.put(key, key + 1, map)
+    assert sorted(len(value) for value in maps.values(map)) == [4 * MIB - 65536] * 3
+    chunks = chunked(maps, map, 10)
+    if type == "array":
+        assert [len(chunk) for chunk in chunks if chunk] == [1, 1, 1]
+    told = sorted((key, value[0]) for key, value in flat(chunks))
+    assert told == [(u32(key), key + 1) for key in range(3)]
+
+
+# --- with, without
+
+
+def test_with_gives_those_that_are_there_under_the_keys_that_were_given(maps, hash):
+    assert with_(maps, [1, 9, u32(3)], hash) == {1: u64(2), u32(3): u64(4)}
+    assert with_(maps, [], hash) == {}
+    assert with_(maps, [9], hash) == {}
+
+
+def test_a_key_that_comes_twice_comes_once(maps, hash, alice, cnode):
+    assert with_(maps, [1, 1, 9, 9, 1], hash) == {1: u64(2)}
+    size = alice.eval(
+        "map_size(erpc:call(N, ebpf_maps, with, [[1, 3, 1, 3, 1], Map]))",
+        N=cnode.name,
+        Map=hash,
+    )
+    assert size == 2
+
+
+def test_two_forms_of_one_key_are_two_keys(maps, hash):
+    assert with_(maps, [1, u32(1)], hash) == {1: u64(2), u32(1): u64(2)}
+
+
+@pytest.mark.parametrize("count", [33, 1000])
+def test_with_takes_many_keys(count, maps, thousand):
+    keys = list(range(0, 2 * count, 2))
+    expected = {key: u64(key * 7) for key in keys if key < 1000}
+    assert with_(maps, keys, thousand) == expected
+
+
+def test_a_list_of_small_numbers_is_keys_too(maps, thousand, alice, cnode):
+    """It travels as a string."""
+    found = alice.eval(
+        'erpc:call(N, ebpf_maps, with, ["abc", Map])', N=cnode.name, Map=thousand
+    )
+    assert found == {ord(c): u64(7 * ord(c)) for c in "abc"}
+    alice.eval(
+        'erpc:call(N, ebpf_maps, without, ["abc", Map])', N=cnode.name, Map=thousand
+    )
+    assert maps.size(thousand) == 997
+
+
+def test_without_removes_what_is_there(maps, hash):
+    assert maps.without([1, 9, 1], hash) == hash
+    assert maps.to_list(hash) == HASH_PAIRS[1:]
+    assert maps.without([], hash) == hash
+    assert maps.to_list(hash) == HASH_PAIRS[1:]
+
+
+NO_KEY_LISTS = {
+    "an atom": "x",
+    "a number": 1,
+    "a binary": b"1234",
+    "a tuple": (1,),
+    "a map": {1: 1},
+    "a bad key at the end": [1, 3, b"x"],
+    "a bad key at the start": ["x", 1],
+    "a key that is too big": [1, 2**32],
+    "a list in a list": [[1]],
+    "an improper list": etf.Improper((1, 3), 1),
+}
+
+
+@pytest.mark.parametrize("what", NO_KEY_LISTS)
+def test_what_is_no_list_of_keys_raises_badarg(what, maps, hash):
+    with raises("badarg"):
+        with_(maps, NO_KEY_LISTS[what], hash)
+    with raises("badarg"):
+        maps.without(NO_KEY_LISTS[what], hash)
+    assert sorted(maps.to_list(hash)) == HASH_PAIRS
+
+
+# --- merge
+
+
+@pytest.mark.parametrize("form", [list, dict])
+def test_merge_puts_and_replaces(form, maps, hash):
+    assert maps.merge(hash, form([(1, 10), (u32(5), 6)])) == hash
+    expected = [(u32(1), u64(10)), (u32(3), u64(4)), (u32(5), u64(6))]
+    assert sorted(maps.to_list(hash)) == expected
+
+
+@pytest.mark.parametrize("nothing", [[], {}], ids=str)
+def test_merge_of_nothing_does_nothing(nothing, maps, hash):
+    assert maps.merge(hash, nothing) == hash
+    assert sorted(maps.to_list(hash)) == HASH_PAIRS
+
+
+def test_of_two_values_for_a_key_the_later_stays(maps):
+    for type in ("hash", "array", "percpu_array"):
+        map = maps.new(type, 4, 4, 4)
+        maps.merge(map, [(1, 1), (2, 2), (1, 3), (2, 4)])
+        stays = [maps.get(1, map), maps.get(2, map)]
+        if "percpu" in type:
+            stays = [value[0] for value in stays]
+        assert stays == [u32(3), u32(4)]
+
+
+@pytest.mark.parametrize("count", [255, 65536, 100000])
+def test_merge_takes_many_pairs(count, maps):
+    map = maps.new("hash", 4, 4, count)
+    assert maps.merge(map, [(key, key ^ 0x5A5A) for key in range(count)]) == map
+    assert maps.size(map) == count
+    for key in (0, 1, count // 2, count - 1):
+        assert maps.get(key, map) == u32(key ^ 0x5A5A)
+
+
+NO_PAIRS = {
+    "an atom": "x",
+    "a number": 1,
+    "a binary": b"",
+    "a tuple": (1, 1),
+    "no pair": [(5, 5), 6],
+    "a triple": [(5, 5), (6, 6, 6)],
+    "a single": [(5, 5), (6,)],
+    "a list for a pair": [(5, 5), [6, 6]],
+    "a bad key": [(5, 5), (b"x", 6)],
+    "a bad value": [(5, 5), (6, b"x")],
+    "a bad first value": [(5, "x"), (6, 6)],
+    "a key that is too big": [(5, 5), (2**32, 6)],
+    "a value that is too big": [(5, 5), (6, 2**64)],
+    "a map with a bad key": {5: 5, "x": 6},
+    "a map with a bad value": {5: 5, 6: "x"},
+    "an improper list": etf.Improper(((5, 5), (6, 6)), "x"),
+    "an improper list that ends in a pair": etf.Improper(((5, 5),), (6, 6)),
+    "no pair in the middle": [(5, 5), 6, (7, 7)],
+    "a string": [1, 2, 3],
+}
+
+
+@pytest.mark.parametrize("what", NO_PAIRS)
+def test_merge_puts_nothing_where_a_pair_is_bad(what, maps, hash):
+    with raises("badarg"):
+        maps.merge(hash, NO_PAIRS[what])
+    assert sorted(maps.to_list(hash)) == HASH_PAIRS
+
+
+def test_merge_puts_nothing_where_the_last_of_many_is_bad(maps):
+    map = maps.new("hash", 4, 4, 50000)
+    pairs = [(key, key) for key in range(40000)]
+    with raises("badarg"):
+        maps.merge(map, [*pairs, (1, b"x")])
+    assert maps.size(map) == 0
+
+
+@pytest.mark.parametrize("type", ["hash", "percpu_hash"])
+@pytest.mark.parametrize("room", [1, 10, 30000])
+def test_merge_tells_how_many_it_put_when_the_map_got_full(type, room, maps):
+    map = maps.new(type, 4, 4, room)
+    pairs = [(key, key) for key in range(room + 5)]
+    with raises(("e2big", room)):
+        maps.merge(map, pairs)
+    assert sorted(maps.keys(map)) == sorted(u32(key) for key in range(room))
+
+
+def test_merge_counts_in_the_order_of_the_list(maps):
+    array = maps.new("array", 4, 4, 10)
+    with raises(("e2big", 3)):
+        maps.merge(array, [(7, 1), (2, 2), (9, 3), (10, 4), (0, 5)])
+    values = {k: v for k, v in maps.to_list(array) if v != u32(0)}
+    assert values == {u32(7): u32(1), u32(2): u32(2), u32(9): u32(3)}
+
+
+def test_merge_into_a_trie_stops_where_the_kernel_does(maps):
+    map = maps.new("lpm_trie", 8, 4, 10, NO_PREALLOC)
+    good = [(((10, 0, n, 0), 24), n) for n in range(2)]
+    too_long = (u32(33) + bytes(4), 1)
+    with raises(("einval", 2)):
+        maps.merge(map, [*good, too_long, (((10, 0, 9, 0), 24), 9)])
+    assert maps.size(map) == 2
+    with raises(("einval", 0)):
+        maps.merge(map, [too_long])
+
+
+@pytest.mark.parametrize("type, order", [("queue", 1), ("stack", -1)])
+def test_merge_pushes_until_a_queue_is_full(type, order, maps):
+    map = maps.new(type, 0, 4, 3)
+    with raises(("e2big", 3)):
+        maps.merge(map, [(b"", value) for value in range(5)])
+    assert maps.drain(map) == [(b"", u32(v)) for v in range(3)][::order]
+
+
+def test_merge_into_another_map_of_the_same_shape_copies_it(maps, thousand):
+    copy = maps.new("hash", 4, 8, 1000)
+    maps.merge(copy, maps.to_list(thousand))
+    assert sorted(maps.to_list(copy)) == THOUSAND
+
+
+# --- clear, drain, drain_chunk
+
+
+@pytest.mark.parametrize("type", ["hash", "lru_hash", "percpu_hash", "lpm_trie"])
+@pytest.mark.parametrize("call", ["clear", "drain", "drain_chunk"])
+def test_a_map_of_many_entries_is_emptied(type, call, maps):
+    if type == "lpm_trie":
+        map = maps.new(type, 8, 4, 3000, NO_PREALLOC)
+        pairs = [(u32(32) + key.to_bytes(4, "big"), u32(key)) for key in range(3000)]
+    else:
+        map = maps.new(type, 4, 4, 20000 if type == "lru_hash" else 3000)
+        pairs = [(u32(key), u32(key)) for key in range(3000)]
+    maps.merge(map, pairs)
+    if call == "clear":
+        assert maps.clear(map) == map
+    else:
+        taken = (
+            maps.drain(map)
+            if call == "drain"
+            else flat(chunked(maps, map, 100, "drain_chunk"))
+        )
+        many = (lambda v: [v] * CPUS) if "percpu" in type else (lambda v: v)
+        assert sorted(taken) == sorted((key, many(value)) for key, value in pairs)
+    assert maps.size(map) == 0
+    maps.put(*pairs[0], map)
+    assert maps.size(map) == 1
+
+
+def test_of_two_that_drain_each_entry_goes_to_one(maps, alice, bob, cnode):
+    map = maps.new("hash", 4, 4, 20000)
+    maps.merge(map, [(key, key) for key in range(20000)])
+    for beam in (alice, bob):
+        beam.start_eval(
+            """
+            Go = fun Go(Cursor) ->
+                case erpc:call(N, ebpf_maps, drain_chunk, [Cursor, Map, 50]) of
+                    {Pairs, done} -> [K || {<<K:32/native>>, _} <- Pairs];
+                    {Pairs, C} -> [K || {<<K:32/native>>, _} <- Pairs] ++ Go(C)
+                end
+            end,
+            Go(start)""",
+            N=cnode.name,
+            Map=map,
+        )
+    mine, yours = alice.finish(30), bob.finish(30)
+    assert sorted(mine + yours) == list(range(20000))
+    assert maps.size(map) == 0
+
+
+# --- next_chunk
+
+
+@pytest.mark.parametrize("most", [1, 2, 7, 100, 999, 1000, 1001, 2**32 - 1])
+def test_chunks_are_the_whole_map(most, maps, thousand):
+    chunks = chunked(maps, thousand, most)
+    assert sorted(flat(chunks)) == THOUSAND
+    if most == 2**32 - 1:
+        assert len(chunks) <= 2
+
+
+@pytest.mark.parametrize("most", [1, 2, 100, 299, 300, 301])
+@pytest.mark.parametrize("type", ["array", "percpu_array"])
+def test_chunks_of_an_array_come_in_order_and_as_long_as_asked(type, most, maps):
+    map = maps.new(type, 4, 4, 300)
+    chunks = chunked(maps, map, most)
+    assert [key for key, _ in flat(chunks)] == [u32(k) for k in range(300)]
+    assert max(len(chunk) for chunk in chunks) == min(most, 300)
+
+
+@pytest.mark.parametrize("most", [1, 10, 1000])
+def test_chunks_of_a_trie_are_the_whole_trie(most, maps):
+    map = maps.new("lpm_trie", 8, 4, 1000, NO_PREALLOC)
+    pairs = [(u32(32) + key.to_bytes(4, "big"), u32(key)) for key in range(300)]
+    maps.merge(map, pairs)
+    chunks = chunked(maps, map, most)
+    assert sorted(flat(chunks)) == sorted(pairs)
+    assert max(len(chunk) for chunk in chunks) <= most
+
+
+def test_a_chunk_of_a_hash_is_little_more_than_was_asked_for(maps, thousand):
+    """Whole buckets come: what is asked for is exceeded by one of them."""
+    chunks = chunked(maps, thousand, 20)
+    assert max(len(chunk) for chunk in chunks) <= 40
+    assert len(chunks) >= 1000 / 40
+
+
+def test_a_chunk_carries_a_mebibyte_at_most(maps):
+    map = maps.new("hash", 8, 10000, 400)
+    maps.merge(map, {key: key for key in range(400)})
+    chunks = chunked(maps, map, 2**32 - 1)
+    sizes = [sum(len(k) + len(v) for k, v in chunk) for chunk in chunks]
+    assert max(sizes) <= MIB
+    assert sum(len(chunk) for chunk in chunks) == 400
+
+
+def test_a_cursor_goes_from_node_to_node(maps, bob, cnode, thousand):
+    cursor, pairs, asking = "start", [], [maps.beam, bob]
+    while cursor != "done":
+        asking.reverse()
+        chunk, cursor = asking[0].erpc(cnode.name, "next_chunk", cursor, thousand, 90)
+        pairs += chunk
+    assert sorted(pairs) == THOUSAND
+
+
+def test_a_cursor_can_be_used_again(maps, thousand):
+    _, cursor = maps.next_chunk("start", thousand, 100)
+    once = maps.next_chunk(cursor, thousand, 100)
+    assert maps.next_chunk(cursor, thousand, 100) == once
+
+
+@pytest.mark.parametrize("function", ["next_chunk", "drain_chunk"])
+@pytest.mark.parametrize(
+    "most", [0, -1, 2**32, 2**64, 1.0, "x", "infinity", b"", [], ()], ids=repr
+)
+def test_a_chunk_of_no_number_of_entries_raises_badarg(function, most, maps, hash):
+    with raises("badarg"):
+        maps.call(function, "start", hash, most)
+    assert sorted(maps.to_list(hash)) == HASH_PAIRS
+
+
+@pytest.mark.parametrize("function", ["next_chunk", "drain_chunk"])
+def test_after_done_comes_nothing(function, maps, hash):
+    assert maps.call(function, "done", hash, 10) == ([], "done")
+    assert sorted(maps.to_list(hash)) == HASH_PAIRS
+
+
+# --- what is no map, no key
+
+WHOLE = {
+    "find": lambda maps, map: maps.find(1, map),
+    "is_key": lambda maps, map: maps.is_key(1, map),
+    "keys": lambda maps, map: maps.keys(map),
+    "values": lambda maps, map: maps.values(map),
+    "to_list": lambda maps, map: maps.to_list(map),
+    "size": lambda maps, map: maps.size(map),
+    "with": lambda maps, map: with_(maps, [1], map),
+    "without": lambda maps, map: maps.without([1], map),
+    "merge": lambda maps, map: maps.merge(map, [(1, 1)]),
+    "insert": lambda maps, map: maps.insert(1, 1, map),
+    "clear": lambda maps, map: maps.clear(map),
+    "drain": lambda maps, map: maps.drain(map),
+    "next_chunk": lambda maps, map: maps.next_chunk("start", map, 1),
+    "drain_chunk": lambda maps, map: maps.drain_chunk("start", map, 1),
+    "push": lambda maps, map: maps.push(1, map),
+    "pop": lambda maps, map: maps.pop(map),
+    "peek": lambda maps, map: maps.peek(map),
+    "info": lambda maps, map: maps.info(map),
+    "type": lambda maps, map: maps.type(map),
+    "pin": lambda maps, map: maps.pin(b"/sys/fs/bpf/never", map),
+    "unpin": lambda maps, map: maps.unpin(b"/sys/fs/bpf/never", map),
+    "freeze": lambda maps, map: maps.freeze(map),
+}
+NO_MAPS = {
+    "atom": "map",
+    "integer": 7,
+    "binary": b"ebpf_map",
+    "empty list": [],
+    "Erlang map": {1: 2},
+    "empty tuple": (),
+    "tag alone": ("ebpf_map",),
+    "strange reference": ("ebpf_map", etf.ref("x@y", [1, 2, 3]), "hash", 4, 8, 4),
+}
+
+
+@pytest.mark.parametrize("call", WHOLE)
+@pytest.mark.parametrize("what", NO_MAPS)
+def test_what_is_no_map_raises_badmap(call, what, maps):
+    with raises(("badmap", NO_MAPS[what])):
+        WHOLE[call](maps, NO_MAPS[what])
+
+
+@pytest.mark.parametrize("call", WHOLE)
+def test_a_closed_map_raises_badmap(call, maps, hash):
+    maps.close(hash)
+    with raises(("badmap", hash)):
+        WHOLE[call](maps, hash)
+
+
+@pytest.mark.parametrize(
+    "key", [b"", b"123", b"12345", "x", 1.0, [], (1,), {}, 2**32, -(2**31) - 1], ids=repr
+)
+def test_what_is_no_key_raises_badarg(key, maps, hash):
+    for call in (
+        lambda: maps.find(key, hash),
+        lambda: maps.is_key(key, hash),
+        lambda: maps.insert(key, 1, hash),
+        lambda: with_(maps, [key], hash),
+        lambda: maps.without([key], hash),
+        lambda: maps.merge(hash, [(key, 1)]),
+    ):
+        with raises("badarg"):
+            call()
+    assert sorted(maps.to_list(hash)) == HASH_PAIRS
+
+
+@pytest.mark.parametrize("value", [b"", b"1234567", "x", 1.0, [], (1,), {}, 2**64], ids=repr)
+def test_what_is_no_value_raises_badarg(value, maps, hash):
+    with raises("badarg"):
+        maps.insert(5, value, hash)
+    with raises("badarg"):
+        maps.merge(hash, [(5, value)])
+    queue = maps.new("queue", 0, 8, 4)
+    with raises("badarg"):
+        maps.push(value, queue)
+    assert sorted(maps.to_list(hash)) == HASH_PAIRS
+    assert maps.pop(queue) == "empty"
+
+
+# --- answers that are too long
+
+
+@pytest.fixture
+def long(small):
+    """More octets than a message holds: 2000 times 4 and 64."""
+    map = small.new("hash", 4, 64, 2000)
+    for start in range(0, 2000, 500):
+        small.merge(map, [(key, key) for key in range(start, start + 500)])
+    return map
+
+
+def test_a_list_that_is_too_long_raises_too_big(small, long):
+    for call in (
+        lambda: small.to_list(long),
+        lambda: small.values(long),
+        lambda: with_(small, list(range(2000)), long),
+    ):
+        with raises(("too_big", SMALL)):
+            call()
+    assert small.size(long) == 2000
+    assert len(small.keys(long)) == 2000
+    assert len(with_(small, list(range(100)), long)) == 100
+
+
+def test_keys_that_are_too_long_raise_too_big(small):
+    map = small.new("hash", 100, 1, 1000)
+    small.merge(map, [(key, 1) for key in range(1000)])
+    with raises(("too_big", SMALL)):
+        small.keys(map)
+    with raises(("too_big", SMALL)):
+        small.to_list(map)
+    assert len(small.values(map)) == 1000
+
+
+def test_a_drain_that_might_be_too_long_takes_nothing_out(small, long):
+    with raises(("too_big", SMALL)):
+        small.drain(long)
+    assert small.size(long) == 2000
+    small.without(list(range(1, 2000)), long)
+    with raises(("too_big", SMALL)):
+        small.drain(long)
+    assert small.to_list(long) == [(u32(0), bytes(64))]
+
+
+def test_a_drain_that_is_sure_to_fit_is_done(small):
+    map = small.new("hash", 4, 64, 500)
+    small.merge(map, [(key, key) for key in range(500)])
+    assert len(small.drain(map)) == 500
+
+
+@pytest.mark.parametrize("type", ["queue", "stack"])
+def test_a_drain_of_a_queue_that_might_be_too_long_takes_nothing_out(type, small):
+    map = small.new(type, 0, 64, 2000)
+    small.push(7, map)
+    with raises(("too_big", SMALL)):
+        small.drain(map)
+    assert small.pop(map) == (7).to_bytes(64, ORDER)
+
+
+def test_clear_needs_no_room(small, long):
+    assert small.clear(long) == long
+    assert small.size(long) == 0
+
+
+@pytest.mark.parametrize("function", ["next_chunk", "drain_chunk"])
+def test_chunks_fit_into_a_message(function, small, long):
+    pairs = flat(chunked(small, long, 2**32 - 1, function))
+    assert sorted(int.from_bytes(key, ORDER) for key, _ in pairs) == list(range(2000))
+    assert small.size(long) == (2000 if function == "next_chunk" else 0)
+
+
+@pytest.mark.parametrize("value_size", [SMALL, SMALL - 8])
+def test_a_value_that_is_too_long_for_a_message_stays_where_it_is(value_size, small):
+    map = small.new("hash", 4, value_size, 2, NO_PREALLOC)
+    small.put(1, 1, map)
+    for call in (
+        lambda: small.get(1, map),
+        lambda: small.find(1, map),
+        lambda: small.take(1, map),
+        lambda: small.drain(map),
+        lambda: small.drain_chunk("start", map, 1),
+        lambda: small.next_chunk("start", map, 1),
+        lambda: small.to_list(map),
+        lambda: small.next(small.iterator(map)),
+    ):
+        with raises(("too_big", SMALL)):
+            call()
+    assert small.size(map) == 1
+    assert small.is_key(1, map) == "true"
+    assert small.keys(map) == [u32(1)]
+
+
+@pytest.mark.parametrize("type", ["queue", "stack"])
+def test_a_value_that_is_too_long_is_not_popped(type, small):
+    map = small.new(type, 0, SMALL, 2)
+    small.push(1, map)
+    for call in (lambda: small.pop(map), lambda: small.take(b"", map)):
+        with raises(("too_big", SMALL)):
+            call()
+    with raises("e2big"):
+        small.push(2, map)
+        small.push(3, map)
+    assert small.clear(map) == map
+    small.push(2, map)
+
+
+def test_the_c_node_lives_on_after_answers_that_were_too_long(small, long):
+    for _ in range(20):
+        with pytest.raises(BeamError):
+            small.to_list(long)
+    assert small.get(5, long) == (5).to_bytes(64, ORDER)
+
+
+# --- two at once on one connection
+
+
+def test_a_small_call_gets_in_between_two_chunks(alice, cnode, maps):
+    """The longest wait of a get while a walk by chunks is under way."""
+    map = maps.new("hash", 4, 1000, 20000, NO_PREALLOC)
+    for start in range(0, 20000, 5000):
+        maps.merge(map, [(key, 1) for key in range(start, start + 5000)])
+    answered = alice.eval(
+        """
+        Me = self(),
+        spawn(fun() ->
+            Go = fun Go(done, Chunks) -> Chunks;
+                     Go(C, Chunks) ->
+                         {_, C2} = erpc:call(N, ebpf_maps, next_chunk, [C, Map, 100000]),
+                         Go(C2, Chunks + 1)
+                 end,
+            Me ! {walked, Go(start, 0)} end),
+        Ask = fun Ask(Gets) ->
+            _ = erpc:call(N, ebpf_maps, get, [1, Map]),
+            receive {walked, Chunks} -> {Chunks, Gets} after 0 -> Ask(Gets + 1) end
+        end,
+        Ask(0)""",
+        N=cnode.name,
+        Map=map,
+    )
+    chunks, gets = answered
+    assert chunks >= 19
+    assert gets >= chunks // 2
