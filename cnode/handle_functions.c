@@ -49,7 +49,7 @@ static bool read_name(struct term t, char name[MAP_NAME_SIZE], bool *valid)
 	*valid = call_read_text(t, text, sizeof(text)) &&
 		 strlen(text) < MAP_NAME_SIZE;
 	if (*valid)
-		strcpy(name, text);
+		memcpy(name, text, strlen(text) + 1);
 	return *valid || term_is_any_atom(t) ||
 	       term_read_binary(t, &octets, &size) || call_is_characters(t);
 }
@@ -172,12 +172,15 @@ static bool write_new_handle(struct call *call, struct map *map,
 			     enum handles_lifetime lifetime)
 {
 	struct functions_context *context = call->context;
+	struct handles_term term = { .lifetime = lifetime,
+				     .process = call->caller.at,
+				     .process_size = call->caller.size };
 	int error;
 
 	call->map =
 		map_ref(map); /* another thread may end the handle at once */
-	error = handles_add(context->handles, context->owner, map, lifetime,
-			    call->caller.at, call->caller.size, &call->ref);
+	error = handles_add(context->handles, context->owner, map, &term,
+			    &call->ref);
 
 	if (error < 0) {
 		map_unref(map);

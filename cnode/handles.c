@@ -255,18 +255,17 @@ static int add_locked(struct handles *h, struct handles_owner *owner,
 }
 
 int handles_add(struct handles *h, struct handles_owner *owner, struct map *map,
-		enum handles_lifetime lifetime, const char *process,
-		size_t process_size, erlang_ref *ref)
+		const struct handles_term *term, erlang_ref *ref)
 {
-	struct handle new = { .map = map, .lifetime = lifetime };
+	struct handle new = { .map = map, .lifetime = term->lifetime };
 	int error;
 
-	if (lifetime == HANDLES_PROCESS) {
-		new.process = malloc(process_size);
-		new.process_size = process_size;
+	if (term->lifetime == HANDLES_PROCESS) {
+		new.process = malloc(term->process_size);
+		new.process_size = term->process_size;
 		if (!new.process)
 			return -ENOMEM;
-		memcpy(new.process, process, process_size);
+		memcpy(new.process, term->process, term->process_size);
 	}
 	error = add_locked(h, owner, &new, ref);
 	if (error < 0)
@@ -431,6 +430,8 @@ static void end_owner(struct handles *h, struct handles_owner *owner)
 	owner->ended = true;
 	while ((holding = LIST_FIRST(&owner->holdings))) {
 		place = holding->place;
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it is out by then
+		 */
 		LIST_REMOVE(holding, of_handle);
 		LIST_REMOVE(holding, of_owner);
 		free(holding);

@@ -51,15 +51,21 @@ void handles_owner_down(struct handles *handles, struct handles_owner *owner);
  */
 int handles_reap(struct handles *handles);
 
+/* How long a new handle is to live. */
+struct handles_term {
+	enum handles_lifetime lifetime;
+	const char *process; /* HANDLES_PROCESS: an encoded pid, to be copied */
+	size_t process_size;
+};
+
 /*
  * A handle for map, whose reference count it takes over when it succeeds.
- * process is the owner's process for HANDLES_PROCESS, as an encoded term,
- * which is copied. -EMFILE: there are max_handles already. -ESTALE: the owner
+ * -EMFILE: there are max_handles already. -ESTALE: the owner
  * has ended. -ENOMEM.
  */
 int handles_add(struct handles *handles, struct handles_owner *owner,
-		struct map *map, enum handles_lifetime lifetime,
-		const char *process, size_t process_size, erlang_ref *ref);
+		struct map *map, const struct handles_term *term,
+		erlang_ref *ref);
 
 /*
  * For a kernel map that is come upon: the oldest live handle of that map. One

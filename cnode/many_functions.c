@@ -160,7 +160,7 @@ static bool next_pair(struct call *call, struct pairs *pairs,
 static bool check_pairs(struct call *call, struct term t)
 {
 	struct pairs pairs;
-	struct term pair[2];
+	struct term pair[2] = { { .size = 0 } };
 	const char *key, *value;
 
 	if (!open_pairs(t, &pairs))
@@ -230,7 +230,7 @@ static bool put_pairs(struct call *call, struct term t)
 {
 	size_t value_size = map_entry_size(call->map);
 	struct pairs pairs;
-	struct term pair[2];
+	struct term pair[2] = { { .size = 0 } };
 	const char *key, *value;
 	struct load load;
 

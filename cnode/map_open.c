@@ -196,11 +196,22 @@ int map_next_id(uint32_t *id)
 	return bpf_map_get_next_id(*id, id);
 }
 
+/* The number behind a label, as in "memlock:	4096". */
+static bool read_number(const char *line, const char *label, uint64_t *number)
+{
+	size_t size = strlen(label);
+
+	if (strncmp(line, label, size) != 0)
+		return false;
+	*number = strtoull(line + size, NULL, 10);
+	return true;
+}
+
 /* What stands nowhere else but in /proc/self/fdinfo. */
 static void read_fdinfo(int fd, struct map_info *info)
 {
 	char path[64], line[128];
-	unsigned long long number;
+	uint64_t number;
 	FILE *file;
 
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
@@ -208,9 +219,9 @@ static void read_fdinfo(int fd, struct map_info *info)
 	if (!file)
 		return;
 	while (fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "memlock: %llu", &number) == 1)
+		if (read_number(line, "memlock:", &number))
 			info->memlock = number;
-		else if (sscanf(line, "frozen: %llu", &number) == 1)
+		else if (read_number(line, "frozen:", &number))
 			info->frozen = number;
 	}
 	fclose(file);
