@@ -116,6 +116,8 @@ bool entry_functions_take(struct call *call)
 		return false;
 	if (call->map->traits & MAP_VALUE_IN)
 		return call_raise_errno(call, -EOPNOTSUPP);
+	if (call->map->traits & MAP_FIXED)
+		return call_raise_errno(call, -EINVAL);
 	value = values_room(call);
 	if (!value)
 		return false;

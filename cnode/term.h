@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define TERM_MAX_REF_WORDS 5
+
 /*
  * A term as it stands in a packet, in the external format without a version
  * byte. The bytes are borrowed: a term is good as long as its packet is.

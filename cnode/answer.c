@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Answers to requests, in the form in which each was asked: rpc.c has them. */
+#include "answer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Longer ones stand as their number, but of a function that is not there. */
+#define MAX_STACK_ARGUMENTS 65536
+
+/* [{Module, Function, Arguments | Arity, []}], as a BEAM node's erpc has it. */
+static void write_stack(struct term_writer *w, const struct request *request,
+			enum raised_reason reason)
+{
+	struct term_items items;
+
+	if (!term_list(request->arguments, &items)) {
+		term_write_nil(w);
+		return;
+	}
+	term_write_list(w, 1);
+	term_write_tuple(w, 4);
+	term_write_term(w, request->module);
+	term_write_term(w, request->function);
+	if (request->cut_short ||
+	    (reason != RAISED_UNDEF &&
+	     request->arguments.size > MAX_STACK_ARGUMENTS))
+		term_write_uint(w, items.left);
+	else
+		term_write_term(w, request->arguments);
+	term_write_nil(w);
+	term_write_nil(w);
+}
+
+static void write_return_head(struct term_writer *w,
+			      const struct request *request)
+{
+	switch (request->form) {
+	case REQUEST_ERPC:
+		term_write_tuple(w, 3);
+		term_write_term(w, request->tag);
+		term_write_atom(w, "return");
+		break;
+	case REQUEST_GEN_CALL:
+		term_write_tuple(w, 2);
+		term_write_term(w, request->tag);
+		break;
+	case REQUEST_EI_RPC:
+		term_write_tuple(w, 2);
+		term_write_atom(w, "rex");
+		break;
+	case REQUEST_SPAWN:
+		break;
+	}
+}
+
+static void write_error(struct term_writer *w, const struct request *request,
+			const struct call *call)
+{
+	switch (request->form) {
+	case REQUEST_ERPC:
+		term_write_tuple(w, 4);
+		term_write_term(w, request->tag);
+		term_write_atom(w, "error");
+		break;
+	case REQUEST_GEN_CALL:
+	case REQUEST_EI_RPC:
+		write_return_head(w, request);
+		term_write_tuple(w, 2);
+		term_write_atom(w, "badrpc");
+		term_write_tuple(w, 2);
+		term_write_atom(w, "EXIT");
+		term_write_tuple(w, 2);
+		break;
+	case REQUEST_SPAWN:
+		term_write_tuple(w, 2);
+		break;
+	}
+	functions_write_reason(call, w);
+	write_stack(w, request, call->raised.reason);
+}
+
+/* What erpc says of arguments that are no module, function and list. */
+static void write_erpc_badarg(struct term_writer *w,
+			      const struct request *request)
+{
+	term_write_tuple(w, 3);
+	term_write_term(w, request->tag);
+	term_write_atom(w, "error");
+	term_write_tuple(w, 2);
+	term_write_atom(w, "erpc");
+	term_write_atom(w, "badarg");
+}
+
+/* An exception that is itself too long: what it is of stands in it. */
+static void write_too_big(struct term_writer *w, size_t begin,
+			  const struct request *request, struct call *call)
+{
+	struct request brief = *request;
+
+	brief.cut_short = true;
+	call->raised.reason = RAISED_TOO_BIG;
+	w->limit = INT32_MAX;
+	term_writer_rewind(w, begin);
+	write_error(w, &brief, call);
+}
+
+/*
+ * Calls, and writes the answer's term; an exception that is set is written.
+ * call says afterwards what else is to be told.
+ */
+static void write_outcome(struct rpc *rpc, const struct request *request,
+			  struct term_writer *w, struct call *call)
+{
+	size_t begin = w->pos;
+
+	call->context = &rpc->functions;
+	call->out = w;
+	call->caller = request->to;
+	if (call->raised.reason == RAISED_NOTHING && !request_is_mfa(request)) {
+		if (request->form == REQUEST_ERPC) {
+			write_erpc_badarg(w, request);
+			return;
+		}
+		call->raised.reason = RAISED_BADARG;
+	}
+	if (call->raised.reason != RAISED_NOTHING) {
+		write_error(w, request, call);
+		return;
+	}
+	w->limit = begin + rpc->functions.max_message;
+	write_return_head(w, request);
+	if (!functions_call(call, request->module, request->function,
+			    request->arguments)) {
+		term_writer_rewind(w, begin);
+		write_error(w, request, call);
+		if (w->failed && !w->no_memory)
+			write_too_big(w, begin, request, call);
+	} else if (request->form == REQUEST_SPAWN) {
+		term_writer_rewind(w, begin);
+		term_write_atom(w, "normal");
+	}
+	w->limit = INT32_MAX;
+}
+
+/* --- Answers ------------------------------------------------------------ */
+
+/* An alias stands as [alias | Ref], and a message can be sent to its Ref. */
+static bool read_alias(struct term tag, struct term *ref)
+{
+	struct term_items items;
+	struct term first;
+
+	if (!term_list(tag, &items) || items.left != 1 ||
+	    !term_next(&items, &first) || !term_is_atom(first, "alias"))
+		return false;
+	*ref = term_rest(&items);
+	return term_is_ref(*ref);
+}
+
+size_t answer_begin_message(struct rpc *rpc, const struct request *request,
+			    struct term_writer *w)
+{
+	size_t begin = dist_begin(w);
+	struct term alias;
+	erlang_pid self;
+
+	if (request->form == REQUEST_GEN_CALL &&
+	    rpc->peer_flags & DIST_FLAG_ALIAS &&
+	    read_alias(request->tag, &alias)) {
+		ei_make_pid(rpc->node, &self);
+		dist_write_alias_send(w, &self, alias);
+	} else {
+		dist_write_send(w, request->to);
+	}
+	return begin;
+}
+
+static void answer_message(struct rpc *rpc, const struct request *request,
+			   struct term_writer *w, struct call *call)
+{
+	size_t begin = answer_begin_message(rpc, request, w);
+
+	write_outcome(rpc, request, w, call);
+	dist_end(w, begin);
+}
+
+static void write_spawn_reply(struct term_writer *w,
+			      const struct request *request,
+			      const erlang_pid *pid)
+{
+	size_t begin = dist_begin(w);
+
+	dist_write_spawn_reply(w, request->id, request->to,
+			       request->spawn_flags, pid);
+	dist_end(w, begin);
+}
+
+/* Opens the packet by which the one who asked learns how the process ended. */
+static size_t begin_exit(struct rpc *rpc, const struct request *request,
+			 struct term_writer *w, const erlang_pid *pid,
+			 enum dist_spawn_flag told_by)
+{
+	size_t begin = dist_begin(w);
+
+	if (told_by == DIST_SPAWN_LINK)
+		dist_write_exit(w, pid, request->to);
+	else if (rpc->peer_flags & DIST_FLAG_EXIT_PAYLOAD)
+		dist_write_monitor_exit_payload(w, pid, request->to,
+						request->id);
+	else
+		dist_write_monitor_exit(w, pid, request->to, request->id);
+	return begin;
+}
+
+/* The size octets at from in the buffer, once more at its end. */
+static void repeat(struct term_writer *w, size_t from, size_t size)
+{
+	char *space = term_write_space(w, size);
+
+	if (space)
+		memcpy(space, w->buf + from, size);
+}
+
+static void answer_spawn(struct rpc *rpc, const struct request *request,
+			 struct term_writer *w, struct call *call)
+{
+	bool monitor = request->spawn_flags & DIST_SPAWN_MONITOR;
+	bool link = request->spawn_flags & DIST_SPAWN_LINK;
+	size_t begin, reason, size;
+	erlang_pid pid;
+
+	ei_make_pid(rpc->node, &pid);
+	write_spawn_reply(w, request, &pid);
+	begin = begin_exit(rpc, request, w, &pid,
+			   monitor ? DIST_SPAWN_MONITOR : DIST_SPAWN_LINK);
+	reason = w->pos;
+	write_outcome(rpc, request, w, call);
+	size = w->pos - reason;
+	dist_end(w, begin);
+	if (!monitor && !link)
+		term_writer_rewind(w, begin); /* nobody wants to know */
+	if (monitor && link && !w->failed) {
+		begin = begin_exit(rpc, request, w, &pid, DIST_SPAWN_LINK);
+		repeat(w, reason, size);
+		dist_end(w, begin);
+	}
+}
+
+/* The reference of a handle is that of the monitor on whom it ends with. */
+static void tell_more(struct rpc *rpc, struct term_writer *w,
+		      const struct call *call)
+{
+	const erlang_pid *self = &rpc->node->self;
+	struct term process = { call->unwatch, call->unwatch_size };
+
+	if (call->watch)
+		dist_write_monitor(w, self, call->caller, &call->ref);
+	if (call->unwatch)
+		dist_write_demonitor(w, self, process, &call->ref);
+}
+
+void answer_request(struct rpc *rpc, const struct request *request,
+		    struct term_writer *w, enum raised_reason raised)
+{
+	struct call call = { .raised.reason = raised };
+
+	if (request->form == REQUEST_ERPC || request->form == REQUEST_SPAWN)
+		answer_spawn(rpc, request, w, &call);
+	else
+		answer_message(rpc, request, w, &call);
+	tell_more(rpc, w, &call);
+	free(call.unwatch);
+}

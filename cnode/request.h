@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REQUEST_H
+#define REQUEST_H
+
+#include "dist.h"
+
+enum request_form {
+	REQUEST_ERPC,
+	REQUEST_SPAWN,
+	REQUEST_GEN_CALL,
+	REQUEST_EI_RPC,
+};
+
+/* Who asks for what, in which form. */
+struct request {
+	enum request_form form;
+	struct term to;  /* the pid that gets the answer */
+	struct term id;  /* of the spawn request */
+	struct term tag; /* Ref of erpc, Tag of a gen_server call */
+	unsigned spawn_flags;
+	struct term module;
+	struct term function;
+	struct term arguments; /* of a request cut short perhaps not whole */
+	bool cut_short;
+};
+
+/*
+ * Reads a request to spawn, or one that is sent as a message: rpc.c has their
+ * grammar. False for what is none. Of the message called is what it asks for,
+ * perhaps cut short, for request_read_call() or others to look at.
+ */
+bool request_read_spawn(const struct dist_message *message,
+			struct request *request);
+bool request_read_message(struct term payload, struct request *request,
+			  struct term *called);
+bool request_read_call(struct term called, struct request *request);
+
+/* Whether what is to be called is a module, a function and a list. */
+bool request_is_mfa(const struct request *request);
+
+#endif
