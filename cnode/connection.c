@@ -282,6 +282,7 @@ static void serve_peer(struct connection *c, const char *address)
 	int error;
 
 	log_notice("connected %s from %s", c->peer.name, address);
+	rpc_resume(&c->rpc, &c->out);
 	error = serve_until_end(c);
 	log_notice("disconnected %s: %s", c->peer.name,
 		   describe_end(error, words, sizeof(words)));

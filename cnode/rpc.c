@@ -29,6 +29,29 @@
 #include "log.h"
 #include "request.h"
 
+struct resumption {
+	const struct rpc *rpc;
+	struct term_writer *out;
+};
+
+static void watch_again(const struct handles_info *info, void *context)
+{
+	const struct resumption *r = context;
+	struct term process = { info->process, info->process_size };
+
+	if (info->lifetime == HANDLES_PROCESS &&
+	    strcmp(info->owner, r->rpc->peer) == 0)
+		dist_write_monitor(r->out, &r->rpc->node->self, process,
+				   info->ref);
+}
+
+void rpc_resume(struct rpc *rpc, struct term_writer *out)
+{
+	struct resumption resumption = { rpc, out };
+
+	handles_each(rpc->functions.handles, 0, watch_again, &resumption);
+}
+
 /* A pid of the peer; one of another node, or none, asks for nothing here. */
 static bool is_from_peer(const struct rpc *rpc, struct term t)
 {

@@ -14,6 +14,12 @@ struct rpc {
 };
 
 /*
+ * Writes what a node is to be told that has connected: its processes that
+ * handles from before end with are watched again.
+ */
+void rpc_resume(struct rpc *rpc, struct term_writer *out);
+
+/*
  * Does what a message asks for and writes the packets that answer it, if any.
  * 0, or -errno when the connection has to end: -EBADMSG when a message does
  * not say what its kind must, -ENOMEM.

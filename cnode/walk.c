@@ -100,7 +100,10 @@ static int look_ahead(struct keys *k, const char *key)
 {
 	int error = k->left > 0 ? map_next_key(k->map, key, k->next) : -ENOENT;
 
-	k->walk->position = error == 0 ? WALK_AT : WALK_DONE;
+	if (error == 0)
+		k->walk->position = WALK_AT;
+	else if (error == -ENOENT)
+		k->walk->position = WALK_DONE;
 	return error == -ENOENT ? 0 : error;
 }
 

@@ -9,7 +9,9 @@
  *
  * What it promises, while others insert and delete: it ends. On hash types,
  * which go by bucket, and on arrays what is there all the time comes once. On
- * others it comes at least once while nothing is deleted but what has come.
+ * others it comes at least once while nothing is deleted but what has come; of
+ * a trie, also while no value is replaced (the kernel's own next_key may miss a
+ * neighbour then, as measured on 6.18).
  * When the key has gone that is next the kernel begins anew: keys come again,
  * and the walk ends after four times as many as the map has room for.
  */

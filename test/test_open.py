@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Maps that others made: found, opened, pinned; and how long handles live."""
 
+import itertools
 import json
 import os
 import shutil
@@ -55,10 +56,13 @@ def folder():
     shutil.rmtree(folder)
 
 
+taken = itertools.count()
+
+
 @pytest.fixture
-def name(request):
+def name():
     """A name that no other map bears."""
-    return f"o{os.getpid() % 100000}_{abs(hash(request.node.nodeid)) % 10**6}"
+    return f"o{os.getpid()}_{next(taken)}"
 
 
 @pytest.fixture
@@ -403,7 +407,7 @@ def test_where_a_pin_cannot_be_is_an_error_value(maps, hash, folder, tmp_path):
         (folder / "taken", "eexist"),
         (folder / "no folder" / "map", "enoent"),
         (folder / "with.dot", "eperm"),
-        (tmp_path / "outside", "einval"),
+        (tmp_path / "outside", "eperm"),
     ):
         assert maps.pin(path_of(pin), hash) == ("error", posix), pin
     assert maps.info(hash)["pinned"] == [path_of(folder / "taken")]

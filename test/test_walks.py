@@ -8,17 +8,19 @@ any others. A value is always its key, or its key times 3.
 import ctypes
 import random
 import sys
+import time
 
 import pytest
 
 from beam import BeamError
+from cluster import PATIENCE
 from conftest import CI
 
 CPUS = ctypes.CDLL("libbpf.so.1").libbpf_num_possible_cpus()
 ORDER = sys.byteorder
 LASTING = range(500)
 COMING = range(1_000_000, 1_000_300)
-WALKS = 30 if CI else 6
+WALKS = 20 if CI else 3
 
 
 def u32(number):
@@ -33,7 +35,7 @@ HASHES = {
     "percpu_hash": ("percpu_hash", 4, 4, 2000),
     "lru_percpu_hash": ("lru_percpu_hash", 4, 4, 20000),
 }
-TRIE = ("lpm_trie", 8, 4, 2000, ["no_prealloc"])
+TRIE = ("lpm_trie", 8, 4, 900, ["no_prealloc"])
 TRIE_BOUND = 4 * TRIE[3]  # walk.h: it may begin anew, but not for ever
 ARRAYS = {
     "array": ("array", 4, 4, 500),
@@ -57,7 +59,11 @@ class Churned:
                 true -> fun(K) -> <<32:32/native, K:32/native>> end;
                 false -> fun(K) -> K end
             end,
-            Call = fun(F, A) -> erpc:call(N, ebpf_maps, F, A) end,
+            Steps = counters:new(1, []),
+            Call = fun(F, A) ->
+                counters:add(Steps, 1, 1),
+                erpc:call(N, ebpf_maps, F, A)
+            end,
             """
             + churn
             + """
@@ -88,6 +94,15 @@ class Churned:
                 assert int.from_bytes(one, ORDER) in (number, 3 * number)
             numbers.append(number)
         return numbers
+
+    def rounds(self, times):
+        """So many rounds, and more where the writer has been slow."""
+        deadline = time.monotonic() + 10 * PATIENCE
+        done = 0
+        while done < times or self.bob.eval("counters:get(Steps, 1)") < 12:
+            assert time.monotonic() < deadline or done < times, "the writer is idle"
+            yield
+            done += 1
 
     def stop(self):
         """How many steps the writer has made."""
@@ -156,7 +171,6 @@ def churned(maps, bob, cnode):
     for one in made:
         count = one.stop()
         assert isinstance(count, int), count
-        assert count > 3, "the writer was idle"
 
 
 def chunks_of(most):
@@ -187,18 +201,28 @@ WAYS = {
 }
 
 
-def walks(maps, way, map):
+def walks(maps, way, one):
     """As many walks as make a test of that way."""
     times, walk = WAYS[way]
-    for _ in range(times * WALKS):
-        yield walk(maps, map)
+    for _ in one.rounds(times * WALKS):
+        yield walk(maps, one.map)
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("type", HASHES)
+@pytest.mark.parametrize(
+    "type, way",
+    [
+        pytest.param(
+            type,
+            way,
+            marks=[pytest.mark.ci] if way == "chunks of 1" and type != "hash" else [],
+        )
+        for type in HASHES
+        for way in WAYS
+    ],
+)
 def test_what_lasts_in_a_hash_comes_exactly_once(type, way, maps, churned):
     one = churned(HASHES[type], INSERT_AND_DELETE)
-    for pairs in walks(maps, way, one.map):
+    for pairs in walks(maps, way, one):
         numbers = one.check(pairs)
         assert sorted(n for n in numbers if n in LASTING) == list(LASTING)
 
@@ -206,7 +230,7 @@ def test_what_lasts_in_a_hash_comes_exactly_once(type, way, maps, churned):
 @pytest.mark.parametrize("type", HASHES)
 def test_keys_values_and_size_see_what_lasts(type, maps, churned):
     one = churned(HASHES[type], INSERT_AND_DELETE)
-    for _ in range(5 * WALKS):
+    for _ in one.rounds(5 * WALKS):
         numbers = [one.number(key) for key in maps.keys(one.map)]
         assert sorted(n for n in numbers if n in LASTING) == list(LASTING)
         assert set(numbers) <= {*LASTING, *COMING}
@@ -218,14 +242,14 @@ def test_keys_values_and_size_see_what_lasts(type, maps, churned):
 @pytest.mark.parametrize("type", ARRAYS)
 def test_an_array_comes_in_order_while_it_is_written(type, way, maps, churned):
     one = churned(ARRAYS[type], REPLACE)
-    for pairs in walks(maps, way, one.map):
+    for pairs in walks(maps, way, one):
         assert one.check(pairs) == list(LASTING)
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_what_lasts_in_a_trie_comes_while_nothing_is_deleted(way, maps, churned):
     one = churned(("lpm_trie", 8, 4, 4000, ["no_prealloc"]), INSERT)
-    for pairs in walks(maps, way, one.map):
+    for pairs in walks(maps, way, one):
         numbers = [one.number(key) for key, _ in pairs]
         assert set(LASTING) <= set(numbers)
         assert set(numbers) <= {*LASTING, *range(1_000_000, 1_003_000)}
@@ -234,7 +258,7 @@ def test_what_lasts_in_a_trie_comes_while_nothing_is_deleted(way, maps, churned)
 @pytest.mark.parametrize("way", WAYS)
 def test_a_walk_of_a_trie_ends_while_others_delete(way, maps, churned):
     one = churned(TRIE, INSERT_AND_DELETE)
-    for pairs in walks(maps, way, one.map):
+    for pairs in walks(maps, way, one):
         assert len(one.check(pairs)) <= TRIE_BOUND
 
 
@@ -249,7 +273,7 @@ def test_a_clear_of_a_trie_removes_what_lasts_while_others_insert(maps, churned)
             receive stop -> I after 0 -> Churn(I + 1) end
         end,""",
     )
-    for _ in range(5 * WALKS):
+    for _ in one.rounds(5 * WALKS):
         maps.merge(one.map, {one.key(k): k for k in LASTING})
         assert maps.clear(one.map) == one.map
         there = [one.number(key) for key in maps.keys(one.map)]
@@ -309,7 +333,7 @@ def test_a_call_on_a_full_trie_ends_while_it_is_emptied_and_filled(
             receive stop -> I after 0 -> Churn(I + 1) end
         end,""",
     )
-    for _ in range(5 * WALKS):
+    for _ in one.rounds(5 * WALKS):
         answer = maps.call(call, one.map)
         if call == "size":
             assert answer <= TRIE_BOUND

@@ -572,7 +572,9 @@ def test_a_closed_map_raises_badmap(call, maps, hash):
 
 
 @pytest.mark.parametrize(
-    "key", [b"", b"123", b"12345", "x", 1.0, [], (1,), {}, 2**32, -(2**31) - 1], ids=repr
+    "key",
+    [b"", b"123", b"12345", "x", 1.0, [], (1,), {}, 2**32, -(2**31) - 1],
+    ids=repr,
 )
 def test_what_is_no_key_raises_badarg(key, maps, hash):
     for call in (
@@ -588,7 +590,9 @@ def test_what_is_no_key_raises_badarg(key, maps, hash):
     assert sorted(maps.to_list(hash)) == HASH_PAIRS
 
 
-@pytest.mark.parametrize("value", [b"", b"1234567", "x", 1.0, [], (1,), {}, 2**64], ids=repr)
+@pytest.mark.parametrize(
+    "value", [b"", b"1234567", "x", 1.0, [], (1,), {}, 2**64], ids=repr
+)
 def test_what_is_no_value_raises_badarg(value, maps, hash):
     with raises("badarg"):
         maps.insert(5, value, hash)
@@ -729,7 +733,8 @@ def test_a_small_call_gets_in_between_two_chunks(alice, cnode, maps):
         spawn(fun() ->
             Go = fun Go(done, Chunks) -> Chunks;
                      Go(C, Chunks) ->
-                         {_, C2} = erpc:call(N, ebpf_maps, next_chunk, [C, Map, 100000]),
+                         A = [C, Map, 100000],
+                         {_, C2} = erpc:call(N, ebpf_maps, next_chunk, A),
                          Go(C2, Chunks + 1)
                  end,
             Me ! {walked, Go(start, 0)} end),

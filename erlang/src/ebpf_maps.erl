@@ -33,9 +33,9 @@
 %% <li>On `hash', `lru_hash', `percpu_hash', `lru_percpu_hash' and on arrays, a key that is there all
 %%   the time comes exactly once.</li>
 %% <li>On others (lpm_trie, devmap_hash, ...) it comes at least once as long as nothing is deleted
-%%   but what has come already. Under deletes of others the kernel may begin anew, so that keys come
-%%   again, or some do not come; the walk ends after four times as many entries as the map has room
-%%   for.</li>
+%%   but what has come already, and in a trie no value is replaced. Under deletes of others the
+%%   kernel may begin anew, so that keys come again, or some do not come; the walk ends after four
+%%   times as many entries as the map has room for.</li>
 %% <li>No key comes that never was. An entry that comes or goes during the walk may be in it or
 %%   not.</li>
 %% </ul>
