@@ -26,6 +26,11 @@ bool entries_check_removal(struct call *call)
 
 bool entries_start(struct call *call, struct entries *entries)
 {
+	if (entries->walk.mode == WALK_TAKE &&
+	    call->map->traits & MAP_VALUE_IS_MAP) {
+		entries->walk.mode = WALK_READ;
+		entries->nested = true;
+	}
 	entries->walk.cursor = call_room(call, &call->context->cursor,
 					 walk_cursor_size(call->map));
 	return entries->walk.cursor;
@@ -68,6 +73,38 @@ static bool make_room(struct call *call, struct walk_room *room,
 	return octets;
 }
 
+/* An entry to the place of another one. */
+static void move(const struct map *map, const struct walk_room *room,
+		 uint32_t from, uint32_t to)
+{
+	size_t key = map->key_size, value = map_entry_size(map);
+
+	memmove(room->keys + to * key, room->keys + from * key, key);
+	memmove(room->values + to * value, room->values + from * value, value);
+}
+
+/*
+ * Of what was read, each entry that is there yet is taken out. An error after
+ * some is left to the next step, which meets it again.
+ */
+static bool take_nested(struct call *call, struct entries *entries)
+{
+	const struct map *map = call->map;
+	uint32_t n = entries->count, taken = 0;
+	int error = 0;
+
+	for (uint32_t i = 0; i < n && (error == 0 || error == -ENOENT); i++) {
+		move(map, &entries->room, i, taken);
+		error = values_take_nested(
+			call, entries_key(call, entries, taken),
+			entries->room.values + taken * map_entry_size(map));
+		taken += error == 0;
+	}
+	entries->count = taken;
+	return taken > 0 || error == 0 || error == -ENOENT ||
+	       call_raise_errno(call, error);
+}
+
 /* One step, with as much more room as a large bucket needs. */
 static bool step(struct call *call, struct entries *entries, uint32_t wanted)
 {
@@ -84,7 +121,7 @@ static bool step(struct call *call, struct entries *entries, uint32_t wanted)
 	if (n < 0)
 		return call_raise_errno(call, (int)n);
 	entries->count = (uint32_t)n;
-	return true;
+	return !entries->nested || take_nested(call, entries);
 }
 
 static uint32_t least(size_t a, uint32_t b)

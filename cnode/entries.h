@@ -10,8 +10,9 @@
  * whose memory is bounded. As in call.h, false means that an exception is set.
  */
 struct entries {
-	struct walk walk;      /* its mode is the caller's to set, */
-	uint32_t most;         /* and how many a step may have; 0: no bound */
+	struct walk walk; /* its mode is the caller's to set, */
+	uint32_t most;    /* and how many a step may have; 0: no bound */
+	bool nested;      /* maps are taken: each of them after it is read */
 	struct walk_room room; /* the entries of the last step, */
 	uint32_t count;        /* so many */
 };

@@ -49,6 +49,14 @@ bool entry_functions_get3(struct call *call)
 	return true;
 }
 
+/* The arguments Key, Value, Map. */
+static bool read_entry(struct call *call, const char **key, const char **value)
+{
+	return call_read_map(call, call->args[2]) &&
+	       values_read_key(call, call->args[0], key) &&
+	       values_read(call, call->args[1], value);
+}
+
 /* What put, update and remove return: the handle, as it came. */
 static bool done(struct call *call, int error, struct term handle)
 {
@@ -62,9 +70,7 @@ bool entry_functions_put(struct call *call)
 {
 	const char *key, *value;
 
-	if (!call_read_map(call, call->args[2]) ||
-	    !values_read_key(call, call->args[0], &key) ||
-	    !values_read(call, call->args[1], &value))
+	if (!read_entry(call, &key, &value))
 		return false;
 	return done(call, map_put(call->map, key, value), call->args[2]);
 }
@@ -75,9 +81,7 @@ bool entry_functions_update(struct call *call)
 	char *old;
 	int error;
 
-	if (!call_read_map(call, call->args[2]) ||
-	    !values_read_key(call, call->args[0], &key) ||
-	    !values_read(call, call->args[1], &value))
+	if (!read_entry(call, &key, &value))
 		return false;
 	old = call_batch_room(call, map_entry_size(call->map));
 	if (!old)
@@ -118,12 +122,8 @@ bool entry_functions_take(struct call *call)
 		return call_raise_errno(call, -EOPNOTSUPP);
 	if (call->map->traits & MAP_FIXED)
 		return call_raise_errno(call, -EINVAL);
-	value = values_room(call);
-	if (!value)
+	if (!values_take(call, key, &error, &value))
 		return false;
-	error = map_take(call->map, key, value);
-	if (error < 0 && error != -ENOENT)
-		return call_raise_errno(call, error);
 	if (error < 0) {
 		term_write_atom(call->out, "error");
 		return true;
@@ -190,9 +190,7 @@ bool entry_functions_insert(struct call *call)
 	char *old;
 	int error;
 
-	if (!call_read_map(call, call->args[2]) ||
-	    !values_read_key(call, call->args[0], &key) ||
-	    !values_read(call, call->args[1], &value))
+	if (!read_entry(call, &key, &value))
 		return false;
 	old = call_batch_room(call, map_entry_size(call->map));
 	if (!old)

@@ -231,6 +231,21 @@ int map_take(struct map *map, const void *key, void *value)
 	return error;
 }
 
+int map_take_kept(struct map *map, const void *key, void *value,
+		  map_keeper keep, void *context)
+{
+	int error;
+
+	enter(map);
+	error = bpf_map_lookup_elem(map->fd, key, value);
+	if (error == 0)
+		error = keep(context, value);
+	if (error == 0)
+		error = bpf_map_delete_elem(map->fd, key);
+	leave(map);
+	return error;
+}
+
 int map_next_key(struct map *map, const void *key, void *next)
 {
 	return bpf_map_get_next_key(map->fd, key, next);

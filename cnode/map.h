@@ -133,6 +133,14 @@ int map_update(struct map *map, const void *key, const void *value, void *old);
 /* Gets and removes: at once in the kernel, or under the map's lock. */
 int map_take(struct map *map, const void *key, void *value);
 
+/*
+ * The same under the lock in any case, and keep is called in between with what
+ * is about to be removed: an error of its leaves the entry there.
+ */
+typedef int (*map_keeper)(void *context, const void *value);
+int map_take_kept(struct map *map, const void *key, void *value,
+		  map_keeper keep, void *context);
+
 /* The key after key; the first one for NULL. -ENOENT after the last. */
 int map_next_key(struct map *map, const void *key, void *next);
 

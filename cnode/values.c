@@ -372,6 +372,33 @@ void values_write(struct call *call, const char *octets)
 	term_write_nil(call->out);
 }
 
+static int keep_nested(void *context, const void *value)
+{
+	struct call *call = context;
+	erlang_ref ref;
+	uint32_t id;
+
+	memcpy(&id, value, sizeof(id));
+	return share(call, id, &ref);
+}
+
+int values_take_nested(struct call *call, const char *key, char *value)
+{
+	return map_take_kept(call->map, key, value, keep_nested, call);
+}
+
+bool values_take(struct call *call, const char *key, int *error, char **value)
+{
+	*value = values_room(call);
+	if (!*value)
+		return false;
+	*error = call->map->traits & MAP_VALUE_IS_MAP
+			 ? values_take_nested(call, key, *value)
+			 : map_take(call->map, key, *value);
+	return *error == 0 || *error == -ENOENT ||
+	       call_raise_errno(call, *error);
+}
+
 bool values_lookup(struct call *call, struct term key_term, int *error,
 		   char **value)
 {

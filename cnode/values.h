@@ -26,4 +26,11 @@ void values_write(struct call *call, const char *octets);
 bool values_lookup(struct call *call, struct term key, int *error,
 		   char **value);
 
+/*
+ * Takes the entry of a key out; *error as for values_lookup(). What is a map
+ * gets its handle before it leaves the map that it is in, and may end with it.
+ */
+bool values_take(struct call *call, const char *key, int *error, char **value);
+int values_take_nested(struct call *call, const char *key, char *value);
+
 #endif

@@ -541,6 +541,30 @@ def test_a_map_is_taken_from_a_map_of_maps(maps, nest):
     assert maps.get(7, first) == u64(8)
 
 
+WAYS_TO_TAKE = {
+    "take": lambda maps, outer: [maps.take(0, outer)[0]],
+    "drain": lambda maps, outer: [value for _, value in maps.drain(outer)],
+    "drain_chunk": lambda maps, outer: [
+        value for _, value in maps.drain_chunk("start", outer, 9)[0]
+    ],
+}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_TAKE)
+@pytest.mark.parametrize("type", ["array_of_maps", "hash_of_maps"])
+def test_a_map_that_only_another_map_holds_outlives_being_taken(type, way, maps):
+    """With its entry it would be gone, before anybody had opened it."""
+    template = maps.new("array", 4, 4, 1)
+    outer = maps.new(type, 4, 4, 1, [("inner_map", template)])
+    inner = maps.new("array", 4, 4, 1)
+    maps.put(0, 7, inner)
+    maps.put(0, inner, outer)
+    maps.close(inner)
+    [taken] = WAYS_TO_TAKE[way](maps, outer)
+    assert maps.get(0, taken) == u32(7)
+    assert maps.to_list(outer) == []
+
+
 def test_a_map_of_maps_is_emptied_in_every_way(maps, nest):
     outer, (first, second) = nest
     pairs = [(0, first), (3, second)]
