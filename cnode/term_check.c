@@ -80,11 +80,23 @@ static size_t utf8_length(const unsigned char *s, size_t size)
 	return n;
 }
 
+/* As nearly all atoms are; a loop that a compiler makes a few steps of. */
+static bool is_ascii(const char *text, size_t size)
+{
+	unsigned char all = 0;
+
+	for (size_t i = 0; i < size; i++)
+		all |= (unsigned char)text[i];
+	return all < 0x80;
+}
+
 static bool check_utf8(const char *text, size_t size)
 {
 	size_t characters = 0;
 	size_t n;
 
+	if (size <= MAX_ATOM_CHARACTERS && is_ascii(text, size))
+		return true;
 	for (size_t i = 0; i < size; i += n) {
 		n = utf8_length((const unsigned char *)text + i, size - i);
 		if (n == 0 || ++characters > MAX_ATOM_CHARACTERS)
