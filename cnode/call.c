@@ -15,9 +15,6 @@
 
 #include "posix.h"
 
-/* The reference has the node's name, and the rest is numbers and a type. */
-#define MAX_HANDLE_SIZE (MAXATOMLEN_UTF8 + 128)
-
 /* A bucket must fit: two entries of the largest value that a hash has do. */
 #define MAX_BATCH ((size_t)256 * 1024 * 1024)
 
@@ -129,7 +126,7 @@ bool call_read_value_map(struct call *call, struct term t)
 
 bool call_check_handle_fits(struct call *call)
 {
-	return term_write_fits(call->out, MAX_HANDLE_SIZE) ||
+	return term_write_fits(call->out, CALL_MAX_HANDLE_SIZE) ||
 	       call_raise(call, RAISED_TOO_BIG);
 }
 

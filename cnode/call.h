@@ -6,6 +6,9 @@
 
 #include "functions.h"
 
+/* The reference has the node's name, and the rest is numbers and a type. */
+#define CALL_MAX_HANDLE_SIZE (MAXATOMLEN_UTF8 + 128)
+
 /*
  * What handlers are made of: arguments to octets and back, and exceptions.
  * A function of type bool returns false when it has set call->raised; its

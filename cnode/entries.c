@@ -26,14 +26,17 @@ bool entries_check_removal(struct call *call)
 
 bool entries_start(struct call *call, struct entries *entries)
 {
-	if (entries->walk.mode == WALK_TAKE &&
-	    call->map->traits & MAP_VALUE_IS_MAP) {
-		entries->walk.mode = WALK_READ;
-		entries->nested = true;
+	struct walk *walk = &entries->walk;
+
+	if (call->map->traits & MAP_VALUE_IS_MAP && walk->mode == WALK_TAKE) {
+		walk->keep = values_keep_map;
+		walk->context = call;
 	}
-	entries->walk.cursor = call_room(call, &call->context->cursor,
-					 walk_cursor_size(call->map));
-	return entries->walk.cursor;
+	entries->with_maps &= (call->map->traits & MAP_VALUE_IS_MAP) &&
+			      walk->mode == WALK_READ;
+	walk->cursor = call_room(call, &call->context->cursor,
+				 walk_cursor_size(call->map, walk));
+	return walk->cursor;
 }
 
 bool entries_start_at(struct call *call, struct entries *entries,
@@ -48,7 +51,7 @@ bool entries_start_at(struct call *call, struct entries *entries,
 	if (term_is_atom(cursor, "done")) {
 		walk->position = WALK_DONE;
 	} else if (term_read_binary(cursor, &octets, &size) &&
-		   size == walk_cursor_size(call->map)) {
+		   size == walk_cursor_size(call->map, walk)) {
 		walk->position = WALK_AT;
 		memcpy(walk->cursor, octets, size);
 	} else if (!term_is_atom(cursor, "start")) {
@@ -83,26 +86,21 @@ static void move(const struct map *map, const struct walk_room *room,
 	memmove(room->values + to * value, room->values + from * value, value);
 }
 
-/*
- * Of what was read, each entry that is there yet is taken out. An error after
- * some is left to the next step, which meets it again.
- */
-static bool take_nested(struct call *call, struct entries *entries)
+/* Handles for the maps that were read; those that have gone are left out. */
+static bool hold_maps(struct call *call, struct entries *entries)
 {
-	const struct map *map = call->map;
-	uint32_t n = entries->count, taken = 0;
-	int error = 0;
+	uint32_t n = entries->count, held = 0;
+	int error;
 
-	for (uint32_t i = 0; i < n && (error == 0 || error == -ENOENT); i++) {
-		move(map, &entries->room, i, taken);
-		error = values_take_nested(
-			call, entries_key(call, entries, taken),
-			entries->room.values + taken * map_entry_size(map));
-		taken += error == 0;
+	for (uint32_t i = 0; i < n; i++) {
+		error = values_hold_map(call, entries_value(call, entries, i));
+		if (error < 0 && error != -ENOENT)
+			return call_raise_errno(call, error);
+		if (error == 0)
+			move(call->map, &entries->room, i, held++);
 	}
-	entries->count = taken;
-	return taken > 0 || error == 0 || error == -ENOENT ||
-	       call_raise_errno(call, error);
+	entries->count = held;
+	return true;
 }
 
 /* One step, with as much more room as a large bucket needs. */
@@ -121,7 +119,7 @@ static bool step(struct call *call, struct entries *entries, uint32_t wanted)
 	if (n < 0)
 		return call_raise_errno(call, (int)n);
 	entries->count = (uint32_t)n;
-	return !entries->nested || take_nested(call, entries);
+	return !entries->with_maps || hold_maps(call, entries);
 }
 
 static uint32_t least(size_t a, uint32_t b)
@@ -149,9 +147,10 @@ bool entries_next(struct call *call, struct entries *entries, uint32_t wanted)
 bool entries_fit(struct call *call, uint32_t *entries)
 {
 	const struct map *map = call->map;
-	size_t used = call->out->pos + walk_cursor_size(map) + ANSWER_MARGIN;
-	size_t pair = entry_size(map) + PAIR_MARGIN +
-		      BINARY_HEADER_SIZE * ((size_t)map->cpus + 1);
+	size_t used = call->out->pos + MAP_BUCKET_CURSOR_SIZE + 4 +
+		      map->key_size + ANSWER_MARGIN;
+	size_t pair = map->key_size + values_size(map) + PAIR_MARGIN +
+		      BINARY_HEADER_SIZE;
 	size_t fit =
 		used < call->out->limit ? (call->out->limit - used) / pair : 0;
 
@@ -186,9 +185,53 @@ void entries_write_cursor(struct call *call, const struct entries *entries)
 
 	if (walk->position == WALK_AT)
 		term_write_binary(call->out, walk->cursor,
-				  walk_cursor_size(call->map));
+				  walk_cursor_size(call->map, walk));
 	else
 		term_write_atom(call->out, walk->position == WALK_START
 						   ? "start"
 						   : "done");
+}
+
+/* --- Maps without keys -------------------------------------------------- */
+
+/* {<<>>, Value} of what is taken out first. *any is false where nothing is. */
+static bool pop(struct call *call, char *value, bool write, bool *any)
+{
+	int error = map_take(call->map, NULL, value);
+
+	*any = error == 0;
+	if (error < 0)
+		return error == -ENOENT || call_raise_errno(call, error);
+	if (!write)
+		return true;
+	term_write_tuple(call->out, 2);
+	term_write_binary(call->out, "", 0);
+	values_write(call, value);
+	return true;
+}
+
+bool entries_pop(struct call *call, uint32_t *most, bool write)
+{
+	size_t list = call->out->pos;
+	char *value = values_room(call);
+	bool any = true;
+	uint32_t n = 0;
+
+	if (!value)
+		return false;
+	if (write)
+		list = term_write_list_open(call->out);
+	while (n < *most && any) {
+		if (!pop(call, value, write, &any)) {
+			if (n == 0)
+				return false;
+			call->raised.reason = RAISED_NOTHING;
+			break;
+		}
+		n += any;
+	}
+	if (write)
+		term_write_list_close(call->out, list, n);
+	*most = n;
+	return true;
 }

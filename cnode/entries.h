@@ -10,9 +10,9 @@
  * whose memory is bounded. As in call.h, false means that an exception is set.
  */
 struct entries {
-	struct walk walk; /* its mode is the caller's to set, */
-	uint32_t most;    /* and how many a step may have; 0: no bound */
-	bool nested;      /* maps are taken: each of them after it is read */
+	struct walk walk;      /* its mode is the caller's to set, */
+	uint32_t most;         /* and how many a step may have; 0: no bound */
+	bool with_maps;        /* handles are wanted for maps in maps */
 	struct walk_room room; /* the entries of the last step, */
 	uint32_t count;        /* so many */
 };
@@ -50,5 +50,12 @@ const char *entries_value(struct call *call, const struct entries *entries,
 void entries_write_pair(struct call *call, const struct entries *entries,
 			uint32_t n);
 void entries_write_cursor(struct call *call, const struct entries *entries);
+
+/*
+ * Of a map without keys: takes out up to *most values, and sets *most to how
+ * many there were; with write, a list of them as {<<>>, Value}. They must be
+ * sure to fit.
+ */
+bool entries_pop(struct call *call, uint32_t *most, bool write);
 
 #endif

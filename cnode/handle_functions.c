@@ -285,7 +285,8 @@ static bool open_what(struct call *call, uint32_t flags, struct map **map,
 	} else if (term_is_atom(what[0], "name")) {
 		if (!read_name(what[1], name, &valid))
 			return call_raise(call, RAISED_BADARG);
-		*error = valid ? open_named(name, flags, map) : -ENOENT;
+		*error = valid && name[0] ? open_named(name, flags, map)
+					  : -ENOENT;
 	} else {
 		return call_raise(call, RAISED_BADARG);
 	}

@@ -273,14 +273,15 @@ int handles_add(struct handles *h, struct handles_owner *owner, struct map *map,
 	return error;
 }
 
-int handles_add_shared(struct handles *h, struct handles_owner *owner,
-		       struct map *map, erlang_ref *ref)
+static void drop(struct handles *h, const erlang_ref *ref)
 {
-	struct handle new = { .map = map,
-			      .lifetime = HANDLES_NODE,
-			      .shared = true };
+	struct map *map = NULL;
 
-	return add_locked(h, owner, &new, ref);
+	pthread_rwlock_wrlock(&h->lock);
+	if (find(h, ref))
+		map = release(h, ref->n[0]);
+	pthread_rwlock_unlock(&h->lock);
+	map_unref(map);
 }
 
 /* --- Finding ------------------------------------------------------------ */
@@ -342,6 +343,27 @@ int handles_find_id(struct handles *h, struct handles_owner *owner, uint32_t id,
 	}
 	pthread_rwlock_unlock(&h->lock);
 	return error;
+}
+
+/* Another thread may have been quicker: then its handle is the one. */
+int handles_add_shared(struct handles *h, struct handles_owner *owner,
+		       struct map *map, erlang_ref *ref)
+{
+	struct handle new = { .map = map,
+			      .lifetime = HANDLES_NODE,
+			      .shared = true };
+	uint32_t id = map->id;
+	int error = add_locked(h, owner, &new, ref);
+	erlang_ref oldest;
+
+	if (error < 0)
+		return error;
+	if (handles_find_id(h, owner, id, &oldest) == 0 &&
+	    memcmp(oldest.n, ref->n, sizeof(ref->n)) != 0) {
+		drop(h, ref);
+		*ref = oldest;
+	}
+	return 0;
 }
 
 static void visit_handle(struct handles *h, uint32_t place, bool owners,

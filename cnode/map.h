@@ -17,6 +17,7 @@ enum map_trait {
 	MAP_BUCKETS = 1 << 1,       /* batch lookup goes by hash bucket */
 	MAP_PREFIX_LOOKUP = 1 << 2, /* lookup finds other keys than its own */
 	MAP_VALUE_IN = 1 << 3,      /* lookup reads its value: a bloom filter */
+	MAP_KEY_BATCH = 1 << 16,    /* batch lookup goes by key */
 	MAP_FIXED = 1 << 7,         /* all entries are there, always */
 	MAP_KEY_IS_FD = 1 << 4,     /* written with a descriptor for a key, */
 	MAP_VALUE_IS_FD = 1 << 5,   /* a descriptor for a value, */

@@ -7,9 +7,13 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <libgen.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "map.h"
@@ -254,11 +258,32 @@ int map_pin(const struct map *map, const char *path)
 	return bpf_obj_pin(map->fd, path);
 }
 
+/* Whether path itself, and not what a link leads to, is in such a file system
+ */
+static int check_pin(const char *path)
+{
+	struct stat status;
+	struct statfs system;
+	char *copy = strdup(path);
+	int error = 0;
+
+	if (!copy)
+		return -ENOMEM;
+	if (lstat(path, &status) < 0 || statfs(dirname(copy), &system) < 0)
+		error = -errno;
+	else if (!S_ISREG(status.st_mode) || system.f_type != BPF_FS_MAGIC)
+		error = -EPERM;
+	free(copy);
+	return error;
+}
+
 int map_unpin(const struct map *map, const char *path)
 {
-	struct map *pinned;
-	int error = map_open_pinned(path, 0, &pinned);
+	struct map *pinned = NULL;
+	int error = check_pin(path);
 
+	if (error == 0)
+		error = map_open_pinned(path, 0, &pinned);
 	if (error < 0)
 		return error;
 	error = pinned->id == map->id ? 0 : -EINVAL;

@@ -21,13 +21,13 @@ static const struct {
 	{ "lru_hash", MAP_BUCKETS },
 	{ "percpu_hash", MAP_BUCKETS | MAP_PER_CPU },
 	{ "lru_percpu_hash", MAP_BUCKETS | MAP_PER_CPU },
-	{ "array", MAP_FIXED },
-	{ "percpu_array", MAP_FIXED | MAP_PER_CPU },
+	{ "array", MAP_FIXED | MAP_KEY_BATCH },
+	{ "percpu_array", MAP_FIXED | MAP_KEY_BATCH | MAP_PER_CPU },
 	{ "percpu_cgroup_storage", MAP_PER_CPU },
-	{ "lpm_trie", MAP_PREFIX_LOOKUP },
+	{ "lpm_trie", MAP_KEY_BATCH | MAP_PREFIX_LOOKUP },
 	{ "bloom_filter", MAP_VALUE_IN },
-	{ "array_of_maps", MAP_VALUE_IS_FD | MAP_VALUE_IS_MAP },
-	{ "hash_of_maps", MAP_VALUE_IS_FD | MAP_VALUE_IS_MAP },
+	{ "array_of_maps", MAP_KEY_BATCH | MAP_VALUE_IS_FD | MAP_VALUE_IS_MAP },
+	{ "hash_of_maps", MAP_BUCKETS | MAP_VALUE_IS_FD | MAP_VALUE_IS_MAP },
 	{ "prog_array", MAP_VALUE_IS_FD },
 	{ "perf_event_array", MAP_VALUE_IS_FD },
 	{ "cgroup_array", MAP_VALUE_IS_FD | MAP_VALUE_IS_CGROUP },
@@ -86,26 +86,51 @@ static bool says_nothing(int error)
 	       error == -EPERM;
 }
 
-/* By an empty map of that type, if one of such sizes can be made. */
-static unsigned char probe_type(uint32_t type)
+/* -1 where it takes none, or none can be made. */
+static int make_template(uint32_t type)
+{
+	return map_types_traits(type) & MAP_VALUE_IS_MAP
+		       ? bpf_map_create(BPF_MAP_TYPE_ARRAY, NULL, 4, 4, 1, NULL)
+		       : -1;
+}
+
+/* An empty map of that type, if one of such sizes can be made. -errno. */
+static int make_probe(uint32_t type, uint32_t *key_size)
 {
 	static const uint32_t key_sizes[] = { 4, 0 };
+	LIBBPF_OPTS(bpf_map_create_opts, options);
+	uint32_t value_size = MAP_TYPES_VALUE_ALIGN;
+	int template = make_template(type), fd = -EINVAL;
+
+	if (template >= 0) {
+		options.inner_map_fd = (uint32_t) template;
+		value_size = 4;
+	}
+	for (size_t i = 0; fd < 0 && !says_nothing(fd) && i < 2; i++) {
+		*key_size = key_sizes[i];
+		fd = bpf_map_create((enum bpf_map_type)type, NULL, *key_size,
+				    value_size, 1, &options);
+	}
+	if (template >= 0)
+		close(template);
+	return fd;
+}
+
+static unsigned char probe_type(uint32_t type)
+{
 	int cpus = libbpf_num_possible_cpus();
 	char *value =
 		cpus > 0 ? calloc((size_t)cpus, MAP_TYPES_VALUE_ALIGN) : NULL;
-	unsigned char abilities = value ? MAP_TYPES_KNOWN : 0;
-	int fd = -1;
+	unsigned char abilities = 0;
+	uint32_t key_size = 0;
+	int fd = value ? make_probe(type, &key_size) : -ENOMEM;
 
-	for (size_t i = 0; value && fd < 0 && i < 2; i++) {
-		fd = bpf_map_create((enum bpf_map_type)type, NULL, key_sizes[i],
-				    MAP_TYPES_VALUE_ALIGN, 1, NULL);
-		if (fd >= 0)
-			abilities = probe_fd(fd, key_sizes[i], value);
-		else if (says_nothing(fd))
-			abilities = 0;
-	}
-	if (fd >= 0)
+	if (fd >= 0) {
+		abilities = probe_fd(fd, key_size, value);
 		close(fd);
+	} else if (!says_nothing(fd)) {
+		abilities = MAP_TYPES_KNOWN;
+	}
 	free(value);
 	return abilities;
 }

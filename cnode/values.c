@@ -105,6 +105,28 @@ static bool lay_out_fd(int fd, char *room, size_t size)
 	return true;
 }
 
+/* {ifname, Name} as the index, with no program. *named: it is such a term. */
+static bool read_interface(struct call *call, struct term t, char *room,
+			   size_t size, bool *named)
+{
+	char text[64];
+	struct term name;
+	uint32_t index;
+	int error;
+
+	*named = call->map->traits & MAP_VALUE_IS_INTERFACE &&
+		 read_tagged(t, "ifname", &name);
+	if (!*named)
+		return true;
+	if (!call_read_text(name, text, sizeof(text)))
+		return call_raise(call, RAISED_BADARG);
+	error = names_interface(text, &index);
+	if (error < 0)
+		return call_raise_errno(call, error);
+	return lay_out_fd((int)index, room, size) ||
+	       call_raise(call, RAISED_BADARG);
+}
+
 static bool open_key(struct call *call, struct term t)
 {
 	unsigned traits = call->map->traits;
@@ -172,7 +194,10 @@ bool values_read_key(struct call *call, struct term t, const char **key)
 			return false;
 		good = lay_out_fd(call->key_fd, room, map->key_size);
 	} else {
-		good = read_plain_key(map, t, room, key);
+		*key = room;
+		if (!read_interface(call, t, room, map->key_size, &good))
+			return false;
+		good = good || read_plain_key(map, t, room, key);
 	}
 	return good || call_raise(call, RAISED_BADARG);
 }
@@ -246,28 +271,6 @@ static bool open_value(struct call *call, struct term t, char *room)
 	       call_raise(call, RAISED_BADARG);
 }
 
-/* {ifname, Name} as the index, with no program. *named: it is such a term. */
-static bool read_interface(struct call *call, struct term t, char *room,
-			   bool *named)
-{
-	char text[64];
-	struct term name;
-	uint32_t index;
-	int error;
-
-	*named = call->map->traits & MAP_VALUE_IS_INTERFACE &&
-		 read_tagged(t, "ifname", &name);
-	if (!*named)
-		return true;
-	if (!call_read_text(name, text, sizeof(text)))
-		return call_raise(call, RAISED_BADARG);
-	error = names_interface(text, &index);
-	if (error < 0)
-		return call_raise_errno(call, error);
-	return lay_out_fd((int)index, room, call->map->value_size) ||
-	       call_raise(call, RAISED_BADARG);
-}
-
 /* The descriptor of a program, behind 4 octets: only that there is none. */
 static bool names_program(const struct map *map, const char *value)
 {
@@ -288,7 +291,7 @@ bool values_read(struct call *call, struct term t, const char **value)
 	*value = room;
 	if (map->traits & MAP_VALUE_IS_FD)
 		return open_value(call, t, room);
-	if (!read_interface(call, t, room, &good))
+	if (!read_interface(call, t, room, map->value_size, &good))
 		return false;
 	if (!good)
 		good = map->traits & MAP_PER_CPU
@@ -300,11 +303,8 @@ bool values_read(struct call *call, struct term t, const char **value)
 
 bool values_check_answer(struct call *call, struct term handle)
 {
-	size_t entry = map_entry_size(call->map) +
-		       (size_t)call->map->cpus * BINARY_HEADER_SIZE;
-
-	return term_write_fits(call->out,
-			       entry + handle.size + ANSWER_MARGIN) ||
+	return term_write_fits(call->out, values_size(call->map) + handle.size +
+						  ANSWER_MARGIN) ||
 	       call_raise(call, RAISED_TOO_BIG);
 }
 
@@ -372,9 +372,8 @@ void values_write(struct call *call, const char *octets)
 	term_write_nil(call->out);
 }
 
-static int keep_nested(void *context, const void *value)
+int values_hold_map(struct call *call, const char *value)
 {
-	struct call *call = context;
 	erlang_ref ref;
 	uint32_t id;
 
@@ -382,9 +381,9 @@ static int keep_nested(void *context, const void *value)
 	return share(call, id, &ref);
 }
 
-int values_take_nested(struct call *call, const char *key, char *value)
+int values_keep_map(void *call, const void *value)
 {
-	return map_take_kept(call->map, key, value, keep_nested, call);
+	return values_hold_map(call, value);
 }
 
 bool values_take(struct call *call, const char *key, int *error, char **value)
@@ -393,10 +392,18 @@ bool values_take(struct call *call, const char *key, int *error, char **value)
 	if (!*value)
 		return false;
 	*error = call->map->traits & MAP_VALUE_IS_MAP
-			 ? values_take_nested(call, key, *value)
+			 ? map_take_kept(call->map, key, *value,
+					 values_keep_map, call)
 			 : map_take(call->map, key, *value);
 	return *error == 0 || *error == -ENOENT ||
 	       call_raise_errno(call, *error);
+}
+
+size_t values_size(const struct map *map)
+{
+	if (map->traits & MAP_VALUE_IS_MAP)
+		return CALL_MAX_HANDLE_SIZE;
+	return map_entry_size(map) + (size_t)map->cpus * BINARY_HEADER_SIZE;
 }
 
 bool values_lookup(struct call *call, struct term key_term, int *error,
@@ -413,6 +420,8 @@ bool values_lookup(struct call *call, struct term key_term, int *error,
 	if (!*value)
 		return false;
 	*error = map_get(call->map, key, *value);
+	if (*error == 0 && call->map->traits & MAP_VALUE_IS_MAP)
+		*error = values_hold_map(call, *value);
 	return *error == 0 || *error == -ENOENT ||
 	       call_raise_errno(call, *error);
 }

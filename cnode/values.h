@@ -31,6 +31,12 @@ bool values_lookup(struct call *call, struct term key, int *error,
  * gets its handle before it leaves the map that it is in, and may end with it.
  */
 bool values_take(struct call *call, const char *key, int *error, char **value);
-int values_take_nested(struct call *call, const char *key, char *value);
+
+/* A handle for a map that is a value, or -errno; also as a map_keeper. */
+int values_hold_map(struct call *call, const char *value);
+int values_keep_map(void *call, const void *value);
+
+/* The most octets of a value in an answer. */
+size_t values_size(const struct map *map);
 
 #endif

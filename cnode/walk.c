@@ -20,15 +20,16 @@
 #define REPEATS 4
 #define MAX_STEPS 65536 /* in one go, where there are many holes */
 
-static bool by_buckets(const struct map *map)
+/* What is to be kept before it leaves is taken one by one. */
+static bool by_buckets(const struct map *map, const struct walk *walk)
 {
-	return map->traits & MAP_BUCKETS;
+	return map->traits & MAP_BUCKETS && !walk->keep;
 }
 
-size_t walk_cursor_size(const struct map *map)
+size_t walk_cursor_size(const struct map *map, const struct walk *walk)
 {
-	return by_buckets(map) ? MAP_BUCKET_CURSOR_SIZE
-			       : LEFT_SIZE + map->key_size;
+	return by_buckets(map, walk) ? MAP_BUCKET_CURSOR_SIZE
+				     : LEFT_SIZE + map->key_size;
 }
 
 static int do_batch(struct map *map, const struct walk *walk,
@@ -85,14 +86,18 @@ static int visit(struct keys *k)
 		error = map_get(k->map, place_of(k), value);
 		break;
 	case WALK_TAKE:
-		error = map_take(k->map, place_of(k), value);
+		error = k->walk->keep
+				? map_take_kept(k->map, place_of(k), value,
+						k->walk->keep, k->walk->context)
+				: map_take(k->map, place_of(k), value);
 		break;
 	case WALK_REMOVE:
 		error = map_remove(k->map, place_of(k), value);
 		break;
 	}
 	k->count += error == 0;
-	return error == -ENOENT ? 0 : error;
+	/* ENOSPC: sockets whose cookies do not fit into the map's values */
+	return error == -ENOENT || error == -ENOSPC ? 0 : error;
 }
 
 /* The cursor goes to the key after key, or to the end. */
@@ -119,7 +124,13 @@ static int step(struct keys *k)
 	memcpy(place_of(k), k->next, k->map->key_size);
 	k->left--;
 	error = look_ahead(k, place_of(k));
-	return error < 0 ? error : visit(k);
+	if (error == 0)
+		error = visit(k);
+	if (error < 0) { /* the next step is to meet it again */
+		memcpy(k->next, place_of(k), k->map->key_size);
+		k->walk->position = WALK_AT;
+	}
+	return error;
 }
 
 /* More entries behind the last one, by a batch if there is such a thing. */
@@ -163,7 +174,8 @@ static int read_or_remove(struct keys *k)
 			error = step(k);
 		if (error == 0 && k->walk->position != WALK_DONE &&
 		    (k->count > 0 || k->walk->position == WALK_START))
-			error = read_batch(k);
+			error = k->map->traits & MAP_KEY_BATCH ? read_batch(k)
+							       : -ENOTSUP;
 		if (error != -ENOTSUP)
 			return error;
 		error = 0;
@@ -214,6 +226,6 @@ static int64_t next_keys(struct map *map, struct walk *walk,
 int64_t walk_next(struct map *map, struct walk *walk,
 		  const struct walk_room *room)
 {
-	return by_buckets(map) ? next_buckets(map, walk, room)
-			       : next_keys(map, walk, room);
+	return by_buckets(map, walk) ? next_buckets(map, walk, room)
+				     : next_keys(map, walk, room);
 }

@@ -31,10 +31,13 @@ enum walk_mode {
 struct walk {
 	enum walk_position position;
 	enum walk_mode mode;
+	/* WALK_TAKE: called before an entry leaves; NULL: nothing is */
+	map_keeper keep;
+	void *context;
 	char *cursor; /* WALK_AT: walk_cursor_size() octets; the caller's */
 };
 
-size_t walk_cursor_size(const struct map *map);
+size_t walk_cursor_size(const struct map *map, const struct walk *walk);
 
 /* Room for entries, of which key and value stand one behind the other. */
 struct walk_room {

@@ -7,7 +7,8 @@
  *	next_chunk(start | Cursor, Map, MaxEntries)
  *	               -> {[{Key, Value}], Cursor | done}
  *	drain_chunk(start | Cursor, Map, MaxEntries)
- *	               -> the same; the entries have been removed
+ *	               -> the same; the entries have been removed. Of a map
+ *	               without keys: {[{<<>>, Value}], start | done}
  *	Iterator = {ebpf_iterator, Map, start | Cursor | done, Pending,
  *	            Prefetch}
  *	Pending  = [Key | {Key, Value}]
@@ -98,6 +99,8 @@ static bool write_pending_entry(struct call *call, struct term item,
 	if (!value)
 		return false;
 	error = map_get(call->map, key, value);
+	if (error == 0 && call->map->traits & MAP_VALUE_IS_MAP)
+		error = values_hold_map(call, value);
 	*found = error == 0;
 	if (error < 0)
 		return error == -ENOENT || call_raise_errno(call, error);
@@ -113,6 +116,7 @@ static bool next_read(struct call *call, struct iterator *iterator)
 	struct entries *entries = &iterator->entries;
 	uint32_t key_size = call->map->key_size;
 
+	entries->with_maps = call->map->traits & MAP_VALUE_IS_MAP;
 	if (!entries_next(call, entries, ITERATOR_ENTRIES))
 		return false;
 	if (entries->count == 0) {
@@ -194,16 +198,44 @@ static bool write_chunk(struct call *call, struct entries *entries)
 
 bool walk_functions_next_chunk(struct call *call)
 {
-	struct entries entries = { .walk.mode = WALK_READ };
+	struct entries entries = { .walk.mode = WALK_READ, .with_maps = true };
 
 	return call_read_map(call, call->args[1]) && entries_check(call) &&
 	       write_chunk(call, &entries);
+}
+
+/* A queue or stack has no place to go on from: what is next is next. */
+static bool pop_chunk(struct call *call)
+{
+	uint32_t wanted, most;
+
+	if (!(term_is_atom(call->args[0], "start") ||
+	      term_is_atom(call->args[0], "done")) ||
+	    !term_read_uint32(call->args[2], &wanted) || wanted == 0)
+		return call_raise(call, RAISED_BADARG);
+	if (call->map->traits & MAP_VALUE_IN)
+		return call_raise_errno(call, -EOPNOTSUPP);
+	if (!entries_fit(call, &most))
+		return false;
+	if (most > wanted)
+		most = wanted;
+	wanted = most;
+	if (term_is_atom(call->args[0], "done"))
+		most = 0;
+	term_write_tuple(call->out, 2);
+	if (!entries_pop(call, &most, true))
+		return false;
+	term_write_atom(call->out, most < wanted ? "done" : "start");
+	return true;
 }
 
 bool walk_functions_drain_chunk(struct call *call)
 {
 	struct entries entries = { .walk.mode = WALK_TAKE };
 
-	return call_read_map(call, call->args[1]) &&
-	       entries_check_removal(call) && write_chunk(call, &entries);
+	if (!call_read_map(call, call->args[1]))
+		return false;
+	if (call->map->key_size == 0)
+		return pop_chunk(call);
+	return entries_check_removal(call) && write_chunk(call, &entries);
 }

@@ -10,7 +10,7 @@
  *
  * What they promise while others write is what walk.h promises. An answer that
  * would be longer than an answer may be raises {too_big, Max}; drain takes
- * nothing out then.
+ * nothing out then, and leaves what others put so fast that it would not fit.
  */
 #include <errno.h>
 
@@ -34,7 +34,25 @@ static void write_value(struct call *call, const struct entries *entries,
 	values_write(call, entries_value(call, entries, n));
 }
 
-/* A list of something of all entries; it stops where the answer is too long. */
+/*
+ * One step more. Of what is taken out nothing may be lost: it stops, with what
+ * it has, where the next entries are not sure to fit, or cannot be taken.
+ */
+static bool go_on(struct call *call, struct entries *entries, uint32_t so_far)
+{
+	bool take = entries->walk.mode == WALK_TAKE;
+
+	entries->count = 0;
+	if ((!take || entries_fit(call, &entries->most)) &&
+	    entries_next(call, entries, UINT32_MAX))
+		return true;
+	if (!take || so_far == 0)
+		return false;
+	call->raised.reason = RAISED_NOTHING;
+	return true;
+}
+
+/* A list of something of all entries. */
 static bool write_all(struct call *call, struct entries *entries, writer write)
 {
 	size_t list = term_write_list_open(call->out);
@@ -43,7 +61,7 @@ static bool write_all(struct call *call, struct entries *entries, writer write)
 	if (!entries_start(call, entries))
 		return false;
 	do {
-		if (!entries_next(call, entries, UINT32_MAX))
+		if (!go_on(call, entries, n))
 			return false;
 		for (uint32_t i = 0; i < entries->count; i++)
 			write(call, entries, i);
@@ -55,7 +73,8 @@ static bool write_all(struct call *call, struct entries *entries, writer write)
 
 static bool list(struct call *call, writer write)
 {
-	struct entries entries = { .walk.mode = WALK_READ };
+	struct entries entries = { .walk.mode = WALK_READ,
+				   .with_maps = write != write_key };
 
 	return call_read_map(call, call->args[0]) && entries_check(call) &&
 	       write_all(call, &entries, write);
@@ -109,43 +128,22 @@ bool whole_functions_size(struct call *call)
 /* --- Maps without keys: what comes out of them, as many as there is room ---
  */
 
-static bool pop(struct call *call, char *value, bool *any)
-{
-	int error = map_take(call->map, NULL, value);
-
-	*any = error == 0;
-	return error == 0 || error == -ENOENT || call_raise_errno(call, error);
-}
-
-static bool pop_all(struct call *call, bool write)
-{
-	uint32_t most = call->map->max_entries, n = 0;
-	size_t list = call->out->pos;
-	char *value = values_room(call);
-	bool any = true;
-
-	if (!value)
-		return false;
-	if (write)
-		list = term_write_list_open(call->out);
-	while (n < most && any) {
-		if (!pop(call, value, &any))
-			return false;
-		if (!any)
-			break;
-		n++;
-		if (!write)
-			continue;
-		term_write_tuple(call->out, 2);
-		term_write_binary(call->out, "", 0);
-		values_write(call, value);
-	}
-	if (write)
-		term_write_list_close(call->out, list, n);
-	return true;
-}
-
 /* --- clear/1, drain/1 --------------------------------------------------- */
+
+/* As many as there is room for; more may come while they go. */
+static bool clear_keyless(struct call *call)
+{
+	uint32_t most = call->map->max_entries;
+
+	return entries_pop(call, &most, false);
+}
+
+static bool drain_keyless(struct call *call)
+{
+	uint32_t most = call->map->max_entries;
+
+	return entries_pop(call, &most, true);
+}
 
 static bool check_removal(struct call *call)
 {
@@ -163,7 +161,7 @@ bool whole_functions_clear(struct call *call)
 	if (!call_read_map(call, call->args[0]) || !check_removal(call))
 		return false;
 	if (call->map->key_size > 0 ? !visit_all(call, WALK_REMOVE, &n)
-				    : !pop_all(call, false))
+				    : !clear_keyless(call))
 		return false;
 	term_write_term(call->out, call->args[0]);
 	return true;
@@ -182,5 +180,5 @@ bool whole_functions_drain(struct call *call)
 		return call_raise(call, RAISED_TOO_BIG);
 	return call->map->key_size > 0
 		       ? write_all(call, &entries, entries_write_pair)
-		       : pop_all(call, true);
+		       : drain_keyless(call);
 }

@@ -717,3 +717,15 @@ def test_a_nested_map_that_nobody_holds_goes_with_the_outer_one(nested, bpftool)
     assert id in [shown["id"] for shown in bpftool("map", "list")]
     maps.remove(1, outer)
     wait_until(lambda: id not in [s["id"] for s in bpftool("map", "list")], 5)
+
+
+def test_unpin_removes_no_link_to_a_pin(maps, folder, tmp_path):
+    map = maps.new("hash", 4, 4, 1)
+    path = folder / "pinned"
+    assert maps.pin(str(path), map) == "ok"
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    assert maps.unpin(str(link), map) == ("error", "eperm")
+    assert link.is_symlink()
+    assert maps.info(map)["pinned"] == [str(path).encode()]
+    assert maps.unpin(str(path), map) == "ok"

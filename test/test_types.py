@@ -565,6 +565,66 @@ def test_a_map_that_only_another_map_holds_outlives_being_taken(type, way, maps)
     assert maps.to_list(outer) == []
 
 
+def by_chunks(maps, function, outer, size):
+    cursor, values = "start", []
+    while cursor != "done":
+        chunk, cursor = maps.call(function, cursor, outer, size)
+        values += [value for _, value in chunk]
+    return values
+
+
+def stepping(maps, outer):
+    iterator, values = maps.iterator(outer), []
+    while (step := maps.next(iterator)) != "none":
+        _, value, iterator = step
+        values.append(value)
+    return values
+
+
+WAYS_TO_HAVE_ALL = {
+    "next": stepping,
+    "to_list": lambda maps, outer: [value for _, value in maps.to_list(outer)],
+    "next_chunk by 3": lambda maps, outer: by_chunks(maps, "next_chunk", outer, 3),
+    "drain_chunk by 7": lambda maps, outer: by_chunks(maps, "drain_chunk", outer, 7),
+    "drain": lambda maps, outer: [value for _, value in maps.drain(outer)],
+}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_HAVE_ALL)
+@pytest.mark.parametrize("key_size", [1, 4, 8])
+def test_each_of_many_maps_in_a_map_comes_once(key_size, way, maps):
+    """Its buckets' cursor is no key; each map is held by nothing else."""
+    template = maps.new("array", 4, 4, 1)
+    outer = maps.new("hash_of_maps", key_size, 4, 100, [("inner_map", template)])
+    for number in range(60):
+        inner = maps.new("array", 4, 4, 1)
+        maps.put(0, number, inner)
+        maps.put(number, inner, outer)
+        maps.close(inner)
+    found = WAYS_TO_HAVE_ALL[way](maps, outer)
+    assert sorted(maps.get(0, one) for one in found) == sorted(map(u32, range(60)))
+    assert maps.size(outer) == (0 if way.startswith("drain") else 60)
+
+
+def test_a_drain_of_maps_takes_no_more_than_its_answer_holds(start_cnode, alice):
+    node = start_cnode("--max-message", "4096")
+
+    def call(function, *args):
+        return alice.erpc(node.name, function, *args)
+
+    template = call("new", "array", 4, 4, 1)
+    outer = call("new", "hash_of_maps", 4, 4, 100, [("inner_map", template)])
+    for number in range(40):
+        call("put", number, template, outer)
+    with raises(("too_big", 4096)):
+        call("drain", outer)
+    assert call("size", outer) == 40
+    chunk, cursor = call("drain_chunk", "start", outer, 100)
+    assert 0 < len(chunk) < 40
+    assert cursor != "done"
+    assert call("size", outer) == 40 - len(chunk)
+
+
 def test_a_map_of_maps_is_emptied_in_every_way(maps, nest):
     outer, (first, second) = nest
     pairs = [(0, first), (3, second)]

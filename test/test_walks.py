@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+import etf
 from beam import BeamError
 from cluster import PATIENCE
 from conftest import CI
@@ -473,3 +474,32 @@ def test_an_endless_cursor_cannot_make_one_call_endless(maps, bob, cnode):
     chunk, following = maps.next_chunk(forged, map, 2**32 - 1)
     assert len(chunk) <= 300
     assert following == "done" or maps.next_chunk(following, map, 10)[1] == "done"
+
+
+INSERT_ALL = """
+    Put = fun
+        Put([]) -> ok;
+        Put(Pairs) ->
+            case rpc:call(Node, ebpf_maps, merge, [Map, Pairs]) of
+                {badrpc, {'EXIT', {{e2big, Done}, _}}} -> Put(lists:nthtail(Done, Pairs));
+                Map -> ok
+            end
+    end,
+    [Put([{First + Key, Key} || Key <- lists:seq(1, 500)])
+     || First <- lists:seq(0, Last - 1, 500)].
+"""
+
+
+def test_a_bare_drain_loses_nothing_of_what_comes_meanwhile(start_cnode, alice, bob):
+    """More may come while it goes on than its answer has room for."""
+    last = 60000
+    node = start_cnode("--max-message", str(2**20))
+    map = alice.erpc(node.name, "new", "hash", 4, 1000, 1020)
+    bob.start_eval(INSERT_ALL, Node=etf.Atom(node.name), Map=map, Last=last)
+    drained = []
+    deadline = time.monotonic() + 60 * PATIENCE
+    while len(drained) < last and time.monotonic() < deadline:
+        drained += [key for key, _ in alice.erpc(node.name, "drain", map)]
+    bob.finish()
+    drained += [key for key, _ in alice.erpc(node.name, "drain", map)]
+    assert sorted(drained) == sorted(u32(key) for key in range(1, last + 1))

@@ -645,9 +645,8 @@ clear(Map) -> result(ask(Map, clear, [Map])).
 %% connection is lost, or whose answer does not come in time, are nowhere. Raises `einval' on types
 %% from which nothing can be removed, and does nothing then.
 %%
-%% Cost: as {@link to_list/1}. On a queue or a stack it is one round trip, one system call for each
-%% value, and raises `{too_big, Max}' and takes nothing out where a full map would not fit into one
-%% answer.
+%% Cost: as {@link to_list/1}, and one system call for each value of a queue or a stack, and for
+%% each map in a map.
 -spec drain(Map :: ebpf_map()) -> [{key(), value()}].
 drain(Map) -> result(ebpf_maps_walk:drain(Map, [Map])).
 
@@ -704,6 +703,8 @@ next_chunk(Cursor, Map, MaxEntries) -> result(ask(Map, next_chunk, [Cursor, Map,
 %% Cursors of the two are not each other's.
 %%
 %% Raises `einval' on types from which nothing can be removed.
+%%
+%% Of a queue or a stack it is up to `MaxEntries' values, and `start' where there may be more.
 -spec drain_chunk(start | cursor() | done, Map :: ebpf_map(), MaxEntries :: pos_integer()) ->
     {[{key(), value()}], cursor() | done}.
 drain_chunk(Cursor, Map, MaxEntries) -> result(ask(Map, drain_chunk, [Cursor, Map, MaxEntries])).

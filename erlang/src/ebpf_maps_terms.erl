@@ -8,7 +8,6 @@
 -export([
     is_handle/1,
     fields/1,
-    is_keyless/1,
     is_per_cpu/1,
     bad_key/2,
     bad_value/2,
@@ -38,13 +37,6 @@ fields({ebpf_map, Ref, Type, KeySize, ValueSize, MaxEntries}) when
     {Type, KeySize, ValueSize, MaxEntries};
 fields(_Term) ->
     unknown.
-
--spec is_keyless(term()) -> boolean().
-is_keyless(Map) ->
-    case fields(Map) of
-        {_Type, 0, _, _} -> true;
-        _ -> false
-    end.
 
 -spec is_per_cpu(fields()) -> boolean().
 is_per_cpu({Type, _, _, _}) ->

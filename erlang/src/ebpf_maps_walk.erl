@@ -37,7 +37,13 @@ to_list(Map, Args) ->
 
 -spec keys(Map :: term(), args()) -> outcome().
 keys(Map, Args) ->
-    collect(fun(Chunk) -> [Key || {Key, _} <- Chunk] end, Map, Args).
+    case ebpf_maps_terms:fields(Map) of
+        %% in chunks, each value would come as a handle that nobody asked for
+        {Type, _, _, _} when Type =:= array_of_maps; Type =:= hash_of_maps ->
+            ask(Map, keys, Args);
+        _ ->
+            collect(fun(Chunk) -> [Key || {Key, _} <- Chunk] end, Map, Args)
+    end.
 
 -spec values(Map :: term(), args()) -> outcome().
 values(Map, Args) ->
@@ -84,14 +90,10 @@ fold_chunks(Fun, Acc, Cursor, Map, Args) ->
         Raise -> Raise
     end.
 
-%% What has been taken is part of the exception: it is nowhere else. Where there are no keys there
-%% are no chunks.
+%% What has been taken is part of the exception: it is nowhere else.
 -spec drain(Map :: term(), args()) -> outcome().
 drain(Map, Args) ->
-    case ebpf_maps_terms:is_keyless(Map) of
-        true -> ask(Map, drain, Args);
-        false -> drain_chunks(start, drain_entries(Map), [], Map, Args)
-    end.
+    drain_chunks(start, drain_entries(Map), [], Map, Args).
 
 drain_entries(Map) ->
     case ebpf_maps_terms:fields(Map) of
