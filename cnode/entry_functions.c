@@ -75,7 +75,11 @@ bool entry_functions_put(struct call *call)
 	return done(call, map_put(call->map, key, value), call->args[2]);
 }
 
-bool entry_functions_update(struct call *call)
+/* A put that looks first: refusal is its word for a key that raises reason. */
+static bool put_unless(struct call *call,
+		       int (*operation)(struct map *map, const void *key,
+					const void *value, void *old),
+		       int refusal, enum raised_reason reason)
 {
 	const char *key, *value;
 	char *old;
@@ -86,10 +90,20 @@ bool entry_functions_update(struct call *call)
 	old = call_batch_room(call, map_entry_size(call->map));
 	if (!old)
 		return false;
-	error = map_update(call->map, key, value, old);
-	if (error == -ENOENT)
-		return call_raise_term(call, RAISED_BADKEY, call->args[0]);
+	error = operation(call->map, key, value, old);
+	if (error == refusal)
+		return call_raise_term(call, reason, call->args[0]);
 	return done(call, error, call->args[2]);
+}
+
+bool entry_functions_update(struct call *call)
+{
+	return put_unless(call, map_update, -ENOENT, RAISED_BADKEY);
+}
+
+bool entry_functions_insert(struct call *call)
+{
+	return put_unless(call, map_insert, -EEXIST, RAISED_KEYEXISTS);
 }
 
 bool entry_functions_remove(struct call *call)
@@ -182,23 +196,6 @@ bool entry_functions_is_key(struct call *call)
 		return false;
 	term_write_atom(call->out, error == 0 ? "true" : "false");
 	return true;
-}
-
-bool entry_functions_insert(struct call *call)
-{
-	const char *key, *value;
-	char *old;
-	int error;
-
-	if (!read_entry(call, &key, &value))
-		return false;
-	old = call_batch_room(call, map_entry_size(call->map));
-	if (!old)
-		return false;
-	error = map_insert(call->map, key, value, old);
-	if (error == -EEXIST)
-		return call_raise_term(call, RAISED_KEYEXISTS, call->args[0]);
-	return done(call, error, call->args[2]);
 }
 
 /* --- Maps without keys -------------------------------------------------- */

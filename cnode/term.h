@@ -118,10 +118,9 @@ void term_write_raw(struct term_writer *w, const void *data, size_t size);
 
 /*
  * Room for size more octets at the end, to be filled by the caller before the
- * next write; or NULL. Bare, and as the octets of a binary.
+ * next write; or NULL.
  */
 char *term_write_space(struct term_writer *w, size_t size);
-char *term_write_binary_space(struct term_writer *w, size_t size);
 /* Whether size more octets are within the limit. */
 bool term_write_fits(const struct term_writer *w, size_t size);
 

@@ -66,21 +66,6 @@ char *term_write_space(struct term_writer *w, size_t size)
 	return space;
 }
 
-char *term_write_binary_space(struct term_writer *w, size_t size)
-{
-	char *space;
-
-	if (size > UINT32_MAX)
-		w->failed = true;
-	space = term_write_space(w, 5 + size);
-	if (!space)
-		return NULL;
-	space[0] = ERL_BINARY_EXT;
-	for (int i = 0; i < 4; i++)
-		space[1 + i] = (char)(size >> (8 * (3 - i)));
-	return space + 5;
-}
-
 /*
  * What ei needs for a tuple or list header, for a number, and around the text
  * of an atom, the node of a pid or of a reference: no more than that, so that

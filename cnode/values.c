@@ -386,6 +386,15 @@ int values_keep_map(void *call, const void *value)
 	return values_hold_map(call, value);
 }
 
+int values_get(struct call *call, const char *key, char *value)
+{
+	int error = map_get(call->map, key, value);
+
+	if (error == 0 && call->map->traits & MAP_VALUE_IS_MAP)
+		error = values_hold_map(call, value);
+	return error;
+}
+
 bool values_take(struct call *call, const char *key, int *error, char **value)
 {
 	*value = values_room(call);
@@ -419,9 +428,7 @@ bool values_lookup(struct call *call, struct term key_term, int *error,
 	*value = values_room(call);
 	if (!*value)
 		return false;
-	*error = map_get(call->map, key, *value);
-	if (*error == 0 && call->map->traits & MAP_VALUE_IS_MAP)
-		*error = values_hold_map(call, *value);
+	*error = values_get(call, key, *value);
 	return *error == 0 || *error == -ENOENT ||
 	       call_raise_errno(call, *error);
 }

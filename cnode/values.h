@@ -32,6 +32,10 @@ bool values_lookup(struct call *call, struct term key, int *error,
  */
 bool values_take(struct call *call, const char *key, int *error, char **value);
 
+/* As map_get(); what is a map has a handle then. -ENOENT also where it has gone
+ */
+int values_get(struct call *call, const char *key, char *value);
+
 /* A handle for a map that is a value, or -errno; also as a map_keeper. */
 int values_hold_map(struct call *call, const char *value);
 int values_keep_map(void *call, const void *value);

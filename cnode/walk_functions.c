@@ -98,9 +98,7 @@ static bool write_pending_entry(struct call *call, struct term item,
 	value = values_room(call);
 	if (!value)
 		return false;
-	error = map_get(call->map, key, value);
-	if (error == 0 && call->map->traits & MAP_VALUE_IS_MAP)
-		error = values_hold_map(call, value);
+	error = values_get(call, key, value);
 	*found = error == 0;
 	if (error < 0)
 		return error == -ENOENT || call_raise_errno(call, error);
