@@ -130,8 +130,9 @@ static void write_outcome(struct rpc *rpc, const struct request *request,
 	}
 	w->limit = begin + rpc->functions.max_message;
 	write_return_head(w, request);
+	memcpy(call->args, request->args, sizeof(call->args));
 	if (!functions_call(call, request->module, request->function,
-			    request->arguments)) {
+			    request->arity)) {
 		term_writer_rewind(w, begin);
 		write_error(w, request, call);
 		if (w->failed && !w->no_memory)
@@ -161,19 +162,13 @@ static bool read_alias(struct term tag, struct term *ref)
 size_t answer_begin_message(struct rpc *rpc, const struct request *request,
 			    struct term_writer *w)
 {
-	size_t begin = dist_begin(w);
 	struct term alias;
-	erlang_pid self;
 
 	if (request->form == REQUEST_GEN_CALL &&
 	    rpc->peer_flags & DIST_FLAG_ALIAS &&
-	    read_alias(request->tag, &alias)) {
-		ei_make_pid(rpc->node, &self);
-		dist_write_alias_send(w, &self, alias);
-	} else {
-		dist_write_send(w, request->to);
-	}
-	return begin;
+	    read_alias(request->tag, &alias))
+		return dist_begin_alias_send(w, pids_make(&rpc->pids), alias);
+	return dist_begin_send(w, request->to);
 }
 
 static void answer_message(struct rpc *rpc, const struct request *request,
@@ -185,32 +180,17 @@ static void answer_message(struct rpc *rpc, const struct request *request,
 	dist_end(w, begin);
 }
 
-static void write_spawn_reply(struct term_writer *w,
-			      const struct request *request,
-			      const erlang_pid *pid)
-{
-	size_t begin = dist_begin(w);
-
-	dist_write_spawn_reply(w, request->id, request->to,
-			       request->spawn_flags, pid);
-	dist_end(w, begin);
-}
-
 /* Opens the packet by which the one who asked learns how the process ended. */
 static size_t begin_exit(struct rpc *rpc, const struct request *request,
-			 struct term_writer *w, const erlang_pid *pid,
+			 struct term_writer *w, struct term pid,
 			 enum dist_spawn_flag told_by)
 {
-	size_t begin = dist_begin(w);
-
 	if (told_by == DIST_SPAWN_LINK)
-		dist_write_exit(w, pid, request->to);
-	else if (rpc->peer_flags & DIST_FLAG_EXIT_PAYLOAD)
-		dist_write_monitor_exit_payload(w, pid, request->to,
-						request->id);
-	else
-		dist_write_monitor_exit(w, pid, request->to, request->id);
-	return begin;
+		return dist_begin_exit(w, pid, request->to);
+	if (rpc->peer_flags & DIST_FLAG_EXIT_PAYLOAD)
+		return dist_begin_monitor_exit_payload(w, pid, request->to,
+						       request->id);
+	return dist_begin_monitor_exit(w, pid, request->to, request->id);
 }
 
 /* The size octets at from in the buffer, once more at its end. */
@@ -228,11 +208,11 @@ static void answer_spawn(struct rpc *rpc, const struct request *request,
 	bool monitor = request->spawn_flags & DIST_SPAWN_MONITOR;
 	bool link = request->spawn_flags & DIST_SPAWN_LINK;
 	size_t begin, reason, size;
-	erlang_pid pid;
+	struct term pid = pids_make(&rpc->pids);
 
-	ei_make_pid(rpc->node, &pid);
-	write_spawn_reply(w, request, &pid);
-	begin = begin_exit(rpc, request, w, &pid,
+	dist_write_spawn_reply(w, request->id, request->to,
+			       request->spawn_flags, pid);
+	begin = begin_exit(rpc, request, w, pid,
 			   monitor ? DIST_SPAWN_MONITOR : DIST_SPAWN_LINK);
 	reason = w->pos;
 	write_outcome(rpc, request, w, call);
@@ -241,7 +221,7 @@ static void answer_spawn(struct rpc *rpc, const struct request *request,
 	if (!monitor && !link)
 		term_writer_rewind(w, begin); /* nobody wants to know */
 	if (monitor && link && !w->failed) {
-		begin = begin_exit(rpc, request, w, &pid, DIST_SPAWN_LINK);
+		begin = begin_exit(rpc, request, w, pid, DIST_SPAWN_LINK);
 		repeat(w, reason, size);
 		dist_end(w, begin);
 	}
@@ -251,7 +231,7 @@ static void answer_spawn(struct rpc *rpc, const struct request *request,
 static void tell_more(struct rpc *rpc, struct term_writer *w,
 		      const struct call *call)
 {
-	const erlang_pid *self = &rpc->node->self;
+	struct term self = pids_self(&rpc->pids);
 	struct term process = { call->unwatch, call->unwatch_size };
 
 	if (call->watch)
@@ -263,7 +243,11 @@ static void tell_more(struct rpc *rpc, struct term_writer *w,
 void answer_request(struct rpc *rpc, const struct request *request,
 		    struct term_writer *w, enum raised_reason raised)
 {
-	struct call call = { .raised.reason = raised };
+	struct call call;
+
+	/* the room for a reference is large, and seldom needed */
+	memset(&call, 0, offsetof(struct call, ref));
+	call.raised.reason = raised;
 
 	if (request->form == REQUEST_ERPC || request->form == REQUEST_SPAWN)
 		answer_spawn(rpc, request, w, &call);

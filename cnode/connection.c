@@ -238,6 +238,8 @@ static void describe_address(int fd, char *text, size_t size)
 		snprintf(text, size, "%s:%u", host, ntohs(address.sin_port));
 }
 
+static const char ending[] = "this node is ending";
+
 /* NULL, or why the peer is not taken in. */
 static const char *shake_hands(struct connection *c, ErlConnect *peer)
 {
@@ -256,6 +258,8 @@ static const char *shake_hands(struct connection *c, ErlConnect *peer)
 		return NULL;
 	case -EMFILE:
 		return "there are --max-connections already";
+	case -ESHUTDOWN:
+		return ending;
 	case -ESTALE:
 		return "another connection has taken its place";
 	default:
@@ -271,7 +275,8 @@ static bool handshake(struct connection *c, const char *address)
 
 	if (!refusal)
 		return true;
-	log_limited(&limit, LOG_WARNING, "refused %s %s: %s", address,
+	log_limited(&limit, refusal == ending ? LOG_INFO : LOG_WARNING,
+		    "refused %s %s: %s", address,
 		    peer.nodename[0] ? peer.nodename : "(no name)", refusal);
 	return false;
 }
@@ -305,14 +310,16 @@ static void *run(void *argument)
 	char address[INET_ADDRSTRLEN + 8];
 
 	describe_address(c->transport.fd, address, sizeof(address));
-	c->rpc.node = c->service->node;
+	c->rpc.name = c->service->node->thisnodename;
 	c->rpc.peer = c->peer.name;
 	c->rpc.functions.handles = c->service->handles;
 	c->rpc.functions.max_message = c->service->max_message;
 	c->rpc.functions.file_root = c->service->file_root;
 	c->rpc.functions.stopped = &c->transport.stopped;
-	if (handshake(c, address)) {
+	if (pids_init(&c->rpc.pids, c->service->node) &&
+	    handshake(c, address)) {
 		c->rpc.peer_flags = c->transport.peer_flags;
+		c->rpc.peer_size = strlen(c->peer.name);
 		serve_peer(c, address);
 	}
 	free_connection(c);

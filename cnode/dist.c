@@ -12,66 +12,63 @@
 #include <errno.h>
 #include <string.h>
 
+#include "term_bytes.h"
+
 #define PASS_THROUGH 'p'
 #define VERSION 131
 
-/* The control message Op: its arity, and where in its tuple what stands. */
+/* The control message of an op: its arity, and where in its tuple what stands.
+ */
 struct layout {
-	uint8_t op;
 	uint8_t plain; /* the same message without a trace token */
-	uint8_t arity;
+	uint8_t arity; /* 0: there is no such op */
 	uint8_t from, to, id, mfa, options;
 	bool payload;
 };
 
 static const struct layout layouts[] = {
-	{ DIST_LINK, DIST_LINK, 3, .from = 1, .to = 2 },
-	{ DIST_SEND, DIST_SEND, 3, .to = 2, .payload = true },
-	{ 12, DIST_SEND, 4, .to = 2, .payload = true },
-	{ DIST_EXIT, DIST_EXIT, 4, .from = 1, .to = 2 },
-	{ 13, DIST_EXIT, 5, .from = 1, .to = 2 },
-	{ DIST_UNLINK, DIST_UNLINK, 3, .from = 1, .to = 2 },
-	{ DIST_REG_SEND, DIST_REG_SEND, 4, .from = 1, .to = 3,
-	  .payload = true },
-	{ 16, DIST_REG_SEND, 5, .from = 1, .to = 3, .payload = true },
-	{ DIST_GROUP_LEADER, DIST_GROUP_LEADER, 3, .from = 1, .to = 2 },
-	{ DIST_EXIT2, DIST_EXIT2, 4, .from = 1, .to = 2 },
-	{ 18, DIST_EXIT2, 5, .from = 1, .to = 2 },
-	{ DIST_MONITOR_P, DIST_MONITOR_P, 4, .from = 1, .to = 2, .id = 3 },
-	{ DIST_DEMONITOR_P, DIST_DEMONITOR_P, 4, .from = 1, .to = 2, .id = 3 },
-	{ DIST_MONITOR_P_EXIT, DIST_MONITOR_P_EXIT, 5, .from = 1, .to = 2,
-	  .id = 3 },
-	{ DIST_PAYLOAD_EXIT, DIST_PAYLOAD_EXIT, 3, .from = 1, .to = 2,
-	  .payload = true },
-	{ 25, DIST_PAYLOAD_EXIT, 4, .from = 1, .to = 2, .payload = true },
-	{ DIST_PAYLOAD_EXIT2, DIST_PAYLOAD_EXIT2, 3, .from = 1, .to = 2,
-	  .payload = true },
-	{ 27, DIST_PAYLOAD_EXIT2, 4, .from = 1, .to = 2, .payload = true },
-	{ DIST_PAYLOAD_MONITOR_P_EXIT, DIST_PAYLOAD_MONITOR_P_EXIT, 4,
-	  .from = 1, .to = 2, .id = 3, .payload = true },
-	{ DIST_SPAWN_REQUEST, DIST_SPAWN_REQUEST, 6, .id = 1, .from = 2,
-	  .mfa = 4, .options = 5, .payload = true },
-	{ 30, DIST_SPAWN_REQUEST, 7, .id = 1, .from = 2, .mfa = 4, .options = 5,
-	  .payload = true },
-	{ DIST_SPAWN_REPLY, DIST_SPAWN_REPLY, 5, .id = 1, .to = 2 },
-	{ 32, DIST_SPAWN_REPLY, 6, .id = 1, .to = 2 },
-	{ DIST_ALIAS_SEND, DIST_ALIAS_SEND, 3, .from = 1, .to = 2,
-	  .payload = true },
-	{ 34, DIST_ALIAS_SEND, 4, .from = 1, .to = 2, .payload = true },
-	{ DIST_UNLINK_ID, DIST_UNLINK_ID, 4, .id = 1, .from = 2, .to = 3 },
-	{ DIST_UNLINK_ID_ACK, DIST_UNLINK_ID_ACK, 4, .id = 1, .from = 2,
-	  .to = 3 },
+	[DIST_LINK] = { DIST_LINK, 3, .from = 1, .to = 2 },
+	[DIST_SEND] = { DIST_SEND, 3, .to = 2, .payload = true },
+	[12] = { DIST_SEND, 4, .to = 2, .payload = true },
+	[DIST_EXIT] = { DIST_EXIT, 4, .from = 1, .to = 2 },
+	[13] = { DIST_EXIT, 5, .from = 1, .to = 2 },
+	[DIST_UNLINK] = { DIST_UNLINK, 3, .from = 1, .to = 2 },
+	[DIST_REG_SEND] = { DIST_REG_SEND, 4, .from = 1, .to = 3,
+			    .payload = true },
+	[16] = { DIST_REG_SEND, 5, .from = 1, .to = 3, .payload = true },
+	[DIST_GROUP_LEADER] = { DIST_GROUP_LEADER, 3, .from = 1, .to = 2 },
+	[DIST_EXIT2] = { DIST_EXIT2, 4, .from = 1, .to = 2 },
+	[18] = { DIST_EXIT2, 5, .from = 1, .to = 2 },
+	[DIST_MONITOR_P] = { DIST_MONITOR_P, 4, .from = 1, .to = 2, .id = 3 },
+	[DIST_DEMONITOR_P] = { DIST_DEMONITOR_P, 4, .from = 1, .to = 2,
+			       .id = 3 },
+	[DIST_MONITOR_P_EXIT] = { DIST_MONITOR_P_EXIT, 5, .from = 1, .to = 2,
+				  .id = 3 },
+	[DIST_PAYLOAD_EXIT] = { DIST_PAYLOAD_EXIT, 3, .from = 1, .to = 2,
+				.payload = true },
+	[25] = { DIST_PAYLOAD_EXIT, 4, .from = 1, .to = 2, .payload = true },
+	[DIST_PAYLOAD_EXIT2] = { DIST_PAYLOAD_EXIT2, 3, .from = 1, .to = 2,
+				 .payload = true },
+	[27] = { DIST_PAYLOAD_EXIT2, 4, .from = 1, .to = 2, .payload = true },
+	[DIST_PAYLOAD_MONITOR_P_EXIT] = { DIST_PAYLOAD_MONITOR_P_EXIT, 4,
+					  .from = 1, .to = 2, .id = 3,
+					  .payload = true },
+	[DIST_SPAWN_REQUEST] = { DIST_SPAWN_REQUEST, 6, .id = 1, .from = 2,
+				 .mfa = 4, .options = 5, .payload = true },
+	[30] = { DIST_SPAWN_REQUEST, 7, .id = 1, .from = 2, .mfa = 4,
+		 .options = 5, .payload = true },
+	[DIST_SPAWN_REPLY] = { DIST_SPAWN_REPLY, 5, .id = 1, .to = 2 },
+	[32] = { DIST_SPAWN_REPLY, 6, .id = 1, .to = 2 },
+	[DIST_ALIAS_SEND] = { DIST_ALIAS_SEND, 3, .from = 1, .to = 2,
+			      .payload = true },
+	[34] = { DIST_ALIAS_SEND, 4, .from = 1, .to = 2, .payload = true },
+	[DIST_UNLINK_ID] = { DIST_UNLINK_ID, 4, .id = 1, .from = 2, .to = 3 },
+	[DIST_UNLINK_ID_ACK] = { DIST_UNLINK_ID_ACK, 4, .id = 1, .from = 2,
+				 .to = 3 },
 };
 
+#define LAYOUTS (sizeof(layouts) / sizeof(layouts[0]))
 #define MAX_ARITY 7
-
-static const struct layout *find_layout(uint32_t op, uint32_t arity)
-{
-	for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++)
-		if (layouts[i].op == op && layouts[i].arity == arity)
-			return &layouts[i];
-	return NULL;
-}
 
 /* Position 0 is the op itself: there it means that there is no such term. */
 static struct term pick(const struct term *elements, uint8_t position)
@@ -79,48 +76,54 @@ static struct term pick(const struct term *elements, uint8_t position)
 	return position ? elements[position] : (struct term){ .at = NULL };
 }
 
-static int parse_control(struct term control, struct dist_message *m,
-			 const struct layout **layout)
+/*
+ * Steps over a control message, of which each element is checked as it comes.
+ * The layout says what they are.
+ */
+static const struct layout *take_control(const char **pos, const char *end,
+					 struct term elements[MAX_ARITY])
 {
-	struct term elements[MAX_ARITY];
+	struct term rest = { *pos, (size_t)(end - *pos) };
 	struct term_items items;
 	uint32_t op, arity;
 
-	if (!term_tuple(control, &items) || items.left > MAX_ARITY)
-		return -EBADMSG;
+	if (!term_tuple(rest, &items) || items.left == 0 ||
+	    items.left > MAX_ARITY)
+		return NULL;
+	items.unchecked = true;
 	arity = items.left;
-	for (uint32_t i = 0; i < arity; i++)
-		if (!term_next(&items, &elements[i]))
-			return -EBADMSG;
-	if (arity == 0 || !term_read_uint32(elements[0], &op))
-		return -EBADMSG;
-	*layout = find_layout(op, arity);
-	if (!*layout)
+	if (term_next_some(&items, elements, arity) != arity)
+		return NULL;
+	*pos = items.pos;
+	if (!term_read_uint32(elements[0], &op) || op >= LAYOUTS ||
+	    layouts[op].arity != arity)
+		return NULL;
+	return &layouts[op];
+}
+
+static int parse_control(const char **pos, const char *end,
+			 struct dist_message *m, const struct layout **layout)
+{
+	struct term elements[MAX_ARITY];
+	const struct layout *l = take_control(pos, end, elements);
+
+	if (!l)
 		return -EBADMSG;
 	*m = (struct dist_message){
-		.op = (*layout)->plain,
-		.from = pick(elements, (*layout)->from),
-		.to = pick(elements, (*layout)->to),
-		.id = pick(elements, (*layout)->id),
-		.mfa = pick(elements, (*layout)->mfa),
-		.options = pick(elements, (*layout)->options),
+		.op = l->plain,
+		.from = pick(elements, l->from),
+		.to = pick(elements, l->to),
+		.id = pick(elements, l->id),
+		.mfa = pick(elements, l->mfa),
+		.options = pick(elements, l->options),
 	};
+	*layout = l;
 	return 0;
 }
 
-/* Steps over a version and the term behind it. */
-static int take_term(const char **pos, const char *end, struct term *t)
+static bool take_version(const char **pos, const char *end)
 {
-	ssize_t size;
-
-	if (*pos == end || (unsigned char)**pos != VERSION)
-		return -EBADMSG;
-	size = term_check(*pos + 1, (size_t)(end - *pos) - 1);
-	if (size < 0)
-		return -EBADMSG;
-	*t = (struct term){ .at = *pos + 1, .size = (size_t)size };
-	*pos += 1 + size;
-	return 0;
+	return *pos < end && (unsigned char)*(*pos)++ == VERSION;
 }
 
 int dist_parse(const char *packet, size_t size, bool whole,
@@ -128,20 +131,13 @@ int dist_parse(const char *packet, size_t size, bool whole,
 {
 	const char *pos = packet, *end = packet + size;
 	const struct layout *layout;
-	struct term control;
 
-	if (size == 0 || *pos++ != PASS_THROUGH ||
-	    take_term(&pos, end, &control) < 0 ||
-	    parse_control(control, message, &layout) < 0)
+	if (size == 0 || *pos++ != PASS_THROUGH || !take_version(&pos, end) ||
+	    parse_control(&pos, end, message, &layout) < 0)
 		return -EBADMSG;
 	if (!layout->payload)
 		return whole && pos == end ? 0 : -EBADMSG;
-	if (whole)
-		return take_term(&pos, end, &message->payload) == 0 &&
-				       pos == end
-			       ? 0
-			       : -EBADMSG;
-	if (pos == end || (unsigned char)*pos++ != VERSION)
+	if (!take_version(&pos, end))
 		return -EBADMSG;
 	message->payload = (struct term){ pos, (size_t)(end - pos) };
 	return 0;
@@ -149,124 +145,128 @@ int dist_parse(const char *packet, size_t size, bool whole,
 
 /* --- Writing ------------------------------------------------------------ */
 
-size_t dist_begin(struct term_writer *w)
+/* A packet and its control message, of so many elements with the op. */
+static size_t begin(struct term_writer *w, enum dist_op op, uint8_t arity)
 {
-	static const char header[DIST_LENGTH_SIZE + 1] = { 0, 0, 0, 0,
-							   PASS_THROUGH };
-	size_t begin = w->pos;
+	const char header[] = {
+		0,
+		0,
+		0,
+		0,
+		PASS_THROUGH,
+		(char)VERSION,
+		ERL_SMALL_TUPLE_EXT,
+		(char)arity,
+		ERL_SMALL_INTEGER_EXT,
+		(char)op,
+	};
+	size_t at = w->pos;
 
 	term_write_raw(w, header, sizeof(header));
-	term_write_version(w);
-	return begin;
+	return at;
 }
 
-void dist_end(struct term_writer *w, size_t begin)
+void dist_end(struct term_writer *w, size_t at)
 {
-	size_t size = w->pos - begin - DIST_LENGTH_SIZE;
-
-	if (w->failed)
-		return;
-	for (int i = 0; i < DIST_LENGTH_SIZE; i++)
-		w->buf[begin + i] =
-			(char)(size >> (8 * (DIST_LENGTH_SIZE - 1 - i)));
+	if (!w->failed)
+		put32(w->buf + at, (uint32_t)(w->pos - at - DIST_LENGTH_SIZE));
 }
 
 void dist_write_spawn_reply(struct term_writer *w, struct term id,
-			    struct term to, unsigned flags,
-			    const erlang_pid *pid)
+			    struct term to, unsigned flags, struct term pid)
 {
-	term_write_tuple(w, 5);
-	term_write_uint(w, DIST_SPAWN_REPLY);
+	size_t at = begin(w, DIST_SPAWN_REPLY, 5);
+
 	term_write_term(w, id);
 	term_write_term(w, to);
 	term_write_uint(w, flags);
-	term_write_pid(w, pid);
+	term_write_term(w, pid);
+	dist_end(w, at);
 }
 
-void dist_write_monitor_exit_payload(struct term_writer *w,
-				     const erlang_pid *pid, struct term to,
-				     struct term id)
+size_t dist_begin_monitor_exit_payload(struct term_writer *w, struct term pid,
+				       struct term to, struct term id)
 {
-	term_write_tuple(w, 4);
-	term_write_uint(w, DIST_PAYLOAD_MONITOR_P_EXIT);
-	term_write_pid(w, pid);
+	size_t at = begin(w, DIST_PAYLOAD_MONITOR_P_EXIT, 4);
+
+	term_write_term(w, pid);
 	term_write_term(w, to);
 	term_write_term(w, id);
 	term_write_version(w);
+	return at;
 }
 
-void dist_write_monitor_exit(struct term_writer *w, const erlang_pid *pid,
-			     struct term to, struct term id)
+size_t dist_begin_monitor_exit(struct term_writer *w, struct term item,
+			       struct term to, struct term id)
 {
-	term_write_tuple(w, 5);
-	term_write_uint(w, DIST_MONITOR_P_EXIT);
-	term_write_pid(w, pid);
+	size_t at = begin(w, DIST_MONITOR_P_EXIT, 5);
+
+	term_write_term(w, item);
 	term_write_term(w, to);
 	term_write_term(w, id);
+	return at;
 }
 
-void dist_write_exit(struct term_writer *w, const erlang_pid *from,
-		     struct term to)
+size_t dist_begin_exit(struct term_writer *w, struct term from, struct term to)
 {
-	term_write_tuple(w, 4);
-	term_write_uint(w, DIST_EXIT);
-	term_write_pid(w, from);
+	size_t at = begin(w, DIST_EXIT, 4);
+
+	term_write_term(w, from);
 	term_write_term(w, to);
+	return at;
 }
 
-void dist_write_send(struct term_writer *w, struct term to)
+size_t dist_begin_send(struct term_writer *w, struct term to)
 {
-	term_write_tuple(w, 3);
-	term_write_uint(w, DIST_SEND);
+	size_t at = begin(w, DIST_SEND, 3);
+
 	term_write_atom(w, "");
 	term_write_term(w, to);
 	term_write_version(w);
+	return at;
 }
 
-void dist_write_alias_send(struct term_writer *w, const erlang_pid *from,
-			   struct term alias)
+size_t dist_begin_alias_send(struct term_writer *w, struct term from,
+			     struct term alias)
 {
-	term_write_tuple(w, 3);
-	term_write_uint(w, DIST_ALIAS_SEND);
-	term_write_pid(w, from);
+	size_t at = begin(w, DIST_ALIAS_SEND, 3);
+
+	term_write_term(w, from);
 	term_write_term(w, alias);
 	term_write_version(w);
+	return at;
 }
 
 void dist_write_unlink_ack(struct term_writer *w, struct term id,
 			   struct term from, struct term to)
 {
-	size_t begin = dist_begin(w);
+	size_t at = begin(w, DIST_UNLINK_ID_ACK, 4);
 
-	term_write_tuple(w, 4);
-	term_write_uint(w, DIST_UNLINK_ID_ACK);
 	term_write_term(w, id);
 	term_write_term(w, from);
 	term_write_term(w, to);
-	dist_end(w, begin);
+	dist_end(w, at);
 }
 
 static void write_monitor(struct term_writer *w, enum dist_op op,
-			  const erlang_pid *from, struct term to,
+			  struct term from, struct term to,
 			  const erlang_ref *id)
 {
-	size_t begin = dist_begin(w);
+	size_t at = begin(w, op, 4);
 
-	term_write_tuple(w, 4);
-	term_write_uint(w, op);
-	term_write_pid(w, from);
+	term_write_term(w, from);
 	term_write_term(w, to);
 	term_write_ref(w, id);
-	dist_end(w, begin);
+	dist_end(w, at);
 }
 
-void dist_write_monitor(struct term_writer *w, const erlang_pid *from,
-			struct term to, const erlang_ref *id)
+void dist_write_monitor(struct term_writer *w, struct term from, struct term to,
+			const erlang_ref *id)
 {
 	write_monitor(w, DIST_MONITOR_P, from, to, id);
 }
 
-void dist_write_demonitor(struct term_writer *w, const erlang_pid *from,
+void dist_write_demonitor(struct term_writer *w, struct term from,
 			  struct term to, const erlang_ref *id)
 {
 	write_monitor(w, DIST_DEMONITOR_P, from, to, id);
@@ -275,26 +275,17 @@ void dist_write_demonitor(struct term_writer *w, const erlang_pid *from,
 void dist_write_monitor_noproc(struct term_writer *w, struct term item,
 			       struct term to, struct term id)
 {
-	size_t begin = dist_begin(w);
+	size_t at = dist_begin_monitor_exit(w, item, to, id);
 
-	term_write_tuple(w, 5);
-	term_write_uint(w, DIST_MONITOR_P_EXIT);
-	term_write_term(w, item);
-	term_write_term(w, to);
-	term_write_term(w, id);
 	term_write_atom(w, "noproc");
-	dist_end(w, begin);
+	dist_end(w, at);
 }
 
 void dist_write_link_noproc(struct term_writer *w, struct term from,
 			    struct term to)
 {
-	size_t begin = dist_begin(w);
+	size_t at = dist_begin_exit(w, from, to);
 
-	term_write_tuple(w, 4);
-	term_write_uint(w, DIST_EXIT);
-	term_write_term(w, from);
-	term_write_term(w, to);
 	term_write_atom(w, "noproc");
-	dist_end(w, begin);
+	dist_end(w, at);
 }

@@ -51,48 +51,43 @@ struct dist_message {
 	struct term id;   /* reference of a monitor or a spawn, or unlink id */
 	struct term mfa;  /* SPAWN_REQUEST: {Module, Function, Arity} */
 	struct term options; /* SPAWN_REQUEST */
-	struct term payload;
+	struct term payload; /* what is left of the packet, not checked yet */
 };
 
 /*
  * Takes apart the packet that follows a length. The terms point into it.
  * -EBADMSG where it is no packet that a peer may send us. With whole false,
  * the packet goes on after size octets: then all of the control message must
- * be there, and the payload is what came of it, unchecked.
+ * be there.
  */
 int dist_parse(const char *packet, size_t size, bool whole,
 	       struct dist_message *message);
 
 /*
- * Writing: dist_begin() opens a packet and returns its place; one of the
- * control messages follows, then the payload where there is one, begun by a
- * version; dist_end() closes it.
+ * Writing. A begin function opens a packet whose last term is still to come:
+ * the payload, or the reason in an exit without one. It returns the place of
+ * the packet, for dist_end() to close it. The others write whole packets.
  */
-size_t dist_begin(struct term_writer *w);
-void dist_end(struct term_writer *w, size_t begin);
+size_t dist_begin_monitor_exit_payload(struct term_writer *w, struct term pid,
+				       struct term to, struct term id);
+size_t dist_begin_monitor_exit(struct term_writer *w, struct term item,
+			       struct term to, struct term id);
+size_t dist_begin_exit(struct term_writer *w, struct term from, struct term to);
+size_t dist_begin_send(struct term_writer *w, struct term to);
+size_t dist_begin_alias_send(struct term_writer *w, struct term from,
+			     struct term alias);
+void dist_end(struct term_writer *w, size_t at);
 
 void dist_write_spawn_reply(struct term_writer *w, struct term id,
-			    struct term to, unsigned flags,
-			    const erlang_pid *pid);
-/* The reason follows: as the payload, or as the control message's last. */
-void dist_write_monitor_exit_payload(struct term_writer *w,
-				     const erlang_pid *pid, struct term to,
-				     struct term id);
-void dist_write_monitor_exit(struct term_writer *w, const erlang_pid *pid,
-			     struct term to, struct term id);
-void dist_write_exit(struct term_writer *w, const erlang_pid *from,
-		     struct term to);
-void dist_write_send(struct term_writer *w, struct term to);
-void dist_write_alias_send(struct term_writer *w, const erlang_pid *from,
-			   struct term alias);
+			    struct term to, unsigned flags, struct term pid);
 void dist_write_unlink_ack(struct term_writer *w, struct term id,
 			   struct term from, struct term to);
-/* Whole packets: a process there is watched under id, or no longer. */
-void dist_write_monitor(struct term_writer *w, const erlang_pid *from,
-			struct term to, const erlang_ref *id);
-void dist_write_demonitor(struct term_writer *w, const erlang_pid *from,
+/* A process there is watched under id, or no longer. */
+void dist_write_monitor(struct term_writer *w, struct term from, struct term to,
+			const erlang_ref *id);
+void dist_write_demonitor(struct term_writer *w, struct term from,
 			  struct term to, const erlang_ref *id);
-/* What was monitored or linked to is not there: whole packets. */
+/* What was monitored or linked to is not there. */
 void dist_write_monitor_noproc(struct term_writer *w, struct term item,
 			       struct term to, struct term id);
 void dist_write_link_noproc(struct term_writer *w, struct term from,

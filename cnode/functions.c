@@ -17,10 +17,23 @@
 #define KEPT_CAPACITY 65536 /* of a buffer, from call to call */
 
 static const struct function {
-	const char *name;
+	char name[16]; /* filled up with zeros */
 	uint32_t arity;
 	bool (*handler)(struct call *call);
 } functions[] = {
+	/* entry_functions.c */
+	{ "get", 2, entry_functions_get2 },
+	{ "get", 3, entry_functions_get3 },
+	{ "find", 2, entry_functions_find },
+	{ "is_key", 2, entry_functions_is_key },
+	{ "put", 3, entry_functions_put },
+	{ "insert", 3, entry_functions_insert },
+	{ "update", 3, entry_functions_update },
+	{ "remove", 2, entry_functions_remove },
+	{ "take", 2, entry_functions_take },
+	{ "push", 2, entry_functions_push },
+	{ "pop", 1, entry_functions_pop },
+	{ "peek", 1, entry_functions_peek },
 	/* handle_functions.c */
 	{ "new", 4, handle_functions_new4 },
 	{ "new", 5, handle_functions_new5 },
@@ -36,19 +49,6 @@ static const struct function {
 	{ "list", 0, host_functions_list },
 	{ "info", 1, host_functions_info },
 	{ "handles", 0, host_functions_handles },
-	/* entry_functions.c */
-	{ "get", 2, entry_functions_get2 },
-	{ "get", 3, entry_functions_get3 },
-	{ "find", 2, entry_functions_find },
-	{ "is_key", 2, entry_functions_is_key },
-	{ "put", 3, entry_functions_put },
-	{ "insert", 3, entry_functions_insert },
-	{ "update", 3, entry_functions_update },
-	{ "remove", 2, entry_functions_remove },
-	{ "take", 2, entry_functions_take },
-	{ "push", 2, entry_functions_push },
-	{ "pop", 1, entry_functions_pop },
-	{ "peek", 1, entry_functions_peek },
 	/* walk_functions.c */
 	{ "iterator", 1, walk_functions_iterator },
 	{ "next", 1, walk_functions_next },
@@ -79,26 +79,20 @@ void functions_print(FILE *file)
 static const struct function *find(struct term module, struct term function,
 				   uint32_t arity)
 {
-	if (!term_is_atom(module, MODULE))
+	char name[sizeof(functions[0].name)] = "";
+	const char *text;
+	size_t size;
+
+	if (!term_is_atom(module, MODULE) ||
+	    !term_read_atom(function, &text, &size) || size >= sizeof(name) ||
+	    memchr(text, '\0', size))
 		return NULL;
+	memcpy(name, text, size);
 	for (size_t i = 0; i < FUNCTIONS; i++)
 		if (functions[i].arity == arity &&
-		    term_is_atom(function, functions[i].name))
+		    memcmp(functions[i].name, name, sizeof(name)) == 0)
 			return &functions[i];
 	return NULL;
-}
-
-/* Their number; more than FUNCTIONS_MAX_ARITY where no function has so many. */
-static uint32_t read_arguments(struct call *call, struct term arguments)
-{
-	struct term_items items;
-	uint32_t n = 0;
-
-	if (!term_list(arguments, &items) || items.left > FUNCTIONS_MAX_ARITY)
-		return FUNCTIONS_MAX_ARITY + 1;
-	while (n < FUNCTIONS_MAX_ARITY && term_next(&items, &call->args[n]))
-		n++;
-	return term_end(&items) ? n : FUNCTIONS_MAX_ARITY + 1;
 }
 
 static void trim(struct buffer *buffer)
@@ -148,9 +142,8 @@ static bool check_answer(struct call *call)
 }
 
 bool functions_call(struct call *call, struct term module, struct term function,
-		    struct term arguments)
+		    uint32_t arity)
 {
-	uint32_t arity = read_arguments(call, arguments);
 	const struct function *served = find(module, function, arity);
 	bool returned;
 

@@ -61,21 +61,22 @@ struct call {
 	int key_fd;            /* what a key or value names; -1: nothing */
 	int value_fd;
 	/* what the node of the caller is to be told afterwards */
-	erlang_ref ref; /* of a handle: */
-	bool watch;     /* its end is that of the caller, */
+	bool watch;    /* the end of a handle is that of the caller, */
 	char *unwatch; /* or no longer that of this pid: the caller's to free */
 	size_t unwatch_size;
+	erlang_ref ref; /* that handle's */
 };
 
 void functions_context_fini(struct functions_context *context);
 
 /*
- * Calls module:function with a list of arguments: writes its result to
- * call->out and returns true; or sets call->raised and returns false, when
- * anything may have been written.
+ * Calls module:function with as many of call->args; an arity above
+ * FUNCTIONS_MAX_ARITY is that of no function. Writes its result to call->out
+ * and returns true; or sets call->raised and returns false, when anything may
+ * have been written.
  */
 bool functions_call(struct call *call, struct term module, struct term function,
-		    struct term arguments);
+		    uint32_t arity);
 
 /* Writes the reason of an exception as a term. */
 void functions_write_reason(const struct call *call, struct term_writer *w);

@@ -124,7 +124,9 @@ static bool is_there(const struct peers *peers, const char *name)
 static int join(struct peers *peers, struct peer *peer, const char *name,
 		struct handles *handles, struct handles_owner **owner)
 {
-	if (peer->replaced || peers->closing)
+	if (peers->closing)
+		return -ESHUTDOWN;
+	if (peer->replaced)
 		return -ESTALE;
 	if (peers->connected >= peers->max && !is_there(peers, name))
 		return -EMFILE;

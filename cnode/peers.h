@@ -44,7 +44,8 @@ void peers_leave(struct peers *peers, struct peer *peer);
  * The handshake is over: older connections of that name are ended, and the
  * peer becomes the owner's. All of it is one step, so that of two that come at
  * once the one that is not ended has the owner. 0; -EMFILE: there are as many
- * nodes as may be; -ESTALE: another one of that name has come; -ENOMEM.
+ * nodes as may be; -ESTALE: another one of that name has come; -ESHUTDOWN:
+ * peers_shutdown() was called; -ENOMEM.
  */
 int peers_join(struct peers *peers, struct peer *peer, const char *name,
 	       struct handles *handles, struct handles_owner **owner);

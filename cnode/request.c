@@ -2,13 +2,94 @@
 /* Reads requests in their several forms, also those that are cut short. */
 #include "request.h"
 
-/* Module, function and arguments; what is missing stays of size 0. */
-static void read_mfa(struct term_items *items, struct request *request)
+#include <string.h>
+
+/*
+ * What is left of a payload that is checked as it is read: well formed up to
+ * its end.
+ */
+static bool finish(struct term_items *items)
+{
+	struct term rest, skipped;
+
+	while (term_next(items, &skipped))
+		;
+	rest = term_rest(items);
+	if (items->left > 0)
+		return false;
+	return items->list
+		       ? term_check(rest.at, rest.size) == (ssize_t)rest.size
+		       : rest.size == 0;
+}
+
+/* Opens a list of arguments; false for more than any function has. */
+static bool open_arguments(struct term t, struct term_items *items)
+{
+	return term_list(t, items) && items->left <= FUNCTIONS_MAX_ARITY;
+}
+
+static uint32_t read_each(struct term_items *items, struct request *request)
+{
+	return term_next_some(items, request->args, FUNCTIONS_MAX_ARITY);
+}
+
+/*
+ * Arguments that are the last element of the list they are in, as they are in
+ * nearly every request: checked and taken apart in one go, up to the two ends
+ * of lists that have to come then. False where that is not so; nothing is lost
+ * by it.
+ */
+static bool read_last_arguments(const struct term_items *items,
+				struct request *request)
+{
+	struct term rest = term_rest(items);
+	struct term_items arguments;
+	uint32_t n;
+
+	if (items->left != 1 || !items->list ||
+	    !open_arguments(rest, &arguments) || !arguments.list)
+		return false;
+	arguments.unchecked = true;
+	n = read_each(&arguments, request);
+	if (arguments.left > 0 || arguments.end - arguments.pos != 2 ||
+	    arguments.pos[0] != ERL_NIL_EXT || arguments.pos[1] != ERL_NIL_EXT)
+		return false;
+	request->arguments = (struct term){ rest.at, rest.size - 1 };
+	request->arity = n;
+	return true;
+}
+
+/* Arguments that have been checked. */
+static void split(struct request *request)
+{
+	struct term_items items;
+	uint32_t n;
+
+	request->arity = FUNCTIONS_MAX_ARITY + 1;
+	if (!open_arguments(request->arguments, &items))
+		return;
+	n = read_each(&items, request);
+	if (term_end(&items))
+		request->arity = n;
+}
+
+/*
+ * Module, function and arguments; what is missing stays of size 0. False where
+ * something is not well formed.
+ */
+static bool read_mfa(struct term_items *items, struct request *request)
 {
 	if (term_next(items, &request->module) &&
-	    term_next(items, &request->function) &&
-	    !term_next(items, &request->arguments) && request->cut_short)
-		request->arguments = term_rest(items);
+	    term_next(items, &request->function)) {
+		if (items->unchecked && !request->cut_short &&
+		    read_last_arguments(items, request))
+			return true;
+		if (term_next(items, &request->arguments))
+			split(request);
+		else if (request->cut_short)
+			request->arguments = term_rest(items);
+	}
+	return request->cut_short || !items->unchecked || finish(items);
 }
 
 static unsigned read_spawn_flags(struct term options)
@@ -30,43 +111,71 @@ static unsigned read_spawn_flags(struct term options)
 	return flags;
 }
 
-static bool is_erpc(const struct term mfa[3], const char *function,
-		    uint32_t arity)
+/* {erpc, Name, Arity} */
+static bool is_erpc(struct term mfa, const char *name, uint32_t arity)
 {
+	struct term elements[3];
 	uint32_t n;
 
-	return term_is_atom(mfa[0], "erpc") && term_is_atom(mfa[1], function) &&
-	       term_read_uint32(mfa[2], &n) && n == arity;
+	return term_tuple_of(mfa, elements, 3) &&
+	       term_is_atom(elements[0], "erpc") &&
+	       term_is_atom(elements[1], name) &&
+	       term_read_uint32(elements[2], &n) && n == arity;
 }
 
-/* False where the message is no request to spawn. */
+/* As every node of OTP encodes it. */
+static bool is_execute_call(struct term mfa)
+{
+	static const char usual[] = "h\3"
+				    "w\4erpc"
+				    "w\14execute_call"
+				    "a\4";
+	const size_t size = sizeof(usual) - 1;
+
+	return (mfa.size == size && memcmp(mfa.at, usual, size) == 0) ||
+	       is_erpc(mfa, "execute_call", 4);
+}
+
+/* A process of a function that is not erpc's: {M, F, Arity}, and A. */
+static bool read_plain_spawn(const struct dist_message *message,
+			     struct request *request)
+{
+	struct term mfa[3];
+
+	if (!term_tuple_of(message->mfa, mfa, 3))
+		return false;
+	request->module = mfa[0];
+	request->function = mfa[1];
+	request->arguments = message->payload;
+	if (request->cut_short)
+		return true;
+	if (term_check(message->payload.at, message->payload.size) !=
+	    (ssize_t)message->payload.size)
+		return false;
+	split(request);
+	return true;
+}
+
 bool request_read_spawn(const struct dist_message *message,
 			struct request *request)
 {
-	struct term_items arguments;
-	struct term mfa[3];
+	struct term_items items;
 
-	if (!term_tuple_of(message->mfa, mfa, 3) || !term_is_ref(message->id) ||
-	    !term_list(message->payload, &arguments))
+	if (!term_is_ref(message->id) || !term_list(message->payload, &items))
 		return false;
+	items.unchecked = true;
 	request->form = REQUEST_SPAWN;
 	request->to = message->from;
 	request->id = message->id;
 	request->spawn_flags = read_spawn_flags(message->options);
-	if (is_erpc(mfa, "execute_call", 4) &&
-	    (term_next(&arguments, &request->tag) || request->cut_short)) {
+	if (is_execute_call(message->mfa) &&
+	    (term_next(&items, &request->tag) || request->cut_short)) {
 		request->form = REQUEST_ERPC;
-		read_mfa(&arguments, request);
-		return request->tag.size > 0;
+		return request->tag.size > 0 && read_mfa(&items, request);
 	}
-	if (is_erpc(mfa, "execute_cast", 3)) {
-		read_mfa(&arguments, request);
-	} else {
-		request->module = mfa[0];
-		request->function = mfa[1];
-		request->arguments = message->payload;
-	}
-	return true;
+	if (is_erpc(message->mfa, "execute_cast", 3))
+		return read_mfa(&items, request);
+	return read_plain_spawn(message, request);
 }
 
 /* {call | block_call, M, F, A, GroupLeader} */
@@ -75,12 +184,13 @@ bool request_read_call(struct term t, struct request *request)
 	struct term_items items;
 	struct term tag;
 
-	if (!term_tuple(t, &items) || items.left != 5 ||
-	    !term_next(&items, &tag) ||
+	if (!term_tuple(t, &items) || items.left != 5)
+		return false;
+	items.unchecked = request->cut_short;
+	if (!term_next(&items, &tag) ||
 	    !(term_is_atom(tag, "call") || term_is_atom(tag, "block_call")))
 		return false;
-	read_mfa(&items, request);
-	return true;
+	return read_mfa(&items, request);
 }
 
 /*
@@ -97,6 +207,7 @@ bool request_read_message(struct term payload, struct request *request,
 	if (!term_tuple(payload, &items))
 		return false;
 	n = items.left;
+	items.unchecked = request->cut_short;
 	if (!term_next(&items, &first))
 		return false;
 	if (n == 3 && term_is_atom(first, "$gen_call") &&

@@ -3,6 +3,7 @@
 #define REQUEST_H
 
 #include "dist.h"
+#include "functions.h"
 
 enum request_form {
 	REQUEST_ERPC,
@@ -21,13 +22,18 @@ struct request {
 	struct term module;
 	struct term function;
 	struct term arguments; /* of a request cut short perhaps not whole */
+	struct term args[FUNCTIONS_MAX_ARITY]; /* which are these */
+	uint32_t arity; /* above FUNCTIONS_MAX_ARITY: they are more, or no list
+			   of arguments */
 	bool cut_short;
 };
 
 /*
  * Reads a request to spawn, or one that is sent as a message: rpc.c has their
- * grammar. False for what is none. Of the message called is what it asks for,
- * perhaps cut short, for request_read_call() or others to look at.
+ * grammar. False for what is none. The payload of the first is checked as it
+ * is read; that of the second was checked, unless it is cut short. Of the
+ * message called is what it asks for, for request_read_call() or others to
+ * look at.
  */
 bool request_read_spawn(const struct dist_message *message,
 			struct request *request);

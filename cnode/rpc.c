@@ -41,7 +41,7 @@ static void watch_again(const struct handles_info *info, void *context)
 
 	if (info->lifetime == HANDLES_PROCESS &&
 	    strcmp(info->owner, r->rpc->peer) == 0)
-		dist_write_monitor(r->out, &r->rpc->node->self, process,
+		dist_write_monitor(r->out, pids_self(&r->rpc->pids), process,
 				   info->ref);
 }
 
@@ -55,14 +55,15 @@ void rpc_resume(struct rpc *rpc, struct term_writer *out)
 /* A pid of the peer; one of another node, or none, asks for nothing here. */
 static bool is_from_peer(const struct rpc *rpc, struct term t)
 {
-	erlang_pid pid;
+	const char *node;
+	size_t size;
 
-	if (!term_read_pid(t, &pid))
+	if (!term_read_pid_node(t, &node, &size))
 		return false;
-	if (strcmp(pid.node, rpc->peer) == 0)
+	if (size == rpc->peer_size && memcmp(node, rpc->peer, size) == 0)
 		return true;
-	log_warning("dropped a request that came from %s in the name of %s",
-		    rpc->peer, pid.node);
+	log_warning("dropped a request that came from %s in the name of %.*s",
+		    rpc->peer, (int)size, node);
 	return false;
 }
 
@@ -108,7 +109,7 @@ static void answer_sbcast(struct rpc *rpc, const struct request *request,
 	begin = answer_begin_message(rpc, request, out);
 	term_write_tuple(out, 3);
 	term_write_atom(out, "rex");
-	term_write_atom(out, rpc->node->thisnodename);
+	term_write_atom(out, rpc->name);
 	term_write_tuple(out, 2);
 	term_write_atom(out, "nonexisting_name");
 	term_write_term(out, sbcast[1]);
@@ -197,12 +198,23 @@ static const struct {
 	{ DIST_PAYLOAD_MONITOR_P_EXIT, serve_monitor_exit },
 };
 
+/* That of a request to spawn is checked while it is read. */
+static bool is_payload_good(const struct dist_message *message)
+{
+	struct term payload = message->payload;
+
+	return !payload.at || message->op == DIST_SPAWN_REQUEST ||
+	       term_check(payload.at, payload.size) == (ssize_t)payload.size;
+}
+
 /* What is not in the table tells of processes that we do not have. */
 int rpc_serve(struct rpc *rpc, const struct dist_message *message,
 	      struct term_writer *out)
 {
 	int error = 0;
 
+	if (!is_payload_good(message))
+		return -EBADMSG;
 	for (size_t i = 0; i < sizeof(servers) / sizeof(servers[0]); i++) {
 		if (servers[i].op != message->op)
 			continue;

@@ -4,11 +4,14 @@
 
 #include "dist.h"
 #include "functions.h"
+#include "pids.h"
 
 /* One connected node, as the requests see it that come from there. */
 struct rpc {
-	ei_cnode *node; /* this node: for pids */
+	const char *name; /* of this node */
+	struct pids pids;
 	const char *peer;
+	size_t peer_size; /* of that name */
 	uint64_t peer_flags;
 	struct functions_context functions;
 };

@@ -6,14 +6,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define TERM_MAX_REF_WORDS 5
 
 /*
  * A term as it stands in a packet, in the external format without a version
  * byte. The bytes are borrowed: a term is good as long as its packet is.
- * Every function below takes a term that term_check(), term_next() or a
- * caller's own bounds vouch for, and never looks past its size.
+ * Every function below takes a term that term_check() was content with, or a
+ * part of one; where that is not so it says it.
  */
 struct term {
 	const char *at;
@@ -27,6 +28,7 @@ struct term_items {
 	uint32_t left;
 	bool octets; /* STRING_EXT: each octet is an element */
 	bool list;
+	bool unchecked; /* set by who opened what term_check() has not seen */
 };
 
 /*
@@ -35,17 +37,29 @@ struct term_items {
  */
 ssize_t term_check(const char *buf, size_t size);
 
+/* The same of a term that was checked; what is in it is not looked at. */
+size_t term_size(const char *buf);
+
 /*
  * Opens a tuple, or a list in any of its three forms. False for any other
- * term. Of a term that was cut short the elements that are whole can be read.
+ * term. A term that was cut short, and so was not checked, can be opened too:
+ * with unchecked set, the elements are checked one by one, and those that are
+ * whole can be read.
  */
 bool term_tuple(struct term t, struct term_items *items);
 bool term_list(struct term t, struct term_items *items);
 /* Opens a map, of which term_next() gives keys and values in turn. */
 bool term_map(struct term t, struct term_items *items);
 
-/* The next element; false at the end, or where an element is not whole. */
-bool term_next(struct term_items *items, struct term *item);
+/* As many of the next elements as there are, up to max; their number. */
+uint32_t term_next_some(struct term_items *items, struct term *elements,
+			uint32_t max);
+
+/* The next element, which is whole; false at the end, or where it is not. */
+static inline bool term_next(struct term_items *items, struct term *item)
+{
+	return term_next_some(items, item, 1) == 1;
+}
 
 /* All elements were read, and a list ended as a proper list does. */
 bool term_end(const struct term_items *items);
@@ -56,16 +70,32 @@ struct term term_rest(const struct term_items *items);
 /* Opens a tuple of just n elements and reads them. */
 bool term_tuple_of(struct term t, struct term *elements, uint32_t n);
 
-/* name is of ASCII, which all forms of an atom spell alike */
-bool term_is_atom(struct term t, const char *name);
+/* The size octets of text are of ASCII, which all forms of an atom spell alike.
+ */
+bool term_is_text(struct term t, const char *text, size_t size);
+
+/* Inlined: the length of a literal costs nothing then, nor does a mismatch. */
+static inline bool term_is_atom(struct term t, const char *name)
+{
+	size_t size = strlen(name);
+
+	if (t.size > 0 && *t.at == ERL_SMALL_ATOM_UTF8_EXT)
+		return t.size == 2 + size && memcmp(t.at + 2, name, size) == 0;
+	return term_is_text(t, name, size);
+}
+
 bool term_is_any_atom(struct term t);
 bool term_is_pid(struct term t);
 bool term_is_ref(struct term t);
 bool term_is_list(struct term t);
 
-/* False if the term is of another kind or does not fit. */
-bool term_read_pid(struct term t, erlang_pid *pid);
+/*
+ * False if the term is of another kind or does not fit. A reference is read in
+ * the one form that nodes have for it since OTP 19; the name of a pid's node
+ * is borrowed, as the text of an atom is.
+ */
 bool term_read_ref(struct term t, erlang_ref *ref);
+bool term_read_pid_node(struct term t, const char **text, size_t *size);
 bool term_read_uint32(struct term t, uint32_t *value);
 bool term_read_uint64(struct term t, uint64_t *value);
 /* Borrowed; an atom's text is of UTF-8, or of Latin-1 in its old forms. */
@@ -97,7 +127,7 @@ void term_writer_fini(struct term_writer *w);
 void term_writer_rewind(struct term_writer *w, size_t pos);
 
 void term_write_version(struct term_writer *w);
-void term_write_tuple(struct term_writer *w, int arity);
+void term_write_tuple(struct term_writer *w, uint8_t arity);
 /* A list of n > 0 elements; term_write_nil() ends it. */
 void term_write_list(struct term_writer *w, int n);
 void term_write_nil(struct term_writer *w);
@@ -110,18 +140,54 @@ void term_write_map_close(struct term_writer *w, size_t open, uint32_t n);
 void term_write_atom(struct term_writer *w, const char *name);
 void term_write_uint(struct term_writer *w, uint64_t value);
 void term_write_binary(struct term_writer *w, const void *data, size_t size);
-void term_write_pid(struct term_writer *w, const erlang_pid *pid);
 void term_write_ref(struct term_writer *w, const erlang_ref *ref);
-/* A term that came in, to the octet. */
-void term_write_term(struct term_writer *w, struct term t);
-void term_write_raw(struct term_writer *w, const void *data, size_t size);
 
 /*
  * Room for size more octets at the end, to be filled by the caller before the
  * next write; or NULL.
  */
-char *term_write_space(struct term_writer *w, size_t size);
+static inline char *term_write_space(struct term_writer *w, size_t size);
+
 /* Whether size more octets are within the limit. */
-bool term_write_fits(const struct term_writer *w, size_t size);
+static inline bool term_write_fits(const struct term_writer *w, size_t size)
+{
+	return size <= w->limit && w->pos <= w->limit - size;
+}
+
+/* Has the buffer grow; false when nothing more can be written. */
+bool term_write_grow(struct term_writer *w, size_t size);
+
+static inline bool term_write_reserve(struct term_writer *w, size_t size)
+{
+	return (!w->failed && size <= w->capacity - w->pos &&
+		term_write_fits(w, size)) ||
+	       term_write_grow(w, size);
+}
+
+static inline char *term_write_space(struct term_writer *w, size_t size)
+{
+	char *space;
+
+	if (!term_write_reserve(w, size))
+		return NULL;
+	space = w->buf + w->pos;
+	w->pos += size;
+	return space;
+}
+
+static inline void term_write_raw(struct term_writer *w, const void *data,
+				  size_t size)
+{
+	char *space = term_write_space(w, size);
+
+	if (space)
+		memcpy(space, data, size);
+}
+
+/* A term that came in, to the octet. */
+static inline void term_write_term(struct term_writer *w, struct term t)
+{
+	term_write_raw(w, t.at, t.size);
+}
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The checker of terms from a peer: ei's own functions know no end of a buffer,
- * so that nothing is handed to them that has not been through here.
+ * Where a term ends: of bytes from a peer, which are checked on the way, and
+ * of those that were checked before. Nothing reads a term that has not been
+ * through the first of these; ei's own functions know no end of a buffer.
  */
 #include <errno.h>
 #include <math.h>
@@ -9,307 +10,271 @@
 
 #include "term_bytes.h"
 
-#define MAX_ATOM_CHARACTERS 255
+/* --- Other contents ----------------------------------------------------- */
 
-/* What a walk over unchecked bytes knows: failure is pos == NULL. */
-struct cursor {
-	const char *pos;
-	const char *end;
-	uint64_t pending; /* terms still to come */
-};
-
-static size_t left(const struct cursor *c)
-{
-	return (size_t)(c->end - c->pos);
-}
-
-static bool skip(struct cursor *c, uint64_t size)
-{
-	if (size > left(c))
-		return false;
-	c->pos += size;
-	return true;
-}
-
-static bool take16(struct cursor *c, uint32_t *value)
-{
-	if (left(c) < 2)
-		return false;
-	*value = get16(c->pos);
-	c->pos += 2;
-	return true;
-}
-
-static bool take32(struct cursor *c, uint32_t *value)
-{
-	if (left(c) < 4)
-		return false;
-	*value = get32(c->pos);
-	c->pos += 4;
-	return true;
-}
-
-static bool take8(struct cursor *c, uint32_t *value)
-{
-	if (left(c) < 1)
-		return false;
-	*value = (unsigned char)*c->pos++;
-	return true;
-}
-
-/* The length of the UTF-8 sequence at s, 0 if there is none that is valid. */
-static size_t utf8_length(const unsigned char *s, size_t size)
-{
-	uint32_t code;
-	size_t n;
-
-	if (s[0] < 0x80)
-		return 1;
-	n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-	if (s[0] < 0xc2 || s[0] > 0xf4 || n > size)
-		return 0;
-	code = s[0] & (0x7fu >> n);
-	for (size_t i = 1; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		code = code << 6 | (s[i] & 0x3fu);
-	}
-	if ((n == 3 && code < 0x800) || (n == 4 && code < 0x10000) ||
-	    code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
-		return 0;
-	return n;
-}
-
-/* As nearly all atoms are; a loop that a compiler makes a few steps of. */
-static bool is_ascii(const char *text, size_t size)
-{
-	unsigned char all = 0;
-
-	for (size_t i = 0; i < size; i++)
-		all |= (unsigned char)text[i];
-	return all < 0x80;
-}
-
-static bool check_utf8(const char *text, size_t size)
-{
-	size_t characters = 0;
-	size_t n;
-
-	if (size <= MAX_ATOM_CHARACTERS && is_ascii(text, size))
-		return true;
-	for (size_t i = 0; i < size; i += n) {
-		n = utf8_length((const unsigned char *)text + i, size - i);
-		if (n == 0 || ++characters > MAX_ATOM_CHARACTERS)
-			return false;
-	}
-	return true;
-}
-
-static bool check_atom_text(struct cursor *c, uint32_t size, bool utf8)
-{
-	if (size > left(c))
-		return false;
-	if (utf8 ? !check_utf8(c->pos, size) : size > MAX_ATOM_CHARACTERS)
-		return false;
-	return skip(c, size);
-}
-
-static bool check_small_atom(struct cursor *c, unsigned utf8)
-{
-	uint32_t size;
-
-	return take8(c, &size) && check_atom_text(c, size, utf8);
-}
-
-static bool check_long_atom(struct cursor *c, unsigned utf8)
-{
-	uint32_t size;
-
-	return take16(c, &size) && check_atom_text(c, size, utf8);
-}
-
-static bool check_atom(struct cursor *c)
-{
-	uint32_t tag;
-
-	if (!take8(c, &tag))
-		return false;
-	switch (tag) {
-	case ERL_SMALL_ATOM_UTF8_EXT:
-	case ERL_SMALL_ATOM_EXT:
-		return check_small_atom(c, tag == ERL_SMALL_ATOM_UTF8_EXT);
-	case ERL_ATOM_UTF8_EXT:
-	case ERL_ATOM_EXT:
-		return check_long_atom(c, tag == ERL_ATOM_UTF8_EXT);
-	default:
-		return false;
-	}
-}
-
-/*
- * A node name, and the numbers that follow it in pids, ports, references. No
- * node's name has a NUL in it, and ei hands names out as strings.
- */
-static bool check_node(struct cursor *c, unsigned numbers)
-{
-	struct term name = { .at = c->pos };
-	const char *text;
-	size_t size;
-
-	if (!check_atom(c))
-		return false;
-	name.size = (size_t)(c->pos - name.at);
-	atom_text(name, &text, &size);
-	return !memchr(text, '\0', size) && skip(c, numbers);
-}
-
-static bool check_ref(struct cursor *c, unsigned creation)
-{
-	uint32_t words;
-
-	return take16(c, &words) && words > 0 && words <= TERM_MAX_REF_WORDS &&
-	       check_node(c, creation + 4 * words);
-}
-
-static bool check_fixed(struct cursor *c, unsigned size)
-{
-	return skip(c, size);
-}
-
-/* As many octets as a count of 1, 2 or 4 octets says, and more of them. */
-static bool check_octets8(struct cursor *c, unsigned more)
-{
-	uint32_t n;
-
-	return take8(c, &n) && skip(c, (uint64_t)n + more);
-}
-
-static bool check_octets16(struct cursor *c, unsigned more)
-{
-	uint32_t n;
-
-	return take16(c, &n) && skip(c, (uint64_t)n + more);
-}
-
-static bool check_octets32(struct cursor *c, unsigned more)
-{
-	uint32_t n;
-
-	return take32(c, &n) && skip(c, (uint64_t)n + more);
-}
-
-static bool check_bits(struct cursor *c, unsigned unused)
-{
-	uint32_t size, bits;
-
-	(void)unused;
-	return take32(c, &size) && take8(c, &bits) && bits >= 1 && bits <= 8 &&
-	       size > 0 && skip(c, size);
-}
-
-static bool check_float(struct cursor *c, unsigned unused)
+static bool check_float(const char *octets, const char *end)
 {
 	uint64_t bits;
 	double value;
 
-	(void)unused;
-	if (left(c) < sizeof(value))
+	if (end - octets < (ptrdiff_t)sizeof(value))
 		return false;
-	bits = (uint64_t)get32(c->pos) << 32 | get32(c->pos + 4);
+	bits = (uint64_t)get32(octets) << 32 | get32(octets + 4);
 	memcpy(&value, &bits, sizeof(value));
-	return isfinite(value) && skip(c, sizeof(value));
+	return isfinite(value);
 }
 
-/* What follows is n terms more; each takes an octet at least. */
-static bool expect(struct cursor *c, uint64_t n)
+/* Size:32 Bits:8 */
+static bool check_bits(const char *header, const char *end)
 {
-	c->pending += n;
-	return c->pending <= left(c);
+	return end - header >= 5 && get32(header) > 0 && header[4] >= 1 &&
+	       header[4] <= 8;
 }
 
-static bool check_items(struct cursor *c, unsigned n)
+/* --- Forms -------------------------------------------------------------- */
+
+/*
+ * Each of these is at what follows a tag and returns where that ends, but for
+ * the terms inside, which are added to pending; with check NULL if it is not
+ * whole or not well formed. All are inlined, once for each value of check.
+ */
+#define FORM __attribute__((always_inline)) static inline const char *
+
+/* What there is of room from pos on; never negative where it is asked. */
+static inline size_t room(const char *pos, const char *end)
 {
-	return expect(c, n);
+	return (size_t)(end - pos);
 }
 
-static bool check_items8(struct cursor *c, unsigned more)
+FORM skip_fixed(const char *pos, const char *end, size_t size, bool check)
 {
-	uint32_t n;
-
-	return take8(c, &n) && expect(c, (uint64_t)n + more);
+	return check && room(pos, end) < size ? NULL : pos + size;
 }
 
-static bool check_items32(struct cursor *c, unsigned more)
+/* A count of 1, 2 or 4 octets, header octets with it, as many octets as it
+ * says */
+FORM skip_octets(const char *pos, const char *end, int width, size_t header,
+		 bool check)
 {
-	uint32_t n;
+	size_t n;
 
-	return take32(c, &n) && expect(c, (uint64_t)n + more);
+	if (check && room(pos, end) < header)
+		return NULL;
+	n = get_count(pos, width);
+	pos += header;
+	return check && room(pos, end) < n ? NULL : pos + n;
 }
 
-static bool check_pairs32(struct cursor *c, unsigned unused)
+FORM skip_atom(const char *pos, const char *end, int width, bool is_node,
+	       bool check)
 {
-	uint32_t n;
+	size_t size;
 
-	(void)unused;
-	return take32(c, &n) && expect(c, 2 * (uint64_t)n);
+	if (check && room(pos, end) < (size_t)width)
+		return NULL;
+	size = get_count(pos, width);
+	if (check &&
+	    (room(pos + width, end) < size ||
+	     (!is_plain_text(pos + width, size) &&
+	      !term_check_odd_text(pos[-1], pos + width, size, is_node))))
+		return NULL;
+	return pos + width + size;
 }
 
-/* Size:32 Arity:8 Uniq:128 Index:32 NumFree:32, 4 terms, NumFree terms */
-static bool check_new_fun(struct cursor *c, unsigned unused)
+/* A node's name, and octets after it. */
+FORM skip_node(const char *pos, const char *end, size_t octets, bool check)
 {
-	(void)unused;
-	return skip(c, 4 + 1 + 16 + 4) && check_items32(c, 4);
+	int width;
+
+	if (check && (room(pos, end) < 2 || !is_atom_tag(*pos)))
+		return NULL;
+	width = *pos == ERL_SMALL_ATOM_UTF8_EXT || *pos == ERL_SMALL_ATOM_EXT
+			? 1
+			: 2;
+	pos = skip_atom(pos + 1, end, width, true, check);
+	return pos ? skip_fixed(pos, end, octets, check) : NULL;
+}
+
+/* Words:16, a node's name, a creation, the words */
+FORM skip_ref(const char *pos, const char *end, size_t creation, bool check)
+{
+	size_t words;
+
+	if (check && room(pos, end) < 2)
+		return NULL;
+	words = get16(pos);
+	if (check && (words == 0 || words > TERM_MAX_REF_WORDS))
+		return NULL;
+	return skip_node(pos + 2, end, creation + 4 * words, check);
+}
+
+/* A count, of which each stands for some terms, and some more terms */
+FORM skip_items(const char *pos, const char *end, int width, unsigned each,
+		unsigned more, uint64_t *pending, bool check)
+{
+	if (check && room(pos, end) < (size_t)width)
+		return NULL;
+	*pending += (uint64_t)get_count(pos, width) * each + more;
+	pos += width;
+	/* a term takes an octet at least */
+	return check && *pending > room(pos, end) ? NULL : pos;
 }
 
 /*
- * What follows each tag; a term without the terms inside it, which are added
- * to pending. Not here are atom cache and compressed terms: never offered.
+ * A switch and no table, so that every size in it is a constant: this is where
+ * most of the time of a small request goes. Not here are atom cache and
+ * compressed terms, which were never offered.
  */
-static const struct {
-	bool (*check)(struct cursor *c, unsigned n);
-	unsigned n;
-} forms[256] = {
-	[ERL_SMALL_INTEGER_EXT] = { check_fixed, 1 },
-	[ERL_INTEGER_EXT] = { check_fixed, 4 },
-	[ERL_SMALL_BIG_EXT] = { check_octets8, 1 },
-	[ERL_LARGE_BIG_EXT] = { check_octets32, 1 },
-	[ERL_FLOAT_EXT] = { check_fixed, 31 },
-	[NEW_FLOAT_EXT] = { check_float, 0 },
-	[ERL_SMALL_ATOM_UTF8_EXT] = { check_small_atom, true },
-	[ERL_SMALL_ATOM_EXT] = { check_small_atom, false },
-	[ERL_ATOM_UTF8_EXT] = { check_long_atom, true },
-	[ERL_ATOM_EXT] = { check_long_atom, false },
-	[ERL_NIL_EXT] = { check_fixed, 0 },
-	[ERL_STRING_EXT] = { check_octets16, 0 },
-	[ERL_LIST_EXT] = { check_items32, 1 },
-	[ERL_SMALL_TUPLE_EXT] = { check_items8, 0 },
-	[ERL_LARGE_TUPLE_EXT] = { check_items32, 0 },
-	[ERL_MAP_EXT] = { check_pairs32, 0 },
-	[ERL_BINARY_EXT] = { check_octets32, 0 },
-	[ERL_BIT_BINARY_EXT] = { check_bits, 0 },
-	[ERL_NEW_PID_EXT] = { check_node, 4 + 4 + 4 },
-	[ERL_PID_EXT] = { check_node, 4 + 4 + 1 },
-	[ERL_NEWER_REFERENCE_EXT] = { check_ref, 4 },
-	[ERL_NEW_REFERENCE_EXT] = { check_ref, 1 },
-	[ERL_REFERENCE_EXT] = { check_node, 4 + 1 },
-	[ERL_V4_PORT_EXT] = { check_node, 8 + 4 },
-	[ERL_NEW_PORT_EXT] = { check_node, 4 + 4 },
-	[ERL_PORT_EXT] = { check_node, 4 + 1 },
-	[ERL_EXPORT_EXT] = { check_items, 3 },
-	[ERL_NEW_FUN_EXT] = { check_new_fun, 0 },
-	[ERL_FUN_EXT] = { check_items32, 4 },
-};
+FORM skip_form(const char *pos, const char *end, uint64_t *pending, bool check)
+{
+	switch (pos[-1]) {
+	case ERL_SMALL_INTEGER_EXT:
+		return skip_fixed(pos, end, 1, check);
+	case ERL_INTEGER_EXT:
+		return skip_fixed(pos, end, 4, check);
+	case ERL_SMALL_BIG_EXT:
+		return skip_octets(pos, end, 1, 2, check);
+	case ERL_LARGE_BIG_EXT:
+		return skip_octets(pos, end, 4, 5, check);
+	case ERL_FLOAT_EXT:
+		return skip_fixed(pos, end, 31, check);
+	case NEW_FLOAT_EXT:
+		return check && !check_float(pos, end) ? NULL : pos + 8;
+	case ERL_SMALL_ATOM_UTF8_EXT:
+	case ERL_SMALL_ATOM_EXT:
+		return skip_atom(pos, end, 1, false, check);
+	case ERL_ATOM_UTF8_EXT:
+	case ERL_ATOM_EXT:
+		return skip_atom(pos, end, 2, false, check);
+	case ERL_NIL_EXT:
+		return pos;
+	case ERL_STRING_EXT:
+		return skip_octets(pos, end, 2, 2, check);
+	case ERL_LIST_EXT:
+		return skip_items(pos, end, 4, 1, 1, pending, check);
+	case ERL_SMALL_TUPLE_EXT:
+		return skip_items(pos, end, 1, 1, 0, pending, check);
+	case ERL_LARGE_TUPLE_EXT:
+		return skip_items(pos, end, 4, 1, 0, pending, check);
+	case ERL_MAP_EXT:
+		return skip_items(pos, end, 4, 2, 0, pending, check);
+	case ERL_BINARY_EXT:
+		return skip_octets(pos, end, 4, 4, check);
+	case ERL_BIT_BINARY_EXT:
+		return check && !check_bits(pos, end)
+			       ? NULL
+			       : skip_octets(pos, end, 4, 5, check);
+	case ERL_NEW_PID_EXT:
+		return skip_node(pos, end, 4 + 4 + 4, check);
+	case ERL_PID_EXT:
+		return skip_node(pos, end, 4 + 4 + 1, check);
+	case ERL_NEWER_REFERENCE_EXT:
+		return skip_ref(pos, end, 4, check);
+	case ERL_NEW_REFERENCE_EXT:
+		return skip_ref(pos, end, 1, check);
+	case ERL_REFERENCE_EXT:
+		return skip_node(pos, end, 4 + 1, check);
+	case ERL_V4_PORT_EXT:
+		return skip_node(pos, end, 8 + 4, check);
+	case ERL_NEW_PORT_EXT:
+		return skip_node(pos, end, 4 + 4, check);
+	case ERL_PORT_EXT:
+		return skip_node(pos, end, 4 + 1, check);
+	case ERL_EXPORT_EXT:
+		return skip_items(pos, end, 0, 0, 3, pending, check);
+	case ERL_NEW_FUN_EXT: /* Size:32 Arity:8 Uniq:128 Index:32, free ones */
+		pos = skip_fixed(pos, end, 4 + 1 + 16 + 4, check);
+		return pos ? skip_items(pos, end, 4, 1, 4, pending, check)
+			   : NULL;
+	case ERL_FUN_EXT:
+		return skip_items(pos, end, 4, 1, 4, pending, check);
+	default:
+		return NULL;
+	}
+}
+
+FORM skip_term(const char *pos, const char *end, bool check)
+{
+	uint64_t pending = 1; /* terms still to come */
+
+	while (pending > 0) {
+		if (check && pos == end)
+			return NULL;
+		pending--;
+		pos = skip_form(pos + 1, end, &pending, check);
+		if (!pos)
+			return NULL;
+	}
+	return pos;
+}
 
 ssize_t term_check(const char *buf, size_t size)
 {
-	struct cursor c = { .pos = buf, .end = buf + size, .pending = 1 };
-	uint32_t tag;
+	const char *end = skip_term(buf, buf + size, true);
 
-	while (c.pending > 0) {
-		c.pending--;
-		if (!take8(&c, &tag) || !forms[tag].check ||
-		    !forms[tag].check(&c, forms[tag].n))
-			return -EBADMSG;
+	return end ? end - buf : -EBADMSG;
+}
+
+size_t term_size(const char *buf)
+{
+	const char *end = skip_term(buf, NULL, false);
+
+	return (size_t)(end - buf);
+}
+
+/* --- Elements ----------------------------------------------------------- */
+
+/* SMALL_INTEGER_EXT 0, 1, ... 255: what the octets of a string stand for. */
+#define I1(n)                                                                  \
+	{                                                                      \
+		ERL_SMALL_INTEGER_EXT, (char)(n)                               \
 	}
-	return c.pos - buf;
+#define I4(n) I1(n), I1((n) + 1), I1((n) + 2), I1((n) + 3)
+#define I16(n) I4(n), I4((n) + 4), I4((n) + 8), I4((n) + 12)
+#define I64(n) I16(n), I16((n) + 16), I16((n) + 32), I16((n) + 48)
+static const char small_integers[256][2] = { I64(0), I64(64), I64(128),
+					     I64(192) };
+
+/* To be inlined for each value of check. */
+__attribute__((always_inline)) static inline uint32_t
+next_terms(struct term_items *items, struct term *elements, uint32_t max,
+	   bool check)
+{
+	const char *pos = items->pos, *end = items->end, *next;
+	uint32_t n;
+
+	if (max > items->left)
+		max = items->left;
+	for (n = 0; n < max && pos != end; n++, pos = next) {
+		next = skip_term(pos, end, check);
+		if (!next)
+			break;
+		elements[n] = (struct term){ pos, (size_t)(next - pos) };
+	}
+	items->pos = pos;
+	items->left -= n;
+	return n;
+}
+
+static uint32_t next_octets(struct term_items *items, struct term *elements,
+			    uint32_t max)
+{
+	uint32_t n;
+
+	for (n = 0; n < max && items->left > 0 && items->pos != items->end;
+	     n++, items->left--)
+		elements[n] = (struct term){
+			small_integers[(unsigned char)*items->pos++],
+			sizeof(small_integers[0]),
+		};
+	return n;
+}
+
+uint32_t term_next_some(struct term_items *items, struct term *elements,
+			uint32_t max)
+{
+	if (items->octets)
+		return next_octets(items, elements, max);
+	return items->unchecked ? next_terms(items, elements, max, true)
+				: next_terms(items, elements, max, false);
 }

@@ -48,39 +48,6 @@ bool term_list(struct term t, struct term_items *items)
 	return true;
 }
 
-/* SMALL_INTEGER_EXT 0, 1, ... 255: what the octets of a string stand for. */
-#define I1(n)                                                                  \
-	{                                                                      \
-		ERL_SMALL_INTEGER_EXT, (char)(n)                               \
-	}
-#define I4(n) I1(n), I1((n) + 1), I1((n) + 2), I1((n) + 3)
-#define I16(n) I4(n), I4((n) + 4), I4((n) + 8), I4((n) + 12)
-#define I64(n) I16(n), I16((n) + 16), I16((n) + 32), I16((n) + 48)
-static const char small_integers[256][2] = { I64(0), I64(64), I64(128),
-					     I64(192) };
-
-bool term_next(struct term_items *items, struct term *item)
-{
-	size_t available = (size_t)(items->end - items->pos);
-	ssize_t size;
-
-	if (items->left == 0 || available == 0)
-		return false;
-	if (items->octets) {
-		item->at = small_integers[(unsigned char)*items->pos++];
-		item->size = sizeof(small_integers[0]);
-	} else {
-		size = term_check(items->pos, available);
-		if (size < 0)
-			return false;
-		item->at = items->pos;
-		item->size = (size_t)size;
-		items->pos += size;
-	}
-	items->left--;
-	return true;
-}
-
 bool term_end(const struct term_items *items)
 {
 	return items->left == 0 &&
@@ -111,10 +78,7 @@ bool term_tuple_of(struct term t, struct term *elements, uint32_t n)
 
 	if (!term_tuple(t, &items) || items.left != n)
 		return false;
-	for (uint32_t i = 0; i < n; i++)
-		if (!term_next(&items, &elements[i]))
-			return false;
-	return true;
+	return term_next_some(&items, elements, n) == n;
 }
 
 bool term_is_any_atom(struct term t)
@@ -138,13 +102,13 @@ bool term_read_atom(struct term t, const char **text, size_t *size)
 	return true;
 }
 
-bool term_is_atom(struct term t, const char *name)
+bool term_is_text(struct term t, const char *text, size_t size)
 {
-	const char *text;
-	size_t size;
+	const char *own;
+	size_t own_size;
 
-	return term_read_atom(t, &text, &size) && size == strlen(name) &&
-	       memcmp(text, name, size) == 0;
+	return term_read_atom(t, &own, &own_size) && own_size == size &&
+	       memcmp(own, text, size) == 0;
 }
 
 bool term_is_pid(struct term t)
@@ -165,18 +129,36 @@ bool term_is_list(struct term t)
 	       tag_of(t) == ERL_STRING_EXT;
 }
 
-bool term_read_pid(struct term t, erlang_pid *pid)
+/* The atom that a term begins with at at. */
+static struct term atom_at(const char *at)
 {
-	int index = 0;
-
-	return term_is_pid(t) && ei_decode_pid(t.at, &index, pid) == 0;
+	return (struct term){ .at = at, .size = term_size(at) };
 }
 
+bool term_read_pid_node(struct term t, const char **text, size_t *size)
+{
+	return term_is_pid(t) && term_read_atom(atom_at(t.at + 1), text, size);
+}
+
+/* Words:16, the node's name, Creation:32, the words */
 bool term_read_ref(struct term t, erlang_ref *ref)
 {
-	int index = 0;
+	struct term name;
+	const char *text, *numbers;
+	size_t size;
 
-	return term_is_ref(t) && ei_decode_ref(t.at, &index, ref) == 0;
+	if (tag_of(t) != ERL_NEWER_REFERENCE_EXT)
+		return false;
+	name = atom_at(t.at + 3);
+	atom_text(name, &text, &size);
+	memcpy(ref->node, text, size);
+	ref->node[size] = '\0';
+	numbers = text + size;
+	ref->creation = get32(numbers);
+	ref->len = (int)get16(t.at + 1);
+	for (int i = 0; i < ref->len; i++)
+		ref->n[i] = get32(numbers + 4 + 4 * i);
+	return true;
 }
 
 bool term_read_binary(struct term t, const char **data, size_t *size)
@@ -304,6 +286,10 @@ bool term_read_uint32(struct term t, uint32_t *value)
 {
 	uint64_t wide;
 
+	if (tag_of(t) == ERL_SMALL_INTEGER_EXT) {
+		*value = (unsigned char)t.at[1];
+		return true;
+	}
 	if (!term_read_uint64(t, &wide) || wide > UINT32_MAX)
 		return false;
 	*value = (uint32_t)wide;

@@ -39,12 +39,7 @@ static bool grow(struct term_writer *w, size_t wanted)
 	return true;
 }
 
-bool term_write_fits(const struct term_writer *w, size_t size)
-{
-	return size <= w->limit && w->pos <= w->limit - size;
-}
-
-static bool reserve(struct term_writer *w, size_t size)
+bool term_write_grow(struct term_writer *w, size_t size)
 {
 	if (w->failed)
 		return false;
@@ -55,33 +50,21 @@ static bool reserve(struct term_writer *w, size_t size)
 	return !w->failed;
 }
 
-char *term_write_space(struct term_writer *w, size_t size)
-{
-	char *space;
-
-	if (!reserve(w, size))
-		return NULL;
-	space = w->buf + w->pos;
-	w->pos += size;
-	return space;
-}
-
 /*
- * What ei needs for a tuple or list header, for a number, and around the text
- * of an atom, the node of a pid or of a reference: no more than that, so that
- * what is known to fit does fit.
+ * What ei needs for the header of a list or of a binary, for a number, and
+ * around the node of a reference: no more than that, so that what is known to
+ * fit does fit.
  */
 #define MAX_HEADER_SIZE 5
 #define MAX_NUMBER_SIZE 11
 #define ATOM_HEADER_SIZE 3
-#define PID_HEADER_SIZE (1 + ATOM_HEADER_SIZE + 4 + 4 + 4)
 #define REF_HEADER_SIZE (3 + ATOM_HEADER_SIZE + 4 + 4 * TERM_MAX_REF_WORDS)
 
 /* Encodes with one of ei's functions, which needs at most size octets. */
 #define ENCODE(w, size, function, ...)                                         \
 	do {                                                                   \
 		int index_;                                                    \
-		if (!reserve(w, size))                                         \
+		if (!term_write_reserve(w, size))                              \
 			return;                                                \
 		index_ = (int)(w)->pos;                                        \
 		if (function((w)->buf, &index_, __VA_ARGS__) < 0)              \
@@ -98,9 +81,20 @@ void term_write_version(struct term_writer *w)
 		*space = (char)131;
 }
 
-void term_write_tuple(struct term_writer *w, int arity)
+/* The headers of small terms are two octets: not worth a call of ei's. */
+static void write_two(struct term_writer *w, char tag, uint8_t octet)
 {
-	ENCODE(w, MAX_HEADER_SIZE, ei_encode_tuple_header, arity);
+	char *space = term_write_space(w, 2);
+
+	if (!space)
+		return;
+	space[0] = tag;
+	space[1] = (char)octet;
+}
+
+void term_write_tuple(struct term_writer *w, uint8_t arity)
+{
+	write_two(w, ERL_SMALL_TUPLE_EXT, arity);
 }
 
 void term_write_list(struct term_writer *w, int n)
@@ -153,13 +147,26 @@ void term_write_map_close(struct term_writer *w, size_t open, uint32_t n)
 
 void term_write_atom(struct term_writer *w, const char *name)
 {
-	ENCODE(w, ATOM_HEADER_SIZE + strlen(name), ei_encode_atom_as, name,
-	       ERLANG_UTF8, ERLANG_UTF8);
+	size_t size = strlen(name);
+	char *space;
+
+	if (size > UINT8_MAX)
+		w->failed = true;
+	space = term_write_space(w, 2 + size);
+	if (!space)
+		return;
+	/* ei's encoder takes text apart and puts it together again */
+	space[0] = ERL_SMALL_ATOM_UTF8_EXT;
+	space[1] = (char)size;
+	memcpy(space + 2, name, size);
 }
 
 void term_write_uint(struct term_writer *w, uint64_t value)
 {
-	ENCODE(w, MAX_NUMBER_SIZE, ei_encode_ulonglong, value);
+	if (value <= UINT8_MAX)
+		write_two(w, ERL_SMALL_INTEGER_EXT, (uint8_t)value);
+	else
+		ENCODE(w, MAX_NUMBER_SIZE, ei_encode_ulonglong, value);
 }
 
 void term_write_binary(struct term_writer *w, const void *data, size_t size)
@@ -167,25 +174,7 @@ void term_write_binary(struct term_writer *w, const void *data, size_t size)
 	ENCODE(w, MAX_HEADER_SIZE + size, ei_encode_binary, data, (long)size);
 }
 
-void term_write_pid(struct term_writer *w, const erlang_pid *pid)
-{
-	ENCODE(w, PID_HEADER_SIZE + strlen(pid->node), ei_encode_pid, pid);
-}
-
 void term_write_ref(struct term_writer *w, const erlang_ref *ref)
 {
 	ENCODE(w, REF_HEADER_SIZE + strlen(ref->node), ei_encode_ref, ref);
-}
-
-void term_write_raw(struct term_writer *w, const void *data, size_t size)
-{
-	char *space = term_write_space(w, size);
-
-	if (space)
-		memcpy(space, data, size);
-}
-
-void term_write_term(struct term_writer *w, struct term t)
-{
-	term_write_raw(w, t.at, t.size);
 }
