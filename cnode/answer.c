@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
+
 /* Longer ones stand as their number, but of a function that is not there. */
 #define MAX_STACK_ARGUMENTS 65536
 
@@ -254,5 +256,7 @@ void answer_request(struct rpc *rpc, const struct request *request,
 	else
 		answer_message(rpc, request, w, &call);
 	tell_more(rpc, w, &call);
+	functions_count_error(&call);
+	stats_add_latency(rpc->functions.stats, clock_ns() - rpc->arrived);
 	free(call.unwatch);
 }

@@ -5,13 +5,18 @@
 #include <stdint.h>
 #include <time.h>
 
-/* Milliseconds that only go forward, whatever is done to the wall clock. */
-static inline int64_t clock_ms(void)
+/* Nanoseconds that only go forward, whatever is done to the wall clock. */
+static inline int64_t clock_ns(void)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static inline int64_t clock_ms(void)
+{
+	return clock_ns() / 1000000;
 }
 
 #endif

@@ -34,6 +34,7 @@ struct connection {
 	struct peer peer;
 	struct transport transport;
 	struct rpc rpc;
+	struct stats stats;
 	struct term_writer out;
 	size_t skip; /* octets still to come of a request that is too long */
 	unsigned quiets;
@@ -150,6 +151,8 @@ static int flush(struct connection *c)
 
 	if (c->out.pos > 0)
 		error = transport_send(&c->transport, c->out.buf, c->out.pos);
+	if (error == 0)
+		stats_add(&c->stats.octets_out, c->out.pos);
 	term_writer_rewind(&c->out, 0);
 	if (c->out.capacity > KEPT_OUT_SIZE)
 		term_writer_fini(&c->out);
@@ -187,6 +190,8 @@ static int receive(struct connection *c)
 	if (n <= 0)
 		return n < 0 ? (int)n : -ECONNRESET;
 	c->quiets = 0;
+	c->rpc.arrived = clock_ns();
+	stats_add(&c->stats.octets_in, (uint64_t)n);
 	return 0;
 }
 
@@ -275,6 +280,8 @@ static bool handshake(struct connection *c, const char *address)
 
 	if (!refusal)
 		return true;
+	if (refusal != ending)
+		stats_refused(c->service->stats);
 	log_limited(&limit, refusal == ending ? LOG_INFO : LOG_WARNING,
 		    "refused %s %s: %s", address,
 		    peer.nodename[0] ? peer.nodename : "(no name)", refusal);
@@ -287,10 +294,12 @@ static void serve_peer(struct connection *c, const char *address)
 	int error;
 
 	log_notice("connected %s from %s", c->peer.name, address);
+	stats_join(c->service->stats, &c->stats);
 	rpc_resume(&c->rpc, &c->out);
 	error = serve_until_end(c);
 	log_notice("disconnected %s: %s", c->peer.name,
 		   describe_end(error, words, sizeof(words)));
+	stats_leave(c->service->stats, &c->stats);
 	handles_owner_down(c->service->handles, c->rpc.functions.owner);
 }
 
@@ -315,6 +324,8 @@ static void *run(void *argument)
 	c->rpc.functions.handles = c->service->handles;
 	c->rpc.functions.max_message = c->service->max_message;
 	c->rpc.functions.file_root = c->service->file_root;
+	c->rpc.functions.stats = &c->stats;
+	c->rpc.functions.all_stats = c->service->stats;
 	c->rpc.functions.stopped = &c->transport.stopped;
 	if (pids_init(&c->rpc.pids, c->service->node) &&
 	    handshake(c, address)) {
@@ -361,6 +372,7 @@ void connection_start(struct service *service, int fd)
 	if (error == 0)
 		error = start_thread(c);
 	if (error < 0) {
+		stats_refused(service->stats);
 		log_limited(&limit, LOG_WARNING, "refused a connection: %s",
 			    error == -EMFILE ? "there are too many handshakes"
 					     : strerror(-error));

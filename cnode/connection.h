@@ -7,6 +7,7 @@
 
 #include "handles.h"
 #include "peers.h"
+#include "stats.h"
 
 /* What all connections share: each safe to use from any thread. */
 struct service {
@@ -14,6 +15,7 @@ struct service {
 	int listener; /* as ei_xlisten() returned it */
 	struct handles *handles;
 	struct peers *peers;
+	struct stats_all *stats;
 	size_t max_message;
 	const char *file_root;
 	unsigned ticktime; /* s */

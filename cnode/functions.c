@@ -49,6 +49,8 @@ static const struct function {
 	{ "list", 0, host_functions_list },
 	{ "info", 1, host_functions_info },
 	{ "handles", 0, host_functions_handles },
+	/* stats_functions.c */
+	{ "stats", 0, stats_functions_stats },
 	/* walk_functions.c */
 	{ "iterator", 1, walk_functions_iterator },
 	{ "next", 1, walk_functions_next },
@@ -149,6 +151,7 @@ bool functions_call(struct call *call, struct term module, struct term function,
 
 	if (!served)
 		return call_raise(call, RAISED_UNDEF);
+	stats_add(&call->context->stats->requests[served - functions], 1);
 	call->key_fd = call->value_fd = -1;
 	returned = served->handler(call) && check_answer(call);
 	drop(call);
@@ -156,48 +159,83 @@ bool functions_call(struct call *call, struct term module, struct term function,
 	return returned;
 }
 
-static void write_pair(struct term_writer *w, const char *tag, struct term term)
+/* --- Exceptions --------------------------------------------------------- */
+
+static const char *const reasons[] = {
+	[RAISED_NOTHING] = "normal",  [RAISED_UNDEF] = "undef",
+	[RAISED_BADARG] = "badarg",   [RAISED_BADKEY] = "badkey",
+	[RAISED_BADMAP] = "badmap",   [RAISED_KEYEXISTS] = "keyexists",
+	[RAISED_TOO_BIG] = "too_big",
+};
+
+static const char *reason_name(const struct raised *raised, char *room)
 {
-	term_write_tuple(w, 2);
-	term_write_atom(w, tag);
-	term_write_term(w, term);
+	bool is_errno = raised->reason == RAISED_ERRNO ||
+			raised->reason == RAISED_ERRNO_DONE;
+
+	return is_errno ? posix_name(raised->error, room)
+			: reasons[raised->reason];
 }
 
 void functions_write_reason(const struct call *call, struct term_writer *w)
 {
-	char name[POSIX_NAME_SIZE];
+	const struct raised *raised = &call->raised;
+	char room[POSIX_NAME_SIZE];
+	const char *name = reason_name(raised, room);
 
-	switch (call->raised.reason) {
-	case RAISED_NOTHING:
-		term_write_atom(w, "normal");
-		break;
-	case RAISED_UNDEF:
-		term_write_atom(w, "undef");
-		break;
-	case RAISED_BADARG:
-		term_write_atom(w, "badarg");
-		break;
+	switch (raised->reason) {
 	case RAISED_BADKEY:
-		write_pair(w, "badkey", call->raised.term);
-		break;
 	case RAISED_BADMAP:
-		write_pair(w, "badmap", call->raised.term);
-		break;
 	case RAISED_KEYEXISTS:
-		write_pair(w, "keyexists", call->raised.term);
+		term_write_tuple(w, 2);
+		term_write_atom(w, name);
+		term_write_term(w, raised->term);
 		break;
 	case RAISED_TOO_BIG:
 		term_write_tuple(w, 2);
-		term_write_atom(w, "too_big");
+		term_write_atom(w, name);
 		term_write_uint(w, call->context->max_message);
-		break;
-	case RAISED_ERRNO:
-		term_write_atom(w, posix_name(call->raised.error, name));
 		break;
 	case RAISED_ERRNO_DONE:
 		term_write_tuple(w, 2);
-		term_write_atom(w, posix_name(call->raised.error, name));
-		term_write_uint(w, call->raised.done);
+		term_write_atom(w, name);
+		term_write_uint(w, raised->done);
+		break;
+	default:
+		term_write_atom(w, name);
 		break;
 	}
+}
+
+/* --- Counts ------------------------------------------------------------- */
+
+void functions_count_error(const struct call *call)
+{
+	const struct raised *raised = &call->raised;
+	bool is_errno = raised->reason == RAISED_ERRNO ||
+			raised->reason == RAISED_ERRNO_DONE;
+
+	if (raised->reason != RAISED_NOTHING)
+		stats_add_error(call->context->stats,
+				is_errno ? raised->error
+					 : STATS_RAISED + (int)raised->reason);
+}
+
+const char *functions_error_name(size_t i, char room[POSIX_NAME_SIZE])
+{
+	if (i < STATS_RAISED)
+		return posix_name((int)i, room);
+	i -= STATS_RAISED;
+	return i < sizeof(reasons) / sizeof(reasons[0]) ? reasons[i] : NULL;
+}
+
+_Static_assert(FUNCTIONS <= STATS_FUNCTIONS, "there is a count for each");
+
+bool functions_name(size_t row, struct function_name *name)
+{
+	if (row >= FUNCTIONS)
+		return false;
+	*name = (struct function_name){ functions[row].name,
+					functions[row].arity };
+	return true;
 }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 
 #include "handles.h"
+#include "posix.h"
+#include "stats.h"
 #include "term.h"
 
 #define FUNCTIONS_MAX_ARITY 5
@@ -22,6 +24,8 @@ struct functions_context {
 	size_t max_message;         /* also the most that a buffer grows to */
 	const char *file_root;      /* NULL: no file may be named */
 	const atomic_bool *stopped; /* nobody waits for an answer any more */
+	struct stats *stats;        /* of that node, */
+	struct stats_all *all_stats;
 	struct buffer key;
 	struct buffer value;
 	struct buffer cursor;
@@ -66,6 +70,20 @@ struct call {
 	size_t unwatch_size;
 	erlang_ref ref; /* that handle's */
 };
+
+/* Counts what was raised. */
+void functions_count_error(const struct call *call);
+
+/* The name/arity of a row of the table; NULL past the last one. */
+struct function_name {
+	const char *name;
+	uint32_t arity;
+};
+
+bool functions_name(size_t row, struct function_name *name);
+
+/* What an error is called that is counted as errors[i] of struct stats. */
+const char *functions_error_name(size_t i, char room[POSIX_NAME_SIZE]);
 
 void functions_context_fini(struct functions_context *context);
 

@@ -18,6 +18,7 @@ bool handle_functions_freeze(struct call *call);
 bool host_functions_list(struct call *call);
 bool host_functions_info(struct call *call);
 bool host_functions_handles(struct call *call);
+bool stats_functions_stats(struct call *call);
 bool entry_functions_get2(struct call *call);
 bool entry_functions_get3(struct call *call);
 bool entry_functions_find(struct call *call);

@@ -185,6 +185,16 @@ static int room(const struct handles *h)
 	return h->used < h->max ? 0 : -EMFILE;
 }
 
+uint32_t handles_count(struct handles *h)
+{
+	uint32_t count;
+
+	pthread_rwlock_rdlock(&h->lock);
+	count = h->used;
+	pthread_rwlock_unlock(&h->lock);
+	return count;
+}
+
 int handles_check_room(struct handles *h)
 {
 	int error;

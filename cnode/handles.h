@@ -78,6 +78,9 @@ int handles_find_id(struct handles *handles, struct handles_owner *owner,
 int handles_add_shared(struct handles *handles, struct handles_owner *owner,
 		       struct map *map, erlang_ref *ref);
 
+/* How many there are. */
+uint32_t handles_count(struct handles *handles);
+
 /* Whether one more could be added, before a map is made for it. */
 int handles_check_room(struct handles *handles);
 

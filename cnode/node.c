@@ -25,6 +25,7 @@
 #include "epmd.h"
 #include "log.h"
 #include "pins.h"
+#include "stats_log.h"
 
 #define BACKLOG 512
 #define BUSY_LOOK_MS 500   /* how often busy peers are looked after */
@@ -76,6 +77,7 @@ static void handle_signals_of_start(void)
 	signal(SIGPIPE, SIG_IGN);
 	sigaction(SIGTERM, &at_once, NULL);
 	sigaction(SIGINT, &at_once, NULL);
+	signal(SIGUSR1, SIG_IGN);
 }
 
 /* From here on a descriptor tells of them; threads to come inherit that. */
@@ -86,6 +88,7 @@ static int open_signals(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGUSR1);
 	if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
 		return -1;
 	return signalfd(-1, &set, SFD_CLOEXEC);
@@ -218,7 +221,8 @@ static enum exit_status init_service(struct node *node)
 	service->handles = handles_new(node->ei.thisnodename, node->ei.creation,
 				       bound_maps(options), options->grace);
 	service->peers = peers_new(options->max_connections);
-	if (service->handles && service->peers)
+	service->stats = stats_all_new();
+	if (service->handles && service->peers && service->stats)
 		return STATUS_OK;
 	log_error("no memory");
 	return STATUS_OTHER;
@@ -278,13 +282,20 @@ static int shorter(int a, int b)
 	return a < 0 || (b >= 0 && b < a) ? b : a;
 }
 
-static void log_signal(const struct node *node)
+/* False: it is one that ends the node. */
+static bool serve_signal(const struct node *node)
 {
 	struct signalfd_siginfo signal;
 
-	if (read(node->signals, &signal, sizeof(signal)) == sizeof(signal))
-		log_notice("ending: signal %u (%s)", signal.ssi_signo,
-			   strsignal((int)signal.ssi_signo));
+	if (read(node->signals, &signal, sizeof(signal)) != sizeof(signal))
+		return true;
+	if (signal.ssi_signo == SIGUSR1) {
+		stats_log(node->service.stats, node->service.handles);
+		return true;
+	}
+	log_notice("ending: signal %u (%s)", signal.ssi_signo,
+		   strsignal((int)signal.ssi_signo));
+	return false;
 }
 
 static void run(struct node *node)
@@ -314,10 +325,8 @@ static void run(struct node *node)
 			log_error("poll: %s", strerror(errno));
 			return;
 		}
-		if (ready[SIGNALS].revents) {
-			log_signal(node);
+		if (ready[SIGNALS].revents && !serve_signal(node))
 			return;
-		}
 		if (ready[INPUT].revents && at_end_of_input()) {
 			log_notice("ending: standard input has ended");
 			return;
@@ -341,6 +350,7 @@ static void stop(struct node *node)
 		return; /* threads still use the rest; the process ends now */
 	handles_free(service->handles);
 	peers_free(service->peers);
+	stats_all_free(service->stats);
 }
 
 enum exit_status node_run(const struct options *options)

@@ -224,6 +224,7 @@ static void print_help(void)
 			 rows[i].argument ? rows[i].argument : "");
 		printf("  %-26s %s\n", left, rows[i].help);
 	}
+	printf("\nSIGUSR1 has what was done so far logged, in a line.\n");
 	printf("\nERL_EPMD_PORT is the port of epmd, ERL_EPMD_ADDRESS what an "
 	       "epmd that is started\nhere listens on.\n\n"
 	       "Exit status: 0 ended by a signal or the end of input; 1 other "

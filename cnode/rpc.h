@@ -13,6 +13,7 @@ struct rpc {
 	const char *peer;
 	size_t peer_size; /* of that name */
 	uint64_t peer_flags;
+	int64_t arrived; /* when the requests did that are served, in ns */
 	struct functions_context functions;
 };
 

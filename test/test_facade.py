@@ -15,7 +15,8 @@ from conftest import raises
 HASH = ("hash", 4, 8, 4)
 NOT_SERVED = {
     *(("fold", 3), ("foreach", 2), ("update_with", 3)),  # these take a fun,
-    *(("node", 1), ("list", 1), ("handles", 1), ("iterator", 2)),  # or a node
+    *(("node", 1), ("list", 1), ("handles", 1), ("stats", 1)),  # or a node,
+    *(("iterator", 2),),  # or options
     *(("format_error", 2), ("module_info", 0), ("module_info", 1)),
 }
 

@@ -98,6 +98,7 @@
     info/1,
     list/0, list/1,
     handles/0, handles/1,
+    stats/0, stats/1,
     pin/2, unpin/2,
     freeze/1,
     %% entries
@@ -142,6 +143,7 @@
     type/0,
     map_option/0,
     map_info/0,
+    stats/0,
     lifetime/0,
     text/0,
     posix/0
@@ -251,6 +253,24 @@
 %% `flags' are the kernel's, `memlock' is the memory it takes, in octets, `btf' the id of the BTF
 %% that describes its entries, `pinned' the paths at which it was found pinned, and `handles' are
 %% those of it that are live.
+
+-type stats() :: #{
+    uptime := non_neg_integer(),
+    connections := non_neg_integer(),
+    refused := non_neg_integer(),
+    handles := non_neg_integer(),
+    octets := #{in | out := non_neg_integer()},
+    requests := #{{Function :: atom(), arity()} => pos_integer()},
+    errors := #{Reason :: atom() => pos_integer()},
+    latency := [{LessThan :: pos_integer(), pos_integer()}]
+}.
+%% What a C node has done for all nodes since it was started. `uptime' is in milliseconds,
+%% `connections' are the nodes that are connected, `refused' the connections that were not taken in,
+%% and `octets' those that came from nodes and went to them after their handshakes. `errors' has
+%% what was raised by its first atom, as `badkey', and what was returned as `{error, Reason}'.
+%% `latency' has how many requests were answered in less than so many nanoseconds, and in no less
+%% than half of that: from when the last octet of a request was taken in to when its answer was
+%% ready to be sent.
 
 -type posix() :: atom().
 %% An error number of the kernel by its name in small letters, as `e2big'; `enotsupp' for its 524.
@@ -389,6 +409,16 @@ handles() -> result(ask_node(ebpf_maps_request:default_node(), handles, [], []))
 %% @doc The live handles of that C node; else as {@link handles/0}.
 -spec handles(Node :: node()) -> [{ebpf_map(), Owner :: node() | pid() | none, lifetime()}].
 handles(Node) -> result(ask_node(ebpf_maps_request:remote_node(Node), handles, [], [Node])).
+
+%% @doc What the default C node has done since it was started.
+%%
+%% Cost: one round trip, no system call. Nobody else's request waits for it.
+-spec stats() -> stats().
+stats() -> result(ask_node(ebpf_maps_request:default_node(), stats, [], [])).
+
+%% @doc What that C node has done since it was started.
+-spec stats(Node :: node()) -> stats().
+stats(Node) -> result(ask_node(ebpf_maps_request:remote_node(Node), stats, [], [Node])).
 
 %% @doc Pins a map at a path of the C node's host: until it is unpinned the kernel keeps the map,
 %% whether or not there are handles.

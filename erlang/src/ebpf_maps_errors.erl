@@ -190,7 +190,9 @@ bad_arguments(open, [What | Options]) ->
     faults([bad_source(What) | lists:map(fun bad_options/1, Options)]);
 bad_arguments(Function, [Path, _Map]) when Function =:= pin; Function =:= unpin ->
     faults([bad_path(Path)]);
-bad_arguments(Function, [Node]) when Function =:= list; Function =:= handles ->
+bad_arguments(Function, [Node]) when
+    Function =:= list; Function =:= handles; Function =:= stats
+->
     faults([bad_node(Node)]);
 bad_arguments(next, [Iterator]) when
     element(1, Iterator) =:= ebpf_iterator, tuple_size(Iterator) =:= 5
