@@ -79,28 +79,27 @@ char *call_batch_room(struct call *call, size_t size)
 
 /* --- Handles ------------------------------------------------------------ */
 
-static bool open_handle(struct term t, struct term_items *items)
+/* The tag and the reference of what has the tag of a handle. */
+static bool open_handle(struct term t, struct term parts[2])
 {
-	struct term tag;
+	struct term_items items;
 
-	return term_tuple(t, items) && term_next(items, &tag) &&
-	       term_is_atom(tag, "ebpf_map");
+	return term_tuple(t, &items) && term_next_some(&items, parts, 2) > 0 &&
+	       term_is_atom(parts[0], "ebpf_map");
 }
 
 bool call_is_handle(struct term t)
 {
-	struct term_items items;
+	struct term parts[2];
 
-	return open_handle(t, &items);
+	return open_handle(t, parts);
 }
 
 bool call_read_handle_ref(struct term t, erlang_ref *ref)
 {
-	struct term_items items;
-	struct term element;
+	struct term parts[2] = { { .at = NULL } };
 
-	return open_handle(t, &items) && term_next(&items, &element) &&
-	       term_read_ref(element, ref);
+	return open_handle(t, parts) && term_read_ref(parts[1], ref);
 }
 
 static bool read_handle(struct call *call, struct term t, struct map **map)

@@ -74,13 +74,23 @@ static void split(struct request *request)
 }
 
 /*
- * Module, function and arguments; what is missing stays of size 0. False where
- * something is not well formed.
+ * What stands before module, function and arguments, if there is such a thing,
+ * and these; what is missing stays of size 0. False where something is not
+ * well formed.
  */
-static bool read_mfa(struct term_items *items, struct request *request)
+static bool read_mfa(struct term_items *items, struct term *tag,
+		     struct request *request)
 {
-	if (term_next(items, &request->module) &&
-	    term_next(items, &request->function)) {
+	struct term head[3] = { { .at = NULL } };
+	struct term *mfa = tag ? head + 1 : head;
+	uint32_t wanted = tag ? 3 : 2;
+	uint32_t n = term_next_some(items, head, wanted);
+
+	if (tag)
+		*tag = head[0];
+	request->module = mfa[0];
+	request->function = mfa[1];
+	if (n == wanted) {
 		if (items->unchecked && !request->cut_short &&
 		    read_last_arguments(items, request))
 			return true;
@@ -168,13 +178,13 @@ bool request_read_spawn(const struct dist_message *message,
 	request->to = message->from;
 	request->id = message->id;
 	request->spawn_flags = read_spawn_flags(message->options);
-	if (is_execute_call(message->mfa) &&
-	    (term_next(&items, &request->tag) || request->cut_short)) {
+	if (is_execute_call(message->mfa) && items.left > 0) {
 		request->form = REQUEST_ERPC;
-		return request->tag.size > 0 && read_mfa(&items, request);
+		return read_mfa(&items, &request->tag, request) &&
+		       request->tag.size > 0;
 	}
 	if (is_erpc(message->mfa, "execute_cast", 3))
-		return read_mfa(&items, request);
+		return read_mfa(&items, NULL, request);
 	return read_plain_spawn(message, request);
 }
 
@@ -187,10 +197,8 @@ bool request_read_call(struct term t, struct request *request)
 	if (!term_tuple(t, &items) || items.left != 5)
 		return false;
 	items.unchecked = request->cut_short;
-	if (!term_next(&items, &tag) ||
-	    !(term_is_atom(tag, "call") || term_is_atom(tag, "block_call")))
-		return false;
-	return read_mfa(&items, request);
+	return read_mfa(&items, &tag, request) &&
+	       (term_is_atom(tag, "call") || term_is_atom(tag, "block_call"));
 }
 
 /*

@@ -58,7 +58,7 @@ uint32_t term_next_some(struct term_items *items, struct term *elements,
 /* The next element, which is whole; false at the end, or where it is not. */
 static inline bool term_next(struct term_items *items, struct term *item)
 {
-	return term_next_some(items, item, 1) == 1;
+	return items->left > 0 && term_next_some(items, item, 1) == 1;
 }
 
 /* All elements were read, and a list ended as a proper list does. */

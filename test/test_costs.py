@@ -16,7 +16,7 @@ from test_syscalls import Trace
 
 pytestmark = pytest.mark.counts
 
-INSTRUCTIONS_OF_A_GET = 4975
+INSTRUCTIONS_OF_A_GET = 4810
 OCTETS_OF_A_GET = 535  # both ways
 BPF_CALLS_OF_100_000_ENTRIES = 7
 
