@@ -257,6 +257,10 @@ static const char *shake_hands(struct connection *c, ErlConnect *peer)
 		return "its name has no @";
 	if (strcmp(peer->nodename, service->node->thisnodename) == 0)
 		return "it calls itself by the name of this node";
+	c->rpc.functions.permission =
+		permissions_of(service->permissions, peer->nodename);
+	if (c->rpc.functions.permission == PERMISSION_NONE)
+		return "--allow gives it nothing";
 	switch (peers_join(service->peers, &c->peer, peer->nodename,
 			   service->handles, &c->rpc.functions.owner)) {
 	case 0:
@@ -322,6 +326,8 @@ static void *run(void *argument)
 	c->rpc.name = c->service->node->thisnodename;
 	c->rpc.peer = c->peer.name;
 	c->rpc.functions.handles = c->service->handles;
+	c->rpc.functions.peer = c->peer.name;
+	c->rpc.functions.pin_root = &c->service->pin_root;
 	c->rpc.functions.max_message = c->service->max_message;
 	c->rpc.functions.file_root = c->service->file_root;
 	c->rpc.functions.stats = &c->stats;

@@ -8,6 +8,8 @@
 #include "handles.h"
 #include "peers.h"
 #include "stats.h"
+#include "permissions.h"
+#include "pin_root.h"
 
 /* What all connections share: each safe to use from any thread. */
 struct service {
@@ -16,6 +18,8 @@ struct service {
 	struct handles *handles;
 	struct peers *peers;
 	struct stats_all *stats;
+	const struct permissions *permissions;
+	struct pin_root pin_root;
 	size_t max_message;
 	const char *file_root;
 	unsigned ticktime; /* s */

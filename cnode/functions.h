@@ -7,9 +7,12 @@
 #include "handles.h"
 #include "posix.h"
 #include "stats.h"
+#include "permissions.h"
 #include "term.h"
 
 #define FUNCTIONS_MAX_ARITY 5
+
+struct pin_root;
 
 /* Memory that is kept from call to call. */
 struct buffer {
@@ -21,6 +24,9 @@ struct buffer {
 struct functions_context {
 	struct handles *handles;
 	struct handles_owner *owner;
+	const char *peer; /* its name */
+	enum permission permission;
+	const struct pin_root *pin_root;
 	size_t max_message;         /* also the most that a buffer grows to */
 	const char *file_root;      /* NULL: no file may be named */
 	const atomic_bool *stopped; /* nobody waits for an answer any more */
@@ -56,6 +62,8 @@ struct raised {
 struct call {
 	struct functions_context *context;
 	struct term_writer *out;
+	const char *function; /* its name, of the table */
+	uint32_t arity;
 	struct term args[FUNCTIONS_MAX_ARITY];
 	struct term caller; /* the pid that asks */
 	struct raised raised;

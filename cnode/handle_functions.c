@@ -18,6 +18,7 @@
 
 #include "call.h"
 #include "handlers.h"
+#include "pin_root.h"
 
 /* --- new/4,5 ------------------------------------------------------------ */
 
@@ -263,7 +264,21 @@ static int open_named(const char *name, uint32_t flags, struct map **found)
 	return error;
 }
 
-/* Raises badarg, or else sets *error. */
+static bool open_pinned(struct call *call, const char *text, uint32_t flags,
+			struct map **map, int *error)
+{
+	struct pin_path path;
+
+	*error = pin_path_open(&path, call->context->pin_root, text);
+	if (*error == -EACCES)
+		return call_refuse(call, CALL_OUTSIDE_PIN_ROOT, text);
+	if (*error == 0)
+		*error = map_open_pinned(path.text, flags, map);
+	pin_path_close(&path);
+	return true;
+}
+
+/* Raises an exception, or else sets *error. */
 static bool open_what(struct call *call, uint32_t flags, struct map **map,
 		      int *error)
 {
@@ -279,9 +294,8 @@ static bool open_what(struct call *call, uint32_t flags, struct map **map,
 			return call_raise(call, RAISED_BADARG);
 		*error = map_open_id(id, flags, map);
 	} else if (term_is_atom(what[0], "pinned")) {
-		if (!call_read_path(call, what[1], path))
-			return false;
-		*error = map_open_pinned(path, flags, map);
+		return call_read_path(call, what[1], path) &&
+		       open_pinned(call, path, flags, map, error);
 	} else if (term_is_atom(what[0], "name")) {
 		if (!read_name(what[1], name, &valid))
 			return call_raise(call, RAISED_BADARG);
@@ -293,12 +307,24 @@ static bool open_what(struct call *call, uint32_t flags, struct map **map,
 	return true;
 }
 
+/* Who may only read opens to read only, and for no longer than it is there. */
+static bool may_open(const struct call *call, const struct settings *settings)
+{
+	uint32_t flags = settings->spec.flags & (BPF_F_RDONLY | BPF_F_WRONLY);
+
+	return call->context->permission >= PERMISSION_WRITE ||
+	       (flags == BPF_F_RDONLY &&
+		settings->lifetime != HANDLES_PERMANENT);
+}
+
 static bool open_map(struct call *call, const struct settings *settings)
 {
 	uint32_t flags = settings->spec.flags;
 	struct map *map = NULL;
 	int error = handles_check_room(call->context->handles);
 
+	if (!may_open(call, settings))
+		return call_refuse(call, CALL_MAY_ONLY_READ, NULL);
 	if (!call_check_handle_fits(call))
 		return false;
 	if (error == 0 && !open_what(call, flags, &map, &error))
@@ -352,14 +378,20 @@ static bool write_ok_or_error(struct call *call, int error)
 
 bool handle_functions_close(struct call *call)
 {
+	struct functions_context *context = call->context;
 	int error = -EBADF;
 
 	if (!call_is_handle(call->args[0]))
 		return call_raise_term(call, RAISED_BADMAP, call->args[0]);
-	if (call_read_handle_ref(call->args[0], &call->ref))
-		error = handles_close(call->context->handles,
-				      call->context->owner, &call->ref,
-				      &call->unwatch, &call->unwatch_size);
+	if (call_read_handle_ref(call->args[0], &call->ref)) {
+		if (context->permission < PERMISSION_WRITE &&
+		    handles_is_others(context->handles, context->owner,
+				      &call->ref))
+			return call_refuse(call, CALL_NOT_ITS_OWN, NULL);
+		error = handles_close(context->handles, context->owner,
+				      &call->ref, &call->unwatch,
+				      &call->unwatch_size);
+	}
 	return write_ok_or_error(call, error);
 }
 
@@ -382,12 +414,20 @@ bool handle_functions_type(struct call *call)
 static bool with_path(struct call *call,
 		      int (*operation)(const struct map *map, const char *path))
 {
-	char path[PATH_MAX];
+	char text[PATH_MAX];
+	struct pin_path path;
+	int error;
 
 	if (!call_read_map(call, call->args[1]) ||
-	    !call_read_path(call, call->args[0], path))
+	    !call_read_path(call, call->args[0], text))
 		return false;
-	return write_ok_or_error(call, operation(call->map, path));
+	error = pin_path_open_place(&path, call->context->pin_root, text);
+	if (error == -EACCES)
+		return call_refuse(call, CALL_OUTSIDE_PIN_ROOT, text);
+	if (error == 0)
+		error = operation(call->map, path.text);
+	pin_path_close(&path);
+	return write_ok_or_error(call, error);
 }
 
 bool handle_functions_pin(struct call *call)

@@ -439,6 +439,24 @@ int handles_close(struct handles *h, const struct handles_owner *owner,
 	return map ? 0 : -EBADF;
 }
 
+bool handles_is_others(struct handles *h, const struct handles_owner *owner,
+		       const erlang_ref *ref)
+{
+	const struct holding *holding;
+	const struct handle *handle;
+	bool others = false;
+
+	pthread_rwlock_rdlock(&h->lock);
+	handle = find(h, ref);
+	if (handle) {
+		holding = LIST_FIRST(&handle->holdings);
+		others = !holding || holding->owner != owner ||
+			 LIST_NEXT(holding, of_handle);
+	}
+	pthread_rwlock_unlock(&h->lock);
+	return others;
+}
+
 void handles_process_ended(struct handles *h, const struct handles_owner *owner,
 			   const erlang_ref *ref)
 {

@@ -94,6 +94,11 @@ struct map *handles_get(struct handles *handles, const erlang_ref *ref);
 int handles_close(struct handles *handles, const struct handles_owner *owner,
 		  const erlang_ref *ref, char **process, size_t *process_size);
 
+/* Whether it is a live handle, and not held by owner and nobody else. */
+bool handles_is_others(struct handles *handles,
+		       const struct handles_owner *owner,
+		       const erlang_ref *ref);
+
 /* Ends a handle of that lifetime that owner holds, whose process has ended. */
 void handles_process_ended(struct handles *handles,
 			   const struct handles_owner *owner,

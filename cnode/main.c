@@ -19,7 +19,7 @@ static void fill_standard_descriptors(void)
 
 int main(int argc, char *argv[])
 {
-	struct options options;
+	static struct options options; /* threads use it until the end */
 
 	fill_standard_descriptors();
 	switch (options_read(&options, argc, argv)) {

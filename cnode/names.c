@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define CGROUP_ROOT "/sys/fs/cgroup"
+#define MAX_TRIES 8 /* at a path in which others rename folders */
 
 int names_open_process(uint32_t pid)
 {
@@ -25,8 +26,7 @@ int names_open_process(uint32_t pid)
 	return fd < 0 ? -errno : (int)fd;
 }
 
-/* The part of path below root, without slashes before it; NULL: not below. */
-static const char *below(const char *root, const char *path)
+const char *names_below(const char *root, const char *path)
 {
 	size_t size = strlen(root);
 
@@ -38,13 +38,25 @@ static const char *below(const char *root, const char *path)
 	return path + strspn(path, "/");
 }
 
+int names_open_at(int folder, const char *path, uint64_t flags,
+		  uint64_t resolve)
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC | flags,
+				.resolve = resolve };
+	long fd = -1;
+
+	/* EAGAIN: something was renamed while it went up by .. */
+	errno = EAGAIN;
+	for (int i = 0; fd < 0 && errno == EAGAIN && i < MAX_TRIES; i++)
+		fd = syscall(SYS_openat2, folder, path, &how, sizeof(how));
+	if (fd < 0)
+		return errno == EXDEV || errno == ELOOP ? -EACCES : -errno;
+	return (int)fd;
+}
+
 static int open_below(const char *root, const char *path, uint64_t flags)
 {
-	struct open_how how = {
-		.flags = O_PATH | O_CLOEXEC | flags,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
-	};
-	const char *rest = below(root, path);
+	const char *rest = names_below(root, path);
 	int folder, fd;
 
 	if (!rest)
@@ -52,10 +64,8 @@ static int open_below(const char *root, const char *path, uint64_t flags)
 	folder = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (folder < 0)
 		return -EACCES;
-	fd = (int)syscall(SYS_openat2, folder, *rest ? rest : ".", &how,
-			  sizeof(how));
-	if (fd < 0)
-		fd = errno == EXDEV || errno == ELOOP ? -EACCES : -errno;
+	fd = names_open_at(folder, *rest ? rest : ".", flags,
+			   RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 	close(folder);
 	return fd;
 }

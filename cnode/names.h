@@ -12,6 +12,16 @@
 /* A process of this host, by its id. */
 int names_open_process(uint32_t pid);
 
+/* The part of path below root, without slashes before it; NULL: not below. */
+const char *names_below(const char *root, const char *path);
+
+/*
+ * What path names from folder on, without opening it: O_PATH with flags, and
+ * with resolve of openat2(2). -EACCES for what resolve forbids.
+ */
+int names_open_at(int folder, const char *path, uint64_t flags,
+		  uint64_t resolve);
+
 /*
  * A file below root, without following what leads out of it. -EACCES for all
  * that is not below it, whether it exists or not, and for a root of NULL.

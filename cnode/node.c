@@ -174,6 +174,19 @@ static void mount_bpf_fs(void)
 			 strerror(-error));
 }
 
+static enum exit_status open_pin_root(struct node *node)
+{
+	const char *path = node->options->pin_root;
+	int error = pin_root_open(&node->service.pin_root, path);
+
+	if (error == 0)
+		return STATUS_OK;
+	log_error("--pin-root %s: %s; it is a folder that is there already, "
+		  "in a bpf file system",
+		  path, strerror(-error));
+	return STATUS_USAGE;
+}
+
 static enum exit_status open_listener(struct node *node)
 {
 	struct in_addr address = node->options->listen;
@@ -217,6 +230,7 @@ static enum exit_status init_service(struct node *node)
 	service->node = &node->ei;
 	service->max_message = options->max_message;
 	service->file_root = options->file_root;
+	service->permissions = &options->permissions;
 	service->ticktime = options->ticktime;
 	service->handles = handles_new(node->ei.thisnodename, node->ei.creation,
 				       bound_maps(options), options->grace);
@@ -239,8 +253,10 @@ static enum exit_status start(struct node *node)
 		status = check_privilege();
 	if (status == STATUS_OK) {
 		mount_bpf_fs();
-		status = open_listener(node);
+		status = open_pin_root(node);
 	}
+	if (status == STATUS_OK)
+		status = open_listener(node);
 	if (status == STATUS_OK)
 		status = init_service(node);
 	if (status == STATUS_OK)
@@ -351,12 +367,14 @@ static void stop(struct node *node)
 	handles_free(service->handles);
 	peers_free(service->peers);
 	stats_all_free(service->stats);
+	pin_root_close(&service->pin_root);
 }
 
 enum exit_status node_run(const struct options *options)
 {
 	static struct node node = { .listener.fd = -1,
 				    .service.listener = -1,
+				    .service.pin_root.fd = -1,
 				    .signals = -1 };
 	enum exit_status status;
 

@@ -44,6 +44,10 @@ static const char *read_file_root(struct options *options,
 				  const char *argument);
 static const char *read_until_eof(struct options *options,
 				  const char *argument);
+static const char *read_allow(struct options *options, const char *argument);
+static const char *read_read_only(struct options *options,
+				  const char *argument);
+static const char *read_pin_root(struct options *options, const char *argument);
 
 #define NUMBER(member, low, high)                                              \
 	.number = offsetof(struct options, member), .min = (low), .max = (high)
@@ -75,6 +79,14 @@ static const struct row rows[] = {
 	{ "file-root", "DIR",
 	  "below which callers may name files, for inode_storage (none)",
 	  .read = read_file_root },
+	{ "allow", "PATTERN=rw|ro|none",
+	  "what nodes of such names may do; may be repeated (*=rw)",
+	  .read = read_allow },
+	{ "read-only", NULL, "nobody may write, whatever --allow says",
+	  .read = read_read_only },
+	{ "pin-root", "DIR",
+	  "below which callers may pin, unpin and open what is pinned (/)",
+	  .read = read_pin_root },
 	{ "log-level", "LEVEL",
 	  "error, warning, notice, info or debug (notice)",
 	  .read = read_log_level },
@@ -190,6 +202,24 @@ static const char *read_until_eof(struct options *options, const char *argument)
 	(void)argument;
 	options->until_eof = true;
 	return NULL;
+}
+
+static const char *read_allow(struct options *options, const char *argument)
+{
+	return permissions_add(&options->permissions, argument);
+}
+
+static const char *read_read_only(struct options *options, const char *argument)
+{
+	(void)argument;
+	options->permissions.read_only = true;
+	return NULL;
+}
+
+static const char *read_pin_root(struct options *options, const char *argument)
+{
+	options->pin_root = argument;
+	return *argument == '/' ? NULL : "it is no absolute path";
 }
 
 static const char *read_number(struct options *options, const struct row *row,

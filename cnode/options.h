@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "log.h"
+#include "permissions.h"
 
 /* What the command line says. */
 struct options {
@@ -16,6 +17,8 @@ struct options {
 	char host[EI_MAXHOSTNAMELEN + 1];
 	const char *cookie_file; /* NULL: where erl looks */
 	const char *file_root;   /* NULL: no file may be named */
+	const char *pin_root;    /* NULL: pins may be anywhere */
+	struct permissions permissions;
 	struct in_addr listen;
 	uint32_t port; /* 0: any that is free */
 	uint32_t max_connections;

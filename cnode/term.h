@@ -95,6 +95,7 @@ bool term_is_list(struct term t);
  * is borrowed, as the text of an atom is.
  */
 bool term_read_ref(struct term t, erlang_ref *ref);
+bool term_read_pid(struct term t, erlang_pid *pid);
 bool term_read_pid_node(struct term t, const char **text, size_t *size);
 bool term_read_uint32(struct term t, uint32_t *value);
 bool term_read_uint64(struct term t, uint64_t *value);

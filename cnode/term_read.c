@@ -140,6 +140,13 @@ bool term_read_pid_node(struct term t, const char **text, size_t *size)
 	return term_is_pid(t) && term_read_atom(atom_at(t.at + 1), text, size);
 }
 
+bool term_read_pid(struct term t, erlang_pid *pid)
+{
+	int index = 0;
+
+	return term_is_pid(t) && ei_decode_pid(t.at, &index, pid) == 0;
+}
+
 /* Words:16, the node's name, Creation:32, the words */
 bool term_read_ref(struct term t, erlang_ref *ref)
 {

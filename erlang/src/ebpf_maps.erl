@@ -54,8 +54,10 @@
 %%   writing to sockmap, sockhash, reuseport_sockarray, xskmap and sk_storage, which need a socket
 %%   of the C node's own process: they can be made, shared, listed, and read where the kernel lets
 %%   them be read.</dd>
-%% <dt>`eacces'</dt><dd>A `{file, Path}' is not below the C node's `--file-root', or a `{cgroup,
-%%   Path}' not in the cgroup file system.</dd>
+%% <dt>`eacces'</dt><dd>The C node refuses it: this node may only read there (`--allow',
+%%   `--read-only'), and then opens maps with the option `read' and closes no handles but its own; a
+%%   path to pin, unpin or open is not below `--pin-root', a `{file, Path}' not below `--file-root',
+%%   or a `{cgroup, Path}' not in the cgroup file system.</dd>
 %% <dt>`{too_big, Max}'</dt><dd>The request or its answer would be longer than `Max' octets, the
 %%   `--max-message' of the C node. Functions that work by the chunk do not raise it, unless a
 %%   single entry, or a single bucket of a hash, is too long.</dd>

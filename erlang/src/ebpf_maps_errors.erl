@@ -87,15 +87,35 @@ explain_posix(einval, Function, Type, _Args) ->
         _ ->
             kernel_says(einval)
     end;
-explain_posix(eacces, _Function, _Type, _Args) ->
-    "the C node does not go to this path: files are those below its --file-root, and cgroups those "
-    "of the cgroup file system";
+explain_posix(eacces, Function, _Type, Args) ->
+    refused(Function, lists:any(fun names_path/1, Args));
 explain_posix(eperm, _Function, _Type, _Args) ->
     "the map may not be used this way (read, write, frozen), or the C node lacks a capability";
 explain_posix(emfile, _Function, _Type, _Args) ->
-    "the C node has no room for another map: see its --max-maps and ulimit -n";
+    "the C node has no room for another map: see its --max-maps, --max-maps-per-node and ulimit -n";
+explain_posix(enomem, _Function, _Type, _Args) ->
+    "there is no memory for it on the C node's host";
 explain_posix(Posix, _Function, _Type, _Args) ->
     kernel_says(Posix).
+
+refused(open, _NamesPath) ->
+    "the path is not below the C node's --pin-root; or this node may only read there (--allow, "
+    "--read-only), and then opens maps with the option read";
+refused(Function, _NamesPath) when Function =:= pin; Function =:= unpin ->
+    ["the path is not below the C node's --pin-root; or ", may_only_read()];
+refused(close, _NamesPath) ->
+    [may_only_read(), ", and closes no handles but its own"];
+refused(_Function, true) ->
+    ["the C node does not go to this path: files are those below its --file-root, and cgroups "
+     "those of the cgroup file system; or ", may_only_read()];
+refused(_Function, false) ->
+    may_only_read().
+
+may_only_read() ->
+    "this node may only read: see --allow and --read-only of the C node".
+
+names_path({Tag, _Path}) -> Tag =:= file orelse Tag =:= cgroup;
+names_path(_) -> false.
 
 kernel_says(Posix) ->
     ["the kernel says: ", file:format_error(Posix)].

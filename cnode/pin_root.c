@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Paths of pins, confined to a folder. bpf(2) takes a path and follows the
+ * links in it, so what it is given is not the caller's but one by way of
+ * /proc/self/fd: of a descriptor that openat2(2) has found below the root. What
+ * is renamed or replaced by a link afterwards changes nothing. (BPF_F_PATH_FD
+ * says the same from Linux 6.5 on, and not to the libbpf of that time.)
+ */
+#include "pin_root.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "names.h"
+
+#define RESOLVE (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
+
+int pin_root_open(struct pin_root *root, const char *path)
+{
+	root->path = path;
+	root->fd = -1;
+	if (!path)
+		return 0;
+	root->fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return root->fd < 0 ? -errno : 0;
+}
+
+void pin_root_close(struct pin_root *root)
+{
+	if (root->fd >= 0)
+		close(root->fd);
+	root->fd = -1;
+}
+
+void pin_path_close(struct pin_path *path)
+{
+	if (path->fd >= 0)
+		close(path->fd);
+	path->fd = -1;
+}
+
+static int copy(struct pin_path *path, const char *text)
+{
+	size_t size = strlen(text) + 1;
+
+	if (size > sizeof(path->text))
+		return -ENAMETOOLONG;
+	memcpy(path->text, text, size);
+	return 0;
+}
+
+int pin_path_open(struct pin_path *path, const struct pin_root *root,
+		  const char *text)
+{
+	const char *rest;
+
+	path->fd = -1;
+	if (!root->path)
+		return copy(path, text);
+	rest = names_below(root->path, text);
+	if (!rest || !*rest)
+		return -EACCES;
+	path->fd = names_open_at(root->fd, rest, 0, RESOLVE);
+	if (path->fd < 0)
+		return path->fd;
+	snprintf(path->text, sizeof(path->text), "/proc/self/fd/%d", path->fd);
+	return 0;
+}
+
+/* The folder that name, the last part of rest, is in; text has room for it. */
+static int open_folder(struct pin_path *path, const struct pin_root *root,
+		       const char *rest, const char *name)
+{
+	size_t size = (size_t)(name - rest);
+
+	if (size >= sizeof(path->text))
+		return -ENAMETOOLONG;
+	memcpy(path->text, rest, size);
+	path->text[size] = '\0';
+	path->fd = names_open_at(root->fd, size > 0 ? path->text : ".",
+				 O_DIRECTORY, RESOLVE);
+	return path->fd < 0 ? path->fd : 0;
+}
+
+int pin_path_open_place(struct pin_path *path, const struct pin_root *root,
+			const char *text)
+{
+	const char *rest, *name;
+	int error;
+
+	path->fd = -1;
+	if (!root->path)
+		return copy(path, text);
+	rest = names_below(root->path, text);
+	if (!rest)
+		return -EACCES;
+	name = strrchr(rest, '/');
+	name = name ? name + 1 : rest;
+	if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		return -EACCES;
+	if (strlen(name) > NAME_MAX)
+		return -ENAMETOOLONG;
+	error = open_folder(path, root, rest, name);
+	if (error == 0)
+		snprintf(path->text, sizeof(path->text), "/proc/self/fd/%d/%s",
+			 path->fd, name);
+	return error;
+}

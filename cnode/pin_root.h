@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PIN_ROOT_H
+#define PIN_ROOT_H
+
+#include <limits.h>
+
+/* The folder that all pins are below which callers name, by --pin-root. */
+struct pin_root {
+	const char *path; /* NULL: there is none, and any path will do */
+	int fd;           /* -1: not open */
+};
+
+/* Opens the folder; it stays the one that it is now. 0 or -errno. */
+int pin_root_open(struct pin_root *root, const char *path);
+void pin_root_close(struct pin_root *root);
+
+/* A path of a caller, to be used as text until it is closed. */
+struct pin_path {
+	char text[PATH_MAX];
+	int fd; /* -1: not open */
+};
+
+/*
+ * Finds an absolute path below the root, by no symbolic link: what is there,
+ * to be opened; or its place, to be pinned to or unpinned. -EACCES for what is
+ * not below the root, whether it exists or not.
+ */
+int pin_path_open(struct pin_path *path, const struct pin_root *root,
+		  const char *text);
+int pin_path_open_place(struct pin_path *path, const struct pin_root *root,
+			const char *text);
+void pin_path_close(struct pin_path *path);
+
+#endif
