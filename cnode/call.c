@@ -19,8 +19,22 @@
 /* A bucket must fit: two entries of the largest value that a hash has do. */
 #define MAX_BATCH ((size_t)256 * 1024 * 1024)
 
+/* The one limit that bites all over the place. */
+static void log_too_big(const struct call *call)
+{
+	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
+
+	log_limited(&limit, LOG_WARNING,
+		    "refused %s/%u to %s: the answer is longer than "
+		    "--max-message %zu",
+		    call->function, call->arity, call->context->peer,
+		    call->context->max_message);
+}
+
 bool call_raise(struct call *call, enum raised_reason reason)
 {
+	if (reason == RAISED_TOO_BIG)
+		log_too_big(call);
 	call->raised = (struct raised){ .reason = reason };
 	return false;
 }

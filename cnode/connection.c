@@ -76,6 +76,7 @@ static int refuse_packet(struct connection *c, size_t size)
 	size_t available =
 		transport_available(&c->transport) - DIST_LENGTH_SIZE;
 	size_t beginning = size < BEGINNING_SIZE ? size : BEGINNING_SIZE;
+	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
 	struct dist_message message;
 	size_t out = c->out.pos;
 	int error;
@@ -92,7 +93,8 @@ static int refuse_packet(struct connection *c, size_t size)
 		term_writer_rewind(&c->out, out);
 		return error == -ENOMEM ? error : -EMSGSIZE;
 	}
-	log_warning("refused a request of %s: its %zu octets are more than "
+	log_limited(&limit, LOG_WARNING,
+		    "refused a request of %s: its %zu octets are more than "
 		    "--max-message %zu",
 		    c->peer.name, size, c->service->max_message);
 	transport_consume(&c->transport, DIST_LENGTH_SIZE + available);
@@ -223,6 +225,9 @@ static const char *describe_end(int error, char *words, size_t size)
 		return "it sent a packet longer than --max-message";
 	case -ETIME:
 		return "nothing came from it for --ticktime";
+	case -ENOBUFS:
+		return "more than --max-waiting octets waited for it for "
+		       "longer than --ticktime";
 	case -ETIMEDOUT:
 		return "it took nothing in for --ticktime";
 	default:
@@ -252,7 +257,9 @@ static const char *shake_hands(struct connection *c, ErlConnect *peer)
 
 	if (!transport_accept(&c->transport, service->node, service->listener,
 			      HANDSHAKE_MS, peer))
-		return transport_refusal(&c->transport);
+		return peers_was_replaced(service->peers, &c->peer)
+			       ? "it was the oldest of --max-handshakes"
+			       : transport_refusal(&c->transport);
 	if (!strchr(peer->nodename, '@'))
 		return "its name has no @";
 	if (strcmp(peer->nodename, service->node->thisnodename) == 0)
@@ -326,6 +333,7 @@ static void *run(void *argument)
 	c->rpc.name = c->service->node->thisnodename;
 	c->rpc.peer = c->peer.name;
 	c->rpc.functions.handles = c->service->handles;
+	c->rpc.functions.map_memory = c->service->map_memory;
 	c->rpc.functions.peer = c->peer.name;
 	c->rpc.functions.pin_root = &c->service->pin_root;
 	c->rpc.functions.max_message = c->service->max_message;
@@ -371,7 +379,8 @@ void connection_start(struct service *service, int fd)
 	c->service = service;
 	c->peer.transport = &c->transport;
 	term_writer_init(&c->out);
-	if (transport_init(&c->transport, fd, service->ticktime)) {
+	if (transport_init(&c->transport, fd, service->ticktime,
+			   service->max_waiting)) {
 		error = peers_enter(service->peers, &c->peer);
 		c->entered = error == 0;
 	}
@@ -380,8 +389,10 @@ void connection_start(struct service *service, int fd)
 	if (error < 0) {
 		stats_refused(service->stats);
 		log_limited(&limit, LOG_WARNING, "refused a connection: %s",
-			    error == -EMFILE ? "there are too many handshakes"
-					     : strerror(-error));
+			    error == -EMFILE
+				    ? "there are too many handshakes; see "
+				      "--max-handshakes"
+				    : strerror(-error));
 		free_connection(c);
 	}
 }

@@ -16,11 +16,13 @@ struct service {
 	ei_cnode *node;
 	int listener; /* as ei_xlisten() returned it */
 	struct handles *handles;
+	struct map_memory *map_memory;
 	struct peers *peers;
 	struct stats_all *stats;
 	const struct permissions *permissions;
 	struct pin_root pin_root;
 	size_t max_message;
+	size_t max_waiting; /* octets, for longer than ticktime */
 	const char *file_root;
 	unsigned ticktime; /* s */
 };

@@ -12,6 +12,7 @@
 
 #define FUNCTIONS_MAX_ARITY 5
 
+struct map_memory;
 struct pin_root;
 
 /* Memory that is kept from call to call. */
@@ -24,6 +25,7 @@ struct buffer {
 struct functions_context {
 	struct handles *handles;
 	struct handles_owner *owner;
+	struct map_memory *map_memory;
 	const char *peer; /* its name */
 	enum permission permission;
 	const struct pin_root *pin_root;

@@ -18,6 +18,7 @@
 
 #include "call.h"
 #include "handlers.h"
+#include "map_memory.h"
 #include "pin_root.h"
 
 /* --- new/4,5 ------------------------------------------------------------ */
@@ -195,12 +196,15 @@ static bool write_new_handle(struct call *call, struct map *map,
 static bool new_map(struct call *call, const struct settings *settings)
 {
 	struct map *map = NULL;
-	int error = handles_check_room(call->context->handles);
+	int error = handles_check_room(call->context->handles,
+				       call->context->owner);
 
 	if (!call_check_handle_fits(call))
 		return false;
 	if (error == 0)
-		error = map_new(&settings->spec, &map);
+		error = map_memory_make(call->context->map_memory,
+					&settings->spec, call->context->peer,
+					&map);
 	if (error < 0)
 		return call_write_error(call, error);
 	return write_new_handle(call, map, settings->lifetime);
@@ -321,7 +325,8 @@ static bool open_map(struct call *call, const struct settings *settings)
 {
 	uint32_t flags = settings->spec.flags;
 	struct map *map = NULL;
-	int error = handles_check_room(call->context->handles);
+	int error = handles_check_room(call->context->handles,
+				       call->context->owner);
 
 	if (!may_open(call, settings))
 		return call_refuse(call, CALL_MAY_ONLY_READ, NULL);
@@ -412,7 +417,7 @@ bool handle_functions_type(struct call *call)
 }
 
 static bool with_path(struct call *call,
-		      int (*operation)(const struct map *map, const char *path))
+		      int (*operation)(struct map *map, const char *path))
 {
 	char text[PATH_MAX];
 	struct pin_path path;
@@ -430,14 +435,25 @@ static bool with_path(struct call *call,
 	return write_ok_or_error(call, error);
 }
 
+static int pin(struct map *map, const char *path)
+{
+	atomic_store(&map->kept, true);
+	return map_pin(map, path);
+}
+
+static int unpin(struct map *map, const char *path)
+{
+	return map_unpin(map, path);
+}
+
 bool handle_functions_pin(struct call *call)
 {
-	return with_path(call, map_pin);
+	return with_path(call, pin);
 }
 
 bool handle_functions_unpin(struct call *call)
 {
-	return with_path(call, map_unpin);
+	return with_path(call, unpin);
 }
 
 bool handle_functions_freeze(struct call *call)

@@ -20,6 +20,8 @@
 #include <sys/random.h>
 
 #include "clock.h"
+#include "log.h"
+#include "quotas.h"
 
 #define REF_WORDS 3
 #define FIRST_PLACES 64
@@ -39,8 +41,9 @@ struct handle {
 	struct map *map; /* NULL: the place is free */
 	struct holding_list holdings;
 	enum handles_lifetime lifetime;
-	bool shared;   /* who comes upon its map holds it too */
-	char *process; /* HANDLES_PROCESS: an encoded pid */
+	bool shared;         /* who comes upon its map holds it too */
+	struct quota *maker; /* HANDLES_PERMANENT: whom it counts for */
+	char *process;       /* HANDLES_PROCESS: an encoded pid */
 	size_t process_size;
 	uint32_t random[2];
 	uint32_t next; /* in the chain of its id, or of the free places */
@@ -49,6 +52,7 @@ struct handle {
 struct handles_owner {
 	char name[MAXATOMLEN_UTF8];
 	uint32_t creation;
+	struct quota *quota;
 	unsigned connections;
 	bool ended;       /* another incarnation has come */
 	int64_t deadline; /* while there are no connections: ms */
@@ -61,7 +65,9 @@ struct handles {
 	char node[MAXATOMLEN_UTF8];
 	uint32_t creation;
 	uint32_t max;
+	uint32_t max_per_node;
 	int64_t grace; /* ms */
+	struct quotas quotas;
 	struct handle *table;
 	uint32_t places;
 	uint32_t used;
@@ -71,7 +77,7 @@ struct handles {
 };
 
 struct handles *handles_new(const char *node, uint32_t creation,
-			    uint32_t max_handles, unsigned grace_seconds)
+			    const struct handles_limits *limits)
 {
 	struct handles *h = calloc(1, sizeof(*h));
 
@@ -80,8 +86,10 @@ struct handles *handles_new(const char *node, uint32_t creation,
 	pthread_rwlock_init(&h->lock, NULL);
 	strncpy(h->node, node, sizeof(h->node) - 1);
 	h->creation = creation;
-	h->max = max_handles;
-	h->grace = (int64_t)grace_seconds * 1000;
+	h->max = limits->max;
+	h->max_per_node = limits->max_per_node;
+	h->grace = (int64_t)limits->grace * 1000;
+	LIST_INIT(&h->quotas);
 	h->first_free = NO_PLACE;
 	for (size_t i = 0; i < CHAINS; i++)
 		h->chains[i] = NO_PLACE;
@@ -135,6 +143,14 @@ static void unchain(struct handles *h, uint32_t place)
 	*at = h->table[place].next;
 }
 
+static void free_holding(struct holding *holding)
+{
+	LIST_REMOVE(holding, of_handle);
+	LIST_REMOVE(holding, of_owner);
+	holding->owner->quota->handles--;
+	free(holding);
+}
+
 /* The map, for the caller to unref. */
 static struct map *release(struct handles *h, uint32_t place)
 {
@@ -142,11 +158,12 @@ static struct map *release(struct handles *h, uint32_t place)
 	struct map *map = handle->map;
 	struct holding *holding;
 
-	while ((holding = LIST_FIRST(&handle->holdings))) {
-		LIST_REMOVE(holding, of_handle);
-		LIST_REMOVE(holding, of_owner);
-		free(holding);
-	}
+	while ((holding = LIST_FIRST(&handle->holdings)))
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): as below */
+		free_holding(holding);
+	if (handle->maker)
+		handle->maker->handles--;
+	quotas_close(handle->maker);
 	unchain(h, place);
 	free(handle->process);
 	*handle = (struct handle){ .next = h->first_free };
@@ -180,9 +197,19 @@ static void make_ref(const struct handles *h, uint32_t place, erlang_ref *ref)
 	ref->n[2] = h->table[place].random[1];
 }
 
-static int room(const struct handles *h)
+enum room {
+	ROOM_FOR_MORE,
+	ROOM_NOT_FOR_NODE,
+	ROOM_NOT_FOR_ANY,
+};
+
+static enum room room(const struct handles *h,
+		      const struct handles_owner *owner)
 {
-	return h->used < h->max ? 0 : -EMFILE;
+	if (h->used >= h->max)
+		return ROOM_NOT_FOR_ANY;
+	return owner->quota->handles < h->max_per_node ? ROOM_FOR_MORE
+						       : ROOM_NOT_FOR_NODE;
 }
 
 uint32_t handles_count(struct handles *h)
@@ -195,14 +222,33 @@ uint32_t handles_count(struct handles *h)
 	return count;
 }
 
-int handles_check_room(struct handles *h)
+/* To be called without the lock: a log may be slow. 0 or -EMFILE. */
+static int tell(const struct handles *h, const struct handles_owner *owner,
+		enum room room)
 {
-	int error;
+	static struct log_limit any = LOG_LIMIT_INITIALIZER,
+				node = LOG_LIMIT_INITIALIZER;
+
+	if (room == ROOM_NOT_FOR_ANY)
+		log_limited(&any, LOG_WARNING,
+			    "refused %s a map: there are --max-maps %u already",
+			    owner->name, h->max);
+	else if (room == ROOM_NOT_FOR_NODE)
+		log_limited(&node, LOG_WARNING,
+			    "refused %s a map: it has --max-maps-per-node %u "
+			    "already",
+			    owner->name, h->max_per_node);
+	return room == ROOM_FOR_MORE ? 0 : -EMFILE;
+}
+
+int handles_check_room(struct handles *h, const struct handles_owner *owner)
+{
+	enum room found;
 
 	pthread_rwlock_rdlock(&h->lock);
-	error = room(h);
+	found = room(h, owner);
 	pthread_rwlock_unlock(&h->lock);
-	return error;
+	return tell(h, owner, found);
 }
 
 /* --- Adding ------------------------------------------------------------- */
@@ -217,6 +263,7 @@ static int hold(struct handles *h, struct handles_owner *owner, uint32_t place)
 	holding->owner = owner;
 	LIST_INSERT_HEAD(&owner->holdings, holding, of_owner);
 	LIST_INSERT_HEAD(&h->table[place].holdings, holding, of_handle);
+	owner->quota->handles++;
 	return 0;
 }
 
@@ -224,7 +271,7 @@ static int hold(struct handles *h, struct handles_owner *owner, uint32_t place)
 static int add(struct handles *h, struct handles_owner *owner,
 	       const struct handle *new, uint32_t *place)
 {
-	int error = owner->ended ? -ESTALE : room(h);
+	int error = owner->ended ? -ESTALE : 0;
 
 	if (error == 0 && h->first_free == NO_PLACE)
 		error = grow(h);
@@ -237,8 +284,11 @@ static int add(struct handles *h, struct handles_owner *owner,
 	h->table[*place].next = *chain_of(h, new->map);
 	*chain_of(h, new->map) = *place;
 	h->used++;
-	if (new->lifetime == HANDLES_PERMANENT)
+	if (new->lifetime == HANDLES_PERMANENT) {
+		h->table[*place].maker = quotas_ref(owner->quota);
+		owner->quota->handles++;
 		return 0;
+	}
 	error = hold(h, owner, *place);
 	if (error < 0) {
 		h->table[*place].process = NULL; /* both are the caller's yet */
@@ -251,17 +301,20 @@ static int add_locked(struct handles *h, struct handles_owner *owner,
 		      struct handle *new, erlang_ref *ref)
 {
 	uint32_t place = 0;
-	int error;
+	enum room found;
+	int error = 0;
 
 	if (getrandom(new->random, sizeof(new->random), 0) !=
 	    sizeof(new->random))
 		return -EIO;
 	pthread_rwlock_wrlock(&h->lock);
-	error = add(h, owner, new, &place);
-	if (error == 0)
+	found = room(h, owner);
+	if (found == ROOM_FOR_MORE)
+		error = add(h, owner, new, &place);
+	if (found == ROOM_FOR_MORE && error == 0)
 		make_ref(h, place, ref);
 	pthread_rwlock_unlock(&h->lock);
-	return error;
+	return found == ROOM_FOR_MORE ? error : tell(h, owner, found);
 }
 
 int handles_add(struct handles *h, struct handles_owner *owner, struct map *map,
@@ -332,9 +385,21 @@ static uint32_t find_id(const struct handles *h, uint32_t id)
 	return oldest;
 }
 
+/* It takes no place more, but the node has one more. */
+static int share(struct handles *h, struct handles_owner *owner, uint32_t place,
+		 enum room *found)
+{
+	if (owner->quota->handles >= h->max_per_node) {
+		*found = ROOM_NOT_FOR_NODE;
+		return -EMFILE;
+	}
+	return hold(h, owner, place);
+}
+
 int handles_find_id(struct handles *h, struct handles_owner *owner, uint32_t id,
 		    erlang_ref *ref)
 {
+	enum room found = ROOM_FOR_MORE;
 	struct handle *handle;
 	uint32_t place;
 	int error = 0;
@@ -348,11 +413,11 @@ int handles_find_id(struct handles *h, struct handles_owner *owner, uint32_t id,
 		if (owner->ended)
 			error = -ESTALE;
 		else if (handle->shared && !is_held_by(handle, owner))
-			error = hold(h, owner, place);
+			error = share(h, owner, place, &found);
 		make_ref(h, place, ref);
 	}
 	pthread_rwlock_unlock(&h->lock);
-	return error;
+	return found == ROOM_FOR_MORE ? error : tell(h, owner, found);
 }
 
 /* Another thread may have been quicker: then its handle is the one. */
@@ -479,12 +544,10 @@ static void end_owner(struct handles *h, struct handles_owner *owner)
 
 	owner->ended = true;
 	while ((holding = LIST_FIRST(&owner->holdings))) {
+		/* the analyzer does not see that it is out of the list */
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		place = holding->place;
-		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it is out by then
-		 */
-		LIST_REMOVE(holding, of_handle);
-		LIST_REMOVE(holding, of_owner);
-		free(holding);
+		free_holding(holding);
 		if (LIST_EMPTY(&h->table[place].holdings))
 			map_unref(release(h, place));
 	}
@@ -499,6 +562,7 @@ static void free_ended_owners(struct handles *h)
 		next = LIST_NEXT(owner, others);
 		if (owner->ended && owner->connections == 0) {
 			LIST_REMOVE(owner, others);
+			quotas_close(owner->quota);
 			free(owner);
 		}
 	}
@@ -509,8 +573,12 @@ static struct handles_owner *new_owner(struct handles *h, const char *name,
 {
 	struct handles_owner *owner = calloc(1, sizeof(*owner));
 
-	if (!owner)
+	if (owner)
+		owner->quota = quotas_open(&h->quotas, name);
+	if (!owner || !owner->quota) {
+		free(owner);
 		return NULL;
+	}
 	strncpy(owner->name, name, sizeof(owner->name) - 1);
 	owner->creation = creation;
 	LIST_INIT(&owner->holdings);
@@ -585,6 +653,7 @@ void handles_free(struct handles *h)
 			map_unref(release(h, place));
 	while ((owner = LIST_FIRST(&h->owners))) {
 		LIST_REMOVE(owner, others);
+		quotas_close(owner->quota);
 		free(owner);
 	}
 	free(h->table);

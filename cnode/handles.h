@@ -31,9 +31,15 @@ enum handles_lifetime {
 	HANDLES_PERMANENT, /* not at all; it has no owner */
 };
 
+struct handles_limits {
+	uint32_t max;
+	uint32_t max_per_node;
+	unsigned grace; /* s that what a node holds is kept when it has gone */
+};
+
 /* node and creation go into the references. NULL with errno. */
 struct handles *handles_new(const char *node, uint32_t creation,
-			    uint32_t max_handles, unsigned grace_seconds);
+			    const struct handles_limits *limits);
 void handles_free(struct handles *handles);
 
 /*
@@ -60,8 +66,8 @@ struct handles_term {
 
 /*
  * A handle for map, whose reference count it takes over when it succeeds.
- * -EMFILE: there are max_handles already. -ESTALE: the owner
- * has ended. -ENOMEM.
+ * -EMFILE: there are as many as may be, or that node has, which is logged.
+ * -ESTALE: the owner has ended. -ENOMEM.
  */
 int handles_add(struct handles *handles, struct handles_owner *owner,
 		struct map *map, const struct handles_term *term,
@@ -82,7 +88,8 @@ int handles_add_shared(struct handles *handles, struct handles_owner *owner,
 uint32_t handles_count(struct handles *handles);
 
 /* Whether one more could be added, before a map is made for it. */
-int handles_check_room(struct handles *handles);
+int handles_check_room(struct handles *handles,
+		       const struct handles_owner *owner);
 
 /* The map of a live handle, to be given back by map_unref(); NULL for none. */
 struct map *handles_get(struct handles *handles, const erlang_ref *ref);

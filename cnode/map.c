@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "map_memory.h"
+
 #define KERNEL_ENOTSUPP 524 /* errno of the kernel's own */
 
 /* --- Locks: one for each map id, shared by all handles of that map ------ */
@@ -97,6 +99,8 @@ void map_unref(struct map *map)
 		return;
 	lock_close(map->lock);
 	close(map->fd);
+	if (map->charge)
+		map_memory_release(map->charge, atomic_load(&map->kept));
 	free(map);
 }
 

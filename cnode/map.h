@@ -49,6 +49,8 @@ struct map {
 	struct map_lock *lock;   /* NULL: each operation is one in the kernel */
 	atomic_bool no_batch[3]; /* the kernel has said so: get, take, put */
 	atomic_uint refs;
+	struct map_charge *charge; /* NULL: it is not counted; map_memory.h */
+	atomic_bool kept; /* it may outlive us: pinned, or in another map */
 };
 
 struct map_spec {

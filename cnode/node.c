@@ -24,6 +24,7 @@
 #include "cookie.h"
 #include "epmd.h"
 #include "log.h"
+#include "map_memory.h"
 #include "pins.h"
 #include "stats_log.h"
 
@@ -32,7 +33,7 @@
 #define NO_FD_PAUSE_MS 100 /* in accepting, when there is no descriptor */
 #define SHUTDOWN_MS 5000   /* for connections to end what they are at */
 #define EI_MAX_FDS (1u << 20)
-#define SPARE_FDS 192 /* listener, epmd, handshakes, what a call opens */
+#define SPARE_FDS 64 /* listener, epmd, what a call opens */
 
 struct node {
 	const struct options *options;
@@ -40,6 +41,7 @@ struct node {
 	struct transport listener;
 	int port;
 	int signals;
+	bool deaf; /* there is no descriptor for one more connection */
 	struct service service;
 };
 
@@ -207,7 +209,8 @@ static enum exit_status open_listener(struct node *node)
 /* Maps must not take the descriptors that connections need. */
 static uint32_t bound_maps(const struct options *options)
 {
-	rlim_t needed = options->max_connections + SPARE_FDS;
+	rlim_t needed = (rlim_t)options->max_connections +
+			options->max_handshakes + SPARE_FDS;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
@@ -226,17 +229,26 @@ static enum exit_status init_service(struct node *node)
 {
 	struct service *service = &node->service;
 	const struct options *options = node->options;
+	struct handles_limits limits = {
+		.max = bound_maps(options),
+		.max_per_node = options->max_maps_per_node,
+		.grace = options->grace,
+	};
 
 	service->node = &node->ei;
 	service->max_message = options->max_message;
 	service->file_root = options->file_root;
 	service->permissions = &options->permissions;
+	service->max_waiting = options->max_waiting;
 	service->ticktime = options->ticktime;
-	service->handles = handles_new(node->ei.thisnodename, node->ei.creation,
-				       bound_maps(options), options->grace);
-	service->peers = peers_new(options->max_connections);
+	service->handles =
+		handles_new(node->ei.thisnodename, node->ei.creation, &limits);
+	service->peers =
+		peers_new(options->max_connections, options->max_handshakes);
+	service->map_memory = map_memory_new(options->max_map_memory);
 	service->stats = stats_all_new();
-	if (service->handles && service->peers && service->stats)
+	if (service->handles && service->peers && service->map_memory &&
+	    service->stats)
 		return STATUS_OK;
 	log_error("no memory");
 	return STATUS_OTHER;
@@ -276,13 +288,21 @@ static enum exit_status start(struct node *node)
 /* False: it fails, for want of descriptors or so; accepting has to pause. */
 static bool accept_one(struct node *node)
 {
+	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
 	int fd = accept4(node->service.listener, NULL, NULL, SOCK_CLOEXEC);
 
+	if (fd < 0 &&
+	    (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR))
+		return true;
+	if ((fd < 0) != node->deaf)
+		log_limited(&limit, LOG_WARNING,
+			    fd < 0 ? "no connection can be accepted: %m; "
+				     "whoever connects has to wait"
+				   : "connections are accepted again");
+	node->deaf = fd < 0;
 	if (fd >= 0)
 		connection_start(&node->service, fd);
-	else if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
-		return false;
-	return true;
+	return fd >= 0;
 }
 
 static bool at_end_of_input(void)
@@ -367,6 +387,7 @@ static void stop(struct node *node)
 	handles_free(service->handles);
 	peers_free(service->peers);
 	stats_all_free(service->stats);
+	map_memory_free(service->map_memory);
 	pin_root_close(&service->pin_root);
 }
 

@@ -48,6 +48,8 @@ static const char *read_allow(struct options *options, const char *argument);
 static const char *read_read_only(struct options *options,
 				  const char *argument);
 static const char *read_pin_root(struct options *options, const char *argument);
+static const char *read_max_map_memory(struct options *options,
+				       const char *argument);
 
 #define NUMBER(member, low, high)                                              \
 	.number = offsetof(struct options, member), .min = (low), .max = (high)
@@ -66,10 +68,21 @@ static const struct row rows[] = {
 	  NUMBER(port, 0, 65535) },
 	{ "max-connections", "N", "connected nodes at once (1024)",
 	  NUMBER(max_connections, 1, 1000000) },
+	{ "max-handshakes", "N",
+	  "connections still in handshake; then the oldest goes (128)",
+	  NUMBER(max_handshakes, 1, 100000) },
 	{ "max-message", "BYTES", "longest request and answer (16777216)",
 	  NUMBER(max_message, 4 * KIB, 1024 * MIB) },
+	{ "max-waiting", "BYTES",
+	  "longest answer to wait for a node beyond --ticktime (4194304)",
+	  NUMBER(max_waiting, 512 * KIB, 1024 * MIB) },
 	{ "max-maps", "N", "map handles at once (10000)",
 	  NUMBER(max_maps, 1, 1u << 18) },
+	{ "max-maps-per-node", "N", "and of one node (no limit)",
+	  NUMBER(max_maps_per_node, 1, 1u << 18) },
+	{ "max-map-memory", "BYTES",
+	  "what the maps that are made may take, all together (no limit)",
+	  .read = read_max_map_memory },
 	{ "grace", "SECONDS",
 	  "how long the maps of a node that is gone are kept (60)",
 	  NUMBER(grace, 0, 1000000) },
@@ -222,6 +235,22 @@ static const char *read_pin_root(struct options *options, const char *argument)
 	return *argument == '/' ? NULL : "it is no absolute path";
 }
 
+/* Of more bits than the others. */
+static const char *read_max_map_memory(struct options *options,
+				       const char *argument)
+{
+	unsigned long long value;
+	char *end;
+
+	errno = 0;
+	value = strtoull(argument, &end, 10);
+	if (argument[0] < '0' || argument[0] > '9' || *end || errno != 0 ||
+	    value < 4096)
+		return "it is no number of octets, from 4096 on";
+	options->max_map_memory = value;
+	return NULL;
+}
+
 static const char *read_number(struct options *options, const struct row *row,
 			       const char *argument)
 {
@@ -292,8 +321,12 @@ static void set_defaults(struct options *options)
 		.alive = "ebpf",
 		.listen.s_addr = htonl(INADDR_ANY),
 		.max_connections = 1024,
+		.max_handshakes = 128,
 		.max_message = 16 * MIB,
+		.max_waiting = 4 * MIB,
 		.max_maps = 10000,
+		.max_maps_per_node = UINT32_MAX,
+		.max_map_memory = UINT64_MAX,
 		.grace = 60,
 		.ticktime = 60,
 		.log_level = LOG_NOTICE,

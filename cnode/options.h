@@ -22,10 +22,14 @@ struct options {
 	struct in_addr listen;
 	uint32_t port; /* 0: any that is free */
 	uint32_t max_connections;
+	uint32_t max_handshakes;
 	uint32_t max_message; /* octets */
+	uint32_t max_waiting; /* octets */
 	uint32_t max_maps;
-	uint32_t grace;    /* s */
-	uint32_t ticktime; /* s */
+	uint32_t max_maps_per_node;
+	uint64_t max_map_memory; /* octets */
+	uint32_t grace;          /* s */
+	uint32_t ticktime;       /* s */
 	enum log_level log_level;
 	bool until_eof;
 };

@@ -13,8 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-#define MAX_HANDSHAKES 128 /* then the oldest goes */
-#define MAX_LEAVING 128    /* handshakes that are to go, and are not gone yet */
+#define MAX_LEAVING 128 /* handshakes that are to go, and are not gone yet */
 
 struct peers {
 	pthread_mutex_t lock;
@@ -23,10 +22,11 @@ struct peers {
 	unsigned handshakes;
 	unsigned connected;
 	unsigned max;
+	unsigned max_handshakes;
 	bool closing;
 };
 
-struct peers *peers_new(unsigned max)
+struct peers *peers_new(unsigned max, unsigned max_handshakes)
 {
 	struct peers *peers = calloc(1, sizeof(*peers));
 	pthread_condattr_t monotonic;
@@ -40,6 +40,7 @@ struct peers *peers_new(unsigned max)
 	pthread_condattr_destroy(&monotonic);
 	TAILQ_INIT(&peers->all);
 	peers->max = max;
+	peers->max_handshakes = max_handshakes;
 	return peers;
 }
 
@@ -72,16 +73,26 @@ int peers_enter(struct peers *peers, struct peer *peer)
 
 	pthread_mutex_lock(&peers->lock);
 	if (peers->closing ||
-	    peers->handshakes >= MAX_HANDSHAKES + MAX_LEAVING) {
+	    peers->handshakes >= peers->max_handshakes + MAX_LEAVING) {
 		error = -EMFILE;
 	} else {
-		if (peers->handshakes >= MAX_HANDSHAKES)
+		if (peers->handshakes >= peers->max_handshakes)
 			end_oldest_handshake(peers);
 		TAILQ_INSERT_TAIL(&peers->all, peer, others);
 		peers->handshakes++;
 	}
 	pthread_mutex_unlock(&peers->lock);
 	return error;
+}
+
+bool peers_was_replaced(struct peers *peers, const struct peer *peer)
+{
+	bool replaced;
+
+	pthread_mutex_lock(&peers->lock);
+	replaced = peer->replaced;
+	pthread_mutex_unlock(&peers->lock);
+	return replaced;
 }
 
 void peers_leave(struct peers *peers, struct peer *peer)

@@ -28,14 +28,17 @@ struct peer {
 struct peers;
 
 /* max is of nodes that are connected, their handshakes being over. */
-struct peers *peers_new(unsigned max);
+struct peers *peers_new(unsigned max, unsigned max_handshakes);
 void peers_free(struct peers *peers);
 
 /*
  * For its handshake, for which the one that has been at its own for longest
- * has to go where there are many. -EMFILE: too many for that.
+ * has to go where there are max_handshakes. -EMFILE: too many for that.
  */
 int peers_enter(struct peers *peers, struct peer *peer);
+
+/* Whether a peer had to go for another one. */
+bool peers_was_replaced(struct peers *peers, const struct peer *peer);
 
 /* Must come before the transport's end. */
 void peers_leave(struct peers *peers, struct peer *peer);

@@ -58,13 +58,15 @@ static void put_be64(char *at, uint64_t value)
 
 /* --- Buffer and stream -------------------------------------------------- */
 
-bool transport_init(struct transport *t, int fd, unsigned ticktime)
+bool transport_init(struct transport *t, int fd, unsigned ticktime,
+		    size_t max_waiting)
 {
 	int on = 1;
 
 	memset(t, 0, sizeof(*t));
 	t->fd = fd;
 	t->ticktime = ticktime;
+	t->max_waiting = max_waiting;
 	pthread_mutex_init(&t->out_lock, NULL);
 	t->in = malloc(BUFFER_SIZE);
 	t->in_capacity = BUFFER_SIZE;
@@ -142,8 +144,14 @@ ssize_t transport_receive(struct transport *t, size_t wanted)
 	return n;
 }
 
+/*
+ * What is sent stays in memory as a whole until it is gone, so that it is the
+ * size of that whole, and not of what is left, that a slow reader may not keep.
+ */
 static int send_all(struct transport *t, const char *data, size_t size)
 {
+	bool may_wait = size <= t->max_waiting;
+	int64_t deadline = clock_ms() + (int64_t)t->ticktime * 1000;
 	ssize_t n;
 
 	while (size > 0) {
@@ -154,6 +162,8 @@ static int send_all(struct transport *t, const char *data, size_t size)
 			return errno == EAGAIN ? -ETIMEDOUT : -errno;
 		data += n;
 		size -= (size_t)n;
+		if (size > 0 && !may_wait && clock_ms() >= deadline)
+			return -ENOBUFS;
 	}
 	return 0;
 }

@@ -16,6 +16,7 @@
 struct transport {
 	int fd;
 	unsigned ticktime; /* s */
+	size_t max_waiting;
 	/* the handshake */
 	int64_t deadline; /* in clock_ms() */
 	int error;        /* errno of what failed on the socket */
@@ -41,7 +42,8 @@ struct transport {
 extern ei_socket_callbacks transport_callbacks;
 
 /* Owns fd from here on. False: no memory. */
-bool transport_init(struct transport *t, int fd, unsigned ticktime);
+bool transport_init(struct transport *t, int fd, unsigned ticktime,
+		    size_t max_waiting);
 void transport_fini(struct transport *t);
 
 /*
@@ -71,8 +73,9 @@ void transport_consume(struct transport *t, size_t size);
 ssize_t transport_receive(struct transport *t, size_t wanted);
 
 /*
- * Sends it all. -ETIMEDOUT: the peer took nothing for a tick time. data must
- * be whole packets.
+ * Sends it all. -ETIMEDOUT: the peer took nothing for a tick time. -ENOBUFS: it
+ * is more than max_waiting, and the peer did not take all of it in that time.
+ * data must be whole packets.
  */
 int transport_send(struct transport *t, const char *data, size_t size);
 

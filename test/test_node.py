@@ -15,7 +15,9 @@ from cluster import free_port, wait_until
 
 OPTIONS = """
     --sname --name --cookie-file --listen --port --max-connections --max-message
-    --max-maps --grace --ticktime --log-level --functions --version --help""".split()
+    --max-maps --grace --ticktime --log-level --functions --version --help
+    --max-handshakes --max-waiting --max-maps-per-node --max-map-memory
+    --allow --read-only --pin-root""".split()
 
 FUNCTIONS = """
     ebpf_maps:close/1
@@ -98,6 +100,10 @@ def test_functions_are_printed_one_a_line(run):
         ["--max-message", "many"],
         ["--max-maps", "-5"],
         ["--max-connections", "1.5"],
+        ["--max-handshakes", "0"],
+        ["--max-waiting", "1000"],
+        ["--max-maps-per-node", "0"],
+        ["--read-only=yes"],
         ["--grace", "soon"],
         ["--ticktime", "0x"],
         ["--listen", "nowhere at all"],

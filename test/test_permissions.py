@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -149,11 +150,11 @@ def test_a_reader_is_not_refused_what_reads(function, guarded, served):
 
 
 def u32(number):
-    return number.to_bytes(4, "little")
+    return number.to_bytes(4, sys.byteorder)
 
 
 def u64(number):
-    return number.to_bytes(8, "little")
+    return number.to_bytes(8, sys.byteorder)
 
 
 def test_a_reader_reads_through_the_handle_of_a_writer_and_writes_not(guarded):

@@ -303,10 +303,11 @@ new(Type, KeySize, ValueSize, MaxEntries) ->
 %% is an `{error, Posix}'.
 %%
 %% Returns `{error, Posix}' where the kernel refuses, as `{error, einval}' for sizes that do not fit
-%% the type, `{error, eperm}' for a missing privilege of the C node and `{error, emfile}' when the C
-%% node holds its `--max-maps' already; `{error, nodedown | timeout | notalive}' where no C node can
-%% be asked (after a `timeout', or a connection lost meanwhile, the map may have been made; it goes
-%% when this node does). Raises `badarg' for what is no type, size or option.
+%% the type, `{error, eperm}' for a missing privilege of the C node, `{error, emfile}' when the C
+%% node holds its `--max-maps' already, or `--max-maps-per-node' for this node, and `{error, enomem}'
+%% where its maps would take more than `--max-map-memory'; `{error, nodedown | timeout | notalive}'
+%% where no C node can be asked (after a `timeout', or a connection lost meanwhile, the map may have
+%% been made; it goes when this node does). Raises `badarg' for what is no type, size or option.
 %%
 %% Cost: one round trip, one system call to make the map and a few to look at it. A preallocated
 %% hash of a million entries takes the kernel about 50 ms.

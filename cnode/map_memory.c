@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How much memory the maps take that are made here. No more than the limit is
+ * asked of the kernel: what a map will need at least is reserved before it is
+ * made, and what the kernel says is added afterwards.
+ *
+ * Not counted are local storage, which grows with the host's sockets, files and
+ * processes, and who opens what others made: that takes none.
+ */
+#include "map_memory.h"
+
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "map_types.h"
+#include "pins.h"
+
+#define ENTRY_OVERHEAD 64 /* around key and value, in hashes and tries */
+
+struct map_charge {
+	struct map_memory *memory;
+	uint64_t octets;
+	uint32_t id;
+	SLIST_ENTRY(map_charge) others;
+};
+
+SLIST_HEAD(charges, map_charge);
+
+struct map_memory {
+	uint64_t max;
+	pthread_mutex_t lock;
+	uint64_t used;
+	struct charges kept;        /* closed here, and perhaps not gone */
+	pthread_mutex_t sweep_lock; /* before lock; who looks for them */
+};
+
+struct map_memory *map_memory_new(uint64_t max)
+{
+	struct map_memory *memory = calloc(1, sizeof(*memory));
+
+	if (!memory)
+		return NULL;
+	memory->max = max;
+	pthread_mutex_init(&memory->lock, NULL);
+	pthread_mutex_init(&memory->sweep_lock, NULL);
+	SLIST_INIT(&memory->kept);
+	return memory;
+}
+
+void map_memory_free(struct map_memory *memory)
+{
+	struct map_charge *charge;
+
+	if (!memory)
+		return;
+	while ((charge = SLIST_FIRST(&memory->kept))) {
+		SLIST_REMOVE_HEAD(&memory->kept, others);
+		free(charge);
+	}
+	pthread_mutex_destroy(&memory->lock);
+	pthread_mutex_destroy(&memory->sweep_lock);
+	free(memory);
+}
+
+/* --- What a map needs --------------------------------------------------- */
+
+static uint64_t multiply(uint64_t a, uint64_t b)
+{
+	uint64_t product;
+
+	return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
+}
+
+static uint64_t entry_octets(const struct map_spec *spec, unsigned traits)
+{
+	uint64_t align = MAP_TYPES_VALUE_ALIGN, value = spec->value_size;
+	int cpus = libbpf_num_possible_cpus();
+
+	if (traits & MAP_PER_CPU)
+		value = (value + align - 1) / align * align *
+			(uint64_t)(cpus > 0 ? cpus : 1);
+	if (traits & (MAP_BUCKETS | MAP_PREFIX_LOOKUP))
+		value += ENTRY_OVERHEAD;
+	return spec->key_size + value;
+}
+
+/* The least that it will come to when all its entries are there. */
+static uint64_t needed(const struct map_spec *spec)
+{
+	const char *name = map_type_name(spec->type);
+
+	if (!name || strcmp(name, "bloom_filter") == 0)
+		return 0; /* it has bits, and not values */
+	if (strcmp(name, "ringbuf") == 0 || strcmp(name, "user_ringbuf") == 0)
+		return spec->max_entries;
+	if (strcmp(name, "arena") == 0)
+		return multiply(spec->max_entries,
+				(uint64_t)sysconf(_SC_PAGESIZE));
+	return multiply(spec->max_entries,
+			entry_octets(spec, map_types_traits(spec->type)));
+}
+
+/* --- Counting ----------------------------------------------------------- */
+
+static bool reserve(struct map_memory *memory, uint64_t octets)
+{
+	bool fits;
+
+	pthread_mutex_lock(&memory->lock);
+	fits = octets <= memory->max - memory->used;
+	if (fits)
+		memory->used += octets;
+	pthread_mutex_unlock(&memory->lock);
+	return fits;
+}
+
+static void give_back(struct map_memory *memory, uint64_t octets)
+{
+	pthread_mutex_lock(&memory->lock);
+	memory->used -= octets;
+	pthread_mutex_unlock(&memory->lock);
+}
+
+static void settle(struct map_charge *charge, bool there)
+{
+	struct map_memory *memory = charge->memory;
+
+	if (there) {
+		pthread_mutex_lock(&memory->lock);
+		SLIST_INSERT_HEAD(&memory->kept, charge, others);
+		pthread_mutex_unlock(&memory->lock);
+	} else {
+		give_back(memory, charge->octets);
+		free(charge);
+	}
+}
+
+/* 1: it is there, 0: it is not; -EPERM: that may not be known by its id. */
+static int look_for(uint32_t id)
+{
+	struct map *map;
+	int error = map_open_id(id, 0, &map);
+
+	if (error == -EPERM)
+		return error;
+	if (error == 0)
+		map_unref(map);
+	return error != -ENOENT;
+}
+
+/* Other handles may hold it too, of who opened it by its id. */
+void map_memory_release(struct map_charge *charge, bool kept)
+{
+	int there = look_for(charge->id);
+
+	settle(charge, there < 0 ? kept : there > 0);
+}
+
+static bool is_pinned(const struct pins *pins, uint32_t id)
+{
+	for (size_t i = 0; i < pins->count; i++)
+		if (pins->list[i].map_id == id)
+			return true;
+	return false;
+}
+
+/* Who may not open by id sees what is pinned, and not what is in a map. */
+static bool is_there(uint32_t id)
+{
+	int there = look_for(id);
+	struct pins pins;
+	bool pinned;
+
+	if (there >= 0 || pins_find(&pins) < 0)
+		return there != 0;
+	pinned = is_pinned(&pins, id);
+	pins_free(&pins);
+	return pinned;
+}
+
+/* Gives back what was kept and is gone by now. */
+static void sweep(struct map_memory *memory)
+{
+	struct map_charge *charge;
+	struct charges kept;
+
+	pthread_mutex_lock(&memory->sweep_lock);
+	pthread_mutex_lock(&memory->lock);
+	kept = memory->kept;
+	SLIST_INIT(&memory->kept);
+	pthread_mutex_unlock(&memory->lock);
+	while ((charge = SLIST_FIRST(&kept))) {
+		SLIST_REMOVE_HEAD(&kept, others);
+		settle(charge, is_there(charge->id));
+	}
+	pthread_mutex_unlock(&memory->sweep_lock);
+}
+
+static int refuse(const struct map_memory *memory, const char *who,
+		  uint64_t octets)
+{
+	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
+
+	log_limited(&limit, LOG_WARNING,
+		    "refused %s a map of %llu octets or more: with those that "
+		    "are there it is more than --max-map-memory %llu",
+		    who, (unsigned long long)octets,
+		    (unsigned long long)memory->max);
+	return -ENOMEM;
+}
+
+static bool reserve_or_sweep(struct map_memory *memory, uint64_t octets)
+{
+	if (reserve(memory, octets))
+		return true;
+	if (octets > memory->max)
+		return false;
+	sweep(memory);
+	return reserve(memory, octets);
+}
+
+/* --- Making ------------------------------------------------------------- */
+
+/* To what the kernel says, where that is more. False: it is too much. */
+static bool adjust(struct map_charge *charge, const struct map *map)
+{
+	struct map_info info;
+	uint64_t more;
+
+	if (map_get_info(map, &info) < 0 || info.memlock <= charge->octets)
+		return true;
+	more = info.memlock - charge->octets;
+	if (!reserve_or_sweep(charge->memory, more))
+		return false;
+	charge->octets += more;
+	return true;
+}
+
+/* 0 with the map; else nothing is charged. */
+static int make(struct map_charge *charge, const struct map_spec *spec,
+		const char *who, struct map **map)
+{
+	struct map_memory *memory = charge->memory;
+	int error;
+
+	if (!reserve_or_sweep(memory, charge->octets))
+		return refuse(memory, who, charge->octets);
+	error = map_new(spec, map);
+	if (error == 0 && !adjust(charge, *map)) {
+		map_unref(*map);
+		*map = NULL;
+		error = refuse(memory, who, charge->octets);
+	}
+	if (error < 0)
+		give_back(memory, charge->octets);
+	return error;
+}
+
+int map_memory_make(struct map_memory *memory, const struct map_spec *spec,
+		    const char *who, struct map **map)
+{
+	struct map_charge *charge;
+	int error;
+
+	if (memory->max == UINT64_MAX)
+		return map_new(spec, map);
+	charge = calloc(1, sizeof(*charge));
+	if (!charge)
+		return -ENOMEM;
+	charge->memory = memory;
+	charge->octets = needed(spec);
+	error = make(charge, spec, who, map);
+	if (error < 0) {
+		free(charge);
+		return error;
+	}
+	charge->id = (*map)->id;
+	(*map)->charge = charge;
+	return 0;
+}

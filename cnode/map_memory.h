@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MAP_MEMORY_H
+#define MAP_MEMORY_H
+
+#include <stdint.h>
+
+#include "map.h"
+
+/*
+ * The memory of the maps that are made here, and the limit to it. A map counts
+ * with all the entries that it has room for, or with what the kernel says where
+ * that is more; from when it is made until it is gone from the kernel. What was
+ * pinned, or put into another map, may outlive its handles: it is looked for
+ * when the limit is met. Safe to use from any thread.
+ */
+struct map_memory;
+
+/* What a map counts with. */
+struct map_charge;
+
+/* max octets; UINT64_MAX: nothing is counted. NULL: no memory. */
+struct map_memory *map_memory_new(uint64_t max);
+void map_memory_free(struct map_memory *memory);
+
+/*
+ * As map_new(); -ENOMEM also where it would be more than there may be, which
+ * is logged with who asked.
+ */
+int map_memory_make(struct map_memory *memory, const struct map_spec *spec,
+		    const char *who, struct map **map);
+
+/*
+ * The last reference to a map that has a charge has gone, and it is closed.
+ * kept: it was pinned, or put into another map.
+ */
+void map_memory_release(struct map_charge *charge, bool kept);
+
+#endif
