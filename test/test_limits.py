@@ -110,7 +110,8 @@ def test_a_node_that_comes_back_has_what_it_had(start_cnode, connect):
     assert node.map_count() == 2
 
 
-def test_nested_maps_that_are_come_upon_count_for_who_does(start_cnode, connect):
+@pytest.mark.parametrize("first", [True, False], ids=["the first", "after others"])
+def test_nested_maps_that_are_come_upon_count_for_who_does(first, start_cnode, connect):
     node = start_cnode("--max-maps-per-node", "3")
     maker, reader = connect(node), connect(node)
     inner = maker.maps("new", "array", 4, 4, 1)
@@ -119,6 +120,9 @@ def test_nested_maps_that_are_come_upon_count_for_who_does(start_cnode, connect)
         map = maker.maps("new", "array", 4, 4, 1)
         assert maker.maps("put", index, map, outer) == outer
         maker.maps("close", map)
+    others = [] if first else [connect(node), connect(node)]
+    for index, other in enumerate(others * 2):
+        assert other.maps("get", index, outer)[0] == "ebpf_map"
     found = [reader.maps("get", index, outer) for index in range(3)]
     kind, reason, _ = reader.erpc("ebpf_maps", "get", [3, outer])
     assert (kind, reason) == EMFILE
@@ -332,12 +336,14 @@ def test_what_is_too_long_cannot_flood_the_log(start_cnode, connect):
 # --- slow readers
 
 
-def drain(peer, size, pause):
+def drain(peer, size, pause, timeout=20):
     """Reads size octets at a time, and ticks, until the other side hangs up."""
     total = 0
-    peer.socket.settimeout(30 * PATIENCE)
+    deadline = time.monotonic() + timeout * PATIENCE
+    peer.socket.settimeout(timeout * PATIENCE)
     try:
         while data := peer.socket.recv(size):
+            assert time.monotonic() < deadline, "it is not hung up"
             total += len(data)
             peer.tick()
             time.sleep(pause)
