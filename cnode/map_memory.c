@@ -169,23 +169,31 @@ static bool is_pinned(const struct pins *pins, uint32_t id)
 	return false;
 }
 
+/* What is pinned, found out when it is first asked for. */
+struct pinned {
+	struct pins pins;
+	bool looked;
+	bool known;
+};
+
 /* Who may not open by id sees what is pinned, and not what is in a map. */
-static bool is_there(uint32_t id)
+static bool is_there(uint32_t id, struct pinned *pinned)
 {
 	int there = look_for(id);
-	struct pins pins;
-	bool pinned;
 
-	if (there >= 0 || pins_find(&pins) < 0)
-		return there != 0;
-	pinned = is_pinned(&pins, id);
-	pins_free(&pins);
-	return pinned;
+	if (there >= 0)
+		return there > 0;
+	if (!pinned->looked) {
+		pinned->looked = true;
+		pinned->known = pins_find(&pinned->pins) == 0;
+	}
+	return !pinned->known || is_pinned(&pinned->pins, id);
 }
 
 /* Gives back what was kept and is gone by now. */
 static void sweep(struct map_memory *memory)
 {
+	struct pinned pinned = { .looked = false };
 	struct map_charge *charge;
 	struct charges kept;
 
@@ -196,8 +204,9 @@ static void sweep(struct map_memory *memory)
 	pthread_mutex_unlock(&memory->lock);
 	while ((charge = SLIST_FIRST(&kept))) {
 		SLIST_REMOVE_HEAD(&kept, others);
-		settle(charge, is_there(charge->id));
+		settle(charge, is_there(charge->id, &pinned));
 	}
+	pins_free(&pinned.pins);
 	pthread_mutex_unlock(&memory->sweep_lock);
 }
 

@@ -151,7 +151,8 @@ ssize_t transport_receive(struct transport *t, size_t wanted)
 static int send_all(struct transport *t, const char *data, size_t size)
 {
 	bool may_wait = size <= t->max_waiting;
-	int64_t deadline = clock_ms() + (int64_t)t->ticktime * 1000;
+	int64_t deadline =
+		may_wait ? 0 : clock_ms() + t->ticktime * INT64_C(1000);
 	ssize_t n;
 
 	while (size > 0) {

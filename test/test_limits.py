@@ -309,6 +309,66 @@ def test_the_memory_of_a_node_that_is_gone_comes_back(start_cnode, connect):
         wait_until(lambda: node.map_count() == 0)
 
 
+def test_enomem_is_told_by_rpc_and_by_the_facade(start_cnode, start_beam, ebin):
+    node = start_cnode("--max-map-memory", MIB)
+    beam = start_beam(paths=[ebin])
+    answers = beam.eval(
+        """
+        Args = [array, 4, 4096, 1000],
+        {rpc:call(N, ebpf_maps, new, Args), erpc:call(N, ebpf_maps, new, Args),
+         apply(ebpf_maps, new, Args ++ [[{node, N}]])}""",
+        N=node.name,
+    )
+    assert answers == (ENOMEM, ENOMEM, ENOMEM)
+
+
+@pytest.mark.parametrize(
+    "option, answer",
+    [
+        (("--max-map-memory", 4096), ENOMEM),
+        (("--max-maps", 1), EMFILE),
+        (("--max-maps-per-node", 1), EMFILE),
+    ],
+    ids=str,
+)
+def test_who_is_refused_all_the_time_cannot_flood_the_log(
+    option, answer, start_cnode, connect
+):
+    node = start_cnode(*option)
+    peer = connect(node)
+    peer.maps("new", *HASH)
+    shape = ("array", 4, 4096, 1000)
+    asked = [peer.start_erpc("ebpf_maps", "new", shape) for _ in range(1000)]
+    answers = {peer.finish_erpc(request) for request in asked}
+    assert answers == {("return", answer)}
+    assert 20 <= len(warnings(node, option[0])) < 400
+
+    def told():
+        peer.maps("new", *shape)
+        return node.find_log("more of the next line were not logged")
+
+    wait_until(told, 5)
+
+
+def test_many_pinned_maps_do_not_hold_up_who_is_refused(
+    start_cnode, alice, folder
+):
+    """What is pinned is looked for once, also where ids tell nothing."""
+    free = Maps(alice, start_cnode())
+    size = memlock(free, free.new(*HASH))
+    maps = Maps(alice, no_ids(start_cnode, "--max-map-memory", 400 * size))
+    made = 0
+    while (map := maps.new(*HASH))[0] == "ebpf_map":
+        maps.pin(str(folder / f"m{made}").encode(), map)
+        maps.close(map)
+        made += 1
+    assert made == 400
+    for _ in range(3):
+        assert maps.new(*HASH) == ENOMEM
+    (folder / "m7").unlink()
+    assert maps.new(*HASH)[0] == "ebpf_map"
+
+
 @pytest.mark.parametrize("size", ["x", "", "-1", "4095", "1e9", "18446744073709551616"])
 def test_a_bad_size_is_told_with_status_2(size, start_cnode):
     node = start_cnode("--max-map-memory", size, ready=False)

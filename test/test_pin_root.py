@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from beam import BeamError
 from conftest import Maps, raises
 
 HASH = ("hash", 4, 8, 4)
@@ -248,6 +249,36 @@ def test_slashes_behind_the_root_change_nothing(suffix, start_cnode, alice, root
     with raises("eacces"):
         maps.pin(octets(f"{root}less/map"), map)
     assert maps.unpin(octets(root / "map"), map) == "ok"
+
+
+def test_the_root_may_be_the_root_or_a_link(start_cnode, alice, root, tmp_path):
+    """As the command line names it, and as a path then begins."""
+    link = tmp_path / "link"
+    link.symlink_to(root)
+    by_link = Maps(alice, start_cnode("--pin-root", link))
+    map = by_link.new(*HASH)
+    assert by_link.pin(octets(link / "map"), map) == "ok"
+    with raises("eacces"):
+        by_link.open(("pinned", octets(root / "map")))
+    whole = Maps(alice, start_cnode("--pin-root", "/"))
+    assert whole.open(("pinned", octets(root / "map")))[0] == "ebpf_map"
+    with raises("eacces"):
+        whole.open(("pinned", octets(link / "map")))
+    assert by_link.unpin(octets(link / "map"), map) == "ok"
+
+
+def test_paths_of_all_lengths_are_refused_or_told(maps, map, root):
+    for size in (4000, 4093, 4094, 4095):
+        below = octets(root) + b"/"
+        path = below + (b"a/" * 4096)[: size - len(below)]
+        for call in (maps.pin, maps.unpin):
+            try:
+                assert call(path, map)[0] == "error"
+            except BeamError as e:
+                assert e.reason == "eacces" and path.endswith(b"/")
+        assert maps.open(("pinned", path))[0] == "error"
+    with raises("badarg"):
+        maps.open(("pinned", b"/" + bytes(b"a" * 4096)))
 
 
 def test_refused_paths_leave_no_descriptor(maps, map, root, node, outside):
