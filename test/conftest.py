@@ -19,6 +19,7 @@ import pytest  # noqa: E402
 from beam import Beam, BeamError  # noqa: E402
 from cluster import SANITIZED, CNode, Cluster  # noqa: E402
 from dist import Peer  # noqa: E402
+from hostile import Siege  # noqa: E402
 
 TOP = Path(__file__).resolve().parent.parent
 CI = os.environ.get("CI") == "true"
@@ -313,6 +314,28 @@ def connect(cluster):
     yield connect
     for peer in peers:
         peer.close()
+
+
+@pytest.fixture(scope="session")
+def bystander(cluster):
+    """The Erlang node that goes on calling while others attack."""
+    beam = Beam(cluster, hint="bystander")
+    yield beam
+    beam.close()
+
+
+@pytest.fixture
+def siege(start_cnode, connect, bystander):
+    """with siege(): an attack that has to leave no trace; see Siege.
+
+    A node's maps go with it: what an attacker leaves is to be gone at once.
+    """
+
+    def siege(*options):
+        node = start_cnode("--grace", "0", *options)
+        return Siege(node, bystander, connect)
+
+    return siege
 
 
 class raises:

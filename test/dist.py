@@ -58,11 +58,15 @@ FLAGS = (
 LINK = 1
 SEND = 2
 EXIT = 3
+UNLINK = 4
 REG_SEND = 6
+GROUP_LEADER = 7
+EXIT2 = 8
 MONITOR_P = 19
 DEMONITOR_P = 20
 MONITOR_P_EXIT = 21
 PAYLOAD_EXIT = 24
+PAYLOAD_EXIT2 = 26
 PAYLOAD_MONITOR_P_EXIT = 28
 SPAWN_REQUEST = 29
 SPAWN_REPLY = 31
@@ -92,16 +96,32 @@ def listen():
 
 
 class Peer:
-    def __init__(self, port, name="python@nowhere", creation=None, cookie=""):
+    def __init__(
+        self,
+        port,
+        name="python@nowhere",
+        creation=None,
+        cookie="",
+        receive_buffer=None,
+    ):
+        """receive_buffer is of the kernel's, in octets; None is its default."""
         self.name = name
         self.creation = creation or random.randrange(1 << 16, 1 << 32)
         self.cookie = cookie
         self.remote_name = None
         self.remote_creation = None
         self.remote_flags = None
-        self.buffer = b""
+        self.buffer = bytearray()
         self.numbers = itertools.count(1)
-        self.socket = socket.create_connection(("127.0.0.1", port), 10)
+        self.socket = socket.socket()
+        if receive_buffer is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.settimeout(10)
+        try:
+            self.socket.connect(("127.0.0.1", port))
+        except OSError:
+            self.socket.close()
+            raise
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def __enter__(self):
@@ -111,6 +131,13 @@ class Peer:
         self.close()
 
     def close(self):
+        self.socket.close()
+
+    def reset(self):
+        """Ends the connection by RST, not FIN; what is under way is lost."""
+        self.socket.setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
         self.socket.close()
 
     # the handshake
@@ -167,7 +194,8 @@ class Peer:
             if not data:
                 raise Closed("end of file")
             self.buffer += data
-        data, self.buffer = self.buffer[:size], self.buffer[size:]
+        data = bytes(self.buffer[:size])
+        del self.buffer[:size]
         return data
 
     # packets
@@ -265,6 +293,27 @@ class Peer:
     def erpc(self, module, function, args, timeout=10):
         """erpc:call by hand: ("return", Value), ("error", Reason, Stack)..."""
         return self.finish_erpc(self.start_erpc(module, function, args), timeout)
+
+    def wait_exit(self, request, timeout=10):
+        """Waits for the end of what was spawned, and does not look into it."""
+        deadline = time.monotonic() + timeout * PATIENCE
+        reply = b"p" + bytes([etf.VERSION, 104, 5, 97, SPAWN_REPLY])
+        while True:
+            left = max(deadline - time.monotonic(), 0.001) / PATIENCE
+            packet = self.receive_packet(left)
+            if request.raw in packet and not packet.startswith(reply):
+                return packet
+
+    def serves(self, timeout=10):
+        """Whether a request is answered; False where the node has hung up.
+
+        Answers to requests from before are dropped.
+        """
+        try:
+            self.wait_exit(self.start_erpc("ebpf_maps", "nope", []), timeout)
+            return True
+        except Closed:
+            return False
 
     def maps(self, function, *args):
         """The value of a function of ebpf_maps."""

@@ -1,0 +1,333 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tests of hostile peers share: a siege, and what is thrown in it.
+
+A siege is a C node of the test's own, an Erlang node that keeps calling it
+while the test attacks, and a look at what the attack has left behind.
+"""
+
+import itertools
+import re
+from collections import Counter
+
+import dist
+import etf
+from cluster import PATIENCE, SANITIZED, wait_until
+
+HASH = ("hash", 4, 8, 4)
+
+# A call of the bystander takes 0.2 ms. A node that is held up by one of its
+# peers is so for a handshake (5 s), a tick time, or for good.
+SLOWEST_MS = 3000 * PATIENCE
+CALLS = 20  # of each kind, from the beginning of the attack on
+
+KEPT_KIB = 2048
+CONNECTION_KIB = 256  # its buffers and the used part of its stack
+
+BYSTANDER = """
+Loop = fun Loop(Step, Count, Slowest, Wrong) ->
+    receive
+        {look, From} ->
+            From ! {self(), Count, Slowest, Wrong},
+            Loop(Step, Count, Slowest, Wrong);
+        stop -> ok
+    after 2 ->
+        Begun = erlang:monotonic_time(millisecond),
+        Result = try Step(Count) catch C:E -> {C, E} end,
+        Took = erlang:monotonic_time(millisecond) - Begun,
+        Wrong2 = case Result of
+            true -> Wrong;
+            _ when length(Wrong) < 5 -> [{Count, Took, Result} | Wrong];
+            _ -> Wrong
+        end,
+        Loop(Step, Count + 1, max(Slowest, Took), Wrong2)
+    end
+end,
+Call = fun(F, A) -> erpc:call(N, ebpf_maps, F, A, Limit) end,
+Map = Call(new, [hash, 4, 8, 4]),
+User = fun(I) ->
+    Map = Call(put, [1, I, Map]),
+    Call(get, [1, Map]) =:= <<I:64/native>>
+end,
+Maker = fun(_) ->
+    New = Call(new, [array, 4, 4, 1]),
+    ok =:= Call(close, [New])
+end,
+[spawn(fun() -> Loop(Step, 0, 0, []) end) || Step <- [User, Maker]].
+"""
+
+LOOK = """
+[begin
+    P ! {look, self()},
+    receive {P, Count, Slowest, Wrong} -> {Count, Slowest, Wrong}
+    after Limit -> {0, Limit, [no_answer]}
+    end
+end || P <- Ps].
+"""
+
+
+class Bystander:
+    """Two processes of an Erlang node: one uses a map, one makes maps."""
+
+    def __init__(self, beam, node):
+        self.beam = beam
+        self.pids = beam.eval(BYSTANDER, N=node.name, Limit=SLOWEST_MS)
+
+    def look(self):
+        """(calls, ms of the slowest, what went wrong) of each."""
+        limit = 2 * SLOWEST_MS
+        return self.beam.eval(LOOK, Ps=self.pids, Limit=limit, timeout=60)
+
+    def counts(self):
+        return [count for count, _, _ in self.look()]
+
+    def wait_calls(self, since, number=CALLS):
+        """Until each has made number more calls than those of since."""
+
+        def enough():
+            return all(n >= s + number for n, s in zip(self.counts(), since))
+
+        wait_until(enough, 30, f"{number} calls of a bystander")
+
+    def check(self):
+        for calls, slowest, wrong in self.look():
+            assert not wrong, f"of {calls} calls: {wrong}"
+            assert slowest <= SLOWEST_MS, f"a call took {slowest} ms"
+
+    def stop_maker(self):
+        """Where the attack is that nobody can make a map."""
+        self.beam.eval("P ! stop", P=self.pids.pop())
+
+    def stop(self):
+        self.beam.eval("[P ! stop || P <- Ps]", Ps=self.pids)
+
+
+class Siege:
+    """with siege(Options) as s: what is done to s.node harms no others.
+
+    Whoever connects by s.connect() is disconnected at the end. Then calls are
+    made as before, and descriptors, threads and memory are again what they
+    were at the beginning.
+    """
+
+    patience = 20  # s, until what the attack has taken is given back
+
+    def __init__(self, node, beam, connect):
+        self.node = node
+        self.beam = beam
+        self.make_peer = connect
+        self.peers = []
+
+    def connect(self, **options):
+        peer = self.make_peer(self.node, **options)
+        self.peers.append(peer)
+        return peer
+
+    def again(self, peer):
+        """A connection in place of one that has ended."""
+        peer.close()
+        self.peers.remove(peer)
+        return self.connect()
+
+    def close_peers(self):
+        for peer in self.peers:
+            peer.close()
+        self.peers.clear()
+
+    def __enter__(self):
+        self.rehearse()
+        self.bystander = Bystander(self.beam, self.node)
+        self.bystander.wait_calls([0, 0], 5)
+        wait_until(lambda: self.node.threads() == self.idle_threads + 1)
+        self.before = self.resources()
+        self.memory_before = self.memory()
+        self.calls_before = self.bystander.counts()
+        return self
+
+    def __exit__(self, kind, value, trace):
+        try:
+            if not kind:
+                self.check()
+        finally:
+            self.bystander.stop()
+            self.close_peers()
+
+    def rehearse(self):
+        """What an innocent crowd makes the node keep is not the attack's."""
+        self.idle_threads = self.node.threads()
+        for _ in range(40):
+            self.connect()
+        for peer in self.peers:
+            peer.start_erpc("ebpf_maps", "nope", [bytes(1 << 17)])
+        for peer in self.peers:
+            assert peer.serves()
+        self.close_peers()
+        wait_until(lambda: self.node.threads() == self.idle_threads)
+
+    def check(self):
+        assert self.node.alive()
+        self.bystander.wait_calls(self.calls_before)
+        self.bystander.check()
+        newcomer = self.connect()
+        assert newcomer.serves()
+        self.close_peers()
+        try:
+            wait_until(lambda: not self.kept(), self.patience)
+        except AssertionError:
+            raise AssertionError(f"the node keeps {self.kept()}") from None
+        finally:
+            print(f"{self.grown()} KiB more, {self.bystander.look()}")
+        self.bystander.check()
+
+    # what the node holds
+
+    def resources(self):
+        kinds = Counter(re.sub(r"\d+", "N", d) for d in self.node.descriptors())
+        return kinds, self.node.threads()
+
+    def memory(self):
+        """KiB of its own, in stacks and heap; not what it has of files."""
+        with open(f"/proc/{self.node.pid}/smaps_rollup") as f:
+            rows = dict(line.split(":", 1) for line in itertools.islice(f, 1, None))
+        return int(rows["Anonymous"].split()[0])
+
+    def grown(self):
+        return self.memory() - self.memory_before
+
+    def kept(self):
+        """What the node has more than before the attack, in words.
+
+        The bystander's Maker has a map more, or has not, at any time.
+        """
+        kinds, threads = self.resources()
+        kinds_before, threads_before = self.before
+        more = kinds - kinds_before - Counter({"anon_inode:bpf-map": 1})
+        kept = [f"{n} descriptors of {kind}" for kind, n in more.items()]
+        if threads > threads_before:
+            kept.append(f"{threads - threads_before} threads")
+        if not SANITIZED and self.grown() > KEPT_KIB:
+            kept.append(f"{self.grown()} KiB")
+        return ", ".join(kept)
+
+    def crowd_keeps(self, connections):
+        """As kept(), of memory, while so many peers are connected."""
+        return self.grown() > KEPT_KIB + CONNECTION_KIB * connections
+
+
+def throw(peer, octets):
+    """Whether the connection stands after such a packet."""
+    try:
+        peer.send_packet(octets)
+    except dist.Closed:
+        return False
+    return peer.serves(30)
+
+
+# --- the forms of a request, as rpc.c has them, and of all other messages
+
+
+def packet(control, *payload):
+    """The octets that follow a packet's length."""
+    return b"p" + b"".join(map(etf.encode, (control, *payload)))
+
+
+def spawn_request(peer, **parts):
+    """A request of erpc, with parts of it replaced."""
+    me = peer.pid()
+    whole = {
+        "op": dist.SPAWN_REQUEST,
+        "id": peer.ref(),
+        "sender": me,
+        "leader": me,
+        "mfa": ("erpc", "execute_call", 4),
+        "options": ["monitor"],
+        **parts,
+    }
+    args = whole.pop("args", [whole["id"], "ebpf_maps", "nope", []])
+    return packet(tuple(whole.values()), args)
+
+
+def requests(peer, module, function, args, filler=None):
+    """{form: packet} of all in which a call can be asked for.
+
+    filler stands in the control message, in the place of what does not matter.
+    """
+    me, ref = peer.pid(), peer.ref()
+    leader = me if filler is None else filler
+    cookie = "" if filler is None else filler
+    mfa = (module, function, len(args) if isinstance(args, list) else 0)
+    call = ("call", module, function, args, me)
+    alias = etf.Improper(("alias",), ref)
+    token = (1, 2, 3, me, 5)
+
+    def spawn(mfa, args, *options):
+        return spawn_request(
+            peer, leader=leader, mfa=mfa, options=list(options), args=args
+        )
+
+    def rex(message, name="rex"):
+        return packet((dist.REG_SEND, me, cookie, name), message)
+
+    return {
+        "erpc": spawn(
+            ("erpc", "execute_call", 4), [ref, module, function, args], "monitor"
+        ),
+        "erpc with a token": packet(
+            (30, ref, me, leader, ("erpc", "execute_call", 4), ["monitor"], token),
+            [ref, module, function, args],
+        ),
+        "spawn": spawn(mfa, args),
+        "spawn_monitor": spawn(mfa, args, "monitor"),
+        "spawn_link": spawn(mfa, args, "link"),
+        "spawn_opt": spawn(
+            mfa, args, "link", ("monitor", [("alias", "demonitor")]), ("priority", 1)
+        ),
+        "cast": spawn(("erpc", "execute_cast", 3), [module, function, args]),
+        "gen_server": rex(("$gen_call", (me, ref), call)),
+        "gen_server by alias": rex(
+            ("$gen_call", (me, alias), call)
+        ),
+        "block_call": rex(("$gen_call", (me, ref), ("block_call", *call[1:]))),
+        "gen_server with a token": packet(
+            (16, me, cookie, "rex", token), ("$gen_call", (me, ref), call)
+        ),
+        "ei_rpc": rex((me, ("call", module, function, args, "user"))),
+        "sbcast": rex((me, ("sbcast", function, args))),
+        "ping": rex(("$gen_call", (me, ref), ("is_auth", function)), "net_kernel"),
+    }
+
+
+def signals(peer):
+    """{what: packet} of what asks for no call, each in a form that is right."""
+    me, ref = peer.pid(), peer.ref()
+    you = peer.pid(node=peer.remote_name)
+    token = (1, 2, 3, me, 5)
+    word = "anything"
+    return {
+        "link": packet((dist.LINK, me, you)),
+        "send": packet((dist.SEND, "", you), word),
+        "send_tt": packet((12, "", you, token), word),
+        "exit": packet((dist.EXIT, me, you, word)),
+        "exit_tt": packet((13, me, you, token, word)),
+        "unlink": packet((dist.UNLINK, me, you)),
+        "group_leader": packet((dist.GROUP_LEADER, me, you)),
+        "exit2": packet((dist.EXIT2, me, you, word)),
+        "exit2_tt": packet((18, me, you, token, word)),
+        "monitor of a pid": packet((dist.MONITOR_P, me, you, ref)),
+        "monitor of a name": packet((dist.MONITOR_P, me, word, ref)),
+        "monitor of rex": packet((dist.MONITOR_P, me, "rex", ref)),
+        "demonitor": packet((dist.DEMONITOR_P, me, you, ref)),
+        "monitor_exit": packet((dist.MONITOR_P_EXIT, me, you, ref, word)),
+        "payload_exit": packet((dist.PAYLOAD_EXIT, me, you), word),
+        "payload_exit_tt": packet((25, me, you, token), word),
+        "payload_exit2": packet((dist.PAYLOAD_EXIT2, me, you), word),
+        "payload_exit2_tt": packet((27, me, you, token), word),
+        "payload_monitor_exit": packet(
+            (dist.PAYLOAD_MONITOR_P_EXIT, me, you, ref), word
+        ),
+        "spawn_reply": packet((dist.SPAWN_REPLY, ref, you, 0, me)),
+        "spawn_reply_tt": packet((32, ref, you, 0, me, token)),
+        "alias_send": packet((dist.ALIAS_SEND, me, ref), word),
+        "alias_send_tt": packet((34, me, ref, token), word),
+        "unlink_id": packet((dist.UNLINK_ID_OP, 5, me, you)),
+        "unlink_id_ack": packet((dist.UNLINK_ID_ACK, 5, me, you)),
+    }
