@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -322,6 +323,7 @@ static void free_connection(struct connection *c)
 	term_writer_fini(&c->out);
 	transport_fini(&c->transport);
 	free(c);
+	malloc_trim(0);
 }
 
 static void *run(void *argument)

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -34,6 +35,7 @@
 #define SHUTDOWN_MS 5000   /* for connections to end what they are at */
 #define EI_MAX_FDS (1u << 20)
 #define SPARE_FDS 64 /* listener, epmd, what a call opens */
+#define KEPT_FREE (64 << 20) /* octets, until a connection ends */
 
 struct node {
 	const struct options *options;
@@ -46,6 +48,18 @@ struct node {
 };
 
 /* --- The process -------------------------------------------------------- */
+
+/*
+ * Large messages come again while their connection stands: their memory is
+ * kept. When one ends it is given back, which malloc_trim(3) can do for all of
+ * it only where there is one arena.
+ */
+static void tune_malloc(void)
+{
+	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_MMAP_THRESHOLD, KEPT_FREE / 2);
+	mallopt(M_TRIM_THRESHOLD, KEPT_FREE);
+}
 
 /*
  * ei sizes a table by the limit that it finds, so it is raised in two steps:
@@ -258,6 +272,7 @@ static enum exit_status start(struct node *node)
 {
 	enum exit_status status;
 
+	tune_malloc();
 	libbpf_set_print(log_libbpf);
 	handle_signals_of_start();
 	status = init_ei_node(node);
