@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -44,10 +45,14 @@ MADE = shutil.ignore_patterns(
 )
 
 
+def copy(srcdir, folder):
+    """The sources, without what has been made of them."""
+    return shutil.copytree(srcdir, folder / "tree", ignore=MADE)
+
+
 @pytest.fixture
 def tree(srcdir, tmp_path):
-    """A copy of the sources, without what has been made of them."""
-    return shutil.copytree(srcdir, tmp_path / "tree", ignore=MADE)
+    return copy(srcdir, tmp_path)
 
 
 def run(*command, cwd, timeout=600, **env):
@@ -77,8 +82,7 @@ def build(tree, *options):
     return place
 
 
-@pytest.mark.parametrize("sanitizers", ["address,undefined", "thread"])
-def test_the_suite_passes_under_sanitizers(sanitizers, tree):
+def run_the_suite(tree, sanitizers):
     place = build(tree, f"--enable-sanitizers={sanitizers}", "--enable-werror")
     run(
         # The address space as gcc's thread sanitizer wants it.
@@ -96,6 +100,14 @@ def test_the_suite_passes_under_sanitizers(sanitizers, tree):
         UBSAN_OPTIONS="print_stacktrace=1",
         TSAN_OPTIONS="second_deadlock_stack=1",
     )
+
+
+def test_the_suite_passes_under_sanitizers(srcdir, tmp_path):
+    """Both at a time: most of what they do is to wait."""
+    kinds = "address,undefined", "thread"
+    trees = [copy(srcdir, tmp_path / kind) for kind in kinds]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(run_the_suite, trees, kinds))
 
 
 def test_the_build_has_no_warnings(tree):
