@@ -157,6 +157,8 @@ class Cluster:
 class CNode:
     """One ebpf_cnode process and what it logs."""
 
+    recorder = None  # of the traffic to all of them
+
     def __init__(
         self,
         cluster,
@@ -222,6 +224,8 @@ class CNode:
         match = self.wait_log(r"^\S+Z notice ready (\S+) port (\d+)$", timeout)
         self.name = match[1]
         self.port = int(match[2])
+        if self.recorder:
+            self.recorder.listen_to(self.port)
         return self
 
     @property

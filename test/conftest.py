@@ -20,9 +20,29 @@ from beam import Beam, BeamError  # noqa: E402
 from cluster import SANITIZED, CNode, Cluster  # noqa: E402
 from dist import Peer  # noqa: E402
 from hostile import Siege  # noqa: E402
+from traffic import Recorder  # noqa: E402
 
 TOP = Path(__file__).resolve().parent.parent
 CI = os.environ.get("CI") == "true"
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--record-traffic",
+        metavar="FILE",
+        help="write the packets that nodes send to C nodes (traffic.py)",
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def record_traffic(request):
+    path = request.config.getoption("--record-traffic")
+    if not path:
+        yield
+        return
+    CNode.recorder = Recorder(path)
+    yield
+    CNode.recorder.close()
 
 
 def pytest_collection_modifyitems(config, items):
