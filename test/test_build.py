@@ -41,6 +41,7 @@ MADE = shutil.ignore_patterns(
     "stamp-h1",
     "ebin",
     "ebpf_cnode",
+    "fuzz.build",
     "ebpf_maps-*",
 )
 

@@ -2,8 +2,8 @@
 """Records what nodes send to C nodes: pytest --record-traffic FILE.
 
 It reads along on the loopback interface, so that the tests notice nothing. Of
-each connection the handshake, which has to do with the cookie, is left out.
-FILE gets the packets of all connections, each behind its length as it came,
+each connection the handshake, which has to do with the cookie, is left out, and so
+are packets of great length.  FILE gets the packets of all connections, each behind its length as it came,
 and one of length 0 at the end of each connection.
 """
 
@@ -14,7 +14,7 @@ import threading
 ETH_P_IP = 0x0800
 SO_RCVBUFFORCE = 33
 BUFFER = 64 << 20
-MOST = 4 << 20  # octets of a connection
+MOST = 64 << 10  # octets of a packet that is kept
 SYN = 2
 
 
@@ -25,6 +25,9 @@ class Flow:
         self.next = sequence
         self.early = {}
         self.octets = bytearray()
+        self.shaking_hands = True
+        self.skip = 0
+        self.packets = []
 
     def add(self, sequence, data):
         if (sequence - self.next) % (1 << 32) >= 1 << 31:
@@ -32,24 +35,33 @@ class Flow:
         self.early[sequence] = data
         while self.next in self.early:
             data = self.early.pop(self.next)
-            if len(self.octets) < MOST:
-                self.octets += data
+            self.octets += data
             self.next = (self.next + len(data)) % (1 << 32)
+        while self.take():
+            pass
 
-    def packets(self):
-        """Those behind the handshake, whose last message is an 'r'."""
-        data = bytes(self.octets)
-        at, kind = 0, b""
-        while kind != b"r":
-            kind = data[at + 2 : at + 3]
-            if kind not in (b"N", b"s", b"r"):
-                return
-            at += 2 + struct.unpack_from(">H", data, at)[0]
-        while at + 4 <= len(data):
-            start = at + 4
-            at = start + struct.unpack_from(">I", data, at)[0]
-            if start < at <= len(data):
-                yield data[start:at]
+    def take(self):
+        """Takes the next message in; False where it is not all there."""
+        size = min(self.skip, len(self.octets))
+        del self.octets[:size]
+        self.skip -= size
+        form = ">H" if self.shaking_hands else ">I"
+        head = struct.calcsize(form)
+        if self.skip or len(self.octets) < head:
+            return False
+        end = head + struct.unpack_from(form, self.octets)[0]
+        if end > MOST:
+            self.skip = end
+            return True
+        if len(self.octets) < end:
+            return False
+        message = bytes(self.octets[head:end])
+        del self.octets[:end]
+        if not self.shaking_hands and message:
+            self.packets.append(message)
+        elif message[:1] == b"r":  # the last of a handshake
+            self.shaking_hands = False
+        return True
 
 
 class Recorder:
@@ -104,6 +116,6 @@ class Recorder:
             for port, flow in self.order:
                 if port not in self.ports:
                     continue
-                for packet in flow.packets():
+                for packet in flow.packets:
                     file.write(struct.pack(">I", len(packet)) + packet)
                 file.write(bytes(4))

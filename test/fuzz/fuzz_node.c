@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuzz_node.h"
+
+#include <dirent.h>
+#include <ei.h>
+#include <netinet/in.h>
+#include <time.h>
+
+#include "clock.h"
+#include "connection.h"
+#include "fuzz.h"
+#include "transport.h"
+#include "world.h"
+
+#define FRESH_MAPS 64 /* plays that work on the same maps */
+#define ROOM 40       /* for more handles than those of the world's maps */
+
+static ei_cnode node;
+static struct transport listener = { .fd = -1 };
+static struct service service;
+static struct handles_owner *holder; /* of the world's maps */
+
+void fuzz_node_start(void)
+{
+	struct in_addr loopback = { htonl(INADDR_LOOPBACK) };
+	int port = 0;
+
+	REQUIRE(ei_connect_xinit_ussi(
+			&node, "localhost", "ebpf", WORLD_NODE, NULL,
+			WORLD_COOKIE, 12345, &transport_callbacks,
+			sizeof(transport_callbacks), &listener) == 0);
+	service = (struct service){
+		.node = &node,
+		.listener = ei_xlisten(&node, &loopback, &port, 1),
+		.handles = handles_new(WORLD_NODE, node.creation,
+				       world_maps() + ROOM, 0),
+		.peers = peers_new(16),
+		.max_message = FUZZ_NODE_MAX_MESSAGE,
+		.file_root = WORLD_FILES,
+		.ticktime = 3600,
+	};
+	REQUIRE(service.listener >= 0 && service.handles && service.peers);
+}
+
+struct handles *fuzz_node_handles(void)
+{
+	return service.handles;
+}
+
+static unsigned threads(void)
+{
+	DIR *folder = opendir("/proc/self/task");
+	unsigned n = 0;
+
+	REQUIRE(folder);
+	while (readdir(folder))
+		n++;
+	closedir(folder);
+	return n;
+}
+
+static unsigned threads_before;
+static int free_fd_before;
+
+static void hold_maps(void)
+{
+	if (holder)
+		handles_owner_down(service.handles, holder);
+	handles_reap(service.handles);
+	world_make_maps();
+	holder = handles_owner_up(service.handles, "holder@localhost", 1);
+	REQUIRE(holder);
+	world_hold_maps(service.handles, holder);
+}
+
+void fuzz_node_prepare(void)
+{
+	static unsigned plays;
+
+	if (plays++ % FRESH_MAPS == 0)
+		hold_maps();
+	threads_before = threads();
+	free_fd_before = world_free_fd();
+}
+
+struct permanent {
+	erlang_ref refs[ROOM];
+	unsigned count;
+	unsigned others;
+};
+
+static void note_permanent(const struct handles_info *info, void *context)
+{
+	struct permanent *p = context;
+
+	if (info->lifetime == HANDLES_PERMANENT && p->count < ROOM)
+		p->refs[p->count++] = *info->ref;
+	else if (!info->owner || strcmp(info->owner, WORLD_PEER) == 0)
+		p->others++;
+}
+
+/* Threads end a moment after their connections. */
+static void await_threads(void)
+{
+	int64_t deadline = clock_ms() + FUZZ_NODE_PATIENCE_MS;
+	struct timespec moment = { .tv_nsec = 20000 };
+
+	while (threads() > threads_before) {
+		REQUIRE(clock_ms() < deadline);
+		nanosleep(&moment, NULL);
+	}
+}
+
+void fuzz_node_check(void)
+{
+	struct permanent p = { .count = 0 };
+	char *process;
+	size_t size;
+
+	await_threads();
+	handles_reap(service.handles);
+	handles_each(service.handles, 0, note_permanent, &p);
+	REQUIRE(p.others == 0);
+	for (unsigned i = 0; i < p.count; i++)
+		handles_close(service.handles, NULL, &p.refs[i], &process,
+			      &size);
+	/* a play may have closed handles of the world's maps */
+	REQUIRE(world_free_fd() <= free_fd_before);
+}
+
+void fuzz_node_connect(int fd)
+{
+	connection_start(&service, fd);
+}

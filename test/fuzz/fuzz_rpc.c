@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests, on maps of all types in the real kernel: what is written is whole
+ * packets, and nothing stays behind but in the maps. The input is an octet of
+ * settings and a packet.
+ */
+#include "dist.h"
+#include "fuzz.h"
+#include "rpc.h"
+#include "world.h"
+
+#define MAX_SIZE 16384
+#define FRESH_MAPS 256 /* inputs that work on the same maps */
+#define ROOM 8         /* for more handles than those of the world's maps */
+
+/* What the first octet says. */
+enum setting {
+	CUT_SHORT = 1, /* of a request that is too long: the beginning */
+	SMALL_ANSWERS = 2,
+	NO_ALIAS = 4,
+	NO_EXIT_PAYLOAD = 8,
+	FULL = 16, /* no more handles */
+	STOPPED = 32,
+};
+
+static ei_cnode node;
+static atomic_bool stopped;
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	(void)argc;
+	(void)argv;
+	world_init();
+	REQUIRE(ei_connect_xinit(&node, "localhost", "ebpf", WORLD_NODE, NULL,
+				 WORLD_COOKIE, 12345) == 0);
+	return 0;
+}
+
+static void serve(struct rpc *rpc, unsigned settings, const char *packet,
+		  size_t size)
+{
+	bool whole = !(settings & CUT_SHORT);
+	struct dist_message message;
+	struct term_writer out;
+	int error;
+
+	if (dist_parse(packet, size, whole, &message) < 0)
+		return;
+	term_writer_init(&out);
+	error = whole ? rpc_serve(rpc, &message, &out)
+		      : rpc_refuse(rpc, &message, &out);
+	REQUIRE(error == 0 || error == -EBADMSG || error == -EMSGSIZE);
+	if (error == 0)
+		world_check_packets(out.buf, out.pos);
+	term_writer_fini(&out);
+}
+
+static uint64_t peer_flags(unsigned settings)
+{
+	uint64_t flags = UINT64_MAX;
+
+	if (settings & NO_ALIAS)
+		flags &= ~DIST_FLAG_ALIAS;
+	if (settings & NO_EXIT_PAYLOAD)
+		flags &= ~DIST_FLAG_EXIT_PAYLOAD;
+	return flags;
+}
+
+static void serve_anew(unsigned settings, char *packet, size_t size)
+{
+	struct handles *handles =
+		handles_new(WORLD_NODE, node.creation,
+			    world_maps() + (settings & FULL ? 0 : ROOM), 0);
+	struct handles_owner *owner = handles_owner_up(handles, WORLD_PEER, 7);
+	struct rpc rpc = {
+		.node = &node,
+		.peer = WORLD_PEER,
+		.peer_flags = peer_flags(settings),
+		.functions = {
+			.handles = handles,
+			.owner = owner,
+			.max_message = settings & SMALL_ANSWERS ? 512 : 65536,
+			.file_root = WORLD_FILES,
+			.stopped = &stopped,
+		},
+	};
+
+	atomic_store(&stopped, settings & STOPPED);
+	world_hold_maps(handles, owner);
+	world_put_handles(handles, packet, size);
+	serve(&rpc, settings, packet, size);
+	functions_context_fini(&rpc.functions);
+	handles_owner_down(handles, owner);
+	handles_free(handles);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static unsigned inputs;
+	char *packet;
+	int free_fd;
+
+	if (size < 1 || size > MAX_SIZE)
+		return 0;
+	if (inputs++ % FRESH_MAPS == 0)
+		world_make_maps();
+	free_fd = world_free_fd();
+	packet = fuzz_copy(data + 1, size - 1);
+	serve_anew(data[0], packet, size - 1);
+	free(packet);
+	world_check_released();
+	REQUIRE(world_free_fd() == free_fd);
+	return 0;
+}

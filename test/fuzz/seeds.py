@@ -1,0 +1,293 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The fuzzers' seeds: packets that the tests recorded.
+
+    seeds.py make RECORDED... > traffic     of pytest --record-traffic RECORDED
+    seeds.py split traffic FOLDER           term, dist, rpc, connection below it
+
+traffic has a packet a line, as a Python literal, and an empty line between
+connections.  Names of nodes in it are those that the fuzzers know, numbers of
+pids and references start from 1, of packets that differ only in numbers and
+octets there is one, and few are of one sort.
+"""
+
+import ast
+import collections
+import hashlib
+import re
+import struct
+import sys
+from pathlib import Path
+
+NODE = b"ebpf@localhost"
+PEER = b"peer@localhost"
+HEADER = """\
+# SPDX-License-Identifier: Apache-2.0
+# Made by seeds.py from what the tests sent; it says how to read this.
+"""
+
+# In the order of world.c.
+MAPS = """hash array percpu_hash percpu_array lru_hash lru_percpu_hash lpm_trie
+queue stack bloom_filter array_of_maps hash_of_maps devmap devmap_hash cpumap
+prog_array perf_event_array cgroup_array stack_trace sockmap inode_storage
+task_storage ringbuf""".split()
+
+MAX_PACKET = 2000  # octets
+EACH = 8  # packets of one kind that call one function
+PLAY = 12  # packets of a seed for fuzz_connection
+WHOLE, WAITED_FOR, TOO_LONG, BORN_AGAIN, LESS_CAPABLE = 0, 3, 5, 11, 12
+
+
+class Walker:
+    """Goes over a packet's terms; what each is made of is for the heirs."""
+
+    FIXED = {97: 1, 98: 4, 70: 8, 99: 31, 106: 0}
+    ATOMS = {119: ">B", 115: ">B", 118: ">H", 100: ">H"}
+    COUNTED = {107: ">H", 109: ">I"}
+    ITEMS = {104: (">B", 1, 0), 105: (">I", 1, 0), 108: (">I", 1, 1), 116: (">I", 2, 0)}
+
+    def __init__(self, data):
+        self.data = data
+        self.at = 0
+        self.out = bytearray()
+
+    def take(self, size):
+        if self.at + size > len(self.data):
+            raise ValueError("it ends too early")
+        self.at += size
+        return self.data[self.at - size : self.at]
+
+    def count(self, form):
+        head = self.take(struct.calcsize(form))
+        return head, struct.unpack(form, head)[0]
+
+    def packet(self):
+        """(control, payload or None), each without its version octet."""
+        if self.take(1) != b"p":
+            raise ValueError("no pass-through")
+        parts = []
+        while self.at < len(self.data):
+            if self.take(1) != b"\x83":
+                raise ValueError("no version")
+            self.out = bytearray()
+            self.term()
+            parts.append(bytes(self.out))
+        return parts
+
+    def term(self):
+        tag = self.take(1)[0]
+        if tag in self.ATOMS:
+            head, size = self.count(self.ATOMS[tag])
+            self.atom(tag, self.take(size))
+        elif tag in self.FIXED:
+            self.number(tag, b"", self.take(self.FIXED[tag]))
+        elif tag in self.COUNTED:
+            head, size = self.count(self.COUNTED[tag])
+            self.octets(tag, head, self.take(size))
+        elif tag in self.ITEMS:
+            form, times, more = self.ITEMS[tag]
+            head, count = self.count(form)
+            self.out += bytes([tag]) + head
+            for _ in range(count * times + more):
+                self.term()
+        elif tag in (110, 111):
+            head, size = self.count(">B" if tag == 110 else ">I")
+            self.number(tag, head, self.take(1 + size))
+        elif tag == 88:
+            self.out.append(tag)
+            self.term()
+            self.pid(self.take(12))
+        elif tag == 90:
+            head, words = self.count(">H")
+            self.out += bytes([tag]) + head
+            self.term()
+            self.reference(self.take(4 + 4 * words))
+        else:
+            raise ValueError(f"tag {tag}")
+
+    def atom(self, tag, text):
+        self.out += bytes([tag]) + struct.pack(self.ATOMS[tag], len(text)) + text
+
+    def number(self, tag, head, octets):
+        self.out += bytes([tag]) + head + octets
+
+    def octets(self, tag, head, octets):
+        self.out += bytes([tag]) + head + octets
+
+    def pid(self, numbers):
+        self.out += numbers
+
+    def reference(self, numbers):
+        self.out += numbers
+
+
+class Plain(Walker):
+    """Names and numbers as they are for all."""
+
+    def __init__(self, data, node):
+        super().__init__(data)
+        self.node = node
+        self.seen = {}
+
+    def atom(self, tag, text):
+        if b"@" in text:
+            text = NODE if text == self.node else PEER
+        super().atom(tag, text)
+
+    def nth(self, numbers):
+        return self.seen.setdefault(numbers, len(self.seen) + 1)
+
+    def pid(self, numbers):
+        self.out += struct.pack(">III", self.nth(numbers), 0, 7)
+
+    def reference(self, numbers):
+        words = len(numbers) // 4 - 1
+        self.out += struct.pack(f">{1 + words}I", 7, self.nth(numbers), *[0] * (words - 1))
+
+
+class Skeleton(Walker):
+    """What packets have in common that differ only in values."""
+
+    def number(self, tag, head, octets):
+        self.out.append(tag)
+
+    octets = number
+
+    def pid(self, numbers):
+        pass
+
+    reference = pid
+
+
+def name_of_node(packets):
+    """The C node's: that of the references in handles; else the first other."""
+    handle = re.compile(rb"w\x08ebpf_mapZ\x00\x03[ws].([^\x00-\x20]+@[A-Za-z0-9._-]+)", re.S)
+    for packet in packets:
+        found = handle.search(packet)
+        if found:
+            return found[1]
+    return None
+
+
+def number_handles(packet):
+    """A handle's reference gets the number of the world's map of its type."""
+    pattern = rb"(w\x08ebpf_mapZ\x00\x03w\x0e" + NODE + rb")(.{16})w(.)(?=([a-z_]+))"
+
+    def put(match):
+        name = match[4][: match[3][0]].decode()
+        number = MAPS.index(name) if name in MAPS else 0
+        return match[1] + struct.pack(">IIII", 7, number, 0, 0) + b"w" + match[3]
+
+    return re.sub(pattern, put, packet, flags=re.S)
+
+
+def read_recorded(path):
+    """Lists of packets, one a connection."""
+    data = Path(path).read_bytes()
+    connections, packets = [], []
+    at = 0
+    while at < len(data):
+        start = at + 4
+        at = start + struct.unpack_from(">I", data, at)[0]
+        if at > start:
+            packets.append(data[start:at])
+        else:
+            connections.append(packets)
+            packets = []
+    return connections
+
+
+def normalise(packet, node):
+    parts = Plain(packet, node).packet()
+    return number_handles(b"p" + b"".join(b"\x83" + part for part in parts))
+
+
+def sort_of(packet):
+    """The control message's number, and the function that is called."""
+    called = re.search(rb"w\x09ebpf_mapsw(.)([a-z_]*)", packet, re.S)
+    return packet[:6][-1], called and called[2][: called[1][0]]
+
+
+def make(paths):
+    known = set()
+    sorts = collections.Counter()
+    sys.stdout.write(HEADER)
+    for connection in (c for path in paths for c in read_recorded(path)):
+        kept = []
+        node = name_of_node(connection)
+        for packet in connection:
+            if len(packet) > MAX_PACKET or b"/tmp/" in packet:
+                continue
+            try:
+                packet = normalise(packet, node)
+                skeleton = b"".join(Skeleton(packet).packet())
+            except ValueError:
+                continue
+            sort = sort_of(packet)
+            if skeleton not in known and sorts[sort] < EACH:
+                known.add(skeleton)
+                sorts[sort] += 1
+                kept.append(packet)
+        if kept:
+            sys.stdout.write("\n" + "".join(f"{packet!r}\n" for packet in kept))
+
+
+def read_traffic(path):
+    connections = [[]]
+    for line in Path(path).read_text().splitlines():
+        if line.startswith("#"):
+            continue
+        if line:
+            connections[-1].append(ast.literal_eval(line))
+        else:
+            connections.append([])
+    return [packets for packets in connections if packets]
+
+
+def save(folder, data):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / hashlib.sha1(data).hexdigest()).write_bytes(data)
+
+
+def play(packets, first):
+    kinds = [first] + [WHOLE] * (len(packets) - 1)
+    if len(packets) > 4:
+        kinds[3], kinds[4] = WAITED_FOR, TOO_LONG
+    acts = zip(kinds, packets)
+    return b"".join(struct.pack(">BH", k, len(p)) + p for k, p in acts)
+
+
+def split(path, folder):
+    folder = Path(folder)
+    for connection in read_traffic(path):
+        for i, packet in enumerate(connection):
+            save(folder / "dist", packet)
+            save(folder / "rpc", b"\0" + packet)
+            save(folder / "rpc", bytes([i % 64]) + packet)
+            for part in Walker(packet).packet():
+                save(folder / "term", part)
+        for i in range(0, len(connection), PLAY):
+            packets = connection[i : i + PLAY]
+            first = (WHOLE, BORN_AGAIN, LESS_CAPABLE)[i // PLAY % 3]
+            if first != WHOLE:
+                packets = [b"", *packets]
+            save(folder / "connection", play(packets, first))
+    words = set()
+    for connection in read_traffic(path):
+        for packet in connection:
+            words |= set(re.findall(rb"w[\x01-\x20][a-z_$]{2,}", packet))
+    with open(folder / "words", "w") as file:
+        for word in sorted(words):
+            word = word[: 2 + word[1]]
+            text = "".join(f"\\x{octet:02x}" for octet in word)
+            file.write(f'"{text}"\n')
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["make", *paths] if paths:
+            make(paths)
+        case ["split", path, folder]:
+            split(path, folder)
+        case _:
+            sys.exit(__doc__)

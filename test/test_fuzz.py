@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fuzzers of what a peer can send: each for a minute, from recorded traffic."""
+
+import ast
+import os
+import re
+import subprocess
+
+import pytest
+
+import etf
+
+pytestmark = pytest.mark.ci
+
+SECONDS = 60
+TARGETS = ["term", "dist", "rpc", "connection"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where the fuzzers are built, once for all."""
+    return tmp_path_factory.mktemp("fuzz")
+
+
+def make_fuzz(builddir, folder, target, seconds=SECONDS):
+    done = subprocess.run(
+        [
+            *("make", "fuzz", f"FUZZ_DIR={folder}", f"FUZZ_TARGETS={target}"),
+            f"FUZZ_SECONDS={seconds}",
+        ],
+        cwd=builddir,
+        env={k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS")},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=900 + 2 * seconds,
+    )
+    print(done.stdout)
+    return done
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_fuzzer_finds_nothing_in_a_minute(target, builddir, folder):
+    done = make_fuzz(builddir, folder, target)
+    assert done.returncode == 0
+    executed = re.search(r"number_of_executed_units:\s+(\d+)", done.stdout)
+    seeds = len(list((folder / "seeds" / target).iterdir()))
+    assert int(executed[1]) > seeds > 10
+
+
+def test_a_finding_fails_and_says_how_to_see_it_again(builddir, folder):
+    done = make_fuzz(builddir, folder, "term", seconds=0)
+    assert done.returncode == 0
+    program = folder / "fuzz_term"
+    program.write_text(
+        "#!/bin/sh\n"
+        "echo 'artifact_prefix=./; Test unit written to found/crash-1'\n"
+        "exit 77\n"
+    )
+    done = make_fuzz(builddir, folder, "term", seconds=0)
+    program.unlink()
+    assert done.returncode != 0
+    assert f"again:  {program} found/crash-1" in done.stdout
+
+
+def seed_packets(srcdir):
+    lines = (srcdir / "test" / "fuzz" / "traffic").read_text().splitlines()
+    return [ast.literal_eval(line) for line in lines if line[:1] == "b"]
+
+
+def atoms(data):
+    """The names in one or two terms, those of pids and references with them."""
+    while data:
+        term, data = etf.decode_prefix(data)
+        stack = [term]
+        while stack:
+            match stack.pop():
+                case etf.Opaque(node=node):
+                    yield node
+                case etf.Improper(items, tail):
+                    stack += [*items, tail]
+                case str(text):
+                    yield text
+                case tuple() | list() as items:
+                    stack += items
+                case dict() as pairs:
+                    stack += [*pairs.keys(), *pairs.values()]
+
+
+def test_the_seeds_call_every_function(srcdir, program):
+    done = subprocess.run([program, "--functions"], stdout=subprocess.PIPE, check=True)
+    served = re.findall(r"ebpf_maps:(\w+)/\d", done.stdout.decode())
+    packets = b"".join(seed_packets(srcdir))
+    called = {
+        name for name in served if bytes([119, len(name)]) + name.encode() in packets
+    }
+    assert called == set(served)
+
+
+def test_the_seeds_tell_nothing_of_the_host_that_made_them(srcdir):
+    packets = seed_packets(srcdir)
+    names = set()
+    for packet in packets:
+        names |= {text for text in atoms(packet[1:]) if "@" in text}
+    assert names == {"ebpf@localhost", "peer@localhost"}
+    assert not [p for p in packets if b"/tmp/" in p or b"/home/" in p]
