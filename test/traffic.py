@@ -10,6 +10,7 @@ and one of length 0 at the end of each connection.
 import socket
 import struct
 import threading
+import time
 
 ETH_P_IP = 0x0800
 SO_RCVBUFFORCE = 33
@@ -81,12 +82,10 @@ class Recorder:
         self.thread.start()
 
     def _run(self):
-        while True:
+        while not self.stopped:
             try:
                 data, address = self.socket.recvfrom(1 << 17)
             except TimeoutError:
-                if self.stopped:
-                    return
                 continue
             if address[2] == socket.PACKET_HOST:  # each comes twice
                 self._take(data)
@@ -99,9 +98,9 @@ class Recorder:
         flags = data[start + 13]
         length = struct.unpack_from(">H", data, 2)[0] or len(data)
         payload = data[start + (data[start + 12] >> 4) * 4 : length]
-        if flags & SYN:
+        if flags & SYN and port in self.ports:
             self.flows[source, port] = Flow((sequence + 1) % (1 << 32))
-            self.order.append((port, self.flows[source, port]))
+            self.order.append(self.flows[source, port])
         elif payload and (source, port) in self.flows:
             self.flows[source, port].add(sequence, payload)
 
@@ -109,13 +108,12 @@ class Recorder:
         self.ports.add(port)
 
     def close(self):
+        time.sleep(1)  # for what has come; on a busy host more always does
         self.stopped = True
         self.thread.join()
         self.socket.close()
         with open(self.path, "wb") as file:
-            for port, flow in self.order:
-                if port not in self.ports:
-                    continue
+            for flow in self.order:
                 for packet in flow.packets:
                     file.write(struct.pack(">I", len(packet)) + packet)
                 file.write(bytes(4))
