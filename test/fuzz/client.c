@@ -239,26 +239,37 @@ void client_send(struct client *c, const void *data, size_t size)
 	}
 }
 
+static void write_pid(struct term_writer *w, const erlang_pid *pid)
+{
+	char octets[MAXATOMLEN_UTF8 + 16];
+	int size = 0;
+
+	REQUIRE(ei_encode_pid(octets, &size, pid) == 0);
+	term_write_raw(w, octets, (size_t)size);
+}
+
 /* REG_SEND of {'$gen_call', {Pid, Ref}, {is_auth, Node}} to net_kernel. */
 static void write_ping(struct client *c, struct term_writer *w)
 {
 	erlang_pid pid = { .num = 1, .creation = c->creation };
 	erlang_ref ref = { .len = 3, .creation = c->creation };
-	size_t begin = dist_begin(w);
+	size_t begin = w->pos;
 
+	term_write_raw(w, "\0\0\0\0p", DIST_LENGTH_SIZE + 1);
+	term_write_version(w);
 	ref.n[0] = ++c->pings;
 	snprintf(pid.node, sizeof(pid.node), "%s@localhost", c->alive);
 	memcpy(ref.node, pid.node, sizeof(ref.node));
 	term_write_tuple(w, 4);
 	term_write_uint(w, DIST_REG_SEND);
-	term_write_pid(w, &pid);
+	write_pid(w, &pid);
 	term_write_atom(w, "");
 	term_write_atom(w, "net_kernel");
 	term_write_version(w);
 	term_write_tuple(w, 3);
 	term_write_atom(w, "$gen_call");
 	term_write_tuple(w, 2);
-	term_write_pid(w, &pid);
+	write_pid(w, &pid);
 	term_write_ref(w, &ref);
 	term_write_tuple(w, 2);
 	term_write_atom(w, "is_auth");

@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "connection.h"
 #include "fuzz.h"
+#include "map_memory.h"
 #include "transport.h"
 #include "world.h"
 
@@ -18,6 +19,7 @@
 static ei_cnode node;
 static struct transport listener = { .fd = -1 };
 static struct service service;
+static const struct permissions everything;
 static struct handles_owner *holder; /* of the world's maps */
 
 void fuzz_node_start(void)
@@ -29,17 +31,26 @@ void fuzz_node_start(void)
 			&node, "localhost", "ebpf", WORLD_NODE, NULL,
 			WORLD_COOKIE, 12345, &transport_callbacks,
 			sizeof(transport_callbacks), &listener) == 0);
+	const struct handles_limits limits = {
+		.max = world_maps() + ROOM,
+		.max_per_node = UINT32_MAX,
+	};
 	service = (struct service){
 		.node = &node,
 		.listener = ei_xlisten(&node, &loopback, &port, 1),
-		.handles = handles_new(WORLD_NODE, node.creation,
-				       world_maps() + ROOM, 0),
-		.peers = peers_new(16),
+		.handles = handles_new(WORLD_NODE, node.creation, &limits),
+		.map_memory = map_memory_new(UINT64_MAX),
+		.peers = peers_new(16, 128),
+		.stats = stats_all_new(),
+		.permissions = &everything,
+		.pin_root.fd = -1,
+		.max_waiting = SIZE_MAX,
 		.max_message = FUZZ_NODE_MAX_MESSAGE,
 		.file_root = WORLD_FILES,
 		.ticktime = 3600,
 	};
-	REQUIRE(service.listener >= 0 && service.handles && service.peers);
+	REQUIRE(service.listener >= 0 && service.handles && service.peers &&
+		service.map_memory && service.stats);
 }
 
 struct handles *fuzz_node_handles(void)

@@ -6,6 +6,8 @@
  */
 #include "dist.h"
 #include "fuzz.h"
+#include "map_memory.h"
+#include "pin_root.h"
 #include "rpc.h"
 #include "world.h"
 
@@ -21,10 +23,13 @@ enum setting {
 	NO_EXIT_PAYLOAD = 8,
 	FULL = 16, /* no more handles */
 	STOPPED = 32,
+	READ_ONLY = 64,
 };
 
 static ei_cnode node;
 static atomic_bool stopped;
+static struct map_memory *map_memory;
+static struct stats_all *all_stats;
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -33,6 +38,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	world_init();
 	REQUIRE(ei_connect_xinit(&node, "localhost", "ebpf", WORLD_NODE, NULL,
 				 WORLD_COOKIE, 12345) == 0);
+	map_memory = map_memory_new(UINT64_MAX);
+	all_stats = stats_all_new();
+	REQUIRE(map_memory && all_stats);
 	return 0;
 }
 
@@ -68,23 +76,37 @@ static uint64_t peer_flags(unsigned settings)
 
 static void serve_anew(unsigned settings, char *packet, size_t size)
 {
+	const struct handles_limits limits = {
+		.max = world_maps() + (settings & FULL ? 0 : ROOM),
+		.max_per_node = UINT32_MAX,
+	};
+	static const struct pin_root no_root = { .fd = -1 };
+	static struct stats stats;
 	struct handles *handles =
-		handles_new(WORLD_NODE, node.creation,
-			    world_maps() + (settings & FULL ? 0 : ROOM), 0);
+		handles_new(WORLD_NODE, node.creation, &limits);
 	struct handles_owner *owner = handles_owner_up(handles, WORLD_PEER, 7);
 	struct rpc rpc = {
-		.node = &node,
+		.name = WORLD_NODE,
 		.peer = WORLD_PEER,
+		.peer_size = strlen(WORLD_PEER),
 		.peer_flags = peer_flags(settings),
 		.functions = {
 			.handles = handles,
 			.owner = owner,
+			.map_memory = map_memory,
+			.peer = WORLD_PEER,
+			.permission = settings & READ_ONLY ? PERMISSION_READ
+							   : PERMISSION_WRITE,
+			.pin_root = &no_root,
 			.max_message = settings & SMALL_ANSWERS ? 512 : 65536,
 			.file_root = WORLD_FILES,
+			.stats = &stats,
+			.all_stats = all_stats,
 			.stopped = &stopped,
 		},
 	};
 
+	REQUIRE(pids_init(&rpc.pids, &node));
 	atomic_store(&stopped, settings & STOPPED);
 	world_hold_maps(handles, owner);
 	world_put_handles(handles, packet, size);

@@ -38,23 +38,30 @@ static void try_names(struct term t)
 	term_writer_rewind(&w, 0);
 }
 
+/* As the name of a node is; other text of Latin-1 ei writes as UTF-8. */
+static bool is_ascii(const char *text, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		if ((unsigned char)text[i] >= 0x80)
+			return false;
+	return true;
+}
+
 static void try_pid(struct term t)
 {
-	erlang_pid pid, again;
-	struct term written;
+	const char *node;
+	erlang_pid pid;
+	size_t size;
 
-	if (!term_read_pid(t, &pid))
+	REQUIRE(term_read_pid(t, &pid) == term_is_pid(t));
+	REQUIRE(term_read_pid_node(t, &node, &size) == term_is_pid(t));
+	if (!term_is_pid(t))
 		return;
-	REQUIRE(term_is_pid(t));
 	REQUIRE(memchr(pid.node, '\0', sizeof(pid.node)));
-	term_write_pid(&w, &pid);
-	written = (struct term){ w.buf, w.pos };
-	REQUIRE(!w.failed && is_checked(written));
-	REQUIRE(term_read_pid(written, &again));
-	REQUIRE(again.num == pid.num && again.serial == pid.serial &&
-		again.creation == pid.creation &&
-		strcmp(again.node, pid.node) == 0);
-	term_writer_rewind(&w, 0);
+	REQUIRE(!memchr(node, '\0', size));
+	if (is_ascii(node, size))
+		REQUIRE(strlen(pid.node) == size &&
+			memcmp(pid.node, node, size) == 0);
 }
 
 static void try_ref(struct term t)
@@ -67,6 +74,8 @@ static void try_ref(struct term t)
 	REQUIRE(term_is_ref(t));
 	REQUIRE(ref.len > 0 && ref.len <= TERM_MAX_REF_WORDS);
 	REQUIRE(memchr(ref.node, '\0', sizeof(ref.node)));
+	if (!is_ascii(ref.node, strlen(ref.node)))
+		return;
 	term_write_ref(&w, &ref);
 	written = (struct term){ w.buf, w.pos };
 	REQUIRE(!w.failed && is_checked(written));
@@ -216,6 +225,7 @@ static void cut_short(struct term t, size_t size)
 
 	REQUIRE(term_check(copy, size) < 0);
 	if (open_any((struct term){ copy, size }, &items)) {
+		items.unchecked = true;
 		while (term_next(&items, &part))
 			REQUIRE(items.octets || is_checked(part));
 		term_end(&items);
