@@ -12,6 +12,8 @@
 #include <linux/openat2.h>
 #include <net/if.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -88,8 +90,23 @@ int names_open_cgroup(const char *path)
 	return -EACCES;
 }
 
+/*
+ * As if_nametoindex(3), but by a socket of the one kind that the sandbox lets
+ * this process have.
+ */
 int names_interface(const char *name, uint32_t *index)
 {
-	*index = if_nametoindex(name);
-	return *index > 0 ? 0 : -ENODEV;
+	struct ifreq request = { 0 };
+	int fd, error;
+
+	if (strlen(name) >= sizeof(request.ifr_name))
+		return -ENODEV;
+	memcpy(request.ifr_name, name, strlen(name));
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	error = ioctl(fd, SIOCGIFINDEX, &request) < 0 ? -errno : 0;
+	close(fd);
+	*index = (uint32_t)request.ifr_ifindex;
+	return error;
 }

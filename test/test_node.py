@@ -478,6 +478,8 @@ def test_the_soft_limit_of_descriptors_is_raised(start_cnode):
 def test_no_more_connections_than_allowed(start_cnode, connect):
     node = start_cnode("--max-connections", "2")
     first, second = connect(node), connect(node)
+    for peer in (first, second):  # who is answered is counted
+        assert peer.erpc("ebpf_maps", "nope", [])[0] == "error"
     start = node.mark()
     third = connect(node)
     third.wait_closed()
