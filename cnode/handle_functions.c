@@ -282,14 +282,15 @@ static bool open_pinned(struct call *call, const char *text, uint32_t flags,
 	return true;
 }
 
-/* Raises an exception, or else sets *error. */
+/* Raises an exception, eperm where ids are not for this process; or else sets
+ * *error. */
 static bool open_what(struct call *call, uint32_t flags, struct map **map,
 		      int *error)
 {
 	char name[MAP_NAME_SIZE], path[PATH_MAX];
+	bool valid;
 	struct term what[2];
 	uint32_t id;
-	bool valid;
 
 	if (!term_tuple_of(call->args[0], what, 2))
 		return call_raise(call, RAISED_BADARG);
@@ -308,7 +309,7 @@ static bool open_what(struct call *call, uint32_t flags, struct map **map,
 	} else {
 		return call_raise(call, RAISED_BADARG);
 	}
-	return true;
+	return *error != -EPERM || call_raise_errno(call, *error);
 }
 
 /* Who may only read opens to read only, and for no longer than it is there. */

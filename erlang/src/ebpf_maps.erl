@@ -339,9 +339,9 @@ open(What) ->
 %% whose host the map is.
 %%
 %% Returns `{error, enoent}' where there is no such map, `{error, ambiguous}' for a name that
-%% several maps bear, `{error, eperm}' for a missing privilege of the C node (by id and name it
-%% takes CAP_SYS_ADMIN) or a direction that the map does not allow, `{error, nodedown | timeout |
-%% notalive}' as {@link new/5} does. Raises `badarg' for what is none of these.
+%% several maps bear, `{error, eperm}' for a pin that does not allow it, `{error, nodedown | timeout |
+%% notalive}' as {@link new/5} does. Raises `badarg' for what is none of these, and `eperm' by id and
+%% name where the C node may not look: it takes CAP_SYS_ADMIN.
 %%
 %% Cost: one round trip and a few system calls; by name two for each map of the host.
 -spec open(What, Options) -> ebpf_map() | {error, Reason} when
@@ -391,8 +391,8 @@ info(Map) -> result(ask(Map, info, [Map])).
 
 %% @doc The maps of the host of the default C node, whoever made them.
 %%
-%% Raises `eperm' where the C node may not look: it takes CAP_SYS_ADMIN. A map that comes or goes
-%% meanwhile may be in the list or not.
+%% Raises `eperm' where the C node may not look: it takes CAP_SYS_ADMIN, which `--no-open-by-id'
+%% gives up. A map that comes or goes meanwhile may be in the list or not.
 %%
 %% Cost: one round trip, a few system calls for each map and one for each pin.
 -spec list() -> [map_info()].

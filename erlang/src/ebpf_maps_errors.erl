@@ -90,7 +90,8 @@ explain_posix(einval, Function, Type, _Args) ->
 explain_posix(eacces, Function, _Type, Args) ->
     refused(Function, lists:any(fun names_path/1, Args));
 explain_posix(eperm, _Function, _Type, _Args) ->
-    "the map may not be used this way (read, write, frozen), or the C node lacks a capability";
+    "the map may not be used this way (read, write, frozen), or the C node lacks a capability, as it "
+    "does with --no-open-by-id";
 explain_posix(emfile, _Function, _Type, _Args) ->
     "the C node has no room for another map: see its --max-maps, --max-maps-per-node and ulimit -n";
 explain_posix(enomem, _Function, _Type, _Args) ->
