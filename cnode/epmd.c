@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Our registration with epmd, which lasts as long as the descriptor that ei
- * returns for it: a thread waits for its end and registers anew.
+ * returns for it: a thread waits for its end and registers anew. An epmd is
+ * started only at the start: later this process runs no programs.
  */
 #include "epmd.h"
 
@@ -9,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -24,6 +26,8 @@
 #include "clock.h"
 #include "log.h"
 
+#define DEFAULT_PORT 4369
+#define PROBE_MS 1000     /* for a connection on this host */
 #define START_MS 10000    /* for an epmd that was started to be there */
 #define DECIDE_MS 15000   /* for the first registration, one way or another */
 #define NAME_FREE_MS 3000 /* for a node that has just ended to be forgotten */
@@ -47,15 +51,16 @@ static void sleep_ms(int ms)
 	poll(NULL, 0, ms);
 }
 
-static const char *epmd_port(void)
+/* As ei reads it. */
+uint16_t epmd_port(void)
 {
 	const char *port = getenv("ERL_EPMD_PORT");
 
-	return port ? port : "4369";
+	return port ? (uint16_t)strtol(port, NULL, 10) : DEFAULT_PORT;
 }
 
 /* As erl does: `epmd -daemon', by PATH or from where the build found it. */
-static int start_epmd(void)
+static int run_daemon(void)
 {
 	static char name[] = "epmd", daemon[] = "-daemon";
 	char *arguments[] = { name, daemon, NULL };
@@ -102,7 +107,46 @@ static int publish(void)
 	return erl_errno ? -erl_errno : -EIO;
 }
 
-static enum exit_status describe(int error, int start_error)
+/* Whether nothing listens there; what does, shows what it is later. */
+static bool is_refused(void)
+{
+	const struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_port = htons(epmd_port()),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct pollfd ready = { .fd = fd, .events = POLLOUT };
+	socklen_t size = sizeof(int);
+	int error = 0;
+
+	if (fd < 0)
+		return false;
+	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+		error = errno;
+	if (error == EINPROGRESS && poll(&ready, 1, PROBE_MS) > 0)
+		getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+	close(fd);
+	return error == ECONNREFUSED;
+}
+
+enum exit_status epmd_start(void)
+{
+	int error;
+
+	if (!is_refused())
+		return STATUS_OK;
+	log_info("starting an epmd");
+	error = run_daemon();
+	if (error == 0)
+		return STATUS_OK;
+	log_error("no epmd on port %u, and none could be started: %s; install "
+		  "Erlang's epmd, or set PATH",
+		  epmd_port(), strerror(-error));
+	return STATUS_EPMD;
+}
+
+static enum exit_status describe(int error)
 {
 	if (error == -EEXIST) {
 		log_error("the name %s is taken: another node of that name is "
@@ -110,38 +154,25 @@ static enum exit_status describe(int error, int start_error)
 			  registration.node->thisalivename);
 		return STATUS_NAME_TAKEN;
 	}
-	if (start_error < 0)
-		log_error("no epmd on port %s, and none could be started: %s; "
-			  "install Erlang's epmd, or set PATH",
-			  epmd_port(), strerror(-start_error));
-	else
-		log_error("no epmd on port %s answers: %s; look at `epmd "
-			  "-names', ERL_EPMD_PORT and ERL_EPMD_ADDRESS",
-			  epmd_port(), strerror(-error));
+	log_error("no epmd on port %u answers: %s; look at `epmd -names', "
+		  "ERL_EPMD_PORT and ERL_EPMD_ADDRESS",
+		  epmd_port(), strerror(-error));
 	return STATUS_EPMD;
 }
 
-/* Starts an epmd where none listens, and bears with a name just given up. */
+/* Bears with an epmd just started, and with a name just given up. */
 static enum exit_status publish_first(int *fd)
 {
 	int64_t begin = clock_ms();
-	bool started = false;
-	int start_error = 0;
 
 	for (;;) {
 		*fd = publish();
 		if (*fd >= 0)
 			return STATUS_OK;
-		if (*fd == -ECONNREFUSED && !started) {
-			log_info("starting an epmd");
-			start_error = start_epmd();
-			started = true;
-		}
-		if (start_error < 0 ||
-		    (*fd != -EEXIST && *fd != -ECONNREFUSED) ||
+		if ((*fd != -EEXIST && *fd != -ECONNREFUSED) ||
 		    clock_ms() - begin >
 			    (*fd == -EEXIST ? NAME_FREE_MS : START_MS))
-			return describe(*fd, start_error);
+			return describe(*fd);
 		sleep_ms(RETRY_MS);
 	}
 }
@@ -260,7 +291,7 @@ enum exit_status epmd_publish(ei_cnode *node, int port)
 	if (registration.decided)
 		status = registration.status;
 	else
-		describe(-ETIMEDOUT, 0);
+		describe(-ETIMEDOUT);
 	pthread_mutex_unlock(&registration.lock);
 	return status;
 }

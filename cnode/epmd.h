@@ -3,14 +3,20 @@
 #define EPMD_H
 
 #include <ei.h>
+#include <stdint.h>
 
 #include "exit_status.h"
 
+/* The port of the epmd of this host. */
+uint16_t epmd_port(void);
+
+/* Starts an epmd if there is none. Anything but STATUS_OK has been logged. */
+enum exit_status epmd_start(void);
+
 /*
- * Publishes the node's name and port with the epmd of this host, which is
- * started if there is none, and keeps it published in a thread of its own: a
- * new epmd is told within seconds. Anything but STATUS_OK has been logged.
- * node must live as long as the process. Once in a process.
+ * Publishes the node's name and port with epmd, and keeps it published in a
+ * thread of its own: a new epmd is told within seconds. Anything but STATUS_OK
+ * has been logged. node must live as long as the process. Once in a process.
  */
 enum exit_status epmd_publish(ei_cnode *node, int port);
 

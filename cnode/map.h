@@ -82,7 +82,10 @@ struct map_info {
 /* What libbpf calls a type; NULL from the first on that it has no name for. */
 const char *map_type_name(uint32_t type);
 
-/* 0, or -EPERM when this process may not make maps (or another -errno). */
+/*
+ * 0, or -EPERM when this process may not make maps (or another -errno). With
+ * the first map libbpf finds out what the kernel can do.
+ */
 int map_check_privilege(void);
 
 /* Makes a map, the caller's to map_unref(). 0 or the kernel's -errno. */

@@ -24,7 +24,8 @@ int map_check_privilege(void)
 	LIBBPF_OPTS(bpf_map_create_opts, options,
 		    .map_flags = BPF_F_NO_PREALLOC);
 	/* a type that no sysctl opens to processes without CAP_BPF */
-	int fd = bpf_map_create(BPF_MAP_TYPE_LPM_TRIE, NULL, 8, 1, 1, &options);
+	int fd = bpf_map_create(BPF_MAP_TYPE_LPM_TRIE, "ebpf_cnode", 8, 1, 1,
+				&options);
 
 	if (fd < 0)
 		return fd;

@@ -27,6 +27,8 @@
 #include "log.h"
 #include "map_memory.h"
 #include "pins.h"
+#include "privilege.h"
+#include "sandbox.h"
 #include "stats_log.h"
 
 #define BACKLOG 512
@@ -179,15 +181,20 @@ static enum exit_status check_privilege(void)
 	return STATUS_OTHER;
 }
 
-/* Pins need one; a node that may not mount it serves all the rest. */
-static void mount_bpf_fs(void)
+/*
+ * Pins need one; a node that may not mount it serves all the rest. What it
+ * mounts belongs to the user that it will be.
+ */
+static void mount_bpf_fs(const char *user)
 {
-	int error = pins_mount();
+	int result = pins_mount();
 
-	if (error < 0)
+	if (result < 0)
 		log_info("no bpf file system at " PINS_ROOT
 			 ", and none could be mounted: %s",
-			 strerror(-error));
+			 strerror(-result));
+	if (result == 1 && user)
+		privilege_give(PINS_ROOT, user);
 }
 
 static enum exit_status open_pin_root(struct node *node)
@@ -268,24 +275,47 @@ static enum exit_status init_service(struct node *node)
 	return STATUS_OTHER;
 }
 
+/* What it takes to be another user or to run a program is done with then. */
+static enum exit_status give_up_privileges(const struct options *options)
+{
+	const struct sandbox sandbox = {
+		.epmd_port = epmd_port(),
+		.open_by_id = !options->no_open_by_id,
+		.off = options->no_sandbox,
+	};
+	enum exit_status status = STATUS_OK;
+
+	if (options->user)
+		status = privilege_change_user(options->user);
+	if (status == STATUS_OK)
+		status = epmd_start();
+	if (status == STATUS_OK)
+		status = sandbox_enter(&sandbox);
+	return status;
+}
+
 static enum exit_status start(struct node *node)
 {
+	const struct options *options = node->options;
 	enum exit_status status;
 
 	tune_malloc();
+	privilege_begin(!options->no_sandbox);
 	libbpf_set_print(log_libbpf);
 	handle_signals_of_start();
 	status = init_ei_node(node);
 	if (status == STATUS_OK)
 		status = check_privilege();
 	if (status == STATUS_OK) {
-		mount_bpf_fs();
+		mount_bpf_fs(options->user);
 		status = open_pin_root(node);
 	}
 	if (status == STATUS_OK)
 		status = open_listener(node);
 	if (status == STATUS_OK)
 		status = init_service(node);
+	if (status == STATUS_OK)
+		status = give_up_privileges(options);
 	if (status == STATUS_OK)
 		status = epmd_publish(&node->ei, node->port);
 	if (status != STATUS_OK)

@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,11 @@ static const char *read_log_level(struct options *options,
 				  const char *argument);
 static const char *read_file_root(struct options *options,
 				  const char *argument);
+static const char *read_user(struct options *options, const char *argument);
+static const char *read_no_open_by_id(struct options *options,
+				      const char *argument);
+static const char *read_no_sandbox(struct options *options,
+				   const char *argument);
 static const char *read_until_eof(struct options *options,
 				  const char *argument);
 static const char *read_allow(struct options *options, const char *argument);
@@ -100,6 +106,14 @@ static const struct row rows[] = {
 	{ "pin-root", "DIR",
 	  "below which callers may pin, unpin and open what is pinned (/)",
 	  .read = read_pin_root },
+	{ "user", "USER", "become that user once started, with its groups",
+	  .read = read_user },
+	{ "no-open-by-id", NULL,
+	  "give up CAP_SYS_ADMIN: no list, no opening by id or name",
+	  .read = read_no_open_by_id },
+	{ "no-sandbox", NULL,
+	  "no seccomp, no Landlock, core dumps as they are: for debugging",
+	  .read = read_no_sandbox },
 	{ "log-level", "LEVEL",
 	  "error, warning, notice, info or debug (notice)",
 	  .read = read_log_level },
@@ -208,6 +222,28 @@ static const char *read_file_root(struct options *options, const char *argument)
 {
 	options->file_root = argument;
 	return *argument == '/' ? NULL : "it is no absolute path";
+}
+
+static const char *read_user(struct options *options, const char *argument)
+{
+	options->user = argument;
+	return getpwnam(argument) ? NULL : "there is no such user";
+}
+
+static const char *read_no_open_by_id(struct options *options,
+				      const char *argument)
+{
+	(void)argument;
+	options->no_open_by_id = true;
+	return NULL;
+}
+
+static const char *read_no_sandbox(struct options *options,
+				   const char *argument)
+{
+	(void)argument;
+	options->no_sandbox = true;
+	return NULL;
 }
 
 static const char *read_until_eof(struct options *options, const char *argument)

@@ -19,6 +19,7 @@ struct options {
 	const char *file_root;   /* NULL: no file may be named */
 	const char *pin_root;    /* NULL: pins may be anywhere */
 	struct permissions permissions;
+	const char *user;        /* NULL: whoever it is */
 	struct in_addr listen;
 	uint32_t port; /* 0: any that is free */
 	uint32_t max_connections;
@@ -32,6 +33,8 @@ struct options {
 	uint32_t ticktime;       /* s */
 	enum log_level log_level;
 	bool until_eof;
+	bool no_open_by_id;
+	bool no_sandbox;
 };
 
 enum options_result {

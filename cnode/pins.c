@@ -25,7 +25,7 @@ int pins_mount(void)
 	return mount("bpf", PINS_ROOT, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC,
 		     "mode=0700") < 0
 		       ? -errno
-		       : 0;
+		       : 1;
 }
 
 static int add(struct pins *pins, uint32_t map_id, const char *path)

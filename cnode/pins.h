@@ -7,7 +7,7 @@
 
 #define PINS_ROOT "/sys/fs/bpf" /* the usual place of the bpf file system */
 
-/* Mounts a bpf file system at PINS_ROOT unless one is there. -errno. */
+/* Mounts a bpf file system at PINS_ROOT: 1; 0 if one was there; or -errno. */
 int pins_mount(void);
 
 /* The pins of maps, found by a walk through all bpf file systems. */

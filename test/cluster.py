@@ -169,7 +169,10 @@ class CNode:
         wrapper=(),
         **popen,
     ):
-        """naming replaces --sname; wrapper is a command that runs the program."""
+        """naming replaces --sname; wrapper is a command that runs the program.
+
+        Sanitizers need more than the sandbox allows, and no less is tested.
+        """
         self.cluster = cluster
         self.sname = sname or cluster.name("cnode")
         if naming is None:
@@ -181,6 +184,8 @@ class CNode:
         self.changed = threading.Condition()
         env = popen.pop("env", cluster.env)
         popen.setdefault("stdin", subprocess.DEVNULL)
+        if SANITIZED:
+            options = ["--no-sandbox", *options]
         command = [*wrapper, program, *naming, *options]
         self.process = spawn(
             command, env=env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, **popen

@@ -42,6 +42,7 @@ MADE = shutil.ignore_patterns(
     "ebin",
     "ebpf_cnode",
     "fuzz.build",
+    "sandbox_probe",
     "ebpf_maps-*",
 )
 

@@ -9,7 +9,7 @@ import pytest
 
 import etf
 from beam import Beam, BeamError
-from cluster import kill, spawn, wait_until
+from cluster import SANITIZED, kill, spawn, wait_until
 from conftest import raises
 
 HASH = ("hash", 4, 8, 4)
@@ -329,6 +329,8 @@ def embedded(start_beam, ebin, program, cluster):
         beam.eval("ok = application:load(ebpf_maps)")
         env = {"cnode": "embedded", "node": node, **env}
         env.setdefault("program", list(str(program).encode()))
+        if SANITIZED:
+            env.setdefault("args", [list(b"--no-sandbox")])
         for key, value in env.items():
             beam.apply("application", "set_env", "ebpf_maps", key, value)
         return Embedded(beam, node, program)

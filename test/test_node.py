@@ -15,7 +15,8 @@ from cluster import free_port, wait_until
 
 OPTIONS = """
     --sname --name --cookie-file --listen --port --max-connections --max-message
-    --max-maps --grace --ticktime --log-level --functions --version --help
+    --max-maps --grace --ticktime --user --no-open-by-id --no-sandbox --log-level
+    --functions --version --help
     --max-handshakes --max-waiting --max-maps-per-node --max-map-memory
     --allow --read-only --pin-root""".split()
 

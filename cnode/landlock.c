@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which files and ports this process can still reach, by Landlock. libc has no
+ * functions for it, and headers are often older than the kernel: so its
+ * interface is written down here, by the names of landlock(7).
+ *
+ * What Landlock does not look at: opening with O_PATH, which is how files,
+ * cgroups and --file-root are opened and needs no rule here; the names, owners
+ * and sizes of files; opening a pin, which only bpf(2) can do.
+ */
+#include "landlock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <mntent.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define CREATE_RULESET_VERSION 1u /* as flag: tell the version */
+
+enum rule_type {
+	RULE_PATH_BENEATH = 1,
+	RULE_NET_PORT = 2
+};
+
+#define FS_READ_FILE (1ull << 2)
+#define FS_READ_DIR (1ull << 3)
+#define FS_REMOVE_FILE (1ull << 5)
+#define FS_MAKE_REG (1ull << 8)
+#define NET_BIND_TCP (1ull << 0)
+#define NET_CONNECT_TCP (1ull << 1)
+#define SCOPE_ABSTRACT_UNIX_SOCKET (1ull << 0)
+#define SCOPE_SIGNAL (1ull << 1)
+
+#define FS_PINS (FS_MAKE_REG | FS_REMOVE_FILE)
+
+struct ruleset {
+	uint64_t fs;
+	uint64_t net;
+	uint64_t scoped;
+};
+
+struct path_beneath {
+	uint64_t allowed;
+	int32_t fd;
+} __attribute__((packed));
+
+struct net_port {
+	uint64_t allowed;
+	uint64_t port;
+};
+
+/* All that a version can forbid: so many rights on files, and the rest. */
+static const struct {
+	int version;
+	unsigned fs_rights;
+	uint64_t net, scoped;
+} versions[] = {
+	{ 6, 16, NET_BIND_TCP | NET_CONNECT_TCP,
+	  SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL },
+	{ 5, 16, NET_BIND_TCP | NET_CONNECT_TCP, 0 },
+	{ 4, 15, NET_BIND_TCP | NET_CONNECT_TCP, 0 },
+	{ 3, 15, 0, 0 },
+	{ 2, 14, 0, 0 },
+	{ 1, 13, 0, 0 },
+};
+
+static int forbid_all(int version)
+{
+	struct ruleset all = { 0 };
+	long fd;
+
+	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
+		if (versions[i].version > version)
+			continue;
+		all.fs = (1ull << versions[i].fs_rights) - 1;
+		all.net = versions[i].net;
+		all.scoped = versions[i].scoped;
+		break;
+	}
+	fd = syscall(SYS_landlock_create_ruleset, &all, sizeof(all), 0);
+	return fd < 0 ? -errno : (int)fd;
+}
+
+/* *kept is the descriptor of path. Where there is no path, none is needed. */
+static int allow_below(int ruleset, const char *path, uint64_t rights,
+		       int *kept)
+{
+	struct path_beneath rule = { .allowed = rights };
+	int error = 0;
+
+	rule.fd = open(path, O_PATH | O_CLOEXEC);
+	if (rule.fd < 0)
+		return errno == ENOENT || errno == EACCES ? 0 : -errno;
+	if (syscall(SYS_landlock_add_rule, ruleset, RULE_PATH_BENEATH, &rule,
+		    0) < 0)
+		error = -errno;
+	if (kept && error == 0)
+		*kept = rule.fd;
+	else
+		close(rule.fd);
+	return error;
+}
+
+/*
+ * The rule holds for the folder as it is now: procfs forgets its folders when
+ * memory is short and makes them anew, but not while one is open.
+ */
+static int allow_own_proc(int ruleset)
+{
+	static int stays_open = -1;
+
+	return allow_below(ruleset, "/proc/self", FS_READ_FILE, &stays_open);
+}
+
+/* Where pins are is told of all, with or without a root for new ones. */
+static int allow_pins(int ruleset, const char *pin_root)
+{
+	uint64_t rights = pin_root ? FS_READ_DIR : FS_READ_DIR | FS_PINS;
+	FILE *mounts = setmntent("/proc/self/mounts", "re");
+	struct mntent entry;
+	char text[4096];
+	int error = 0;
+
+	while (mounts && error == 0 &&
+	       getmntent_r(mounts, &entry, text, sizeof(text)))
+		if (strcmp(entry.mnt_type, "bpf") == 0)
+			error = allow_below(ruleset, entry.mnt_dir, rights,
+					    NULL);
+	if (mounts)
+		endmntent(mounts);
+	if (error == 0 && pin_root)
+		error = allow_below(ruleset, pin_root, FS_READ_DIR | FS_PINS,
+				    NULL);
+	return error;
+}
+
+static int allow_epmd(int ruleset, uint16_t port)
+{
+	struct net_port rule = { .allowed = NET_CONNECT_TCP, .port = port };
+
+	return syscall(SYS_landlock_add_rule, ruleset, RULE_NET_PORT, &rule,
+		       0) < 0
+		       ? -errno
+		       : 0;
+}
+
+int landlock_confine(const struct landlock_limits *limits)
+{
+	long version = syscall(SYS_landlock_create_ruleset, NULL, 0,
+			       CREATE_RULESET_VERSION);
+	int ruleset, error;
+
+	if (version < 0)
+		return errno == ENOSYS || errno == EOPNOTSUPP ? 0 : -errno;
+	ruleset = forbid_all((int)version);
+	if (ruleset < 0)
+		return ruleset;
+	error = allow_own_proc(ruleset);
+	if (error == 0)
+		error = allow_pins(ruleset, limits->pin_root);
+	if (error == 0 && version >= LANDLOCK_WITH_NET)
+		error = allow_epmd(ruleset, limits->epmd_port);
+	if (error == 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
+		error = -errno;
+	close(ruleset);
+	return error < 0 ? error : (int)version;
+}

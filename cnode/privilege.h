@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PRIVILEGE_H
+#define PRIVILEGE_H
+
+#include <stdbool.h>
+
+#include "exit_status.h"
+
+/*
+ * For the very beginning: programs that are run from here on get none of our
+ * capabilities. With hide, this process leaves no core and other processes of
+ * its user can neither trace it nor read its memory.
+ */
+void privilege_begin(bool hide);
+
+/*
+ * Becomes user, with its groups; capabilities are kept, but are not in effect
+ * until privilege_keep(). What goes wrong has been logged.
+ */
+enum exit_status privilege_change_user(const char *user);
+
+/* Makes user the owner of a folder, as far as that can be done. */
+void privilege_give(const char *folder, const char *user);
+
+/*
+ * Gives up all capabilities but those of the functions that are served, as far
+ * as they were there. Only for a process of one thread.
+ */
+enum exit_status privilege_keep(bool open_by_id);
+
+#endif

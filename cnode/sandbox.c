@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The sandbox: the order in which this process gives up what it does not need.
+ */
+#include "sandbox.h"
+
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "landlock.h"
+#include "log.h"
+#include "map.h"
+#include "privilege.h"
+#include "syscalls.h"
+
+static int set_limit(__rlimit_resource_t resource, rlim_t soft, rlim_t hard)
+{
+	struct rlimit limit = { .rlim_cur = soft, .rlim_max = hard };
+
+	return setrlimit(resource, &limit) < 0 ? -errno : 0;
+}
+
+/*
+ * Nothing is locked in memory, but kernels before 5.11 count maps there: then
+ * libbpf has raised the limit, and it stays.
+ */
+static int limit_locked_memory(void)
+{
+	struct rlimit before;
+	int error;
+
+	if (getrlimit(RLIMIT_MEMLOCK, &before) < 0)
+		return -errno;
+	error = set_limit(RLIMIT_MEMLOCK, 0, before.rlim_max);
+	if (error < 0)
+		return error;
+	return map_check_privilege() == -EPERM
+		       ? set_limit(RLIMIT_MEMLOCK, before.rlim_cur,
+				   before.rlim_max)
+		       : set_limit(RLIMIT_MEMLOCK, 0, 0);
+}
+
+/*
+ * What libraries find out or read once and keep, before files and programs are
+ * out of reach. libbpf tries the kernel by loading programs when it makes a map
+ * with a name, as map_check_privilege() does.
+ */
+static enum exit_status prepare_libraries(void)
+{
+	int error = map_check_privilege();
+
+	if (error < 0) {
+		log_error("this process may not make eBPF maps with what is "
+			  "left of its capabilities: %s; it needs cap_bpf",
+			  strerror(-error));
+		return STATUS_PRIVILEGE;
+	}
+	libbpf_num_possible_cpus();
+	tzset();
+	return STATUS_OK;
+}
+
+static int confine_files_and_ports(const struct sandbox *sandbox)
+{
+	const struct landlock_limits limits = {
+		.pin_root = sandbox->pin_root,
+		.epmd_port = sandbox->epmd_port,
+	};
+	int version = landlock_confine(&limits);
+
+	if (version == 0)
+		log_warning("this kernel has no Landlock: files and ports are "
+			    "not confined");
+	else if (version > 0 && version < LANDLOCK_WITH_NET)
+		log_warning("Landlock of this kernel is of version %d: ports "
+			    "are not confined",
+			    version);
+	else if (version > 0)
+		log_info("files and ports are confined by Landlock version %d",
+			 version);
+	return version < 0 ? version : 0;
+}
+
+static enum exit_status fail(const char *what, int error)
+{
+	log_error("%s: %s; --no-sandbox goes without", what, strerror(-error));
+	return STATUS_OTHER;
+}
+
+enum exit_status sandbox_enter(const struct sandbox *sandbox)
+{
+	enum exit_status status = privilege_keep(sandbox->open_by_id);
+	int error;
+
+	if (status == STATUS_OK)
+		status = prepare_libraries();
+	if (status != STATUS_OK || sandbox->off)
+		return status;
+	/* a change of user may have made it dumpable again */
+	if (prctl(PR_SET_DUMPABLE, 0) < 0 ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return fail("prctl", -errno);
+	error = set_limit(RLIMIT_CORE, 0, 0);
+	if (error == 0)
+		error = limit_locked_memory();
+	if (error < 0)
+		return fail("setrlimit", error);
+	error = confine_files_and_ports(sandbox);
+	if (error < 0)
+		return fail("Landlock", error);
+	error = syscalls_confine(sandbox->open_by_id);
+	if (error < 0)
+		return fail("seccomp", error);
+	log_info("system calls are confined by seccomp");
+	return STATUS_OK;
+}

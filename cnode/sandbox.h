@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SANDBOX_H
+#define SANDBOX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "exit_status.h"
+
+struct sandbox {
+	const char *pin_root; /* NULL: any bpf file system that is mounted */
+	uint16_t epmd_port;
+	bool open_by_id; /* maps may be opened by their ids */
+	bool off;        /* only capabilities are given up */
+};
+
+/*
+ * What is needed to serve is kept, all else is given up for good: capabilities,
+ * then core dumps, what programs could gain, files, ports and system calls. For
+ * a process of one thread, between its start and the first peer. What goes
+ * wrong has been logged.
+ */
+enum exit_status sandbox_enter(const struct sandbox *sandbox);
+
+#endif

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tries what the C node may not do, from inside: links the node's own objects,
+ * enters the sandbox by the function that the node enters it by, and does one
+ * thing then, in a thread as those of connections are. The node itself has no
+ * such hook.
+ *
+ *	sandbox_probe [OPTION]... ACTION [ARGUMENT]
+ *
+ * Prints "ok" or the name of the error; unless the action was its end.
+ */
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <linux/bpf.h>
+#include <linux/sched.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../cnode/privilege.h"
+#include "../cnode/sandbox.h"
+
+/* Returns -1 with errno where it fails. */
+typedef long (*action)(const char *argument);
+
+static long do_execve(const char *argument)
+{
+	(void)argument;
+	return execl("/bin/echo", "echo", "executed", (char *)NULL);
+}
+
+static long do_fork(const char *argument)
+{
+	pid_t pid = fork();
+
+	(void)argument;
+	if (pid == 0)
+		_exit(0);
+	return pid < 0 ? -1 : waitpid(pid, NULL, 0);
+}
+
+static long do_clone3(const char *argument)
+{
+	struct clone_args args = { .exit_signal = SIGCHLD };
+	long pid = syscall(SYS_clone3, &args, sizeof(args));
+
+	(void)argument;
+	if (pid == 0)
+		_exit(0);
+	return pid;
+}
+
+static long do_ptrace(const char *argument)
+{
+	(void)argument;
+	return ptrace(PTRACE_ATTACH, 0, NULL, NULL);
+}
+
+static long do_read(const char *path)
+{
+	char octet;
+	int fd = open(path, O_RDONLY);
+
+	return fd < 0 ? -1 : read(fd, &octet, 1);
+}
+
+static long do_list(const char *path)
+{
+	DIR *folder = opendir(path);
+
+	return folder && readdir(folder) ? 0 : -1;
+}
+
+static long do_create(const char *path)
+{
+	return open(path, O_WRONLY | O_CREAT, 0600);
+}
+
+static long do_unlink(const char *path)
+{
+	return unlink(path);
+}
+
+static long do_pin(const char *path)
+{
+	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, NULL, 4, 4, 1, NULL);
+
+	return fd < 0 || bpf_obj_pin(fd, path) < 0 ? -1 : 0;
+}
+
+static long do_map(const char *argument)
+{
+	int fd = bpf_map_create(BPF_MAP_TYPE_HASH, "probe", 4, 4, 1, NULL);
+	int key = 1, value = 2;
+
+	(void)argument;
+	return fd < 0 || bpf_map_update_elem(fd, &key, &value, BPF_ANY) < 0 ||
+			       bpf_map_lookup_elem(fd, &key, &value) < 0
+		       ? -1
+		       : 0;
+}
+
+/* By number; EINVAL or so where it gets through: there is no attribute. */
+static long do_bpf(const char *command)
+{
+	union bpf_attr attributes;
+
+	memset(&attributes, 0, sizeof(attributes));
+	return syscall(SYS_bpf, atoi(command), &attributes, sizeof(attributes));
+}
+
+static struct sockaddr_in loopback(const char *port)
+{
+	return (struct sockaddr_in){
+		.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)atoi(port)),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+}
+
+static long do_connect(const char *port)
+{
+	struct sockaddr_in address = loopback(port);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return connect(fd, (struct sockaddr *)&address, sizeof(address));
+}
+
+static long do_fast_open(const char *port)
+{
+	struct sockaddr_in address = loopback(port);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return sendto(fd, "x", 1, MSG_FASTOPEN, (struct sockaddr *)&address,
+		      sizeof(address));
+}
+
+static long do_bind(const char *port)
+{
+	struct sockaddr_in address = loopback(port);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return bind(fd, (struct sockaddr *)&address, sizeof(address));
+}
+
+static long do_udp(const char *argument)
+{
+	(void)argument;
+	return socket(AF_INET, SOCK_DGRAM, 0);
+}
+
+static long do_unix(const char *argument)
+{
+	(void)argument;
+	return socket(AF_UNIX, SOCK_STREAM, 0);
+}
+
+static long do_netlink(const char *argument)
+{
+	(void)argument;
+	return socket(AF_NETLINK, SOCK_RAW, 0);
+}
+
+/* A protocol that Landlock does not know for TCP. */
+static long do_mptcp(const char *argument)
+{
+	(void)argument;
+	return socket(AF_INET, SOCK_STREAM, 262);
+}
+
+static long do_raw(const char *argument)
+{
+	(void)argument;
+	return socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
+}
+
+static long do_map_code(const char *argument)
+{
+	(void)argument;
+	return mmap(NULL, 4096, PROT_READ | PROT_EXEC,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED
+		       ? -1
+		       : 0;
+}
+
+static long do_make_code(const char *argument)
+{
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	(void)argument;
+	return mprotect(page, 4096, PROT_READ | PROT_EXEC);
+}
+
+static long do_dump(const char *argument)
+{
+	(void)argument;
+	return prctl(PR_SET_DUMPABLE, 1);
+}
+
+static long do_terminal(const char *argument)
+{
+	char octet = 'x';
+
+	(void)argument;
+	return ioctl(STDIN_FILENO, TIOCSTI, &octet);
+}
+
+static long do_kill(const char *pid)
+{
+	return kill(atoi(pid), 0);
+}
+
+/* Any other call, by its number, with nothing for its arguments. */
+static long do_syscall(const char *number)
+{
+	return syscall(atoi(number), 0, 0, 0, 0, 0, 0);
+}
+
+static const struct {
+	const char *name;
+	action act;
+} actions[] = {
+	{ "execve", do_execve },
+	{ "fork", do_fork },
+	{ "clone3", do_clone3 },
+	{ "ptrace", do_ptrace },
+	{ "read", do_read },
+	{ "list", do_list },
+	{ "create", do_create },
+	{ "unlink", do_unlink },
+	{ "pin", do_pin },
+	{ "map", do_map },
+	{ "bpf", do_bpf },
+	{ "connect", do_connect },
+	{ "fast_open", do_fast_open },
+	{ "bind", do_bind },
+	{ "udp", do_udp },
+	{ "unix", do_unix },
+	{ "netlink", do_netlink },
+	{ "mptcp", do_mptcp },
+	{ "raw", do_raw },
+	{ "map_code", do_map_code },
+	{ "make_code", do_make_code },
+	{ "dump", do_dump },
+	{ "terminal", do_terminal },
+	{ "kill", do_kill },
+	{ "syscall", do_syscall },
+};
+
+/* What is to be done, and the errno of it. */
+struct task {
+	action act;
+	const char *argument;
+	int error;
+};
+
+static void *run(void *context)
+{
+	struct task *task = context;
+
+	task->error = task->act(task->argument) < 0 ? errno : 0;
+	return NULL;
+}
+
+static void run_in_thread(struct task *task)
+{
+	pthread_t thread;
+
+	task->error = pthread_create(&thread, NULL, run, task);
+	if (task->error == 0)
+		pthread_join(thread, NULL);
+}
+
+static void read_options(struct sandbox *sandbox, int argc, char *argv[])
+{
+	static const struct option options[] = {
+		{ "epmd-port", required_argument, NULL, 'e' },
+		{ "no-open-by-id", no_argument, NULL, 'i' },
+		{ "no-sandbox", no_argument, NULL, 'n' },
+		{ "pin-root", required_argument, NULL, 'p' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c;
+
+	*sandbox = (struct sandbox){ .epmd_port = 4369, .open_by_id = true };
+	while ((c = getopt_long(argc, argv, "+", options, NULL)) != -1) {
+		if (c == 'e')
+			sandbox->epmd_port = (uint16_t)atoi(optarg);
+		else if (c == 'i')
+			sandbox->open_by_id = false;
+		else if (c == 'n')
+			sandbox->off = true;
+		else if (c == 'p')
+			sandbox->pin_root = optarg;
+		else
+			exit(STATUS_USAGE);
+	}
+}
+
+int main(int argc, char *argv[])
+{
+	struct task task = { .argument = "" };
+	struct sandbox sandbox;
+	const char *result;
+
+	read_options(&sandbox, argc, argv);
+	for (size_t i = 0;
+	     optind < argc && i < sizeof(actions) / sizeof(*actions); i++)
+		if (strcmp(argv[optind], actions[i].name) == 0)
+			task.act = actions[i].act;
+	if (!task.act)
+		return STATUS_USAGE;
+	if (optind + 1 < argc)
+		task.argument = argv[optind + 1];
+	privilege_begin(!sandbox.off);
+	if (sandbox_enter(&sandbox) != STATUS_OK)
+		return STATUS_OTHER;
+	run_in_thread(&task);
+	result = task.error ? strerrorname_np(task.error) : "ok";
+	return puts(result ? result : "unknown") < 0;
+}
