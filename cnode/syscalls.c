@@ -90,9 +90,8 @@ static const struct rule rules[] = {
 	CALL(fstatfs, 0),
 	CALL(getdents64, 0),
 	CALL(readlink, 0),
-	CALL(lseek, 0),
+	CALL(lseek, 0), /* fclose(3), not at the end of a file */
 	CALL(unlink, 0),
-	CALL(fcntl, 1, INT(1, F_GETFL)), /* opendir(3) */
 	/* the same on machines without the older calls */
 	CALL(ppoll, 0),
 	CALL(readlinkat, 0),
@@ -107,8 +106,7 @@ static const struct rule rules[] = {
 	CALL(rt_sigprocmask, 0),
 	CALL(exit, 0),
 	CALL(sched_getaffinity, 0), /* malloc: how many arenas */
-	CALL(sched_yield, 0),
-	CALL(sysinfo, 0), /* qsort: how much memory it may take */
+	CALL(sysinfo, 0),           /* qsort: how much memory it may take */
 
 	/* memory, but no code */
 	CALL(brk, 0),
@@ -118,10 +116,9 @@ static const struct rule rules[] = {
 	CALL(munmap, 0),
 	CALL(madvise, 0),
 
-	/* time, where the vDSO has no clock; and poll(2) gone on with */
+	/* time, where the vDSO has no clock; poll(2) after a SIGSTOP */
 	CALL(clock_gettime, 0),
 	CALL(gettimeofday, 0),
-	CALL(clock_nanosleep, 0),
 	CALL(restart_syscall, 0),
 	CALL(getrandom, 0),
 

@@ -114,13 +114,12 @@ static long do_map(const char *argument)
 		       : 0;
 }
 
-/* By number; EINVAL or so where it gets through: there is no attribute. */
+/* By number. The kernel says E2BIG before it looks at anything else. */
 static long do_bpf(const char *command)
 {
-	union bpf_attr attributes;
+	union bpf_attr attributes = { 0 };
 
-	memset(&attributes, 0, sizeof(attributes));
-	return syscall(SYS_bpf, atoi(command), &attributes, sizeof(attributes));
+	return syscall(SYS_bpf, atoi(command), &attributes, 1 << 20);
 }
 
 static struct sockaddr_in loopback(const char *port)
@@ -277,13 +276,12 @@ static void *run(void *context)
 	return NULL;
 }
 
-static void run_in_thread(struct task *task)
+static bool run_in_thread(struct task *task)
 {
 	pthread_t thread;
 
-	task->error = pthread_create(&thread, NULL, run, task);
-	if (task->error == 0)
-		pthread_join(thread, NULL);
+	return pthread_create(&thread, NULL, run, task) == 0 &&
+	       pthread_join(thread, NULL) == 0;
 }
 
 static void read_options(struct sandbox *sandbox, int argc, char *argv[])
@@ -330,7 +328,8 @@ int main(int argc, char *argv[])
 	privilege_begin(!sandbox.off);
 	if (sandbox_enter(&sandbox) != STATUS_OK)
 		return STATUS_OTHER;
-	run_in_thread(&task);
+	if (!run_in_thread(&task))
+		return STATUS_OTHER;
 	result = task.error ? strerrorname_np(task.error) : "ok";
 	return puts(result ? result : "unknown") < 0;
 }
