@@ -86,24 +86,14 @@ static int forbid_all(int version)
 	return fd < 0 ? -errno : (int)fd;
 }
 
-/* *kept is the descriptor of path. Where there is no path, none is needed. */
-static int allow_below(int ruleset, const char *path, uint64_t rights,
-		       int *kept)
+static int allow_below(int ruleset, int folder, uint64_t rights)
 {
-	struct path_beneath rule = { .allowed = rights };
-	int error = 0;
+	struct path_beneath rule = { .allowed = rights, .fd = folder };
 
-	rule.fd = open(path, O_PATH | O_CLOEXEC);
-	if (rule.fd < 0)
-		return errno == ENOENT || errno == EACCES ? 0 : -errno;
-	if (syscall(SYS_landlock_add_rule, ruleset, RULE_PATH_BENEATH, &rule,
-		    0) < 0)
-		error = -errno;
-	if (kept && error == 0)
-		*kept = rule.fd;
-	else
-		close(rule.fd);
-	return error;
+	return syscall(SYS_landlock_add_rule, ruleset, RULE_PATH_BENEATH, &rule,
+		       0) < 0
+		       ? -errno
+		       : 0;
 }
 
 /*
@@ -112,15 +102,29 @@ static int allow_below(int ruleset, const char *path, uint64_t rights,
  */
 static int allow_own_proc(int ruleset)
 {
-	static int stays_open = -1;
+	static int stays_open;
 
-	return allow_below(ruleset, "/proc/self", FS_READ_FILE, &stays_open);
+	stays_open = open("/proc/self", O_PATH | O_CLOEXEC);
+	return stays_open < 0 ? -errno
+			      : allow_below(ruleset, stays_open, FS_READ_FILE);
+}
+
+/* Where one cannot go, no rule is needed. */
+static int allow_mount(int ruleset, const char *path, uint64_t rights)
+{
+	int folder = open(path, O_PATH | O_CLOEXEC), error;
+
+	if (folder < 0)
+		return 0;
+	error = allow_below(ruleset, folder, rights);
+	close(folder);
+	return error;
 }
 
 /* Where pins are is told of all, with or without a root for new ones. */
-static int allow_pins(int ruleset, const char *pin_root)
+static int allow_pins(int ruleset, int pin_root)
 {
-	uint64_t rights = pin_root ? FS_READ_DIR : FS_READ_DIR | FS_PINS;
+	uint64_t rights = pin_root < 0 ? FS_READ_DIR | FS_PINS : FS_READ_DIR;
 	FILE *mounts = setmntent("/proc/self/mounts", "re");
 	struct mntent entry;
 	char text[4096];
@@ -129,13 +133,11 @@ static int allow_pins(int ruleset, const char *pin_root)
 	while (mounts && error == 0 &&
 	       getmntent_r(mounts, &entry, text, sizeof(text)))
 		if (strcmp(entry.mnt_type, "bpf") == 0)
-			error = allow_below(ruleset, entry.mnt_dir, rights,
-					    NULL);
+			error = allow_mount(ruleset, entry.mnt_dir, rights);
 	if (mounts)
 		endmntent(mounts);
-	if (error == 0 && pin_root)
-		error = allow_below(ruleset, pin_root, FS_READ_DIR | FS_PINS,
-				    NULL);
+	if (error == 0 && pin_root >= 0)
+		error = allow_below(ruleset, pin_root, FS_READ_DIR | FS_PINS);
 	return error;
 }
 

@@ -6,7 +6,7 @@
 
 /* What remains open to this process. */
 struct landlock_limits {
-	const char *pin_root; /* NULL: all bpf file systems that are mounted */
+	int pin_root; /* a descriptor; -1: all bpf file systems there are */
 	uint16_t epmd_port;
 };
 

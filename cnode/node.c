@@ -276,9 +276,11 @@ static enum exit_status init_service(struct node *node)
 }
 
 /* What it takes to be another user or to run a program is done with then. */
-static enum exit_status give_up_privileges(const struct options *options)
+static enum exit_status give_up_privileges(const struct node *node)
 {
+	const struct options *options = node->options;
 	const struct sandbox sandbox = {
+		.pin_root = -1,
 		.epmd_port = epmd_port(),
 		.open_by_id = !options->no_open_by_id,
 		.off = options->no_sandbox,
@@ -315,7 +317,7 @@ static enum exit_status start(struct node *node)
 	if (status == STATUS_OK)
 		status = init_service(node);
 	if (status == STATUS_OK)
-		status = give_up_privileges(options);
+		status = give_up_privileges(node);
 	if (status == STATUS_OK)
 		status = epmd_publish(&node->ei, node->port);
 	if (status != STATUS_OK)

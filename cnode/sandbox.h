@@ -8,7 +8,7 @@
 #include "exit_status.h"
 
 struct sandbox {
-	const char *pin_root; /* NULL: any bpf file system that is mounted */
+	int pin_root; /* descriptor of a folder; -1: any bpf file system */
 	uint16_t epmd_port;
 	bool open_by_id; /* maps may be opened by their ids */
 	bool off;        /* only capabilities are given up */

@@ -295,7 +295,9 @@ static void read_options(struct sandbox *sandbox, int argc, char *argv[])
 	};
 	int c;
 
-	*sandbox = (struct sandbox){ .epmd_port = 4369, .open_by_id = true };
+	*sandbox = (struct sandbox){ .pin_root = -1,
+				     .epmd_port = 4369,
+				     .open_by_id = true };
 	while ((c = getopt_long(argc, argv, "+", options, NULL)) != -1) {
 		if (c == 'e')
 			sandbox->epmd_port = (uint16_t)atoi(optarg);
@@ -304,7 +306,8 @@ static void read_options(struct sandbox *sandbox, int argc, char *argv[])
 		else if (c == 'n')
 			sandbox->off = true;
 		else if (c == 'p')
-			sandbox->pin_root = optarg;
+			sandbox->pin_root =
+				open(optarg, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		else
 			exit(STATUS_USAGE);
 	}
