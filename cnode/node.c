@@ -280,7 +280,7 @@ static enum exit_status give_up_privileges(const struct node *node)
 {
 	const struct options *options = node->options;
 	const struct sandbox sandbox = {
-		.pin_root = -1,
+		.pin_root = node->service.pin_root.fd,
 		.epmd_port = epmd_port(),
 		.open_by_id = !options->no_open_by_id,
 		.off = options->no_sandbox,

@@ -135,12 +135,17 @@ def test_list_tells_of_each_map_what_info_tells(maps, hash, name):
 
 
 def test_list_is_the_list_of_the_kernels_own_tool(maps, hash, bpftool):
-    for _ in range(10):  # others on this host may make maps meanwhile
-        ours = {info["id"] for info in maps.list()}
-        theirs = {shown["id"] for shown in bpftool("map", "list")}
-        if ours == theirs:
-            return
-    assert ours == theirs
+    """Others on this host make maps meanwhile, which may be in it or not."""
+
+    def listed():
+        return {shown["id"] for shown in bpftool("map", "list")}
+
+    before = listed()
+    ours = {info["id"] for info in maps.list()}
+    after = listed()
+    assert maps.info(hash)["id"] in ours
+    assert before & after <= ours
+    assert not (ours - before - after) & listed()
 
 
 def test_list_leaves_no_descriptor(maps, hash, cnode):
