@@ -132,12 +132,23 @@ static bool is_there(const struct peers *peers, const char *name)
 	return false;
 }
 
+/* One that connected later may be through its handshake sooner. */
+static bool has_come_later(const struct peer *peer, const char *name)
+{
+	const struct peer *other = peer;
+
+	while ((other = TAILQ_NEXT(other, others)))
+		if (strcmp(other->name, name) == 0)
+			return true;
+	return false;
+}
+
 static int join(struct peers *peers, struct peer *peer, const char *name,
 		struct handles *handles, struct handles_owner **owner)
 {
 	if (peers->closing)
 		return -ESHUTDOWN;
-	if (peer->replaced)
+	if (peer->replaced || has_come_later(peer, name))
 		return -ESTALE;
 	if (peers->connected >= peers->max && !is_there(peers, name))
 		return -EMFILE;

@@ -320,6 +320,22 @@ def test_many_race_for_one_name(siege):
             peer.close()
 
 
+def test_who_connected_first_cannot_replace_who_came_later(siege):
+    """However late its handshake is over: it may be of a node that has gone."""
+    with siege() as s:
+        late = s.connect(name="one@h", creation=5, handshake=False)
+        late.send_raw(name_packet(b"one@h", creation=5))
+        late.receive_short()
+        challenge = struct.unpack(">I", late.receive_short()[9:13])[0]
+        peer = s.connect(name="one@h", creation=6)
+        map = peer.maps("new", *HASH)
+        digest = dist.digest(late.cookie, challenge)
+        late.send_short(b"r" + struct.pack(">I", 1) + digest)
+        assert late.receive_short() == b"a" + dist.digest(late.cookie, 1)
+        late.wait_closed()
+        assert peer.maps("put", 1, 1, map) == map
+
+
 def test_creations_of_one_name_may_change_all_the_time(siege):
     """Each takes the maps of the one before with it."""
     with siege() as s:
