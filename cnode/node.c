@@ -36,7 +36,7 @@
 #define NO_FD_PAUSE_MS 100 /* in accepting, when there is no descriptor */
 #define SHUTDOWN_MS 5000   /* for connections to end what they are at */
 #define EI_MAX_FDS (1u << 20)
-#define SPARE_FDS 64 /* listener, epmd, what a call opens */
+#define SPARE_FDS 64         /* listener, epmd, what a call opens */
 #define KEPT_FREE (64 << 20) /* octets, until a connection ends */
 
 struct node {

@@ -55,6 +55,7 @@ void rpc_resume(struct rpc *rpc, struct term_writer *out)
 /* A pid of the peer; one of another node, or none, asks for nothing here. */
 static bool is_from_peer(const struct rpc *rpc, struct term t)
 {
+	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
 	const char *node;
 	size_t size;
 
@@ -62,7 +63,8 @@ static bool is_from_peer(const struct rpc *rpc, struct term t)
 		return false;
 	if (size == rpc->peer_size && memcmp(node, rpc->peer, size) == 0)
 		return true;
-	log_warning("dropped a request that came from %s in the name of %.*s",
+	log_limited(&limit, LOG_WARNING,
+		    "dropped a request that came from %s in the name of %.*s",
 		    rpc->peer, (int)size, node);
 	return false;
 }

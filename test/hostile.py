@@ -8,6 +8,7 @@ while the test attacks, and a look at what the attack has left behind.
 import itertools
 import re
 from collections import Counter
+from pathlib import Path
 
 import dist
 import etf
@@ -23,45 +24,12 @@ CALLS = 20  # of each kind, from the beginning of the attack on
 KEPT_KIB = 2048
 CONNECTION_KIB = 256  # its buffers and the used part of its stack
 
-BYSTANDER = """
-Loop = fun Loop(Step, Count, Slowest, Wrong) ->
-    receive
-        {look, From} ->
-            From ! {self(), Count, Slowest, Wrong},
-            Loop(Step, Count, Slowest, Wrong);
-        stop -> ok
-    after 2 ->
-        Begun = erlang:monotonic_time(millisecond),
-        Result = try Step(Count) catch C:E -> {C, E} end,
-        Took = erlang:monotonic_time(millisecond) - Begun,
-        Wrong2 = case Result of
-            true -> Wrong;
-            _ when length(Wrong) < 5 -> [{Count, Took, Result} | Wrong];
-            _ -> Wrong
-        end,
-        Loop(Step, Count + 1, max(Slowest, Took), Wrong2)
-    end
-end,
-Call = fun(F, A) -> erpc:call(N, ebpf_maps, F, A, Limit) end,
-Map = Call(new, [hash, 4, 8, 4]),
-User = fun(I) ->
-    Map = Call(put, [1, I, Map]),
-    Call(get, [1, Map]) =:= <<I:64/native>>
-end,
-Maker = fun(_) ->
-    New = Call(new, [array, 4, 4, 1]),
-    ok =:= Call(close, [New])
-end,
-[spawn(fun() -> Loop(Step, 0, 0, []) end) || Step <- [User, Maker]].
-"""
-
-LOOK = """
-[begin
-    P ! {look, self()},
-    receive {P, Count, Slowest, Wrong} -> {Count, Slowest, Wrong}
-    after Limit -> {0, Limit, [no_answer]}
-    end
-end || P <- Ps].
+# Compiled, not evaluated as other expressions of tests are: erl_eval's own work
+# is most of what such a loop does, and an emulator of OTP 25.2 died of it.
+SOURCE = Path(__file__).with_name("bystander.erl")
+LOAD = """
+{ok, bystander, Code} = compile:file(Path, [binary]),
+{module, bystander} = code:load_binary(bystander, Path, Code).
 """
 
 
@@ -70,12 +38,14 @@ class Bystander:
 
     def __init__(self, beam, node):
         self.beam = beam
-        self.pids = beam.eval(BYSTANDER, N=node.name, Limit=SLOWEST_MS)
+        if beam.apply("erlang", "module_loaded", "bystander") != "true":
+            beam.eval(LOAD, Path=list(str(SOURCE).encode()))
+        self.pids = beam.apply("bystander", "start", node.name, SLOWEST_MS)
 
     def look(self):
         """(calls, ms of the slowest, what went wrong) of each."""
         limit = 2 * SLOWEST_MS
-        return self.beam.eval(LOOK, Ps=self.pids, Limit=limit, timeout=60)
+        return self.beam.apply("bystander", "look", self.pids, limit, timeout=60)
 
     def counts(self):
         return [count for count, _, _ in self.look()]

@@ -68,7 +68,7 @@ def test_a_siege_sees_a_node_that_stalls(siege, monkeypatch):
 # --- slow ones
 
 
-@ci(0.05, 1)
+@ci(0.03, 1)
 def test_a_packet_may_dribble_in_octet_by_octet(many, siege):
     """Of 50 peers at once; the pause is a twentieth of the tick time, or less."""
     with siege("--ticktime", "4") as s:
@@ -102,7 +102,7 @@ def test_a_handshake_may_not_dribble_for_ever(siege):
         wait_until(over, 15)
 
 
-def fill(peer, octets, seconds=2):
+def fill(peer, octets, seconds=5):
     """Sends as long as the node takes it in; whether it has hung up."""
     peer.socket.settimeout(seconds)
     try:
@@ -121,12 +121,12 @@ def packet_of_get(peer, map):
 
 def test_readers_that_never_read_are_hung_up(siege):
     """They ask for 1 MiB each time, until both ways are full."""
-    with siege("--ticktime", "2") as s:
+    with siege("--ticktime", "1") as s:
         peers = [s.connect(receive_buffer=1) for _ in range(8)]
         map = peers[0].maps("new", "array", 4, MIB, 1)
         asks = {p: packet_of_get(p, map) for p in peers}
         threads = [
-            threading.Thread(target=fill, args=(p, octets, 10))
+            threading.Thread(target=fill, args=(p, octets))
             for p, octets in asks.items()
         ]
         for thread in threads:
@@ -139,7 +139,7 @@ def test_readers_that_never_read_are_hung_up(siege):
 
 def test_a_reader_of_an_octet_now_and_then_holds_up_itself(siege):
     """It takes in a little each tick time, and so it may stay."""
-    with siege("--ticktime", "2") as s:
+    with siege("--ticktime", "1") as s:
         peers = [s.connect(receive_buffer=1) for _ in range(20)]
         map = peers[0].maps("new", "array", 4, MIB, 1)
         for peer in peers:
@@ -147,7 +147,7 @@ def test_a_reader_of_an_octet_now_and_then_holds_up_itself(siege):
         for _ in range(15):
             for peer in peers:
                 peer.socket.recv(1)
-            time.sleep(0.2)
+            time.sleep(0.1)
 
 
 def test_the_smallest_receive_buffer_gets_all(siege):
@@ -161,7 +161,7 @@ def test_the_smallest_receive_buffer_gets_all(siege):
 def test_a_peer_that_only_answers_ticks_may_stay(siege):
     with siege("--ticktime", "1") as s:
         peers = [s.connect() for _ in range(50)]
-        deadline = time.monotonic() + 3
+        deadline = time.monotonic() + 2
         while time.monotonic() < deadline:
             for peer in peers:
                 assert peer.receive_packet(5) == b""
@@ -381,7 +381,6 @@ def test_floods_are_borne(what, many, siege):
         read_rest(peer)
 
 
-@pytest.mark.xfail(strict=True, reason="each dropped request is a line of the log")
 def test_who_floods_with_another_name_cannot_flood_the_log(siege):
     with siege() as s:
         peer = s.connect()
