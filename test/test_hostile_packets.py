@@ -63,6 +63,7 @@ def test_a_length_may_be_any(length, siege):
         assert keeper.maps("get", 1, map, "none") == "none"
 
 
+@pytest.mark.counts
 def test_a_length_beyond_the_limit_costs_no_memory(siege):
     """All 100 go on sending: what is too long is dropped as it comes."""
     with siege("--max-message", "65536") as s:
