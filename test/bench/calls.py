@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Contests of single requests: who answers get, put, update, take how fast.
+
+Each function makes {label: run} of a contest; a run gives microseconds per
+call, or calls per second.
+"""
+
+from contextlib import ExitStack, contextmanager
+
+import labels as by
+from turns import NotGiven
+from world import LONG
+
+KEY_SIZE = 4
+MODULE = "ebpf_maps"
+
+
+class Asked:
+    """The ways to ask, and the maps for them: one of the C node, one of the NIF."""
+
+    def __init__(self, world, stack, value_size, entries):
+        self.world = world
+        self.value_size = value_size
+        self.entries = entries
+        shape = ("hash", KEY_SIZE, value_size, entries)
+        handle, self.id = stack.enter_context(world.cnode_map(*shape))
+        self.maps = {MODULE: (handle, self.id)}
+        world.maploop(self.id, "merge", entries)
+        try:
+            self.nif_map, self.nif_id = stack.enter_context(world.nif_map(*shape))
+            world.maploop(self.nif_id, "merge", entries)
+        except NotGiven:
+            self.nif_map = None
+
+    def way(self, label):
+        """(the Erlang node that asks, its way, the map, the map's id)"""
+        world = self.world
+        handle, id = self.maps[MODULE]
+        if label in (by.NIF, by.NIF_ERPC) and not self.nif_map:
+            return None
+        return {
+            by.CNODE: lambda: (
+                world.caller, ("erpc", world.cnode.name, MODULE), handle, id,
+            ),
+            by.FACADE: lambda: (world.facade, ("apply", MODULE), handle, id),
+            by.BEAM: lambda: (
+                world.caller, ("erpc", world.server.name, "bench_server"), handle, id,
+            ),
+            by.SERVER: lambda: (
+                world.caller,
+                ("gen_server", world.server.name, "bench_server"),
+                handle,
+                id,
+            ),
+            by.NIF_ERPC: lambda: (
+                world.caller, ("erpc", world.nif.name, MODULE), self.nif_map, self.nif_id,
+            ),
+            by.NIF: lambda: (world.nif, ("apply", MODULE), self.nif_map, self.nif_id),
+        }[label]()
+
+    def work(self, function, map, count=None):
+        return (function, map, self.value_size, 0, count or self.entries)
+
+    def refill(self, function, id):
+        """What was taken is there again; no clock runs."""
+        if function == "take":
+            self.world.maploop(id, "merge", self.entries)
+
+    def octets(self, label):
+        """(request, answer) of a get on the wire"""
+        caller, way, map, _ = self.way(label)
+        args = (way[1], way, self.work("get", map))
+        return caller.apply("bench_calls", "octets", *args, timeout=LONG)
+
+
+@contextmanager
+def calls(world, size, labels, function, callers=1, nodes=1, value_size=8):
+    """Callers that wait for each answer: microseconds per call of one of them
+    alone, calls per second of many."""
+    count = size.calls if callers * nodes == 1 else size.many_calls
+    count -= count % (callers * nodes)
+    with ExitStack() as stack:
+        asked = Asked(world, stack, value_size, count)
+
+        def timed(nanoseconds):
+            each = nanoseconds / count
+            return each / 1e3 if callers * nodes == 1 else 1e9 / each
+
+        def ask(label):
+            caller, way, map, id = asked.way(label)
+
+            def run():
+                asked.refill(function, id)
+                work = asked.work(function, map)
+                if nodes == 1:
+                    args = ("callers", way, work, callers)
+                else:
+                    names = [beam.name for beam in world.callers[:nodes]]
+                    args = ("callers_on", names, way, work, callers)
+                return timed(caller.apply("bench_calls", *args, timeout=LONG))
+
+            return run
+
+        def loop():
+            asked.refill(function, asked.id)
+            return timed(world.maploop(asked.id, function, count)[0])
+
+        def pingpong():
+            request, answer = map(round, octets)
+            return timed(world.pingpong(request, answer, count))
+
+        octets = asked.octets(by.CNODE) if by.PINGPONG in labels else None
+        floor = {by.PINGPONG: pingpong, by.LOOP: loop}
+        yield {
+            label: floor.get(label) or (asked.way(label) and ask(label))
+            for label in labels
+        }
+
+
+@contextmanager
+def stream(world, size, labels, window):
+    """One caller with many requests under way: gets per second."""
+    count = size.stream
+    with ExitStack() as stack:
+        asked = Asked(world, stack, 8, count)
+
+        def ask(label):
+            caller, way, map, _ = asked.way(label)
+
+            def run():
+                args = (way, asked.work("get", map), window or count)
+                took = caller.apply("bench_calls", "stream", *args, timeout=LONG)
+                return count * 1e9 / took
+
+            return run
+
+        yield {label: asked.way(label) and ask(label) for label in labels}
+
+
+@contextmanager
+def connections(world, size, labels):
+    """16 callers of one node, while others are connected too: gets per second.
+
+    labels are the numbers of connections; each has a C node of its own.
+    """
+    count = size.many_calls - size.many_calls % 16
+
+    def run(node, map):
+        way = ("erpc", node.name, MODULE)
+        work = ("get", map, 8, 0, count)
+        took = world.caller.apply("bench_calls", "callers", way, work, 16, timeout=LONG)
+        return count * 1e9 / took
+
+    with ExitStack() as stack:
+        runs = {}
+        for label in labels:
+            node = stack.enter_context(world.fresh_cnode())
+            others = size.held(int(label.split()[0])) - 1
+            stack.enter_context(world.connections(node, others))
+            map = world.caller.erpc(node.name, "new", "array", KEY_SIZE, 8, count)
+            runs[label] = lambda node=node, map=map: run(node, map)
+        yield runs
+
+
+@contextmanager
+def octets(world, size, labels):
+    """What a get and its answer are on the wire."""
+    with ExitStack() as stack:
+        asked = Asked(world, stack, 8, size.calls)
+        yield {
+            label: asked.way(label) and (lambda label=label: sum(asked.octets(label)))
+            for label in labels
+        }

@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of what is compared.
+
+A contest is one piece of work and those who do it in turns. Its first contender
+is ours; each of the others makes a row of the table: ours against it. How the
+ratio is to be read stands in `shows`:
+
+    its time   our time / its time        less is better
+    as fast    its time / our time        more is better
+    its rate   our rate / its rate        more is better
+    its size   our size / its size        less is better
+
+A target of a ratio is at_most or at_least a number; a limit is for our own
+median, in the unit of the contest. What is a count, and no time, is a contest
+like others.
+"""
+
+from dataclasses import dataclass, field
+from functools import partial
+
+import calls
+import labels as by
+import nodes
+import whole
+from turns import ratios
+
+
+@dataclass(frozen=True)
+class Target:
+    relation: str
+    number: float
+
+    def met(self, value):
+        if self.relation == "at most":
+            return value <= self.number
+        return value >= self.number
+
+
+at_most = partial(Target, "at most")
+at_least = partial(Target, "at least")
+
+
+@dataclass(frozen=True)
+class Contest:
+    id: str
+    work: str
+    unit: str
+    shows: str
+    make: object  # (world, size, labels) -> context of {label: run or None}
+    contenders: tuple
+    targets: dict = field(default_factory=dict)
+    limit: Target = None
+    entries: int = 0  # of a map
+    quick: bool = True  # part of a quick run, too
+
+    def ratio(self, ours, theirs):
+        return ratios(theirs, ours) if self.shows == "as fast" else ratios(ours, theirs)
+
+    def note(self, label, size):
+        """What is to be said of a figure that was not measured in full."""
+        entries = size.entries(self.entries)
+        if label in (by.CNODE_EACH, by.NIF_EACH) and entries > size.by_call:
+            return f"{size.by_call:,} of {entries:,} entries, scaled"
+        return ""
+
+
+ALL = (
+    by.CNODE,
+    by.PINGPONG,
+    by.LOOP,
+    by.BEAM,
+    by.SERVER,
+    by.NIF_ERPC,
+    by.NIF,
+    by.FACADE,
+)
+OVER_THE_WIRE = (by.CNODE, by.BEAM, by.SERVER, by.NIF_ERPC, by.FACADE)
+FROM_NODES = (by.CNODE, by.BEAM, by.SERVER, by.NIF_ERPC)
+
+
+def alone(function, **more):
+    contenders = ALL if function == "get" else tuple(c for c in ALL if c != by.PINGPONG)
+    return Contest(
+        f"{function}-1",
+        f"{function}, 1 caller",
+        "µs",
+        "its time",
+        partial(calls.calls, function=function),
+        contenders,
+        **more,
+    )
+
+
+def many(function, callers, **more):
+    return Contest(
+        f"{function}-{callers}",
+        f"{function}, {callers} callers",
+        "calls/s",
+        "its rate",
+        partial(calls.calls, function=function, callers=callers),
+        OVER_THE_WIRE,
+        **more,
+    )
+
+
+def from_nodes(function, **more):
+    return Contest(
+        f"{function}-4x4",
+        f"{function}, 4 callers on each of 4 nodes",
+        "calls/s",
+        "its rate",
+        partial(calls.calls, function=function, callers=4, nodes=4),
+        FROM_NODES,
+        **more,
+    )
+
+
+def value(function, octets):
+    return Contest(
+        f"{function}-value-{octets}",
+        f"{function}, values of {octets} octets",
+        "µs",
+        "its time",
+        partial(calls.calls, function=function, value_size=octets),
+        FROM_NODES,
+        quick=octets == 65536,
+    )
+
+
+def pipelined(id, work, window, **more):
+    return Contest(
+        id,
+        work,
+        "calls/s",
+        "its rate",
+        partial(calls.stream, window=window),
+        (by.CNODE, by.SERVER, by.BEAM, by.NIF_ERPC),
+        **more,
+    )
+
+
+REQUESTS = (
+    alone(
+        "get",
+        targets={
+            by.PINGPONG: at_most(1.4),
+            by.BEAM: at_most(0.9),
+            by.NIF_ERPC: at_most(0.75),
+        },
+    ),
+    many("get", 16, targets={by.BEAM: at_least(1.2), by.NIF_ERPC: at_least(2)}),
+    many("get", 256),
+    from_nodes("get"),
+    *(
+        contest
+        for function in ("put", "update", "take")
+        for contest in (
+            alone(function, quick=function == "put"),
+            many(function, 16, quick=function == "put"),
+            many(function, 256, quick=False),
+            from_nodes(function, quick=False),
+        )
+    ),
+    pipelined(
+        "stream",
+        "get, a stream with 1,000 under way",
+        1000,
+        targets={by.SERVER: at_least(2)},
+    ),
+    pipelined("stream-all", "get, a stream sent at once", None, quick=False),
+    *(value("get", octets) for octets in (8, 256, 4096, 65536)),
+    *(value("put", octets) for octets in (8, 256, 4096, 65536)),
+)
+
+# --- Whole maps ---------------------------------------------------------------
+
+BY_SIZE = {  # who else works on a hash of so many entries
+    1_000: (by.CNODE, by.CNODE_EACH, by.NIF_EACH, by.NIF, by.LOOP),
+    100_000: (by.CNODE, by.CNODE_EACH, by.NIF_EACH, by.NIF, by.LOOP),
+    1_000_000: (by.NIF, by.LOOP),
+}
+TARGETS = {
+    ("to_list", "hash", 100_000): {by.NIF: at_least(5), by.NIF_EACH: at_least(100)},
+    ("to_list", "hash", 1_000_000): {by.BPFTOOL: at_least(8)},
+}
+
+
+def others(operation, type, entries):
+    """Those who can do it, and whose time it takes is worth it."""
+    found = [*BY_SIZE[entries]]
+    if type == "percpu_hash":  # the NIF reads one value for all CPUs
+        found = [one for one in found if one not in (by.NIF, by.NIF_EACH)]
+    if type != "hash" and entries == 1_000_000:
+        found = [by.LOOP]
+    if operation == "to_list" and (type == "hash" or entries < 1_000_000):
+        found.append(by.BPFTOOL)
+    return tuple(found)
+
+
+def whole_map(operation, type, entries):
+    return Contest(
+        f"{operation}-{type}-{entries}",
+        f"{operation} of {entries:,}, {type}",
+        "ms",
+        "as fast",
+        partial(whole.whole, operation=operation, type=type, entries=entries),
+        (by.FACADE, *others(operation, type, entries)),
+        targets=TARGETS.get((operation, type, entries), {}),
+        entries=entries,
+        quick=operation == "to_list"
+        and type == "hash"
+        or (type, entries) == ("hash", 100_000),
+    )
+
+
+WHOLE_MAPS = tuple(
+    whole_map(operation, type, entries)
+    for type in ("hash", "array", "percpu_hash", "lpm_trie")
+    for operation in ("to_list", "fold", "merge", "drain")
+    for entries in (1_000, 100_000, 1_000_000)
+    if (operation, type) != ("drain", "array")  # nothing leaves an array
+)
+WHOLE_MAPS_CPU = (
+    Contest(
+        "to_list-cpu",
+        "to_list of 1,000,000, hash, CPU",
+        "ms",
+        "its time",
+        partial(whole.whole, operation="to_list", type="hash", entries=1_000_000),
+        (by.CNODE_CPU, by.LOOP_CPU),
+        targets={by.LOOP_CPU: at_most(1.5)},
+        entries=1_000_000,
+    ),
+)
+
+# --- Nodes --------------------------------------------------------------------
+
+NODES = (
+    Contest(
+        "connections",
+        "get, 16 callers, so many connections",
+        "calls/s",
+        "its rate",
+        calls.connections,
+        ("512 connections", "64 connections", "1 connection"),
+    ),
+    Contest(
+        "multicall",
+        "erpc:multicall to 200 C nodes",
+        "ms",
+        "its time",
+        nodes.multicall,
+        (by.AGAIN, by.FIRST),
+        limit=at_most(50),
+    ),
+    Contest(
+        "start",
+        "start to ready",
+        "ms",
+        "its time",
+        nodes.start,
+        (by.NODE, by.BARE_ERL),
+    ),
+    Contest(
+        "memory-idle",
+        "RSS of an idle node",
+        "KiB",
+        "its size",
+        nodes.idle_memory,
+        (by.NODE, by.BARE_ERL),
+        limit=at_most(4096),
+    ),
+    Contest(
+        "memory-connection",
+        "RSS per connection",
+        "KiB",
+        "its size",
+        nodes.connection_memory,
+        (by.NODE,),
+        limit=at_most(100),
+    ),
+    Contest(
+        "memory-handle",
+        "RSS per handle",
+        "octets",
+        "its size",
+        nodes.handle_memory,
+        (by.NODE,),
+        limit=at_most(512),
+    ),
+)
+
+# --- Counts -------------------------------------------------------------------
+
+COUNTS = (
+    Contest(
+        "octets",
+        "octets on the wire, a get and its answer",
+        "octets",
+        "its size",
+        calls.octets,
+        FROM_NODES,
+    ),
+)
+
+CONTESTS = (*REQUESTS, *WHOLE_MAPS, *WHOLE_MAPS_CPU, *NODES, *COUNTS)
+
+# In the smallest form all sizes would be the same.
+SAME_BUT_LARGER = {c.id for c in WHOLE_MAPS if c.entries > 1000}

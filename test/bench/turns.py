@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Contenders take turns; a comparison is the median of the ratios of turns.
+
+A number from another day, or from a quarter of an hour ago, says little: the
+clock rate, the neighbours and the caches were others. So one round has one run
+of each contender, one right after the other, and a ratio is of two runs of the
+same round. Every other round goes the other way, so that nobody always comes
+right behind the same one.
+"""
+
+from dataclasses import dataclass
+from statistics import median
+
+
+class NotGiven(Exception):
+    """What this contender needs is not on this machine; says what."""
+
+
+def take_turns(contenders, rounds, warm_up=True):
+    """{label: [value of each round]} of {label: function that runs it}."""
+    if warm_up:
+        for run in contenders.values():
+            run()
+    values = {label: [] for label in contenders}
+    order = list(contenders.items())
+    for _ in range(rounds):
+        for label, run in order:
+            values[label].append(run())
+        order.reverse()
+    return values
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Some values: their median, and from where to where they go."""
+
+    values: tuple
+
+    @property
+    def median(self):
+        return median(self.values)
+
+    @property
+    def low(self):
+        return min(self.values)
+
+    @property
+    def high(self):
+        return max(self.values)
+
+
+def ratios(upper, lower):
+    """Of the runs of the same rounds."""
+    return Spread(tuple(u / v for u, v in zip(upper, lower, strict=True)))

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The benchmark in its smallest form: it runs, and what it says makes sense.
+
+No figure is held to anything here but to being one: a few calls say nothing
+about speed.
+"""
+
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+pytestmark = pytest.mark.counts
+
+NIF = "NIF"
+CONTENDERS = {  # some that each contest of a kind has to have
+    "get-1": {
+        "C node by erpc",
+        "TCP ping-pong in C",
+        "bpf(2) in a C loop",
+        "Erlang node by erpc",
+        "Erlang node by gen_server",
+        "C node by the facade",
+    },
+    "stream": {"C node by erpc", "Erlang node by gen_server"},
+    "to_list-hash-1000": {
+        "C node by the facade",
+        "C node by erpc, call by call",
+        "bpftool map dump -j",
+    },
+    "multicall": {"connected before", "the first call"},
+}
+
+
+@pytest.fixture(scope="module")
+def helpers(srcdir, tmp_path_factory):
+    """The C programs; make bench builds them in the folder of the build."""
+    folder = tmp_path_factory.mktemp("helpers")
+    for name in ("pingpong", "maploop"):
+        source = srcdir / "test" / "bench" / f"{name}.c"
+        command = [os.environ.get("CC", "cc"), "-std=gnu11", "-D_GNU_SOURCE", "-O2"]
+        command += ["-Wall", "-Wextra", "-Werror", source, "-o", folder / name, "-lbpf"]
+        subprocess.run(command, check=True)
+    return folder
+
+
+def run(srcdir, program, ebin, helpers, output, *options, **env):
+    command = [sys.executable, srcdir / "test" / "bench" / "bench.py", *options]
+    command += ["--program", program, "--ebin", ebin]
+    command += ["--helpers", helpers, "--output", output, "--size", "smallest"]
+    plain = {k: v for k, v in os.environ.items() if k not in ("EBPF_NIF_DIR", "SAVE")}
+    return subprocess.run(
+        command, env={**plain, **env}, capture_output=True, text=True, timeout=300
+    )
+
+
+@pytest.fixture(scope="module")
+def bench(srcdir, program, ebin, helpers, tmp_path_factory):
+    """(what it printed, what the JSON has, the folder) of one run"""
+    output = tmp_path_factory.mktemp("bench")
+    done = run(srcdir, program, ebin, helpers, output, ONLY="")
+    print(done.stderr)
+    assert done.returncode == 0
+    return done.stdout, json.loads((output / "bench.json").read_text()), output
+
+
+@pytest.fixture
+def contests(bench):
+    return {contest["id"]: contest for contest in bench[1]["contests"]}
+
+
+def test_no_two_contests_share_a_name(bench, contests):
+    assert len(contests) == len(bench[1]["contests"])
+
+
+def test_each_contender_has_taken_each_turn(bench, contests):
+    rounds = bench[1]["amounts"]["rounds"]
+    for contest in contests.values():
+        for contender in contest["contenders"]:
+            assert contender["given"] == (not contender["label"].startswith(NIF))
+            if contender["given"]:
+                assert len(contender["runs"]) == rounds, contest["id"]
+                assert all(math.isfinite(value) for value in contender["runs"])
+    for id, wanted in CONTENDERS.items():
+        labels = {contender["label"] for contender in contests[id]["contenders"]}
+        assert wanted <= labels
+
+
+def test_ratios_are_those_of_the_runs_of_one_round(contests):
+    upside_down = {"as fast": True}
+    seen = 0
+    for contest in contests.values():
+        ours, *others = contest["contenders"]
+        for row, their in zip(contest["rows"], others, strict=True):
+            assert row["against"] == their["label"]
+            if not their["given"]:
+                assert row["ratio"] is None
+                continue
+            ratios = [u / v for u, v in zip(ours["runs"], their["runs"], strict=True)]
+            if contest["shows"] in upside_down:
+                ratios = [1 / ratio for ratio in ratios]
+            assert row["ratio"]["low"] == pytest.approx(min(ratios))
+            assert row["ratio"]["high"] == pytest.approx(max(ratios))
+            low, high = row["ratio"]["low"], row["ratio"]["high"]
+            assert 0 < low <= row["ratio"]["median"] <= high < 1e6
+            seen += 1
+    assert seen > 50
+
+
+def test_a_map_is_no_faster_than_the_kernel(contests):
+    """What costs a message and a bpf(2) costs more than the bpf(2)."""
+    [row] = [r for r in contests["get-1"]["rows"] if r["against"].startswith("bpf(2)")]
+    assert row["ratio"]["low"] > 1
+
+
+def test_targets_are_judged(contests):
+    targets = [
+        (contest["id"], row["against"], row["target"], row["ratio"])
+        for contest in contests.values()
+        for row in contest["rows"]
+        if row["target"]
+    ]
+    assert {id for id, *_ in targets} >= {"get-1", "get-16", "stream"}
+    for id, _, target, ratio in targets:
+        if not ratio:
+            assert target["met"] is None
+        elif target["relation"] == "at most":
+            assert target["met"] == (ratio["median"] <= target["number"]), id
+        else:
+            assert target["met"] == (ratio["median"] >= target["number"]), id
+
+
+def test_the_table_has_a_line_for_each_row(bench, contests):
+    printed = bench[0]
+    wanted = sum(1 + len(contest["rows"]) for contest in contests.values())
+    head, rule, *lines = printed.split("\n\n")[0].splitlines()
+    assert head.split()[:3] == ["work", "who", "against"]
+    assert set(rule) == {"-", " "}
+    assert len(lines) == wanted
+    assert sum("not given" in line for line in lines) >= 2
+    for id in ("get-1", "to_list-hash-1000", "memory-idle"):
+        assert contests[id]["work"] in printed
+    assert re.search(r"at most 1\.4: (met|missed)", printed)
+
+
+def test_the_picture_is_one(bench):
+    root = ElementTree.parse(bench[2] / "bench.svg").getroot()
+    assert root.tag.endswith("svg")
+    text = "".join(root.itertext())
+    for words in ("get, one caller", "to_list", "Targets", "TCP ping-pong in C"):
+        assert words in text
+
+
+def test_a_folder_without_the_nif_is_refused(
+    srcdir, program, ebin, helpers, tmp_path
+):
+    done = run(
+        srcdir,
+        program,
+        ebin,
+        helpers,
+        tmp_path,
+        ONLY="get-1",
+        EBPF_NIF_DIR=str(tmp_path),
+    )
+    assert done.returncode != 0
+    assert f"EBPF_NIF_DIR: no ebin/ebpf_maps.beam in {tmp_path}" in done.stderr
+
+
+@pytest.mark.ci
+def test_make_bench_builds_what_it_runs(builddir):
+    """In the folder of the build, where the results of an earlier run are kept."""
+    kept = {}
+    for name in ("bench.json", "bench.svg"):
+        path = builddir / name
+        kept[path] = path.read_bytes() if path.exists() else None
+    env = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
+    try:
+        done = subprocess.run(
+            [shutil.which("make"), "bench", "BENCHFLAGS=--size smallest", "ONLY=octets"],
+            cwd=builddir,
+            env={**env, "EBPF_NIF_DIR": ""},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        told = json.loads((builddir / "bench.json").read_text())
+        assert {contest["id"] for contest in told["contests"]} == {"octets"}
+    finally:
+        for path, octets in kept.items():
+            path.unlink(missing_ok=True)
+            if octets is not None:
+                path.write_bytes(octets)
