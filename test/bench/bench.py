@@ -42,6 +42,7 @@ them in the caller's node; Python times nothing.
 
 import argparse
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -56,6 +57,7 @@ sys.path.append(str(TOP / "test"))
 import contests  # noqa: E402
 import picture  # noqa: E402
 import report  # noqa: E402
+from beam import BeamError, BeamTimeout  # noqa: E402
 from turns import take_turns  # noqa: E402
 from world import World  # noqa: E402
 
@@ -90,6 +92,10 @@ SMALLEST = Size(
     "smallest", 2, 8, 256, 40, 10, 3, 4, 50, most=60, most_held=8, warm_up=False
 )
 SIZES = {size.name: size for size in (FULL, QUICK, SMALLEST)}
+
+# One contest that fails is no reason to throw the others away.
+FAULTS = (BeamError, BeamTimeout, OSError, EOFError, AssertionError)
+FAULTS += (subprocess.SubprocessError,)
 
 
 def arguments():
@@ -129,6 +135,24 @@ def run(contest, world, size):
     return {label: rounds.get(label) for label in contest.contenders}
 
 
+def progress(words):
+    print(f"bench: {words}", file=sys.stderr, flush=True)
+
+
+def run_all(world, size, only, results):
+    """Adds to results; those that fail are named there, and left out."""
+    for contest in chosen(size, only):
+        begun = time.monotonic()
+        try:
+            values = run(contest, world, size)
+        except FAULTS as fault:
+            results["failed"].append(contest.id)
+            progress(f"{contest.id} failed: {fault!r}")
+            continue
+        results["contests"].append(report.result(contest, size, values))
+        progress(f"{contest.id}, {time.monotonic() - begun:.1f} s")
+
+
 def main():
     args = arguments()
     size = SIZES[args.size]
@@ -138,18 +162,14 @@ def main():
     with tempfile.TemporaryDirectory(prefix="ebpf_bench.") as home:
         nif = os.environ.get("EBPF_NIF_DIR")
         with World(args.program, args.ebin, args.helpers, nif, home) as world:
-            for contest in chosen(size, args.only):
-                start = time.monotonic()
-                values = run(contest, world, size)
-                results["contests"].append(report.result(contest, size, values))
-                took = time.monotonic() - start
-                print(f"bench: {contest.id}, {took:.1f} s", file=sys.stderr, flush=True)
+            run_all(world, size, args.only, results)
     results["seconds"] = round(time.monotonic() - begun)
     print(report.table(results))
-    folders = [args.output, *([HERE] if on("SAVE") else [])]
-    for folder in folders:
+    for folder in [args.output, *([HERE] if on("SAVE") else [])]:
         report.write(results, folder / "bench.json")
         picture.draw(results, folder / "bench.svg")
+    if results["failed"]:
+        sys.exit(f"bench: failed: {', '.join(results['failed'])}")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@
     First :: non_neg_integer(),
     Count :: pos_integer()
 }.
-%% One call for each of Count keys, from First on.
+%% Count calls with the keys from First on; behind the last key of the map comes its first one.
 
 -spec ask(way(), atom(), [term()]) -> term().
 ask({erpc, Node, Module}, Function, Args) -> erpc:call(Node, Module, Function, Args);
@@ -106,10 +106,13 @@ loop(Way, Function, Map, Value, Key, End) ->
     check(Function, ask(Way, Function, args(Function, Key, Value, Map)), Value, Map),
     loop(Way, Function, Map, Value, Key + 1, End).
 
-args(Function, Key, _Value, Map) when Function =:= get; Function =:= take ->
-    [<<Key:32/native>>, Map];
-args(_Function, Key, Value, Map) ->
-    [<<Key:32/native>>, Value, Map].
+args(Function, Number, Value, Map) ->
+    Entries = element(6, Map),
+    Key = <<(Number rem Entries):32/native>>,
+    case Function =:= get orelse Function =:= take of
+        true -> [Key, Map];
+        false -> [Key, Value, Map]
+    end.
 
 %% A wrong answer is no answer, however fast it came.
 check(get, Answer, Value, _Map) when byte_size(Answer) =:= byte_size(Value) -> ok;

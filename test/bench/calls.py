@@ -13,53 +13,50 @@ from world import LONG
 
 KEY_SIZE = 4
 MODULE = "ebpf_maps"
+ANSWERER = "bench_server"
+MAP_OCTETS = 64 * 1024 * 1024  # of values, at most
 
 
 class Asked:
     """The ways to ask, and the maps for them: one of the C node, one of the NIF."""
 
-    def __init__(self, world, stack, value_size, entries):
+    def __init__(self, world, stack, value_size, calls):
         self.world = world
         self.value_size = value_size
-        self.entries = entries
-        shape = ("hash", KEY_SIZE, value_size, entries)
-        handle, self.id = stack.enter_context(world.cnode_map(*shape))
-        self.maps = {MODULE: (handle, self.id)}
-        world.maploop(self.id, "merge", entries)
+        self.calls = calls
+        self.entries = max(1, min(calls, MAP_OCTETS // value_size))
+        shape = ("hash", KEY_SIZE, value_size, self.entries)
+        self.map, self.id = stack.enter_context(world.cnode_map(*shape))
+        world.maploop(self.id, "merge", self.entries)
         try:
             self.nif_map, self.nif_id = stack.enter_context(world.nif_map(*shape))
-            world.maploop(self.nif_id, "merge", entries)
+            world.maploop(self.nif_id, "merge", self.entries)
         except NotGiven:
-            self.nif_map = None
+            self.nif_map = self.nif_id = None
 
     def way(self, label):
         """(the Erlang node that asks, its way, the map, the map's id)"""
         world = self.world
-        handle, id = self.maps[MODULE]
+        ours, theirs = (self.map, self.id), (self.nif_map, self.nif_id)
         if label in (by.NIF, by.NIF_ERPC) and not self.nif_map:
             return None
-        return {
-            by.CNODE: lambda: (
-                world.caller, ("erpc", world.cnode.name, MODULE), handle, id,
-            ),
-            by.FACADE: lambda: (world.facade, ("apply", MODULE), handle, id),
-            by.BEAM: lambda: (
-                world.caller, ("erpc", world.server.name, "bench_server"), handle, id,
-            ),
-            by.SERVER: lambda: (
-                world.caller,
-                ("gen_server", world.server.name, "bench_server"),
-                handle,
-                id,
-            ),
-            by.NIF_ERPC: lambda: (
-                world.caller, ("erpc", world.nif.name, MODULE), self.nif_map, self.nif_id,
-            ),
-            by.NIF: lambda: (world.nif, ("apply", MODULE), self.nif_map, self.nif_id),
-        }[label]()
+        match label:
+            case by.CNODE:
+                return world.caller, ("erpc", world.cnode.name, MODULE), *ours
+            case by.FACADE:
+                return world.facade, ("apply", MODULE), *ours
+            case by.BEAM:
+                return world.caller, ("erpc", world.server.name, ANSWERER), *ours
+            case by.SERVER:
+                return world.caller, ("gen_server", world.server.name, ANSWERER), *ours
+            case by.NIF_ERPC:
+                return world.caller, ("erpc", world.nif.name, MODULE), *theirs
+            case by.NIF:
+                return world.nif, ("apply", MODULE), *theirs
+        raise ValueError(label)
 
-    def work(self, function, map, count=None):
-        return (function, map, self.value_size, 0, count or self.entries)
+    def work(self, function, map):
+        return (function, map, self.value_size, 0, self.calls)
 
     def refill(self, function, id):
         """What was taken is there again; no clock runs."""

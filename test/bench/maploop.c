@@ -86,7 +86,7 @@ static void open_map(struct map *map, uint32_t id, uint32_t count)
 			((size_t)info.value_size + 7) / 8 * 8 * (size_t)cpus;
 	map->count = count;
 	map->keys = room(count, map->key_size);
-	map->values = room(CHUNK, map->entry_size);
+	map->values = room(count < CHUNK ? count : CHUNK, map->entry_size);
 	map->cursor = room(1, map->key_size);
 }
 

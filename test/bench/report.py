@@ -34,6 +34,7 @@ def header(size, program):
         },
         "erlang_nodes": "the default flags of erl in all, busy waiting included",
         "contests": [],
+        "failed": [],
     }
 
 

@@ -36,7 +36,7 @@ class World:
         self.program = Path(program).resolve()
         self.ebin = Path(ebin).resolve()
         self.helpers = Path(helpers).resolve()
-        self.nif_dir = nif_dir
+        self.nif_dir = Path(nif_dir).resolve() if nif_dir else None
         self.home = Path(home)
         self.stack = ExitStack()
         self.cluster = Cluster(self.home)
@@ -45,6 +45,10 @@ class World:
         for path in (self.program, self.helpers / "pingpong", self.helpers / "maploop"):
             if not os.access(path, os.X_OK):
                 raise SystemExit(f"bench: no program {path}: make builds it")
+        if self.nif_dir and not (self.nif_dir / "ebin" / "ebpf_maps.beam").exists():
+            raise SystemExit(
+                f"bench: EBPF_NIF_DIR: no ebin/ebpf_maps.beam in {self.nif_dir}"
+            )
         self.cluster.epmd.start()
         self.stack.callback(self.cluster.epmd.stop)
         self.compiled = self.home / "ebin"
@@ -88,12 +92,9 @@ class World:
         """Its module has the name of the facade's: they cannot share a node."""
         if not self.nif_dir:
             raise NotGiven("EBPF_NIF_DIR names no built copy of it")
-        folder = Path(self.nif_dir).resolve()
-        if not (folder / "ebin" / "ebpf_maps.beam").exists():
-            raise SystemExit(f"bench: EBPF_NIF_DIR: no ebin/ebpf_maps.beam in {folder}")
         # code:priv_dir/1 goes by the name of the folder
         link = self.home / "ebpf"
-        link.symlink_to(folder)
+        link.symlink_to(self.nif_dir)
         return self.beam("nif", link / "ebin")
 
     # C nodes
