@@ -43,6 +43,8 @@ MADE = shutil.ignore_patterns(
     "ebpf_cnode",
     "fuzz.build",
     "sandbox_probe",
+    "pingpong",
+    "maploop",
     "ebpf_maps-*",
 )
 

@@ -174,6 +174,8 @@ def summary(results):
     machine, versions = results["machine"], results["versions"]
     amounts = results["amounts"]
     return (
+        "'0.5 × its time': the time of `who` divided by that of `against`; rates and"
+        " sizes alike; '2 × as fast' is the other way round.\n"
         f"{results['size']} run of {results['made']}, {results['seconds']} s;"
         f" medians of {amounts['rounds']} rounds, in which the contenders take turns.\n"
         f"Calls in a run: {amounts['calls']:,} of a lone caller,"

@@ -4,8 +4,7 @@
 A number from another day, or from a quarter of an hour ago, says little: the
 clock rate, the neighbours and the caches were others. So one round has one run
 of each contender, one right after the other, and a ratio is of two runs of the
-same round. Every other round goes the other way, so that nobody always comes
-right behind the same one.
+same round.
 """
 
 from dataclasses import dataclass
@@ -22,11 +21,9 @@ def take_turns(contenders, rounds, warm_up=True):
         for run in contenders.values():
             run()
     values = {label: [] for label in contenders}
-    order = list(contenders.items())
     for _ in range(rounds):
-        for label, run in order:
+        for label, run in contenders.items():
             values[label].append(run())
-        order.reverse()
     return values
 
 
