@@ -12,6 +12,7 @@ THEIRS = "#8d99ae"
 FLOOR = "#495057"
 COLOURS = {by.CNODE: OURS, by.FACADE: "#7209b7", by.PINGPONG: FLOOR, by.LOOP: FLOOR}
 SIZES = (1_000, 100_000, 1_000_000)
+METADATA = {"Date": None, "Rights": "SPDX-License-Identifier: Apache-2.0"}
 
 
 def check():
@@ -49,7 +50,7 @@ def draw(results, path):
         draw_rates(axes[1][0], contests)
         draw_sizes(axes[1][1], contests)
         figure.suptitle(title(results), fontsize=9)
-        figure.savefig(path, metadata={"Date": None})
+        figure.savefig(path, metadata=METADATA)
         pyplot.close(figure)
 
 

@@ -4,6 +4,7 @@
 import json
 import os
 import platform
+import re
 import subprocess
 import time
 from dataclasses import asdict
@@ -55,6 +56,10 @@ def said(*command):
 
 def result(contest, size, values):
     """The result of a contest; values are {label: [of each round] or None}."""
+    values = {
+        label: runs and [float(f"{value:.6g}") for value in runs]
+        for label, runs in values.items()
+    }
     ours = contest.contenders[0]
     entries = size.entries(contest.entries)
     return {
@@ -112,7 +117,10 @@ def judged(target, values):
 
 
 def write(results, path):
-    path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    """The runs of a contender on one line."""
+    text = json.dumps(results, indent=1, ensure_ascii=False)
+    text = re.sub(r"\[[-+.\de,\s]+\]", lambda m: re.sub(r"\s+", " ", m[0]), text)
+    path.write_text(text + "\n")
 
 
 # --- The table ------------------------------------------------------------------
