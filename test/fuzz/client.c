@@ -74,15 +74,17 @@ static int callback_write(void *context, const char *octets, ssize_t *size,
 		for (int i = 0; i < 8; i++)
 			packet[FLAGS_OFFSET + i] |=
 				(char)(flags >> 8 * (7 - i));
-	return send(c->fd, packet, (size_t)*size, MSG_NOSIGNAL) == *size ? 0
-									 : EIO;
+	return TEMP_FAILURE_RETRY(send(c->fd, packet, (size_t)*size,
+				       MSG_NOSIGNAL)) == *size
+		       ? 0
+		       : EIO;
 }
 
 static int callback_read(void *context, char *octets, ssize_t *size,
 			 unsigned timeout)
 {
 	const struct client *c = context;
-	ssize_t n = recv(c->fd, octets, (size_t)*size, 0);
+	ssize_t n = TEMP_FAILURE_RETRY(recv(c->fd, octets, (size_t)*size, 0));
 
 	(void)timeout;
 	if (n <= 0)
@@ -209,7 +211,9 @@ static void await(struct client *c, short events)
 {
 	struct pollfd ready = { .fd = c->fd, .events = events };
 
-	REQUIRE(poll(&ready, 1, FUZZ_NODE_PATIENCE_MS) == 1);
+	/* libFuzzer looks at the time by a signal now and then */
+	REQUIRE(TEMP_FAILURE_RETRY(poll(&ready, 1, FUZZ_NODE_PATIENCE_MS)) ==
+		1);
 }
 
 static void read_to_end(struct client *c)
