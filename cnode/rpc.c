@@ -200,12 +200,11 @@ static const struct {
 	{ DIST_PAYLOAD_MONITOR_P_EXIT, serve_monitor_exit },
 };
 
-/* That of a request to spawn is checked while it is read. */
 static bool is_payload_good(const struct dist_message *message)
 {
 	struct term payload = message->payload;
 
-	return !payload.at || message->op == DIST_SPAWN_REQUEST ||
+	return !payload.at ||
 	       term_check(payload.at, payload.size) == (ssize_t)payload.size;
 }
 
@@ -215,7 +214,8 @@ int rpc_serve(struct rpc *rpc, const struct dist_message *message,
 {
 	int error = 0;
 
-	if (!is_payload_good(message))
+	/* that of a request to spawn is checked while it is read */
+	if (message->op != DIST_SPAWN_REQUEST && !is_payload_good(message))
 		return -EBADMSG;
 	for (size_t i = 0; i < sizeof(servers) / sizeof(servers[0]); i++) {
 		if (servers[i].op != message->op)
@@ -224,6 +224,8 @@ int rpc_serve(struct rpc *rpc, const struct dist_message *message,
 			return -EBADMSG;
 		if (is_from_peer(rpc, message->from))
 			error = servers[i].serve(rpc, message, out);
+		else if (!is_payload_good(message))
+			error = -EBADMSG;
 	}
 	return error < 0 ? error : out->failed ? -ENOMEM : 0;
 }

@@ -78,10 +78,12 @@ def count_calls(dump, name):
 
 @pytest.fixture
 def start(start_cnode):
-    """Starts a node of a fixed name, by a command if there is one."""
+    """Starts a node of a fixed name; valgrind makes calls of its own."""
 
-    def start(*wrapper):
-        return start_cnode(naming=["--name", CNODE], wrapper=wrapper)
+    def start(*valgrind):
+        options = ["--no-sandbox"] if valgrind else []
+        naming = ["--name", CNODE]
+        return start_cnode(*options, naming=naming, wrapper=valgrind)
 
     return start
 
