@@ -7,7 +7,8 @@ import subprocess
 import pytest
 
 import etf
-from cluster import kill, spawn, wait_until
+import shell
+from cluster import wait_until
 from conftest import raises
 
 
@@ -20,45 +21,11 @@ def blocks(readme, language):
     return re.findall(rf"^```{language}\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
 
 
-PROMPT = re.compile(r"^(\(\S+@\S+\)\d+> )", re.MULTILINE)
-
-
-def shell_steps(session):
-    """(prompt, what was typed, what was printed) of each prompt."""
-    parts = PROMPT.split(session)[1:]
-    return [(p, *text.split("\n", 1)) for p, text in zip(parts[::2], parts[1::2])]
-
-
-def plain(printed):
-    """Without what differs from run to run: references and line breaks."""
-    return "".join(re.sub(r"#Ref<[0-9.]+>", "#Ref", printed).split())
-
-
 def test_the_shell_session_is_what_one_sees(readme, lone_cluster, start_cnode, ebin):
-    host = lone_cluster.host
     [session] = [block for block in blocks(readme, "erlang") if "1> " in block]
-    steps = shell_steps(session.replace("ebpf_shell@host", f"ebpf_shell@{host}"))
-    assert len(steps) >= 4
     lone_cluster.epmd.start()
     start_cnode(cluster=lone_cluster, naming=[])
-    process = spawn(
-        ["erl", "-sname", "ebpf_shell", "-pa", ebin],
-        env=lone_cluster.env,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    try:
-        typed = "".join(f"{expression}\n" for _, expression, _ in steps) + "halt().\n"
-        typed = typed.replace("ebpf@host", f"'ebpf@{host}'")
-        output, _ = process.communicate(typed.encode(), 30)
-    finally:
-        kill(process)
-    seen = PROMPT.split(output.decode())[1:]
-    assert len(seen) == 2 * (len(steps) + 1)
-    for step, prompt, printed in zip(steps, seen[::2], seen[1::2]):
-        assert prompt == step[0]
-        assert plain(printed) == plain(step[2]), step[1]
+    assert shell.check(session, lone_cluster, ebin) >= 4
 
 
 def test_the_embedded_example_starts_a_c_node(
