@@ -11,6 +11,7 @@ import struct
 import subprocess
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 SANITIZED = bool(os.environ.get("EBPF_SANITIZED"))
@@ -257,6 +258,15 @@ class CNode:
         self.process.send_signal(signum)
         status = self.wait_exit()
         assert status == 0, f"status {status} after signal {signum}:\n{self.log}"
+
+    @contextmanager
+    def asleep(self):
+        """Stopped while the block runs: what comes meanwhile waits for it."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     def kill(self):
         kill(self.process)

@@ -6,13 +6,9 @@ Each is held to the figure that was reached, and a twentieth; who makes one
 better puts the new figure here. They are of a build with the default CFLAGS on
 x86-64; the names of the nodes are part of each packet, so they are fixed."""
 
-import re
-import subprocess
-
 import pytest
 
-from cluster import wait_until
-from test_syscalls import Trace
+from counting import Callgrind, Trace, on_callgrind
 
 pytestmark = pytest.mark.counts
 
@@ -20,7 +16,6 @@ INSTRUCTIONS_OF_A_GET = 4810
 OCTETS_OF_A_GET = 535  # both ways
 BPF_CALLS_OF_100_000_ENTRIES = 7
 
-ALLOCATORS = r"malloc|calloc|realloc|reallocarray|posix_memalign|aligned_alloc|memalign"
 CNODE, BEAM = "cnode@127.0.0.1", "beam@127.0.0.1"
 GETS = """
     [<<1:64/little>> = erpc:call(N, ebpf_maps, get, [1, Map]) ||
@@ -32,58 +27,12 @@ def most(reached):
     return reached * 1.05
 
 
-class Callgrind:
-    """A node that runs on callgrind, and what a block of calls cost it."""
-
-    def __init__(self, start, tmp_path):
-        self.out = tmp_path / "callgrind.out"
-        self.dumps = 0
-        self.node = start(
-            "valgrind",
-            "-q",
-            "--tool=callgrind",
-            f"--callgrind-out-file={self.out}",
-        )
-
-    def control(self, what):
-        subprocess.run(
-            ["callgrind_control", what, str(self.node.pid)],
-            check=True,
-            timeout=60,
-            stdout=subprocess.DEVNULL,
-        )
-
-    def __enter__(self):
-        self.control("--zero")
-
-    def __exit__(self, *exception):
-        self.control("--dump")
-        self.dumps += 1
-        dump = self.out.with_name(f"{self.out.name}.{self.dumps}")
-        wait_until(lambda: dump.exists() and "totals:" in dump.read_text(), 10)
-        text = dump.read_text()
-        self.instructions = int(re.search(r"^totals: (\d+)", text, re.M)[1])
-        self.allocations = count_calls(text, ALLOCATORS)
-
-
-def count_calls(dump, name):
-    """How often functions of that name were called."""
-    names = dict(re.findall(r"^c?fn=\((\d+)\) (\S+)", dump, re.M))
-    return sum(
-        int(calls)
-        for callee, calls in re.findall(r"^cfn=\((\d+)\).*\ncalls=(\d+)", dump, re.M)
-        if re.fullmatch(name, names[callee])
-    )
-
-
 @pytest.fixture
 def start(start_cnode):
-    """Starts a node of a fixed name; valgrind makes calls of its own."""
+    """Starts a node of a fixed name."""
 
-    def start(*valgrind):
-        options = ["--no-sandbox"] if valgrind else []
-        naming = ["--name", CNODE]
-        return start_cnode(*options, naming=naming, wrapper=valgrind)
+    def start(*options, **more):
+        return start_cnode(*options, naming=["--name", CNODE], **more)
 
     return start
 
@@ -110,8 +59,13 @@ def warm(beam):
     return warm
 
 
-def test_instructions_and_allocations_of_a_get(start, beam, warm, tmp_path):
-    callgrind = Callgrind(start, tmp_path)
+@pytest.fixture
+def callgrind(start, tmp_path):
+    out = tmp_path / "callgrind.out"
+    return Callgrind(start("--no-sandbox", wrapper=on_callgrind(out)), out)
+
+
+def test_instructions_and_allocations_of_a_get(callgrind, beam, warm):
     map = warm()
     with callgrind:
         get(beam, map, 200)
@@ -120,19 +74,12 @@ def test_instructions_and_allocations_of_a_get(start, beam, warm, tmp_path):
     assert callgrind.instructions / 200 <= most(INSTRUCTIONS_OF_A_GET)
 
 
-def test_allocations_are_counted(start, beam, warm, tmp_path):
+def test_allocations_are_counted(callgrind, beam, warm):
     """That there are none in a get is what was seen, and not an oversight."""
-    callgrind = Callgrind(start, tmp_path)
     warm()
     with callgrind:
         beam.erpc(CNODE, "new", "hash", 4, 8, 16)
     assert callgrind.allocations > 0
-
-
-def octets(trace, *calls):
-    """What these system calls have moved."""
-    of_them = "|".join(calls)
-    return sum(map(int, re.findall(rf" (?:{of_them})\(.* = (\d+)$", trace.text, re.M)))
 
 
 def test_octets_on_the_wire_of_a_get(start, beam, warm, tmp_path):
@@ -140,7 +87,7 @@ def test_octets_on_the_wire_of_a_get(start, beam, warm, tmp_path):
     map = warm()
     with Trace(node, tmp_path / "trace") as trace:
         get(beam, map, 100)
-    received, sent = octets(trace, "recvfrom"), octets(trace, "sendto")
+    received, sent = trace.octets("recvfrom"), trace.octets("sendto")
     print(f"a get: {received / 100:.0f} octets in, {sent / 100:.0f} octets out")
     assert received > 0 and sent > 0
     assert (received + sent) / 100 <= most(OCTETS_OF_A_GET)

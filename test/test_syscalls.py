@@ -1,63 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a request costs the C node in system calls, as strace counts them."""
 
-import collections
-import os
-import re
-import signal
-import subprocess
-
 import pytest
 
-from cluster import kill, spawn, wait_until
+from counting import Trace
 
 pytestmark = pytest.mark.counts
 
 TOLERANCE = 4  # a tick, and the step of a thread that was under way
-
-
-class Trace:
-    """The system calls of all threads of a node while the block runs."""
-
-    def __init__(self, node, path):
-        self.node = node
-        self.path = path
-
-    def __enter__(self):
-        self.process = spawn(
-            ["strace", "-f", "-qq", "-o", self.path, "-p", self.node.pid],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-        wait_until(self.attached, 10, "strace is attached")
-        return self
-
-    def attached(self):
-        for thread in (f"/proc/{self.node.pid}/task/{t}/status" for t in self.tasks()):
-            with open(thread) as f:
-                if "TracerPid:\t0" in f.read():
-                    return False
-        return True
-
-    def tasks(self):
-        return os.listdir(f"/proc/{self.node.pid}/task")
-
-    def __exit__(self, *exception):
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(10)
-        self.process.stderr.close()
-        kill(self.process)
-        with open(self.path) as f:
-            text = f.read()
-        self.calls = collections.Counter(
-            re.findall(r"^\d+ +(\w+)\(", text, re.MULTILINE)
-        )
-        del self.calls["restart_syscall"]  # what was under way when it began
-        self.text = text
-
-    @property
-    def total(self):
-        return sum(self.calls.values())
 
 
 @pytest.fixture
@@ -96,18 +46,17 @@ def test_a_pipelined_get_costs_little_more_than_bpf(trace, fresh_cnode, alice, w
     """The node sleeps while they are sent: what it finds is always as much."""
     count = 1000
     with trace(fresh_cnode) as traced:
-        fresh_cnode.process.send_signal(signal.SIGSTOP)
-        alice.eval(
-            """
-            Ids = [erpc:send_request(N, ebpf_maps, get, [1, Map]) ||
-                   _ <- lists:seq(1, Count)],
-            ok""",
-            N=fresh_cnode.name,
-            Map=warm,
-            Count=count,
-            keep=True,
-        )
-        fresh_cnode.process.send_signal(signal.SIGCONT)
+        with fresh_cnode.asleep():
+            alice.eval(
+                """
+                Ids = [erpc:send_request(N, ebpf_maps, get, [1, Map]) ||
+                       _ <- lists:seq(1, Count)],
+                ok""",
+                N=fresh_cnode.name,
+                Map=warm,
+                Count=count,
+                keep=True,
+            )
         alice.eval("[<<_:64>> = erpc:receive_response(I, 10000) || I <- Ids], ok")
     print(f"{traced.total / count} system calls a request")
     assert traced.calls["bpf"] == count

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import calls
+import counts
 import labels as by
 import nodes
 import whole
@@ -300,6 +301,50 @@ COUNTS = (
         "its size",
         calls.octets,
         FROM_NODES,
+    ),
+    Contest(
+        "syscalls",
+        "system calls of a get alone",
+        "calls",
+        "its size",
+        counts.system_calls,
+        (by.NODE,),
+        limit=at_most(3),
+    ),
+    Contest(
+        "syscalls-1000",
+        "system calls of a get among 1,000",
+        "calls",
+        "its size",
+        partial(counts.system_calls, pipelined=True),
+        (by.NODE,),
+        limit=at_most(1.1),
+    ),
+    Contest(
+        "instructions",
+        "instructions of a get in user space",
+        "instructions",
+        "its size",
+        partial(counts.in_user_space, what="instructions"),
+        (by.NODE,),
+        limit=at_most(4000),
+    ),
+    Contest(
+        "allocations",
+        "heap allocations of a get",
+        "allocations",
+        "its size",
+        partial(counts.in_user_space, what="allocations"),
+        (by.NODE,),
+        limit=at_most(0),
+    ),
+    Contest(
+        "bpf-to_list",
+        "bpf(2) calls of to_list of 100,000",
+        "calls",
+        "its size",
+        counts.system_calls_of_to_list,
+        (by.NODE,),
     ),
 )
 

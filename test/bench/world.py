@@ -105,13 +105,13 @@ class World:
         self.stack.callback(node.kill)
         return node.wait_ready()
 
-    def new_cnode(self, *options):
+    def new_cnode(self, *options, **more):
         """One that is not ready yet; who asks for it ends it."""
-        return CNode(self.cluster, self.program, *options)
+        return CNode(self.cluster, self.program, *options, **more)
 
     @contextmanager
-    def fresh_cnode(self):
-        node = self.new_cnode()
+    def fresh_cnode(self, *options, **more):
+        node = self.new_cnode(*options, **more)
         try:
             yield node.wait_ready()
         finally:
