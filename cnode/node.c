@@ -26,6 +26,7 @@
 #include "epmd.h"
 #include "log.h"
 #include "map_memory.h"
+#include "notify.h"
 #include "pins.h"
 #include "privilege.h"
 #include "sandbox.h"
@@ -46,6 +47,7 @@ struct node {
 	int port;
 	int signals;
 	bool deaf; /* there is no descriptor for one more connection */
+	struct notify notify;
 	struct service service;
 };
 
@@ -302,6 +304,9 @@ static enum exit_status start(struct node *node)
 	enum exit_status status;
 
 	tune_malloc();
+	notify_open(&node->notify);
+	if (options->until_eof)
+		notify_close(&node->notify); /* it is our parent's service */
 	privilege_begin(!options->no_sandbox);
 	libbpf_set_print(log_libbpf);
 	handle_signals_of_start();
@@ -381,6 +386,23 @@ static bool serve_signal(const struct node *node)
 	return false;
 }
 
+/* ms until the service manager is to be told the next time, -1: never */
+static int tell_manager(struct node *node)
+{
+	char status[NOTIFY_STATUS_SIZE];
+	struct stats_report report;
+
+	if (notify_wait(&node->notify) == 0) {
+		stats_read(node->service.stats, &report);
+		snprintf(status, sizeof(status),
+			 "%u nodes connected, %u map handles",
+			 report.connections,
+			 handles_count(node->service.handles));
+		notify_running(&node->notify, status);
+	}
+	return notify_wait(&node->notify);
+}
+
 static void run(struct node *node)
 {
 	enum {
@@ -401,6 +423,7 @@ static void run(struct node *node)
 		/* in this order: who leaves has given up its handles before */
 		wait = peers_tick(node->service.peers) ? BUSY_LOOK_MS : -1;
 		wait = shorter(wait, handles_reap(node->service.handles));
+		wait = shorter(wait, tell_manager(node));
 		if (!accepting)
 			wait = shorter(wait, NO_FD_PAUSE_MS);
 		ready[LISTENER].fd = accepting ? node->service.listener : -1;
@@ -443,7 +466,8 @@ enum exit_status node_run(const struct options *options)
 	static struct node node = { .listener.fd = -1,
 				    .service.listener = -1,
 				    .service.pin_root.fd = -1,
-				    .signals = -1 };
+				    .signals = -1,
+				    .notify.fd = -1 };
 	enum exit_status status;
 
 	node.options = options;
@@ -451,6 +475,7 @@ enum exit_status node_run(const struct options *options)
 	if (status == STATUS_OK) {
 		log_notice("ready %s port %d", node.ei.thisnodename, node.port);
 		run(&node);
+		notify_stopping(&node.notify);
 	}
 	stop(&node);
 	return status;
