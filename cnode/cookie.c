@@ -4,6 +4,10 @@
  * owner may touch is refused; one line of printable characters. A pipe will do
  * as well as a file, so that a parent can hand the cookie over as
  * /dev/stdin; no more than its first line is read from it.
+ *
+ * A credential of a service may belong to root, and to its user by an access
+ * control list, which the mode shows as rights of a group. The folder of such
+ * files is for that user alone, and the service manager sees to it.
  */
 #include "cookie.h"
 
@@ -119,15 +123,27 @@ static ssize_t read_line(int fd, char *line, size_t size)
 	return (ssize_t)length;
 }
 
-static const char *check_file(int fd)
+/* Whether path is in the folder that the service manager made for us. */
+static bool is_credential(const char *path)
 {
+	const char *folder = getenv("CREDENTIALS_DIRECTORY");
+	size_t size = folder ? strlen(folder) : 0;
+
+	return size > 0 && strncmp(path, folder, size) == 0 &&
+	       path[size] == '/' && path[size + 1] &&
+	       !strchr(path + size + 1, '/');
+}
+
+static const char *check_file(const char *path, int fd)
+{
+	mode_t others = is_credential(path) ? 037 : 077;
 	struct stat status;
 
 	if (fstat(fd, &status) < 0)
 		return strerror(errno);
 	if (!S_ISREG(status.st_mode) && !S_ISFIFO(status.st_mode))
 		return "it is no regular file";
-	if (status.st_mode & 077)
+	if (status.st_mode & others)
 		return "others than its owner may read or write it; "
 		       "chmod 400 mends that";
 	return NULL;
@@ -150,7 +166,7 @@ static const char *check_cookie(const char *cookie, ssize_t length)
 static bool read_open_file(const char *path, int fd,
 			   char cookie[EI_MAX_COOKIE_SIZE + 1])
 {
-	const char *wrong = check_file(fd);
+	const char *wrong = check_file(path, fd);
 
 	if (!wrong)
 		wrong = check_cookie(
