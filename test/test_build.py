@@ -45,6 +45,7 @@ MADE = shutil.ignore_patterns(
     "sandbox_probe",
     "pingpong",
     "maploop",
+    "ebpf_cnode.service",
     "ebpf_maps-*",
 )
 
