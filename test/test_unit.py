@@ -1,15 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The unit for systemd: what it says."""
+"""The unit for systemd: what it says, and the service that comes of it.
+
+systemd runs it, in namespaces of the test's own, as `make install' left it.
+"""
 
 import os
 import re
 import shlex
+import signal
 import subprocess
 
 import pytest
 
+import etf
+from cluster import wait_until
+from conftest import Maps, raises
+from systemd import Systemd
+
 SERVICE = "ebpf_cnode.service"
 COOKIE = "/etc/ebpf_cnode/cookie"
+PINS = "/sys/fs/bpf/ebpf_cnode"
+LOG = "/run/ebpf_cnode.log"
+DROP_INS = f"/etc/systemd/system/{SERVICE}.d"
+NET_ADMIN, SYS_ADMIN, BPF = 1 << 12, 1 << 21, 1 << 39
+HASH = ("hash", 4, 8, 16)
+
+# A sanitizer needs more than the unit allows.
+runs = pytest.mark.counts
+
 
 # --- what it says
 
@@ -80,10 +98,13 @@ def test_systemd_finds_little_exposed(installed):
     assert float(level[1]) < 2.0
 
 
-def test_its_command_line_is_one_of_the_program(installed):
+def test_its_command_line_is_one_of_the_program(installed, program):
     said = settings(find(installed, SERVICE))
     name, *options = command(said)
     assert name == in_place(find(installed / name.split("/")[1], "sbin") / "ebpf_cnode")
+    told = subprocess.run([program, "--help"], capture_output=True, text=True, timeout=20)
+    known = set(re.findall(r"--[a-z-]+", told.stdout))
+    assert {o for o in options if o.startswith("--")} <= known
     assert "--no-open-by-id" in options
     assert options[:2] == ["--cookie-file", "%d/cookie"]
     assert said["LoadCredential"] == [f"cookie:{COOKIE}"]
@@ -148,3 +169,273 @@ def test_but_no_more_and_no_other_file(folder, mode, credential, cluster, start_
     node = start_cnode("--cookie-file", credential, ready=False, env=env)
     assert node.wait_exit() == 3
     assert "others than its owner may read or write it" in node.log
+
+
+# --- what comes of it
+
+
+@pytest.fixture(scope="module")
+def systemd(installed, srcdir, tmp_path_factory):
+    systemd = Systemd(tmp_path_factory.mktemp("systemd"), installed)
+    try:
+        systemd.start()
+        prepare(systemd, (srcdir / "README.md").read_text())
+        yield systemd
+    finally:
+        systemd.stop()
+        print(systemd.log)
+
+
+def prepare(systemd, readme):
+    """What README.md says to do once, but for the cookie and the start."""
+    steps = re.findall(r"^systemd-\S+ .*", readme, re.MULTILINE)
+    assert len(steps) == 2
+    for step in steps:
+        systemd.run("sh", "-c", step)
+    # on the host's network there may be one
+    systemd.run("systemctl", "mask", "epmd.socket", "epmd.service")
+
+
+class Service:
+    """ebpf_cnode.service, with what a test adds to it."""
+
+    def __init__(self, systemd, cluster):
+        self.systemd = systemd
+        self.cluster = cluster
+        self.sname = cluster.name("service")
+        self.name = f"{self.sname}@{cluster.host}"
+        self.options = []
+        self.settings = []
+        systemd.write(COOKIE, cluster.cookie + "\n", 0o600)
+
+    def start(self, *options, settings=(), check=True):
+        """With these options and settings besides those of the unit."""
+        naming = f"--sname {self.name}"
+        lines = [
+            "[Unit]",
+            "DefaultDependencies=no",
+            "StartLimitIntervalSec=0",
+            "[Service]",
+            f"StandardError=append:{LOG}",
+            f"Environment=ERL_EPMD_PORT={self.cluster.epmd.port}",
+            "Environment=ERL_EPMD_ADDRESS=127.0.0.1",
+            f'Environment="EBPF_CNODE_OPTIONS={" ".join([naming, *options])}"',
+            *settings,
+        ]
+        self.systemd.write(f"{DROP_INS}/test.conf", "\n".join(lines) + "\n")
+        self.systemd.run("systemctl", "daemon-reload")
+        return self.systemd.run("systemctl", "start", SERVICE, check=check)
+
+    def stop(self):
+        self.systemd.run("systemctl", "stop", SERVICE)
+
+    def show(self, name):
+        return self.systemd.show(SERVICE, name)
+
+    @property
+    def log(self):
+        return self.systemd.run("cat", LOG, check=False).stdout
+
+    def status(self):
+        """What /proc tells of it."""
+        text = self.systemd.run("cat", f"/proc/{self.show('MainPID')}/status").stdout
+        return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+
+    def kill(self, number):
+        self.systemd.run("systemctl", "kill", "-s", signal.Signals(number).name, SERVICE)
+
+    def is_back(self):
+        """systemd has started it again, and it is ready."""
+        return self.show("NRestarts") != "0" and self.show("ActiveState") == "active"
+
+    def close(self):
+        self.systemd.run("systemctl", "stop", SERVICE, check=False)
+        self.systemd.run("systemctl", "reset-failed", SERVICE, check=False)
+        print(self.log)
+        self.systemd.run("rm", "-rf", DROP_INS, LOG, "/etc/ebpf_cnode/cookie")
+
+
+@pytest.fixture
+def service(systemd, cluster):
+    service = Service(systemd, cluster)
+    yield service
+    service.close()
+
+
+@runs
+def test_systemd_finds_no_fault_in_it(systemd, service):
+    service.start()
+    path = service.show("FragmentPath")
+    done = systemd.run("systemd-analyze", "verify", "--man=no", path)
+    assert SERVICE not in done.stdout + done.stderr
+
+
+@runs
+def test_it_serves_maps_and_says_how_many(service, alice):
+    service.start()
+    assert service.show("ActiveState") == "active"
+    assert service.show("WatchdogUSec") == "30s"
+    maps = Maps(alice, service)
+    map = maps.new(*HASH)
+    maps.put(1, 2, map)
+    assert maps.get(1, map) == b"\2" + bytes(7)
+    assert maps.new("devmap", 4, 4, 1)[0] == "ebpf_map"  # CAP_NET_ADMIN
+    wait_until(
+        lambda: service.show("StatusText") == "1 nodes connected, 2 map handles"
+    )
+    service.stop()
+    assert service.show("Result") == "success"
+    assert service.cluster.epmd.port_of(service.sname) is None
+
+
+@runs
+def test_it_has_the_users_rights_and_two_capabilities(systemd, service):
+    service.start()
+    told = service.status()
+    user = systemd.run("id", "-u", "ebpf_cnode").stdout.strip()
+    assert user != "0"
+    assert told["Uid"].split() == [user] * 4
+    for name in ("CapPrm", "CapEff"):
+        assert int(told[name], 16) == BPF | NET_ADMIN
+    assert int(told["CapBnd"], 16) & ~(BPF | NET_ADMIN) == 0
+    assert (told["NoNewPrivs"], told["Seccomp"]) == ("1", "2")
+
+
+@runs
+def test_nothing_but_its_pins_can_be_written_where_it_is(systemd, service):
+    service.start()
+    inside = ["nsenter", "-m", "-t", service.show("MainPID")]
+    systemd.run(*inside, "mkdir", f"{PINS}/x")
+    systemd.run(*inside, "rmdir", f"{PINS}/x")
+    # not even by root
+    for folder in ("/", "/etc", "/usr", "/var", "/run", "/home", "/root", "/sys/fs/bpf"):
+        made = systemd.run(*inside, "mkdir", f"{folder}/x", check=False)
+        assert "Read-only file system" in made.stderr, folder
+    seen = systemd.run(*inside, "ls", "/home", "/root", check=False)
+    assert seen.stdout.split() == ["/home:", "/root:"]
+
+
+@runs
+def test_without_the_drop_in_there_are_no_ids(service, alice):
+    service.start()
+    maps = Maps(alice, service)
+    with raises("eperm"):
+        maps.call("list")
+    id = maps.info(maps.new(*HASH))[etf.Atom("id")]
+    with raises("eperm"):
+        maps.open(("id", id))
+
+
+@runs
+def test_with_the_drop_in_there_are(systemd, service, installed, alice):
+    drop_in = in_place(find(installed, "open-by-id.conf"))
+    systemd.run("mkdir", "-p", DROP_INS)
+    systemd.run("ln", "-s", drop_in, DROP_INS)
+    service.start()
+    assert int(service.status()["CapEff"], 16) == BPF | NET_ADMIN | SYS_ADMIN
+    maps = Maps(alice, service)
+    map = maps.new(*HASH)
+    maps.put(1, 2, map)
+    id = maps.info(map)[etf.Atom("id")]
+    assert maps.get(1, maps.open(("id", id))) == b"\2" + bytes(7)
+    assert id in [found[etf.Atom("id")] for found in maps.call("list")]
+
+
+@runs
+def test_its_pins_outlive_it_by_the_same_path_for_all(systemd, service, alice):
+    service.start()
+    maps = Maps(alice, service)
+    path = f"{PINS}/outlives"
+    map = maps.new(*HASH)
+    maps.put(1, 2, map)
+    assert maps.pin(path.encode(), map) == "ok"
+    systemd.run("systemctl", "restart", SERVICE)
+    assert systemd.run("stat", "-c", "%U", path).stdout.strip() == "ebpf_cnode"
+    again = maps.open(("pinned", path.encode()))
+    assert maps.get(1, again) == b"\2" + bytes(7)
+    assert maps.unpin(path.encode(), again) == "ok"
+    assert systemd.run("ls", PINS).stdout == ""
+    with raises("eacces"):
+        maps.pin(b"/sys/fs/bpf/elsewhere", again)
+
+
+@runs
+def test_a_process_can_be_a_key_though_proc_hides_it(service, alice):
+    service.start()
+    maps = Maps(alice, service)
+    map = maps.new("task_storage", 4, 8, 0, ["no_prealloc"])
+    key = ("pid", 1)
+    maps.put(key, 7, map)
+    assert maps.get(key, map) == b"\7" + bytes(7)
+
+
+@runs
+def test_a_cgroup_can_be_a_value_though_it_may_not_change_it(service, alice):
+    service.start()
+    maps = Maps(alice, service)
+    map = maps.new("cgroup_array", 4, 4, 1)
+    assert maps.put(0, ("cgroup", b"/sys/fs/cgroup/system.slice"), map) == map
+
+
+@runs
+def test_it_starts_an_epmd_where_there_is_none(service, lone_cluster, start_beam):
+    service.cluster = lone_cluster
+    service.systemd.write(COOKIE, lone_cluster.cookie + "\n", 0o600)
+    service.start()
+    beam = start_beam(cluster=lone_cluster)
+    assert Maps(beam, service).new(*HASH)[0] == "ebpf_map"
+    service.stop()
+    assert not lone_cluster.epmd.answers()
+
+
+@runs
+def test_it_is_started_again_when_it_is_killed(service, alice):
+    service.start()
+    service.kill(signal.SIGKILL)
+    wait_until(service.is_back, 20)
+    assert Maps(alice, service).new(*HASH)[0] == "ebpf_map"
+
+
+@runs
+def test_it_is_started_again_when_it_does_not_turn(service, alice):
+    service.start(settings=["WatchdogSec=1"])
+    service.kill(signal.SIGSTOP)
+    wait_until(service.is_back, 30)
+    assert "Watchdog timeout" in service.systemd.log
+    assert Maps(alice, service).new(*HASH)[0] == "ebpf_map"
+
+
+@runs
+@pytest.mark.parametrize(
+    "option, cookie, status",
+    [("--nope", "good", 2), ("", "a\tb", 3)],
+    ids=["an option", "the cookie"],
+)
+def test_it_is_not_started_again_for_nothing(option, cookie, status, service):
+    service.systemd.write(COOKIE, cookie + "\n", 0o600)
+    done = service.start(*option.split(), check=False)
+    assert done.returncode != 0
+    wait_until(lambda: service.show("ActiveState") == "failed")
+    assert service.show("ExecMainStatus") == str(status)
+    assert service.show("NRestarts") == "0"
+
+
+@runs
+def test_without_a_cookie_it_does_not_start(service):
+    service.systemd.run("rm", COOKIE)
+    assert service.start(check=False).returncode != 0
+    assert service.show("ExecMainStatus") == "243"  # CREDENTIALS
+    assert not service.log
+
+
+@runs
+def test_the_cookie_is_for_the_manager_and_the_service_alone(systemd, service):
+    service.start()
+    for path in (COOKIE, "/run/credentials"):
+        done = systemd.run(
+            *("setpriv", "--reuid=nobody", "--clear-groups", "find", path, "-type", "f"),
+            check=False,
+        )
+        assert done.returncode != 0 or done.stdout == ""
+    told = systemd.run("stat", "-c", "%a %U", "/etc/ebpf_cnode").stdout.split()
+    assert told == ["700", "root"]
