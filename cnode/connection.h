@@ -7,9 +7,9 @@
 
 #include "handles.h"
 #include "peers.h"
-#include "stats.h"
 #include "permissions.h"
 #include "pin_root.h"
+#include "stats.h"
 
 /* What all connections share: each safe to use from any thread. */
 struct service {

@@ -5,9 +5,9 @@
 #include <stdio.h>
 
 #include "handles.h"
+#include "permissions.h"
 #include "posix.h"
 #include "stats.h"
-#include "permissions.h"
 #include "term.h"
 
 #define FUNCTIONS_MAX_ARITY 5

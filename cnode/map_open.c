@@ -285,7 +285,7 @@ int map_unpin(const struct map *map, const char *path)
 
 	if (error == 0)
 		error = map_open_pinned(path, 0, &pinned);
-	if (error < 0)
+	if (error < 0 || !pinned)
 		return error;
 	error = pinned->id == map->id ? 0 : -EINVAL;
 	map_unref(pinned);

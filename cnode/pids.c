@@ -13,6 +13,8 @@
 
 #include "term_bytes.h"
 
+#define NUMBERS_SIZE ((size_t)3 * 4)
+
 bool pids_init(struct pids *pids, ei_cnode *node)
 {
 	int self_size = 0, size = 0;
@@ -36,6 +38,6 @@ struct term pids_self(const struct pids *pids)
 
 struct term pids_make(struct pids *pids)
 {
-	put32(pids->fresh + pids->size - 3 * 4, ++pids->made);
+	put32(pids->fresh + pids->size - NUMBERS_SIZE, ++pids->made);
 	return (struct term){ .at = pids->fresh, .size = pids->size };
 }

@@ -109,6 +109,7 @@ FORM skip_ref(const char *pos, const char *end, size_t creation, bool check)
 }
 
 /* A count, of which each stands for some terms, and some more terms */
+/* NOLINTNEXTLINE(readability-function-size): all but two are constants */
 FORM skip_items(const char *pos, const char *end, int width, unsigned each,
 		unsigned more, uint64_t *pending, bool check)
 {
@@ -125,6 +126,7 @@ FORM skip_items(const char *pos, const char *end, int width, unsigned each,
  * most of the time of a small request goes. Not here are atom cache and
  * compressed terms, which were never offered.
  */
+/* NOLINTNEXTLINE(readability-function-size): one step a kind of term */
 FORM skip_form(const char *pos, const char *end, uint64_t *pending, bool check)
 {
 	switch (pos[-1]) {

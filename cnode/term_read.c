@@ -163,7 +163,7 @@ bool term_read_ref(struct term t, erlang_ref *ref)
 	numbers = text + size;
 	ref->creation = get32(numbers);
 	ref->len = (int)get16(t.at + 1);
-	for (int i = 0; i < ref->len; i++)
+	for (size_t i = 0; i < (size_t)ref->len; i++)
 		ref->n[i] = get32(numbers + 4 + 4 * i);
 	return true;
 }

@@ -158,6 +158,7 @@ void term_write_atom(struct term_writer *w, const char *name)
 	/* ei's encoder takes text apart and puts it together again */
 	space[0] = ERL_SMALL_ATOM_UTF8_EXT;
 	space[1] = (char)size;
+	/* NOLINTNEXTLINE(bugprone-not-null-terminated-result): no string */
 	memcpy(space + 2, name, size);
 }
 
