@@ -8,7 +8,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <malloc.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +17,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "memory.h"
 #include "rpc.h"
 
 #define HANDSHAKE_MS 5000
@@ -323,7 +323,7 @@ static void free_connection(struct connection *c)
 	term_writer_fini(&c->out);
 	transport_fini(&c->transport);
 	free(c);
-	malloc_trim(0);
+	memory_give_back();
 }
 
 static void *run(void *argument)

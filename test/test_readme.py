@@ -28,6 +28,7 @@ def test_the_shell_session_is_what_one_sees(readme, lone_cluster, start_cnode, e
     assert shell.check(session, lone_cluster, ebin) >= 4
 
 
+@pytest.mark.sandbox
 def test_the_embedded_example_starts_a_c_node(
     readme, lone_cluster, start_beam, ebin, program
 ):
