@@ -116,7 +116,6 @@ static void write_outcome(struct rpc *rpc, const struct request *request,
 {
 	size_t begin = w->pos;
 
-	call->context = &rpc->functions;
 	call->out = w;
 	call->caller = request->to;
 	if (call->raised.reason == RAISED_NOTHING && !request_is_mfa(request)) {
@@ -178,6 +177,8 @@ static void answer_message(struct rpc *rpc, const struct request *request,
 {
 	size_t begin = answer_begin_message(rpc, request, w);
 
+	if (w->failed)
+		return; /* no memory for its head: nothing is done */
 	write_outcome(rpc, request, w, call);
 	dist_end(w, begin);
 }
@@ -216,6 +217,8 @@ static void answer_spawn(struct rpc *rpc, const struct request *request,
 			       request->spawn_flags, pid);
 	begin = begin_exit(rpc, request, w, pid,
 			   monitor ? DIST_SPAWN_MONITOR : DIST_SPAWN_LINK);
+	if (w->failed)
+		return; /* no memory for its head: nothing is done */
 	reason = w->pos;
 	write_outcome(rpc, request, w, call);
 	size = w->pos - reason;
@@ -249,6 +252,7 @@ void answer_request(struct rpc *rpc, const struct request *request,
 
 	/* the room for a reference is large, and seldom needed */
 	memset(&call, 0, offsetof(struct call, ref));
+	call.context = &rpc->functions;
 	call.raised.reason = raised;
 
 	if (request->form == REQUEST_ERPC || request->form == REQUEST_SPAWN)
