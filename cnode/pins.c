@@ -2,15 +2,21 @@
 /* Pins of maps: where they may be, and which there are. */
 #include "pins.h"
 
+#include <dirent.h>
 #include <errno.h>
-#include <fts.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <mntent.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/queue.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include "map.h"
 
@@ -44,33 +50,102 @@ static int add(struct pins *pins, uint32_t map_id, const char *path)
 	return 0;
 }
 
-static int look_at(struct pins *pins, const FTSENT *entry)
+/* Folders that are still to be looked through. Not fts(3): without memory
+ * glibc's fts_open() writes to where there is none. */
+struct folder {
+	STAILQ_ENTRY(folder) others;
+	char path[];
+};
+
+STAILQ_HEAD(folders, folder);
+
+static int add_folder(struct folders *folders, const char *path)
+{
+	size_t size = strlen(path) + 1;
+	struct folder *folder = malloc(sizeof(*folder) + size);
+
+	if (!folder)
+		return -ENOMEM;
+	memcpy(folder->path, path, size);
+	STAILQ_INSERT_TAIL(folders, folder, others);
+	return 0;
+}
+
+static int look_at(struct pins *pins, struct folders *folders,
+		   const char *path, unsigned char type)
 {
 	struct map *map;
 	int error;
 
-	if (entry->fts_info != FTS_F && entry->fts_info != FTS_DEFAULT)
+	if (type == DT_DIR)
+		return add_folder(folders, path);
+	if (type != DT_REG)
 		return 0;
-	if (map_open_pinned(entry->fts_path, 0, &map) < 0)
-		return 0; /* a program or a link, or it has gone */
-	error = add(pins, map->id, entry->fts_path);
+	error = map_open_pinned(path, 0, &map);
+	if (error < 0) /* a program or a link, or it has gone */
+		return error == -ENOMEM ? error : 0;
+	error = add(pins, map->id, path);
 	map_unref(map);
 	return error;
 }
 
-static int find_below(struct pins *pins, char *root)
+static bool is_on(int fd, dev_t device)
 {
-	char *roots[] = { root, NULL };
-	FTS *tree =
-		fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
-	FTSENT *entry;
+	struct stat status;
+
+	return fstat(fd, &status) == 0 && status.st_dev == device;
+}
+
+/* What is mounted below is walked as a mount of its own. */
+static int look_through(struct pins *pins, struct folders *folders,
+			const char *folder, dev_t device)
+{
+	int fd = open(folder,
+		      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
+	const struct dirent *entry;
+	char path[PATH_MAX];
 	int error = 0;
 
-	if (!tree)
-		return -errno;
-	while (error == 0 && (entry = fts_read(tree)))
-		error = look_at(pins, entry);
-	fts_close(tree);
+	if (!entries) {
+		error = errno == ENOMEM ? -ENOMEM : 0;
+		if (fd >= 0)
+			close(fd);
+		return error;
+	}
+	if (!is_on(fd, device)) {
+		closedir(entries);
+		return 0;
+	}
+	while (error == 0 && (entry = readdir(entries))) {
+		if (strcmp(entry->d_name, ".") == 0 ||
+		    strcmp(entry->d_name, "..") == 0 ||
+		    snprintf(path, sizeof(path), "%s/%s", folder,
+			     entry->d_name) >= PATH_MAX)
+			continue;
+		error = look_at(pins, folders, path, entry->d_type);
+	}
+	closedir(entries);
+	return error;
+}
+
+static int find_below(struct pins *pins, const char *root)
+{
+	struct folders folders = STAILQ_HEAD_INITIALIZER(folders);
+	struct folder *folder;
+	struct stat status;
+	int error;
+
+	if (stat(root, &status) < 0)
+		return 0;
+	error = add_folder(&folders, root);
+	while ((folder = STAILQ_FIRST(&folders))) {
+		STAILQ_REMOVE_HEAD(&folders, others);
+		if (error == 0)
+			error = look_through(pins, &folders, folder->path,
+					     status.st_dev);
+		free(folder);
+	}
 	return error;
 }
 
@@ -83,7 +158,7 @@ int pins_find(struct pins *pins)
 
 	memset(pins, 0, sizeof(*pins));
 	if (!mounts)
-		return 0;
+		return errno == ENOMEM ? -ENOMEM : 0;
 	while (error == 0 && getmntent_r(mounts, &entry, text, sizeof(text)))
 		if (strcmp(entry.mnt_type, "bpf") == 0)
 			error = find_below(pins, entry.mnt_dir);
