@@ -120,8 +120,8 @@ static int make_room(struct transport *t, size_t wanted)
 	t->in_end -= t->in_pos;
 	t->in_pos = 0;
 	if (t->in_end == 0 && capacity > BUFFER_SIZE)
-		return resize(t, BUFFER_SIZE);
-	if (t->in_end < capacity)
+		resize(t, BUFFER_SIZE); /* or it stays as it is */
+	if (t->in_end < t->in_capacity)
 		return 0;
 	capacity = capacity * 2 < wanted ? capacity * 2 : wanted;
 	return capacity > t->in_capacity ? resize(t, capacity) : -ENOBUFS;
