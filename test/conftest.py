@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(config, items):
     if not CI:
         unwanted.append("ci")
     if SANITIZED:
-        unwanted += ["counts", "sandbox"]
+        unwanted += ["counts", "preload", "sandbox"]
     out = [i for i in items if any(i.get_closest_marker(m) for m in unwanted)]
     if out:
         config.hook.pytest_deselected(items=out)

@@ -1,0 +1,404 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory that is not to be had: the n-th allocation fails, for every n, at the
+start, while a node connects, and in every function and form of a request.
+
+The allocator is failing_malloc.c, in place of that of libc; what libei, libbpf
+and libc itself allocate fails too. n counts from the moment of arming and goes
+up until the step is over before it. What is asked then is answered rightly, or
+by enomem, or its connection ends; and no block of memory is lost.
+"""
+
+import itertools
+import mmap
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import dist
+from cluster import wait_until
+from hostile import requests
+
+pytestmark = pytest.mark.preload
+
+PINS = Path("/sys/fs/bpf")
+FIELDS = ("armed", "left", "streak", "failed", "live")
+MANY = 600  # entries; their list does not fit into the first buffers
+ENDLESS = 1 << 30
+STREAKS = pytest.mark.parametrize("streak", [1, ENDLESS], ids=["one", "all"])
+
+
+def u64(number):
+    return number.to_bytes(8, sys.byteorder)
+
+
+class Allocator:
+    """The file by which failing_malloc.c is told when to fail."""
+
+    def __init__(self, library, path):
+        path.write_bytes(bytes(8 * len(FIELDS)))
+        with open(path, "r+b") as f:
+            self.page = mmap.mmap(f.fileno(), 0)
+        self.env = {"LD_PRELOAD": str(library), "FAILING_MALLOC": str(path)}
+
+    def get(self, field):
+        return struct.unpack_from("q", self.page, 8 * FIELDS.index(field))[0]
+
+    def set(self, field, value):
+        struct.pack_into("q", self.page, 8 * FIELDS.index(field), value)
+
+    def arm(self, n, streak=1):
+        for field, value in zip(FIELDS[1:4], (n, streak, 0)):
+            self.set(field, value)
+        self.set("armed", 1)
+
+    def disarm(self):
+        """How many allocations have failed."""
+        self.set("armed", 0)
+        return self.get("failed")
+
+
+@pytest.fixture(scope="module")
+def library(srcdir, tmp_path_factory):
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    built = tmp_path_factory.mktemp("preload") / "failing_malloc.so"
+    source = srcdir / "test" / "failing_malloc.c"
+    flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fno-builtin"]
+    subprocess.run(
+        [compiler, *flags, "-shared", "-fPIC", source, "-o", built], check=True
+    )
+    return built
+
+
+@pytest.fixture
+def allocator(library, tmp_path):
+    return Allocator(library, tmp_path / "allocator")
+
+
+@pytest.fixture
+def start(start_cnode, cluster, allocator):
+    """A C node with that allocator, whose maps go with who made them."""
+
+    def start(*options, **others):
+        env = {**cluster.env, **allocator.env}
+        return start_cnode("--grace", "0", *options, env=env, **others)
+
+    return start
+
+
+@pytest.fixture
+def folder():
+    """A folder of the test's own in the bpf file system."""
+    folder = PINS / f"ebpf_cnode_alloc_{os.getpid()}"
+    folder.mkdir(mode=0o700)
+    yield folder
+    shutil.rmtree(folder)
+
+
+# --- the start
+
+
+@STREAKS
+def test_a_start_without_memory_is_told_or_goes_on(streak, start, allocator, connect):
+    """And what was started all the same serves when there is memory again."""
+    for n in itertools.count(1):
+        allocator.arm(n, streak)
+        node = start(ready=False)
+        wait_until(
+            lambda: not node.alive() or node.find_log("notice ready "),
+            30,
+            "the start has come to an end",
+        )
+        failed = allocator.disarm()
+        if node.alive():
+            node.wait_ready()
+            with connect(node) as peer:
+                assert peer.maps("new", "hash", 4, 8, 1)[0] == "ebpf_map", n
+            node.stop()
+        else:
+            assert node.wait_exit() in (1, 4, 5, 6), (n, node.log)
+            assert node.find_log(r"Z error \S"), (n, "it ended without a word")
+        if not failed:
+            break
+    assert n > 9, "there is nothing to fail"
+
+
+# --- connections and requests
+
+
+taken = itertools.count()
+
+
+class World:
+    """A node, a peer of it, and what the peer's calls are about."""
+
+    def __init__(self, node, connect, folder):
+        self.node = node
+        self.connect_peer = connect
+        self.pin = str(folder / "pin").encode()
+        self.other_pin = str(folder / "other").encode()
+        self.peer = self.made = None
+
+    def connect(self):
+        self.peer = self.connect_peer(self.node, name="python@allocations")
+        maps = self.peer.maps
+        self.name = f"a{os.getpid()}_{next(taken)}"
+        self.hash = maps("new", "hash", 4, 8, 4, [("name", self.name)])
+        self.full = maps("new", "hash", 4, 8, 2 * MANY)
+        self.queue = maps("new", "queue", 0, 8, 4)
+        self.percpu = maps("new", "percpu_hash", 4, 8, 4)
+        self.maps = maps("new", "array_of_maps", 4, 4, 2, [("inner_map", self.hash)])
+        maps("put", 0, self.hash, self.maps)
+        self.id = maps("info", self.hash)["id"]
+        self.iterator = maps("iterator", self.hash)
+
+    def prepare(self):
+        """As it is to be before each step."""
+        if not self.peer:
+            self.connect()
+        maps = self.peer.maps
+        maps("merge", self.hash, {1: 2, 2: 3})
+        maps("remove", 3, self.hash)
+        maps("merge", self.full, [(i, i) for i in range(MANY)])
+        maps("put", 1, 1, self.percpu)
+        maps("clear", self.queue)
+        maps("push", 7, self.queue)
+        if self.made:
+            ask(self.peer, "close", [self.made])
+        self.made = maps("new", "array", 4, 8, 1)
+        if not os.path.exists(self.pin):
+            maps("pin", self.pin, self.hash)
+        if os.path.exists(self.other_pin):
+            os.unlink(self.other_pin)
+
+    def close(self):
+        if self.peer:
+            self.peer.close()
+            self.node.wait_log("disconnected python@allocations")
+        self.peer = self.made = None
+        for pin in (self.pin, self.other_pin):
+            if os.path.exists(pin):
+                os.unlink(pin)
+
+
+def is_map(value):
+    return value[0] == "ebpf_map"
+
+
+def of_length(length):
+    return lambda value: len(value) == length
+
+
+def is_chunk(value):
+    return value[1] == "done" and len(value[0]) == MANY
+
+
+# {function: [(arguments, what it gives, or whether that is right)]}
+STEPS = {
+    "get": [
+        (lambda w: (1, w.hash), u64(2)),
+        (lambda w: (9, w.hash, "no"), "no"),
+        (lambda w: (1, w.percpu), lambda v: set(v) == {u64(1)}),
+        (lambda w: (0, w.maps), is_map),
+    ],
+    "find": [(lambda w: (1, w.hash), ("ok", u64(2)))],
+    "is_key": [(lambda w: (1, w.hash), "true")],
+    "put": [
+        (lambda w: (1, 9, w.hash), is_map),
+        (lambda w: (1, [u64(1)] * os.cpu_count(), w.percpu), is_map),
+        (lambda w: (1, w.hash, w.maps), is_map),
+    ],
+    "insert": [(lambda w: (3, 9, w.hash), is_map)],
+    "update": [(lambda w: (1, 9, w.hash), is_map)],
+    "remove": [(lambda w: (1, w.hash), is_map)],
+    "take": [(lambda w: (1, w.hash), lambda v: v[0] == u64(2))],
+    "push": [(lambda w: (8, w.queue), is_map)],
+    "pop": [(lambda w: (w.queue,), u64(7))],
+    "peek": [(lambda w: (w.queue,), u64(7))],
+    "new": [
+        (lambda w: ("hash", 4, 8, 4), is_map),
+        (lambda w: ("hash", 4, 8, 4, [("lifetime", "process")]), is_map),
+        (lambda w: ("sk_storage", 4, 8, 0, ["no_prealloc"]), is_map),
+        (lambda w: ("hash_of_maps", 4, 4, 4, [("inner_map", w.hash)]), is_map),
+    ],
+    "close": [(lambda w: (w.made,), "ok")],
+    "fd": [(lambda w: (w.hash,), lambda v: isinstance(v, int))],
+    "open": [
+        (lambda w: (("id", w.id),), is_map),
+        (lambda w: (("name", w.name.encode()),), is_map),
+        (lambda w: (("pinned", w.pin), ["read"]), is_map),
+    ],
+    "type": [(lambda w: (w.hash,), "hash")],
+    "pin": [(lambda w: (w.other_pin, w.hash), "ok")],
+    "unpin": [(lambda w: (w.pin, w.hash), "ok")],
+    "freeze": [(lambda w: (w.made,), "ok")],
+    "list": [(lambda w: (), lambda v: len(v) >= 6)],
+    "info": [(lambda w: (w.hash,), lambda v: v["pinned"] != [])],
+    "handles": [(lambda w: (), lambda v: len(v) >= 6)],
+    "stats": [(lambda w: (), lambda v: v["uptime"] > 0)],
+    "iterator": [(lambda w: (w.hash,), lambda v: len(v) > 1)],
+    "next": [(lambda w: (w.iterator,), lambda v: len(v) == 3)],
+    "next_chunk": [(lambda w: ("start", w.full, 10 * MANY), is_chunk)],
+    "drain_chunk": [(lambda w: ("start", w.full, 10 * MANY), is_chunk)],
+    "keys": [(lambda w: (w.full,), of_length(MANY))],
+    "values": [(lambda w: (w.full,), of_length(MANY))],
+    "to_list": [(lambda w: (w.full,), of_length(MANY))],
+    "size": [(lambda w: (w.full,), MANY)],
+    "clear": [(lambda w: (w.full,), is_map)],
+    "drain": [(lambda w: (w.full,), of_length(MANY))],
+    "with": [(lambda w: (list(range(MANY)), w.full), of_length(MANY))],
+    "without": [(lambda w: (list(range(MANY)), w.full), is_map)],
+    "merge": [(lambda w: (w.full, [(i, i) for i in range(MANY)]), is_map)],
+}
+
+def is_right(value, right):
+    return right(value) if callable(right) else value == right
+
+
+def is_enomem(answer):
+    return answer[:2] == ("error", "enomem") or answer == (
+        "return",
+        ("error", "enomem"),
+    )
+
+
+def ask(peer, function, arguments):
+    """What erpc would give; None where the connection has ended."""
+    try:
+        return peer.erpc("ebpf_maps", function, arguments)
+    except dist.Closed:
+        return None
+
+
+def test_there_is_a_step_for_each_function(program):
+    done = subprocess.run([program, "--functions"], capture_output=True, text=True)
+    served = {line.split(":")[1].split("/")[0] for line in done.stdout.split()}
+    assert served == set(STEPS)
+
+
+class Sweep:
+    """Does a step again and again, with a later allocation failing each time."""
+
+    def __init__(self, world, allocator, streak):
+        self.world = world
+        self.allocator = allocator
+        self.streak = streak
+
+    def run(self, step, check):
+        """step's outcome is to stand check(outcome, n); gives the last n."""
+        for n in itertools.count(1):
+            self.world.prepare()
+            with self.world.connect_peer(self.world.node) as peer:
+                self.allocator.arm(n, self.streak)
+                outcome = step(peer)
+                failed = self.allocator.disarm()
+            assert self.world.node.alive(), (n, self.world.node.log)
+            check(outcome, failed, n)
+            if not failed:
+                return n
+
+
+def settle(world, allocator):
+    """How many blocks are in use when nobody is connected."""
+    world.close()
+    wait_until(lambda: world.node.threads() == 2, what="the threads are gone")
+    wait_until(lambda: world.node.map_count() == 0, what="the maps are gone")
+    seen = [allocator.get("live")]
+
+    def steady():
+        time.sleep(0.1)
+        seen.append(allocator.get("live"))
+        return len(set(seen[-5:])) == 1 and len(seen) >= 5
+
+    wait_until(steady, what="the number of blocks is steady")
+    return seen[-1]
+
+
+@pytest.fixture
+def world(start, connect, folder, allocator):
+    """A node that has served and is idle; it is so again at the end."""
+    world = World(start(), connect, folder)
+    crowd = [connect(world.node) for _ in range(8)]  # threads leave some behind
+    for peer in crowd:
+        assert peer.serves()
+        peer.close()
+    for _ in range(2):
+        for function, cases in STEPS.items():
+            for arguments, right in cases:
+                world.prepare()
+                answer = ask(world.peer, function, arguments(world))
+                assert is_right(answer[1], right), (function, answer)
+        world.close()
+    before = settle(world, allocator)
+    yield world
+    assert settle(world, allocator) <= before, "blocks of memory are lost"
+
+
+
+@STREAKS
+def test_without_memory_a_request_gets_enomem_or_is_served(streak, world, allocator):
+    """Or its connection ends, where there is no memory for so much as an answer."""
+    sweep = Sweep(world, allocator, streak)
+    for function, cases in STEPS.items():
+        for arguments, right in cases:
+
+            def step(peer):
+                return ask(peer, function, arguments(world))
+
+            def check(answer, failed, n):
+                what = (function, n, failed, answer)
+                if answer is None:
+                    assert failed, what
+                elif answer[0] == "return" and is_right(answer[1], right):
+                    pass
+                else:
+                    assert failed and is_enomem(answer), what
+
+            n = sweep.run(step, check)
+            print(function, n)
+
+
+
+@STREAKS
+def test_without_memory_every_form_is_answered_or_ends_its_connection(
+    streak, world, allocator
+):
+    """No half a packet: what follows is answered, or nothing is."""
+    sweep = Sweep(world, allocator, streak)
+    world.prepare()
+    for form in requests(world.peer, "ebpf_maps", "get", []):
+
+        def step(peer):
+            packet = requests(peer, "ebpf_maps", "get", [1, world.hash])[form]
+            try:
+                peer.send_packet(packet)
+                return peer.serves()
+            except dist.Closed:
+                return False
+
+        def check(served, failed, n):
+            assert served or failed, (form, n)
+
+        sweep.run(step, check)
+
+
+@STREAKS
+def test_without_memory_a_connection_is_made_or_refused(streak, world, allocator):
+    sweep = Sweep(world, allocator, streak)
+
+    def step(peer):
+        try:
+            with world.connect_peer(world.node) as newcomer:
+                return newcomer.serves()
+        except (dist.Refused, dist.Closed):
+            return False
+
+    def check(served, failed, n):
+        assert served or failed, n
+
+    assert sweep.run(step, check) > 4
