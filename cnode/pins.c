@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/bpf.h>
 #include <linux/magic.h>
 #include <mntent.h>
 #include <stdbool.h>
@@ -71,8 +72,8 @@ static int add_folder(struct folders *folders, const char *path)
 	return 0;
 }
 
-static int look_at(struct pins *pins, struct folders *folders,
-		   const char *path, unsigned char type)
+static int look_at(struct pins *pins, struct folders *folders, const char *path,
+		   unsigned char type)
 {
 	struct map *map;
 	int error;
@@ -81,7 +82,8 @@ static int look_at(struct pins *pins, struct folders *folders,
 		return add_folder(folders, path);
 	if (type != DT_REG)
 		return 0;
-	error = map_open_pinned(path, 0, &map);
+	/* to read, as on a read-only file system there is nothing else */
+	error = map_open_pinned(path, BPF_F_RDONLY, &map);
 	if (error < 0) /* a program or a link, or it has gone */
 		return error == -ENOMEM ? error : 0;
 	error = add(pins, map->id, path);
@@ -100,8 +102,7 @@ static bool is_on(int fd, dev_t device)
 static int look_through(struct pins *pins, struct folders *folders,
 			const char *folder, dev_t device)
 {
-	int fd = open(folder,
-		      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
 	const struct dirent *entry;
 	char path[PATH_MAX];
