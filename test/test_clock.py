@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The wall clock is set back by an hour while the node runs.
+
+By libfaketime, never the machine's own. It leaves the monotonic clock alone,
+as the kernel does when somebody sets the time: one that is faked too would
+jump as no clock of a host ever does.
+"""
+
+import datetime
+import re
+from pathlib import Path
+
+import pytest
+
+from cluster import wait_until
+from conftest import raises
+
+pytestmark = pytest.mark.preload
+
+HASH = ("hash", 4, 8, 4)
+HOUR = datetime.timedelta(hours=1)
+
+
+@pytest.fixture
+def clock(tmp_path):
+    """A wall clock that can be set, and the environment that has it."""
+    found = sorted(Path("/usr/lib").glob("*-linux-gnu/faketime/libfaketimeMT.so.1"))
+    assert found, "no libfaketime here (Debian: faketime)"
+    return Clock(found[0], tmp_path / "time")
+
+
+class Clock:
+    def __init__(self, library, path):
+        self.path = path
+        self.set("+0")
+        self.env = {
+            "LD_PRELOAD": str(library),
+            "FAKETIME_TIMESTAMP_FILE": str(path),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            # or it has pthread_cond_timedwait() keep time by the other clock
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",
+        }
+
+    def set(self, offset):
+        new = self.path.with_suffix(".new")
+        new.write_text(offset + "\n")
+        new.rename(self.path)
+
+
+def logged_at(line):
+    return datetime.datetime.fromisoformat(re.match(r"\S+(?=Z )", line)[0])
+
+
+@pytest.fixture
+def start(start_cnode, program, cluster, clock):
+    def start(*options):
+        return start_cnode(*options, env={**cluster.env, **clock.env})
+
+    return start
+
+
+def set_back(node, clock, connect):
+    """Sets it back, and sees that the node's log has jumped with it."""
+    connect(node).close()
+    before = logged_at(node.lines[-1])
+    clock.set("-1h")
+    start = node.mark()
+    connect(node).close()
+    node.wait_log("notice connected", start=start)
+    assert before - logged_at(node.lines[-1]) > HOUR * 0.9, node.log
+
+
+def test_a_grace_ends_though_the_clock_goes_back(
+    start, clock, connect, start_beam, alice
+):
+    node = start("--grace", "2")
+    maker = start_beam()
+    map = maker.erpc(node.name, "new", *HASH)
+    maker.kill()
+    node.wait_log(f"disconnected {maker.name}")
+    assert alice.erpc(node.name, "put", 1, 1, map) == map
+    set_back(node, clock, connect)
+    wait_until(lambda: node.map_count() == 0, 10, "the grace is over")
+    with raises(("badmap", map)):
+        alice.erpc(node.name, "get", 1, map)
+
+
+def test_ticks_and_deadlines_go_on_though_the_clock_goes_back(
+    start, clock, connect, alice
+):
+    """Who ticks stays, who is silent goes, and so does who shakes no hands."""
+    node = start("--ticktime", "2")
+    map = alice.erpc(node.name, "new", *HASH)
+    silent = connect(node)
+    ticking = connect(node)
+    unfinished = connect(node, handshake=False)
+    set_back(node, clock, connect)
+
+    def gone():
+        ticking.tick()
+        alice.erpc(node.name, "put", 1, 1, map)
+        silence = node.find_log(f"disconnected {silent.name}: nothing came")
+        return silence and node.find_log("refused .* took too long over the handshake")
+
+    wait_until(gone, 15, "who is silent is hung up")
+    unfinished.wait_closed()
+    assert ticking.serves()
+    assert not node.find_log(f"disconnected {ticking.name}")
+
+
+def test_lines_of_a_kind_are_counted_by_the_second_though_the_clock_goes_back(
+    start, clock, connect
+):
+    """A limit that went by the wall clock would keep silent for an hour."""
+    node = start()
+
+    def strangers(number):
+        for _ in range(number):
+            with connect(node, handshake=False) as peer:
+                peer.send_raw(b"\0\1x")
+                peer.wait_closed()
+
+    strangers(30)
+    set_back(node, clock, connect)
+    start_of_log = node.mark()
+
+    def told():
+        strangers(1)
+        return node.find_log("more of the next line were not logged", start_of_log)
+
+    wait_until(told, 10, "the lines are told of")
+
+
+def test_the_uptime_goes_on_though_the_clock_goes_back(start, clock, connect, alice):
+    node = start()
+    before = alice.erpc(node.name, "stats")["uptime"]
+    set_back(node, clock, connect)
+    after = alice.erpc(node.name, "stats")["uptime"]
+    assert before <= after < before + 600_000
