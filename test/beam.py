@@ -91,7 +91,9 @@ class Beam:
         paths=(),
         env=None,
         hint="beam",
+        wrapper=(),
     ):
+        """wrapper is a command that runs erl."""
         self.sname = sname or cluster.name(hint)
         self.name = long_name or f"{self.sname}@{cluster.host}"
         naming = ["-name", long_name] if long_name else ["-sname", self.sname]
@@ -100,7 +102,7 @@ class Beam:
         self.output = open(cluster.home / f"{self.sname}.out", "w+b")
         theirs_in, self._out = os.pipe()
         self._in, theirs_out = os.pipe()
-        command = ["erl", "-noinput", "-boot", "no_dot_erlang"]
+        command = [*wrapper, "erl", "-noinput", "-boot", "no_dot_erlang"]
         command += ["-start_epmd", "false", "-connect_all", "false"]
         command += [a for path in paths for a in ("-pa", path)]
         command += [*naming, *args]
