@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Eight Erlang nodes that connect, call everything, are killed and come back.
+
+Their workers, in soak.erl, compare every answer with a model. The C node is
+measured whenever all of them are gone: it must not grow.
+
+EBPF_SOAK  how many seconds it takes: 60 with CI=true; else it runs only where
+           this is set
+"""
+
+import os
+import random
+import re
+import shutil
+import subprocess
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from beam import Beam
+from cluster import SANITIZED, wait_until
+from conftest import CI
+
+PINS = Path("/sys/fs/bpf")
+NODES = 8
+WORKERS = 3  # processes on each
+STEPS = 50  # that a node has done before it is killed
+ROUND = 5  # s of work from one measurement to the next
+KEPT_KIB = 2048  # more than when it had settled
+
+SECONDS = float(os.environ.get("EBPF_SOAK") or (60 if CI else 0))
+
+pytestmark = [] if SECONDS else pytest.mark.ci
+
+
+@pytest.fixture(scope="module")
+def compiled(srcdir, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("soak")
+    source = srcdir / "test" / "soak.erl"
+    command = ["erlc", "+warnings_as_errors", "-o", folder, source]
+    subprocess.run(command, check=True)
+    return folder
+
+
+@pytest.fixture
+def folder():
+    """A folder of the test's own in the bpf file system."""
+    folder = PINS / f"ebpf_cnode_soak_{os.getpid()}"
+    folder.mkdir(mode=0o700)
+    yield folder
+    shutil.rmtree(folder)
+
+
+class Crowd:
+    """The nodes, of fixed names, and what they do to the C node."""
+
+    def __init__(self, node, cluster, compiled, folder):
+        self.node = node
+        self.cluster = cluster
+        self.names = [cluster.name("soak") for _ in range(NODES)]
+        self.compiled = compiled
+        self.folder = folder
+        self.beams = {}
+        self.steps = self.kills = 0
+        # kept, since a process ends with the thread that has spawned it
+        self.pool = ThreadPoolExecutor(NODES)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        for beam in self.beams.values():
+            beam.close()
+        self.pool.shutdown()
+
+    def start(self, name):
+        # what its last life has left there
+        for pin in self.folder.glob(f"{name}_*"):
+            pin.unlink()
+        beam = Beam(self.cluster, sname=name, paths=[self.compiled])
+        pin = str(self.folder / f"{name}_").encode()
+        self.beams[name] = beam
+        beam.apply("soak", "start", self.node.name, WORKERS, pin)
+
+    def start_all(self):
+        list(self.pool.map(self.start, self.names))
+
+    def wait_at_work(self, name):
+        beam = self.beams[name]
+        wait_until(lambda: beam.apply("soak", "report", timeout=60)[0] > STEPS, 60)
+
+    def kill(self, name):
+        """At work, after a look at what it has done."""
+        beam = self.beams.pop(name)
+        steps, wrong = beam.apply("soak", "report", timeout=60)
+        assert not wrong, f"{name}, of {steps} steps: {wrong}"
+        self.steps += steps
+        self.kills += 1
+        beam.close()
+
+    def round(self, seconds):
+        """All start, single ones are killed and come back, and all are killed."""
+        self.start_all()
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            name = random.choice(self.names)
+            self.wait_at_work(name)
+            self.kill(name)
+            self.start(name)
+        for name in self.names:
+            self.wait_at_work(name)
+        for name in self.names:
+            self.kill(name)
+
+
+def resources(node):
+    """(descriptors, threads, KiB of its own) when nobody is connected."""
+    wait_until(lambda: node.threads() == 2, 30, "the connections have gone")
+    wait_until(lambda: node.map_count() == 0, 30, "the maps have gone")
+    kinds = Counter(re.sub(r"\d+", "N", d) for d in node.descriptors())
+    with open(f"/proc/{node.pid}/smaps_rollup") as f:
+        anonymous = int(re.search(r"^Anonymous: +(\d+)", f.read(), re.M)[1])
+    return kinds, node.threads(), anonymous
+
+
+def test_a_soak_leaves_the_node_as_it_was(
+    start_cnode, cluster, compiled, folder
+):
+    node = start_cnode("--grace", "1")
+    end = time.monotonic() + SECONDS
+    seen = []
+    with Crowd(node, cluster, compiled, folder) as crowd:
+        while time.monotonic() < end or len(seen) < 3:
+            crowd.round(ROUND)
+            seen.append(resources(node))
+            print(f"{crowd.steps} steps, {crowd.kills} kills: {seen[-1]}")
+    settled, last = seen[1], seen[-1]
+    assert last[:2] == settled[:2]
+    if not SANITIZED:
+        assert min(s[2] for s in seen[-3:]) <= settled[2] + KEPT_KIB
+    assert not node.find_log("Z error ")
