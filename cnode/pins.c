@@ -4,7 +4,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <linux/bpf.h>
 #include <linux/magic.h>
@@ -17,7 +16,6 @@
 #include <sys/queue.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-#include <unistd.h>
 
 #include "map.h"
 
@@ -102,19 +100,14 @@ static bool is_on(int fd, dev_t device)
 static int look_through(struct pins *pins, struct folders *folders,
 			const char *folder, dev_t device)
 {
-	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *entries = opendir(folder);
 	const struct dirent *entry;
 	char path[PATH_MAX];
 	int error = 0;
 
-	if (!entries) {
-		error = errno == ENOMEM ? -ENOMEM : 0;
-		if (fd >= 0)
-			close(fd);
-		return error;
-	}
-	if (!is_on(fd, device)) {
+	if (!entries)
+		return errno == ENOMEM ? -ENOMEM : 0;
+	if (!is_on(dirfd(entries), device)) {
 		closedir(entries);
 		return 0;
 	}

@@ -8,6 +8,7 @@ jump as no clock of a host ever does.
 
 import datetime
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,11 @@ def logged_at(line):
 
 @pytest.fixture
 def start(start_cnode, program, cluster, clock):
+    usage = subprocess.run([program, "--help"], capture_output=True, text=True).stdout
+
     def start(*options):
+        if "--no-sandbox" in usage:  # in which libfaketime reads no file
+            options = ["--no-sandbox", *options]
         return start_cnode(*options, env={**cluster.env, **clock.env})
 
     return start
