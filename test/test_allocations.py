@@ -118,7 +118,8 @@ def test_a_start_without_memory_is_told_or_goes_on(streak, start, allocator, con
         if node.alive():
             node.wait_ready()
             with connect(node) as peer:
-                assert peer.maps("new", "hash", 4, 8, 1)[0] == "ebpf_map", n
+                made = peer.maps("new", "hash", 4, 8, 1)
+                assert made[0] == "ebpf_map", (n, made, node.log)
             node.stop()
         else:
             assert node.wait_exit() in (1, 4, 5, 6), (n, node.log)
