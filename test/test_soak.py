@@ -29,7 +29,7 @@ NODES = 8
 WORKERS = 3  # processes on each
 STEPS = 50  # that a node has done before it is killed
 ROUND = 5  # s of work from one measurement to the next
-KEPT_KIB = 2048  # more than when it had settled
+KEPT_KIB = 512  # more than when it had settled
 
 SECONDS = float(os.environ.get("EBPF_SOAK") or (60 if CI else 0))
 
