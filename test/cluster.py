@@ -59,6 +59,12 @@ def kill(process):
     process.wait(10)
 
 
+def without_sandbox(program):
+    """The options that keep it out of its sandbox, where it has one."""
+    done = subprocess.run([program, "--help"], capture_output=True, text=True)
+    return ["--no-sandbox"] if "--no-sandbox" in done.stdout else []
+
+
 class Epmd:
     """A name server of our own, in the foreground."""
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 import dist
-from cluster import wait_until
+from cluster import wait_until, without_sandbox
 from hostile import requests
 
 pytestmark = pytest.mark.preload
@@ -103,17 +103,14 @@ def folder():
 # --- the start
 
 
-def without_sandbox(program):
-    """libseccomp, short of memory, says nothing and makes a filter of less."""
-    usage = subprocess.run([program, "--help"], capture_output=True, text=True).stdout
-    return ["--no-sandbox"] if "--no-sandbox" in usage else []
-
-
 @STREAKS
 def test_a_start_without_memory_is_told_or_goes_on(
     streak, start, program, allocator, connect
 ):
-    """And what was started all the same serves when there is memory again."""
+    """And what was started all the same serves when there is memory again.
+
+    libseccomp, short of memory, says nothing and makes a filter of less.
+    """
     options = without_sandbox(program)
     for n in itertools.count(1):
         allocator.arm(n, streak)

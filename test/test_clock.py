@@ -8,12 +8,11 @@ jump as no clock of a host ever does.
 
 import datetime
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from cluster import wait_until
+from cluster import wait_until, without_sandbox
 from conftest import raises
 
 pytestmark = pytest.mark.preload
@@ -55,12 +54,10 @@ def logged_at(line):
 
 @pytest.fixture
 def start(start_cnode, program, cluster, clock):
-    usage = subprocess.run([program, "--help"], capture_output=True, text=True).stdout
+    outside = without_sandbox(program)  # inside libfaketime reads no file
 
     def start(*options):
-        if "--no-sandbox" in usage:  # in which libfaketime reads no file
-            options = ["--no-sandbox", *options]
-        return start_cnode(*options, env={**cluster.env, **clock.env})
+        return start_cnode(*outside, *options, env={**cluster.env, **clock.env})
 
     return start
 

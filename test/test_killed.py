@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from beam import BeamError
-from cluster import PATIENCE, wait_until
+from cluster import PATIENCE, SANITIZED, wait_until, without_sandbox
 from conftest import raises
 
 PINS = Path("/sys/fs/bpf")
@@ -192,10 +192,12 @@ class Embedding:
         self.node = node
         self.program = str(program)
         beam.eval("ok = application:load(ebpf_maps)")
+        args = without_sandbox(program) if SANITIZED else []
         for key, value in {
             "cnode": "embedded",
             "node": node,
             "program": list(self.program.encode()),
+            "args": [list(arg.encode()) for arg in args],
         }.items():
             beam.apply("application", "set_env", "ebpf_maps", key, value)
         beam.eval("{ok, _} = application:ensure_all_started(ebpf_maps)", timeout=30)
