@@ -205,7 +205,9 @@ class Embedding:
     def pid(self):
         """The process id of its C node, None when there is none."""
         ports = self.beam.eval(
-            "[Pid || P <- erlang:ports(), {os_pid, Pid} <- [erlang:port_info(P, os_pid)]]"
+            """
+            [Pid || P <- erlang:ports(),
+                    {os_pid, Pid} <- [erlang:port_info(P, os_pid)]]"""
         )
         for pid in ports:
             try:
