@@ -59,7 +59,12 @@ static enum exit_status prepare_libraries(void)
 			  strerror(-error));
 		return STATUS_PRIVILEGE;
 	}
-	libbpf_num_possible_cpus();
+	error = libbpf_num_possible_cpus();
+	if (error < 0) {
+		log_error("the number of processors is not to be had: %s",
+			  strerror(-error));
+		return STATUS_OTHER;
+	}
 	tzset();
 	return STATUS_OK;
 }
