@@ -263,6 +263,8 @@ static const char *shake_hands(struct connection *c, ErlConnect *peer)
 			       : transport_refusal(&c->transport);
 	if (!strchr(peer->nodename, '@'))
 		return "its name has no @";
+	if (!term_is_node_name(peer->nodename, strlen(peer->nodename)))
+		return "its name is no text of UTF-8";
 	if (strcmp(peer->nodename, service->node->thisnodename) == 0)
 		return "it calls itself by the name of this node";
 	c->rpc.functions.permission =

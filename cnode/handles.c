@@ -76,6 +76,18 @@ struct handles {
 	LIST_HEAD(owner_list, handles_owner) owners;
 };
 
+/* By default who writes waits until nobody reads: with many, for ever. */
+static void init_lock(pthread_rwlock_t *lock)
+{
+	pthread_rwlockattr_t attributes;
+
+	pthread_rwlockattr_init(&attributes);
+	pthread_rwlockattr_setkind_np(
+		&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(lock, &attributes);
+	pthread_rwlockattr_destroy(&attributes);
+}
+
 struct handles *handles_new(const char *node, uint32_t creation,
 			    const struct handles_limits *limits)
 {
@@ -83,7 +95,7 @@ struct handles *handles_new(const char *node, uint32_t creation,
 
 	if (!h)
 		return NULL;
-	pthread_rwlock_init(&h->lock, NULL);
+	init_lock(&h->lock);
 	strncpy(h->node, node, sizeof(h->node) - 1);
 	h->creation = creation;
 	h->max = limits->max;

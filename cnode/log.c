@@ -20,7 +20,7 @@
 
 #include "clock.h"
 
-#define LINE_SIZE 2048
+#define LINE_SIZE 4096
 #define LINES_A_SECOND 20 /* of one thing that strangers cause */
 
 static const char *const level_names[] = {

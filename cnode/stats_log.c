@@ -10,7 +10,7 @@
 
 /* The parts of a list, as far as there is room. */
 struct text {
-	char octets[512];
+	char octets[STATS_FUNCTIONS * 24];
 	size_t size;
 };
 

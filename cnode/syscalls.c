@@ -48,6 +48,10 @@ struct rule {
 		argument, SCMP_CMP_EQ, 0, 0                                    \
 	}
 
+#define NAMESPACES                                                             \
+	((uint64_t)(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS |             \
+		    CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |              \
+		    CLONE_NEWNET))
 #define STREAM_FLAGS ((uint64_t)(SOCK_CLOEXEC | SOCK_NONBLOCK))
 #define OF_STREAM BITS(1, INT_BITS & ~STREAM_FLAGS, SOCK_STREAM)
 
@@ -99,8 +103,9 @@ static const struct rule rules[] = {
 	/* processes by their numbers, as keys */
 	CALL(pidfd_open, 0),
 
-	/* threads, but no processes; clone3 hides its flags: see below */
-	CALL(clone, 1, BITS(0, CLONE_THREAD, CLONE_THREAD)),
+	/* threads, but no processes nor namespaces; clone3 hides its flags: see
+	   below */
+	CALL(clone, 1, BITS(0, CLONE_THREAD | NAMESPACES, CLONE_THREAD)),
 	CALL(set_robust_list, 0),
 	CALL(rseq, 0),
 	CALL(rt_sigprocmask, 0),

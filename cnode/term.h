@@ -31,6 +31,9 @@ struct term_items {
 	bool unchecked; /* set by who opened what term_check() has not seen */
 };
 
+/* Whether a node can have that name: an atom's text, without a NUL. */
+bool term_is_node_name(const char *text, size_t size);
+
 /*
  * The size of the term at buf when all its parts are inside buf[0..size) and
  * well formed, else -EBADMSG. Needs no stack, however deep the term.

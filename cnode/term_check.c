@@ -95,8 +95,22 @@ FORM skip_node(const char *pos, const char *end, size_t octets, bool check)
 	return pos ? skip_fixed(pos, end, octets, check) : NULL;
 }
 
+/*
+ * The forms from before creations had 32 bits: theirs is an octet of up to 3,
+ * with octets before it and after it.
+ */
+FORM skip_old_node(const char *pos, const char *end, size_t before,
+		   size_t after, bool check)
+{
+	const char *next = skip_node(pos, end, before + 1 + after, check);
+
+	if (check && next && (unsigned char)*(next - after - 1) > 3)
+		return NULL;
+	return next;
+}
+
 /* Words:16, a node's name, a creation, the words */
-FORM skip_ref(const char *pos, const char *end, size_t creation, bool check)
+FORM skip_ref(const char *pos, const char *end, bool is_old, bool check)
 {
 	size_t words;
 
@@ -105,7 +119,9 @@ FORM skip_ref(const char *pos, const char *end, size_t creation, bool check)
 	words = get16(pos);
 	if (check && (words == 0 || words > TERM_MAX_REF_WORDS))
 		return NULL;
-	return skip_node(pos + 2, end, creation + 4 * words, check);
+	pos += 2;
+	return is_old ? skip_old_node(pos, end, 0, 4 * words, check)
+		      : skip_node(pos, end, 4 + 4 * words, check);
 }
 
 /* A count, of which each stands for some terms, and some more terms */
@@ -169,19 +185,19 @@ FORM skip_form(const char *pos, const char *end, uint64_t *pending, bool check)
 	case ERL_NEW_PID_EXT:
 		return skip_node(pos, end, 4 + 4 + 4, check);
 	case ERL_PID_EXT:
-		return skip_node(pos, end, 4 + 4 + 1, check);
+		return skip_old_node(pos, end, 4 + 4, 0, check);
 	case ERL_NEWER_REFERENCE_EXT:
-		return skip_ref(pos, end, 4, check);
+		return skip_ref(pos, end, false, check);
 	case ERL_NEW_REFERENCE_EXT:
-		return skip_ref(pos, end, 1, check);
+		return skip_ref(pos, end, true, check);
 	case ERL_REFERENCE_EXT:
-		return skip_node(pos, end, 4 + 1, check);
+		return skip_old_node(pos, end, 4, 0, check);
 	case ERL_V4_PORT_EXT:
 		return skip_node(pos, end, 8 + 4, check);
 	case ERL_NEW_PORT_EXT:
 		return skip_node(pos, end, 4 + 4, check);
 	case ERL_PORT_EXT:
-		return skip_node(pos, end, 4 + 1, check);
+		return skip_old_node(pos, end, 4, 0, check);
 	case ERL_EXPORT_EXT:
 		return skip_items(pos, end, 0, 0, 3, pending, check);
 	case ERL_NEW_FUN_EXT: /* Size:32 Arity:8 Uniq:128 Index:32, free ones */

@@ -40,6 +40,12 @@ static bool is_utf8(const char *text, size_t size)
 	return true;
 }
 
+bool term_is_node_name(const char *text, size_t size)
+{
+	return is_plain_text(text, size) ||
+	       term_check_odd_text(ERL_SMALL_ATOM_UTF8_EXT, text, size, true);
+}
+
 bool term_check_odd_text(char tag, const char *text, size_t size, bool is_node)
 {
 	if (is_node && memchr(text, '\0', size))

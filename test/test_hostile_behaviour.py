@@ -9,6 +9,8 @@ import struct
 import threading
 import time
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 import dist
@@ -399,11 +401,18 @@ def test_all_handles_are_read_again_and_again(siege):
             last = maker.start_erpc("ebpf_maps", "new", ["array", 4, 4, 1])
         maker.wait_exit(last, 30)
         peers = [s.connect() for _ in range(8)]
-        for _ in range(5):
-            asked = [peer.start_erpc("ebpf_maps", "handles", []) for peer in peers]
-            assert comes_in(s)
-            for peer, request in zip(peers, asked):
-                peer.wait_exit(request, 30)
+
+        def read_all(peer):
+            for _ in range(40):
+                last = peer.start_erpc("ebpf_maps", "handles", [])
+            peer.wait_exit(last, 60)
+
+        with ThreadPoolExecutor(len(peers)) as pool:
+            readers = [pool.submit(read_all, peer) for peer in peers]
+            while not all(reader.done() for reader in readers):
+                assert comes_in(s)
+        for reader in readers:
+            reader.result()
 
 
 # --- large

@@ -10,6 +10,7 @@ import pytest
 import dist
 import etf
 from cluster import wait_until
+from dist import Closed
 from hostile import HASH, packet, requests, signals, spawn_request, throw
 
 LENGTHS = [0, 1, 2**31 - 1, 2**31, 2**32 - 1]
@@ -349,3 +350,46 @@ def test_creations_of_one_name_may_change_all_the_time(siege):
                 for map in maps[-2:]
             )
             maps.append(peer.maps("new", *HASH))
+
+
+# --- what others are shown of it
+
+
+def test_a_name_that_is_no_text_is_refused(siege):
+    with siege() as s:
+        peer = s.connect(name="text@h", handshake=False)
+        peer.name = Octets(b"\xff\xfe@h")
+        peer.handshake()
+        peer.name = "text@h"
+        assert not peer.serves()
+        s.node.wait_log("refused .*: its name is no text of UTF-8")
+
+
+class Octets(str):
+    """A name of octets that no str has."""
+
+    def __new__(cls, octets):
+        self = super().__new__(cls, "octets")
+        self.octets = octets
+        return self
+
+    def encode(self, *_):
+        return self.octets
+
+
+@pytest.mark.parametrize("creation", [3, 4, 200])
+def test_a_pid_that_no_other_node_could_read_is_none(creation, siege):
+    """handles/0 shows pids to all; a node hangs up who sends one it cannot read."""
+    with siege() as s:
+        peer = s.connect()
+        numbers = struct.pack(">IIB", 5, 0, creation)
+        old = etf.Opaque("pid", b"\x67" + etf.atom(peer.name) + numbers, peer.name)
+        peer.pid = lambda node=None: old
+        options = [("lifetime", "process")]
+        peer.start_erpc("ebpf_maps", "new", ["hash", 4, 8, 4, options])
+        if creation > 3:
+            with pytest.raises(Closed):
+                peer.receive_packet()
+        else:
+            peer.receive_packet()
+        assert isinstance(s.beam.erpc(s.node.name, "handles"), list)
