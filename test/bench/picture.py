@@ -72,9 +72,10 @@ def given(contest):
 
 def margin(target, value):
     """Above 1 it is met, by so many times."""
-    if target["relation"] == "at most":
-        return target["number"] / value
-    return value / target["number"]
+    number = target["number"]
+    if value == number == 0:
+        return 1
+    return number / value if target["relation"] == "at most" else value / number
 
 
 def margins(contests):
@@ -88,7 +89,7 @@ def margins(contests):
             ours = contest["contenders"][0]["median"]
             limit = contest["limit"]
             words = f"{contest['work']}\n{limit['relation']} {limit['number']:,g} "
-            yield words + contest["unit"], margin(limit, max(ours, 1e-9))
+            yield words + contest["unit"], margin(limit, ours)
 
 
 def draw_targets(axes, contests):
@@ -97,7 +98,7 @@ def draw_targets(axes, contests):
     colours = [OURS if value >= 1 else "#e85d04" for value in values]
     places = range(len(found))
     axes.barh(places, [value - 1 for value in values], left=1, color=colours)
-    axes.set_yticks(places, [words for words, _ in found], fontsize=6)
+    axes.set_yticks(places, [words for words, _ in found], fontsize=5, linespacing=0.85)
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.axvline(1, color="black", linewidth=0.8)
