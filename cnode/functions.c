@@ -173,13 +173,16 @@ static const char *const reasons[] = {
 	[RAISED_TOO_BIG] = "too_big",
 };
 
+static bool is_errno(const struct raised *raised)
+{
+	return raised->reason == RAISED_ERRNO ||
+	       raised->reason == RAISED_ERRNO_DONE;
+}
+
 static const char *reason_name(const struct raised *raised, char *room)
 {
-	bool is_errno = raised->reason == RAISED_ERRNO ||
-			raised->reason == RAISED_ERRNO_DONE;
-
-	return is_errno ? posix_name(raised->error, room)
-			: reasons[raised->reason];
+	return is_errno(raised) ? posix_name(raised->error, room)
+				: reasons[raised->reason];
 }
 
 void functions_write_reason(const struct call *call, struct term_writer *w)
@@ -217,13 +220,12 @@ void functions_write_reason(const struct call *call, struct term_writer *w)
 void functions_count_error(const struct call *call)
 {
 	const struct raised *raised = &call->raised;
-	bool is_errno = raised->reason == RAISED_ERRNO ||
-			raised->reason == RAISED_ERRNO_DONE;
 
 	if (raised->reason != RAISED_NOTHING)
 		stats_add_error(call->context->stats,
-				is_errno ? raised->error
-					 : STATS_RAISED + (int)raised->reason);
+				is_errno(raised)
+					? raised->error
+					: STATS_RAISED + (int)raised->reason);
 }
 
 const char *functions_error_name(size_t i, char room[POSIX_NAME_SIZE])

@@ -67,12 +67,6 @@ bool host_functions_handles(struct call *call)
 
 /* --- Maps --------------------------------------------------------------- */
 
-static void write_number(struct term_writer *w, const char *key, uint64_t n)
-{
-	term_write_atom(w, key);
-	term_write_uint(w, n);
-}
-
 static void write_pins(struct term_writer *w, uint32_t id,
 		       const struct pins *pins)
 {
@@ -97,18 +91,18 @@ static void write_info(struct call *call, const struct map_info *info,
 	struct term_writer *w = call->out;
 	size_t map = term_write_map_open(w);
 
-	write_number(w, "id", info->id);
+	term_write_entry(w, "id", info->id);
 	term_write_atom(w, "name");
 	term_write_binary(w, info->name, strlen(info->name));
 	term_write_atom(w, "type");
 	call_write_type(call, info->type);
-	write_number(w, "key_size", info->key_size);
-	write_number(w, "value_size", info->value_size);
-	write_number(w, "max_entries", info->max_entries);
-	write_number(w, "flags", info->flags);
+	term_write_entry(w, "key_size", info->key_size);
+	term_write_entry(w, "value_size", info->value_size);
+	term_write_entry(w, "max_entries", info->max_entries);
+	term_write_entry(w, "flags", info->flags);
 	term_write_atom(w, "frozen");
 	term_write_atom(w, info->frozen ? "true" : "false");
-	write_number(w, "memlock", info->memlock);
+	term_write_entry(w, "memlock", info->memlock);
 	term_write_atom(w, "btf");
 	if (info->btf_id > 0)
 		term_write_uint(w, info->btf_id);

@@ -12,18 +12,12 @@
  */
 #include "handlers.h"
 
-static void write_number(struct term_writer *w, const char *key, uint64_t n)
-{
-	term_write_atom(w, key);
-	term_write_uint(w, n);
-}
-
 static void write_octets(struct term_writer *w, const struct stats *sum)
 {
 	size_t map = term_write_map_open(w);
 
-	write_number(w, "in", sum->octets_in);
-	write_number(w, "out", sum->octets_out);
+	term_write_entry(w, "in", sum->octets_in);
+	term_write_entry(w, "out", sum->octets_out);
 	term_write_map_close(w, map, 2);
 }
 
@@ -37,7 +31,7 @@ static void write_requests(struct term_writer *w, const struct stats *sum)
 		if (sum->requests[i] == 0)
 			continue;
 		term_write_tuple(w, 2);
-		write_number(w, function.name, function.arity);
+		term_write_entry(w, function.name, function.arity);
 		term_write_uint(w, sum->requests[i]);
 		n++;
 	}
@@ -53,7 +47,8 @@ static void write_errors(struct term_writer *w, const struct stats *sum)
 	for (size_t i = 0; i < STATS_ERRORS; i++) {
 		if (sum->errors[i] == 0)
 			continue;
-		write_number(w, functions_error_name(i, room), sum->errors[i]);
+		term_write_entry(w, functions_error_name(i, room),
+				 sum->errors[i]);
 		n++;
 	}
 	term_write_map_close(w, map, n);
@@ -82,10 +77,10 @@ bool stats_functions_stats(struct call *call)
 	struct stats_report report;
 
 	stats_read(call->context->all_stats, &report);
-	write_number(w, "uptime", (uint64_t)report.uptime);
-	write_number(w, "connections", report.connections);
-	write_number(w, "refused", report.refused);
-	write_number(w, "handles", handles_count(call->context->handles));
+	term_write_entry(w, "uptime", (uint64_t)report.uptime);
+	term_write_entry(w, "connections", report.connections);
+	term_write_entry(w, "refused", report.refused);
+	term_write_entry(w, "handles", handles_count(call->context->handles));
 	term_write_atom(w, "octets");
 	write_octets(w, &report.sum);
 	term_write_atom(w, "requests");

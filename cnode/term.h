@@ -143,6 +143,8 @@ size_t term_write_map_open(struct term_writer *w);
 void term_write_map_close(struct term_writer *w, size_t open, uint32_t n);
 void term_write_atom(struct term_writer *w, const char *name);
 void term_write_uint(struct term_writer *w, uint64_t value);
+/* A name and its number, as they stand in a map. */
+void term_write_entry(struct term_writer *w, const char *name, uint64_t value);
 void term_write_binary(struct term_writer *w, const void *data, size_t size);
 void term_write_ref(struct term_writer *w, const erlang_ref *ref);
 

@@ -97,6 +97,13 @@ static inline bool is_plain_text(const char *text, size_t size)
 	return odd == 0 && size <= TERM_MAX_ATOM_CHARACTERS;
 }
 
+/* Of an atom's length, in octets. */
+static inline int atom_width(char tag)
+{
+	return tag == ERL_SMALL_ATOM_UTF8_EXT || tag == ERL_SMALL_ATOM_EXT ? 1
+									   : 2;
+}
+
 /*
  * Whether text that is not plain may be an atom's of that tag. No node's name
  * has a NUL in it, since ei hands names out as strings.
@@ -107,10 +114,7 @@ bool term_check_odd_text(char tag, const char *text, size_t size, bool is_node);
  */
 static inline void atom_text(struct term t, const char **text, size_t *size)
 {
-	size_t header =
-		*t.at == ERL_SMALL_ATOM_UTF8_EXT || *t.at == ERL_SMALL_ATOM_EXT
-			? 2
-			: 3;
+	size_t header = 1 + (size_t)atom_width(*t.at);
 
 	*text = t.at + header;
 	*size = t.size - header;

@@ -88,9 +88,7 @@ FORM skip_node(const char *pos, const char *end, size_t octets, bool check)
 
 	if (check && (room(pos, end) < 2 || !is_atom_tag(*pos)))
 		return NULL;
-	width = *pos == ERL_SMALL_ATOM_UTF8_EXT || *pos == ERL_SMALL_ATOM_EXT
-			? 1
-			: 2;
+	width = atom_width(*pos);
 	pos = skip_atom(pos + 1, end, width, true, check);
 	return pos ? skip_fixed(pos, end, octets, check) : NULL;
 }

@@ -83,15 +83,7 @@ bool term_tuple_of(struct term t, struct term *elements, uint32_t n)
 
 bool term_is_any_atom(struct term t)
 {
-	switch (tag_of(t)) {
-	case ERL_SMALL_ATOM_UTF8_EXT:
-	case ERL_ATOM_UTF8_EXT:
-	case ERL_SMALL_ATOM_EXT:
-	case ERL_ATOM_EXT:
-		return true;
-	default:
-		return false;
-	}
+	return t.size > 0 && is_atom_tag(*t.at);
 }
 
 bool term_read_atom(struct term t, const char **text, size_t *size)

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "term.h"
+#include "term_bytes.h"
 
 #define WRITER_FIRST_CAPACITY 4096
 
@@ -118,10 +118,8 @@ static size_t write_open(struct term_writer *w, char tag)
 
 static void patch_count(struct term_writer *w, size_t open, uint32_t n)
 {
-	if (w->failed)
-		return;
-	for (int i = 0; i < 4; i++)
-		w->buf[open + 1 + (size_t)i] = (char)(n >> (8 * (3 - i)));
+	if (!w->failed)
+		put32(w->buf + open + 1, n);
 }
 
 size_t term_write_list_open(struct term_writer *w)
@@ -168,6 +166,12 @@ void term_write_uint(struct term_writer *w, uint64_t value)
 		write_two(w, ERL_SMALL_INTEGER_EXT, (uint8_t)value);
 	else
 		ENCODE(w, MAX_NUMBER_SIZE, ei_encode_ulonglong, value);
+}
+
+void term_write_entry(struct term_writer *w, const char *name, uint64_t value)
+{
+	term_write_atom(w, name);
+	term_write_uint(w, value);
 }
 
 void term_write_binary(struct term_writer *w, const void *data, size_t size)
