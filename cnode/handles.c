@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * handle -> map and owners. A reference names a place in a table and carries
- * 64 random bits that must be those of the handle now in that place:
- *
- *	n[0] place   n[1], n[2] random
- *
- * That an owner holds a handle is a holding: it stands in the list of the
- * handle and in that of the owner, and with the last one the handle ends. All
- * handles of one kernel map are in one chain, by its id.
+ * handle -> map, and how many there may be. Who holds a handle is a matter of
+ * handle_owners.c, how a reference names one of handle_table.c.
  *
  * One lock for all of it; no system call is made under it but close(2).
  */
@@ -16,65 +10,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <sys/random.h>
 
-#include "clock.h"
+#include "handles_internal.h"
 #include "log.h"
-#include "quotas.h"
-
-#define REF_WORDS 3
-#define FIRST_PLACES 64
-#define NO_PLACE UINT32_MAX
-#define CHAINS 1024
-
-struct holding {
-	uint32_t place;
-	struct handles_owner *owner;
-	LIST_ENTRY(holding) of_owner;
-	LIST_ENTRY(holding) of_handle;
-};
-
-LIST_HEAD(holding_list, holding);
-
-struct handle {
-	struct map *map; /* NULL: the place is free */
-	struct holding_list holdings;
-	enum handles_lifetime lifetime;
-	bool shared;         /* who comes upon its map holds it too */
-	struct quota *maker; /* HANDLES_PERMANENT: whom it counts for */
-	char *process;       /* HANDLES_PROCESS: an encoded pid */
-	size_t process_size;
-	uint32_t random[2];
-	uint32_t next; /* in the chain of its id, or of the free places */
-};
-
-struct handles_owner {
-	char name[MAXATOMLEN_UTF8];
-	uint32_t creation;
-	struct quota *quota;
-	unsigned connections;
-	bool ended;       /* another incarnation has come */
-	int64_t deadline; /* while there are no connections: ms */
-	struct holding_list holdings;
-	LIST_ENTRY(handles_owner) others;
-};
-
-struct handles {
-	pthread_rwlock_t lock;
-	char node[MAXATOMLEN_UTF8];
-	uint32_t creation;
-	uint32_t max;
-	uint32_t max_per_node;
-	int64_t grace; /* ms */
-	struct quotas quotas;
-	struct handle *table;
-	uint32_t places;
-	uint32_t used;
-	uint32_t first_free;
-	uint32_t chains[CHAINS];
-	LIST_HEAD(owner_list, handles_owner) owners;
-};
 
 /* By default who writes waits until nobody reads: with many, for ever. */
 static void init_lock(pthread_rwlock_t *lock)
@@ -96,118 +35,15 @@ struct handles *handles_new(const char *node, uint32_t creation,
 	if (!h)
 		return NULL;
 	init_lock(&h->lock);
-	strncpy(h->node, node, sizeof(h->node) - 1);
-	h->creation = creation;
-	h->max = limits->max;
+	handle_table_init(&h->table, node, creation, limits->max);
 	h->max_per_node = limits->max_per_node;
 	h->grace = (int64_t)limits->grace * 1000;
 	LIST_INIT(&h->quotas);
-	h->first_free = NO_PLACE;
-	for (size_t i = 0; i < CHAINS; i++)
-		h->chains[i] = NO_PLACE;
 	LIST_INIT(&h->owners);
 	return h;
 }
 
-/* --- The table ---------------------------------------------------------- */
-
-/* Lists of holdings have a pointer back into their handle: it moves with it. */
-static void relink(struct handle *handle)
-{
-	struct holding *first = LIST_FIRST(&handle->holdings);
-
-	if (first)
-		first->of_handle.le_prev = &handle->holdings.lh_first;
-}
-
-static int grow(struct handles *h)
-{
-	uint32_t places = h->places ? h->places * 2 : FIRST_PLACES;
-	struct handle *table;
-
-	if (places > h->max)
-		places = h->max;
-	table = realloc(h->table, places * sizeof(*table));
-	if (!table)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < h->places; i++)
-		relink(&table[i]);
-	for (uint32_t i = places; i-- > h->places;) {
-		table[i] = (struct handle){ .next = h->first_free };
-		h->first_free = i;
-	}
-	h->table = table;
-	h->places = places;
-	return 0;
-}
-
-static uint32_t *chain_of(struct handles *h, const struct map *map)
-{
-	return &h->chains[map->id % CHAINS];
-}
-
-static void unchain(struct handles *h, uint32_t place)
-{
-	uint32_t *at = chain_of(h, h->table[place].map);
-
-	while (*at != place)
-		at = &h->table[*at].next;
-	*at = h->table[place].next;
-}
-
-static void free_holding(struct holding *holding)
-{
-	LIST_REMOVE(holding, of_handle);
-	LIST_REMOVE(holding, of_owner);
-	holding->owner->quota->handles--;
-	free(holding);
-}
-
-/* The map, for the caller to unref. */
-static struct map *release(struct handles *h, uint32_t place)
-{
-	struct handle *handle = &h->table[place];
-	struct map *map = handle->map;
-	struct holding *holding;
-
-	while ((holding = LIST_FIRST(&handle->holdings)))
-		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): as below */
-		free_holding(holding);
-	if (handle->maker)
-		handle->maker->handles--;
-	quotas_close(handle->maker);
-	unchain(h, place);
-	free(handle->process);
-	*handle = (struct handle){ .next = h->first_free };
-	h->first_free = place;
-	h->used--;
-	return map;
-}
-
-static struct handle *find(struct handles *h, const erlang_ref *ref)
-{
-	struct handle *handle;
-
-	if (ref->len != REF_WORDS || ref->creation != h->creation ||
-	    ref->n[0] >= h->places || strcmp(ref->node, h->node) != 0)
-		return NULL;
-	handle = &h->table[ref->n[0]];
-	if (!handle->map || handle->random[0] != ref->n[1] ||
-	    handle->random[1] != ref->n[2])
-		return NULL;
-	return handle;
-}
-
-static void make_ref(const struct handles *h, uint32_t place, erlang_ref *ref)
-{
-	memset(ref, 0, sizeof(*ref));
-	memcpy(ref->node, h->node, sizeof(ref->node));
-	ref->creation = h->creation;
-	ref->len = REF_WORDS;
-	ref->n[0] = place;
-	ref->n[1] = h->table[place].random[0];
-	ref->n[2] = h->table[place].random[1];
-}
+/* --- Room --------------------------------------------------------------- */
 
 enum room {
 	ROOM_FOR_MORE,
@@ -218,7 +54,7 @@ enum room {
 static enum room room(const struct handles *h,
 		      const struct handles_owner *owner)
 {
-	if (h->used >= h->max)
+	if (h->table.used >= h->table.max)
 		return ROOM_NOT_FOR_ANY;
 	return owner->quota->handles < h->max_per_node ? ROOM_FOR_MORE
 						       : ROOM_NOT_FOR_NODE;
@@ -229,7 +65,7 @@ uint32_t handles_count(struct handles *h)
 	uint32_t count;
 
 	pthread_rwlock_rdlock(&h->lock);
-	count = h->used;
+	count = h->table.used;
 	pthread_rwlock_unlock(&h->lock);
 	return count;
 }
@@ -244,7 +80,7 @@ static int tell(const struct handles *h, const struct handles_owner *owner,
 	if (room == ROOM_NOT_FOR_ANY)
 		log_limited(&any, LOG_WARNING,
 			    "refused %s a map: there are --max-maps %u already",
-			    owner->name, h->max);
+			    owner->name, h->table.max);
 	else if (room == ROOM_NOT_FOR_NODE)
 		log_limited(&node, LOG_WARNING,
 			    "refused %s a map: it has --max-maps-per-node %u "
@@ -265,54 +101,32 @@ int handles_check_room(struct handles *h, const struct handles_owner *owner)
 
 /* --- Adding ------------------------------------------------------------- */
 
-static int hold(struct handles *h, struct handles_owner *owner, uint32_t place)
-{
-	struct holding *holding = calloc(1, sizeof(*holding));
-
-	if (!holding)
-		return -ENOMEM;
-	holding->place = place;
-	holding->owner = owner;
-	LIST_INSERT_HEAD(&owner->holdings, holding, of_owner);
-	LIST_INSERT_HEAD(&h->table[place].holdings, holding, of_handle);
-	owner->quota->handles++;
-	return 0;
-}
-
-/* The handle takes its place, and what new points to with it. */
+/* What new points to is the handle's then. */
 static int add(struct handles *h, struct handles_owner *owner,
-	       const struct handle *new, uint32_t *place)
+	       const struct handle *new, erlang_ref *ref)
 {
-	int error = owner->ended ? -ESTALE : 0;
+	struct handle *handle;
 
-	if (error == 0 && h->first_free == NO_PLACE)
-		error = grow(h);
-	if (error < 0)
-		return error;
-	*place = h->first_free;
-	h->first_free = h->table[*place].next;
-	h->table[*place] = *new;
-	LIST_INIT(&h->table[*place].holdings);
-	h->table[*place].next = *chain_of(h, new->map);
-	*chain_of(h, new->map) = *place;
-	h->used++;
+	if (owner->ended)
+		return -ESTALE;
+	handle = handle_table_add(&h->table, new);
+	if (!handle)
+		return -ENOMEM;
 	if (new->lifetime == HANDLES_PERMANENT) {
-		h->table[*place].maker = quotas_ref(owner->quota);
+		handle->maker = quotas_ref(owner->quota);
 		owner->quota->handles++;
-		return 0;
+	} else if (handle_owners_hold(owner, handle) < 0) {
+		handle->process = NULL; /* both are the caller's yet */
+		handle_owners_end_handle(h, handle);
+		return -ENOMEM;
 	}
-	error = hold(h, owner, *place);
-	if (error < 0) {
-		h->table[*place].process = NULL; /* both are the caller's yet */
-		release(h, *place);
-	}
-	return error;
+	handle_table_make_ref(&h->table, handle, ref);
+	return 0;
 }
 
 static int add_locked(struct handles *h, struct handles_owner *owner,
 		      struct handle *new, erlang_ref *ref)
 {
-	uint32_t place = 0;
 	enum room found;
 	int error = 0;
 
@@ -322,9 +136,7 @@ static int add_locked(struct handles *h, struct handles_owner *owner,
 	pthread_rwlock_wrlock(&h->lock);
 	found = room(h, owner);
 	if (found == ROOM_FOR_MORE)
-		error = add(h, owner, new, &place);
-	if (found == ROOM_FOR_MORE && error == 0)
-		make_ref(h, place, ref);
+		error = add(h, owner, new, ref);
 	pthread_rwlock_unlock(&h->lock);
 	return found == ROOM_FOR_MORE ? error : tell(h, owner, found);
 }
@@ -351,10 +163,12 @@ int handles_add(struct handles *h, struct handles_owner *owner, struct map *map,
 static void drop(struct handles *h, const erlang_ref *ref)
 {
 	struct map *map = NULL;
+	struct handle *handle;
 
 	pthread_rwlock_wrlock(&h->lock);
-	if (find(h, ref))
-		map = release(h, ref->n[0]);
+	handle = handle_table_find(&h->table, ref);
+	if (handle)
+		map = handle_owners_end_handle(h, handle);
 	pthread_rwlock_unlock(&h->lock);
 	map_unref(map);
 }
@@ -367,45 +181,37 @@ struct map *handles_get(struct handles *h, const erlang_ref *ref)
 	struct handle *handle;
 
 	pthread_rwlock_rdlock(&h->lock);
-	handle = find(h, ref);
+	handle = handle_table_find(&h->table, ref);
 	if (handle)
 		map = map_ref(handle->map);
 	pthread_rwlock_unlock(&h->lock);
 	return map;
 }
 
-static bool is_held_by(const struct handle *handle,
-		       const struct handles_owner *owner)
-{
-	const struct holding *holding;
-
-	LIST_FOREACH(holding, &handle->holdings, of_handle)
-	if (holding->owner == owner)
-		return true;
-	return false;
-}
-
 /* New ones go to the head of a chain: the oldest one comes last. */
-static uint32_t find_id(const struct handles *h, uint32_t id)
+static struct handle *find_id(struct handles *h, uint32_t id)
 {
-	uint32_t place, oldest = NO_PLACE;
+	struct handle *handle, *oldest = NULL;
 
-	for (place = h->chains[id % CHAINS]; place != NO_PLACE;
-	     place = h->table[place].next)
-		if (h->table[place].map->id == id)
-			oldest = place;
+	LIST_FOREACH(handle, handle_table_chain(&h->table, id), of_chain)
+	if (handle->map->id == id)
+		oldest = handle;
 	return oldest;
 }
 
 /* It takes no place more, but the node has one more. */
-static int share(struct handles *h, struct handles_owner *owner, uint32_t place,
-		 enum room *found)
+static int share(struct handles *h, struct handles_owner *owner,
+		 struct handle *handle, enum room *found)
 {
+	if (owner->ended)
+		return -ESTALE;
+	if (!handle->shared || handle_owners_hold_it(owner, handle))
+		return 0;
 	if (owner->quota->handles >= h->max_per_node) {
 		*found = ROOM_NOT_FOR_NODE;
 		return -EMFILE;
 	}
-	return hold(h, owner, place);
+	return handle_owners_hold(owner, handle);
 }
 
 int handles_find_id(struct handles *h, struct handles_owner *owner, uint32_t id,
@@ -413,20 +219,13 @@ int handles_find_id(struct handles *h, struct handles_owner *owner, uint32_t id,
 {
 	enum room found = ROOM_FOR_MORE;
 	struct handle *handle;
-	uint32_t place;
-	int error = 0;
+	int error = -ENOENT;
 
 	pthread_rwlock_wrlock(&h->lock);
-	place = find_id(h, id);
-	if (place == NO_PLACE) {
-		error = -ENOENT;
-	} else {
-		handle = &h->table[place];
-		if (owner->ended)
-			error = -ESTALE;
-		else if (handle->shared && !is_held_by(handle, owner))
-			error = share(h, owner, place, &found);
-		make_ref(h, place, ref);
+	handle = find_id(h, id);
+	if (handle) {
+		error = share(h, owner, handle, &found);
+		handle_table_make_ref(&h->table, handle, ref);
 	}
 	pthread_rwlock_unlock(&h->lock);
 	return found == ROOM_FOR_MORE ? error : tell(h, owner, found);
@@ -453,10 +252,9 @@ int handles_add_shared(struct handles *h, struct handles_owner *owner,
 	return 0;
 }
 
-static void visit_handle(struct handles *h, uint32_t place, bool owners,
-			 handles_visitor visit, void *context)
+static void visit_handle(const struct handles *h, const struct handle *handle,
+			 bool owners, handles_visitor visit, void *context)
 {
-	const struct handle *handle = &h->table[place];
 	const struct holding *holding = LIST_FIRST(&handle->holdings);
 	erlang_ref ref;
 	struct handles_info info = {
@@ -467,7 +265,7 @@ static void visit_handle(struct handles *h, uint32_t place, bool owners,
 		.process_size = handle->process_size,
 	};
 
-	make_ref(h, place, &ref);
+	handle_table_make_ref(&h->table, handle, &ref);
 	do {
 		info.owner = holding ? holding->owner->name : NULL;
 		visit(&info, context);
@@ -478,18 +276,20 @@ static void visit_handle(struct handles *h, uint32_t place, bool owners,
 void handles_each(struct handles *h, uint32_t id, handles_visitor visit,
 		  void *context)
 {
-	uint32_t place;
+	const struct handle *handle;
 
 	pthread_rwlock_rdlock(&h->lock);
 	if (id == 0) {
-		for (place = 0; place < h->places; place++)
-			if (h->table[place].map)
-				visit_handle(h, place, true, visit, context);
+		for (uint32_t place = 0; place < h->table.places; place++) {
+			handle = h->table.table[place].handle;
+			if (handle)
+				visit_handle(h, handle, true, visit, context);
+		}
 	} else {
-		for (place = h->chains[id % CHAINS]; place != NO_PLACE;
-		     place = h->table[place].next)
-			if (h->table[place].map->id == id)
-				visit_handle(h, place, false, visit, context);
+		LIST_FOREACH(handle, handle_table_chain(&h->table, id),
+			     of_chain)
+		if (handle->map->id == id)
+			visit_handle(h, handle, false, visit, context);
 	}
 	pthread_rwlock_unlock(&h->lock);
 }
@@ -503,14 +303,14 @@ int handles_close(struct handles *h, const struct handles_owner *owner,
 	struct handle *handle;
 
 	pthread_rwlock_wrlock(&h->lock);
-	handle = find(h, ref);
-	if (handle && handle->process && is_held_by(handle, owner)) {
+	handle = handle_table_find(&h->table, ref);
+	if (handle && handle->process && handle_owners_hold_it(owner, handle)) {
 		*process = handle->process;
 		*process_size = handle->process_size;
 		handle->process = NULL;
 	}
 	if (handle)
-		map = release(h, ref->n[0]);
+		map = handle_owners_end_handle(h, handle);
 	pthread_rwlock_unlock(&h->lock);
 	map_unref(map);
 	return map ? 0 : -EBADF;
@@ -524,7 +324,7 @@ bool handles_is_others(struct handles *h, const struct handles_owner *owner,
 	bool others = false;
 
 	pthread_rwlock_rdlock(&h->lock);
-	handle = find(h, ref);
+	handle = handle_table_find(&h->table, ref);
 	if (handle) {
 		holding = LIST_FIRST(&handle->holdings);
 		others = !holding || holding->owner != owner ||
@@ -541,134 +341,32 @@ void handles_process_ended(struct handles *h, const struct handles_owner *owner,
 	struct handle *handle;
 
 	pthread_rwlock_wrlock(&h->lock);
-	handle = find(h, ref);
+	handle = handle_table_find(&h->table, ref);
 	if (handle && handle->lifetime == HANDLES_PROCESS &&
-	    is_held_by(handle, owner))
-		map = release(h, ref->n[0]);
+	    handle_owners_hold_it(owner, handle))
+		map = handle_owners_end_handle(h, handle);
 	pthread_rwlock_unlock(&h->lock);
 	map_unref(map);
-}
-
-static void end_owner(struct handles *h, struct handles_owner *owner)
-{
-	struct holding *holding;
-	uint32_t place;
-
-	owner->ended = true;
-	while ((holding = LIST_FIRST(&owner->holdings))) {
-		/* the analyzer does not see that it is out of the list */
-		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
-		place = holding->place;
-		free_holding(holding);
-		if (LIST_EMPTY(&h->table[place].holdings))
-			map_unref(release(h, place));
-	}
-}
-
-/* Those that have ended and that no connection points to any more. */
-static void free_ended_owners(struct handles *h)
-{
-	struct handles_owner *owner = LIST_FIRST(&h->owners), *next;
-
-	for (; owner; owner = next) {
-		next = LIST_NEXT(owner, others);
-		if (owner->ended && owner->connections == 0) {
-			LIST_REMOVE(owner, others);
-			quotas_close(owner->quota);
-			free(owner);
-		}
-	}
-}
-
-static struct handles_owner *new_owner(struct handles *h, const char *name,
-				       uint32_t creation)
-{
-	struct handles_owner *owner = calloc(1, sizeof(*owner));
-
-	if (owner)
-		owner->quota = quotas_open(&h->quotas, name);
-	if (!owner || !owner->quota) {
-		free(owner);
-		return NULL;
-	}
-	strncpy(owner->name, name, sizeof(owner->name) - 1);
-	owner->creation = creation;
-	LIST_INIT(&owner->holdings);
-	LIST_INSERT_HEAD(&h->owners, owner, others);
-	return owner;
-}
-
-struct handles_owner *handles_owner_up(struct handles *h, const char *name,
-				       uint32_t creation)
-{
-	struct handles_owner *owner, *same = NULL;
-
-	pthread_rwlock_wrlock(&h->lock);
-	LIST_FOREACH(owner, &h->owners, others)
-	{
-		if (strcmp(owner->name, name) != 0)
-			continue;
-		if (owner->creation != creation)
-			end_owner(h, owner);
-		else if (!owner->ended)
-			same = owner;
-	}
-	if (!same)
-		same = new_owner(h, name, creation);
-	if (same)
-		same->connections++;
-	free_ended_owners(h);
-	pthread_rwlock_unlock(&h->lock);
-	return same;
-}
-
-void handles_owner_down(struct handles *h, struct handles_owner *owner)
-{
-	pthread_rwlock_wrlock(&h->lock);
-	owner->connections--;
-	owner->deadline = clock_ms() + h->grace;
-	if (owner->connections == 0 && LIST_EMPTY(&owner->holdings))
-		owner->ended = true;
-	free_ended_owners(h);
-	pthread_rwlock_unlock(&h->lock);
-}
-
-int handles_reap(struct handles *h)
-{
-	int64_t now = clock_ms(), next = -1, left;
-	struct handles_owner *owner;
-
-	pthread_rwlock_wrlock(&h->lock);
-	LIST_FOREACH(owner, &h->owners, others)
-	{
-		if (owner->connections > 0)
-			continue;
-		left = owner->deadline - now;
-		if (left <= 0)
-			end_owner(h, owner);
-		else if (next < 0 || left < next)
-			next = left;
-	}
-	free_ended_owners(h);
-	pthread_rwlock_unlock(&h->lock);
-	return next > INT32_MAX ? INT32_MAX : (int)next;
 }
 
 void handles_free(struct handles *h)
 {
 	struct handles_owner *owner;
+	struct handle *handle;
 
 	if (!h)
 		return;
-	for (uint32_t place = 0; place < h->places; place++)
-		if (h->table[place].map)
-			map_unref(release(h, place));
+	for (uint32_t place = 0; place < h->table.places; place++) {
+		handle = h->table.table[place].handle;
+		if (handle)
+			map_unref(handle_owners_end_handle(h, handle));
+	}
 	while ((owner = LIST_FIRST(&h->owners))) {
 		LIST_REMOVE(owner, others);
 		quotas_close(owner->quota);
 		free(owner);
 	}
-	free(h->table);
+	free(h->table.table);
 	pthread_rwlock_destroy(&h->lock);
 	free(h);
 }

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef HANDLES_INTERNAL_H
+#define HANDLES_INTERNAL_H
+
+#include <pthread.h>
+#include <sys/queue.h>
+
+#include "handles.h"
+#include "quotas.h"
+
+/*
+ * What handles.c, handle_owners.c and handle_table.c have in common. All of
+ * it is guarded by the lock of struct handles; whoever takes that calls what
+ * stands here, and nothing else does.
+ */
+
+/* That an owner holds a handle: it stands in the lists of both. */
+struct holding {
+	struct handle *handle;
+	struct handles_owner *owner;
+	LIST_ENTRY(holding) of_owner;
+	LIST_ENTRY(holding) of_handle;
+};
+
+LIST_HEAD(holding_list, holding);
+
+struct handle {
+	struct map *map;
+	uint32_t place;
+	uint32_t random[2];
+	enum handles_lifetime lifetime;
+	bool shared;         /* who comes upon its map holds it too */
+	struct quota *maker; /* HANDLES_PERMANENT: whom it counts for */
+	char *process;       /* HANDLES_PROCESS: an encoded pid */
+	size_t process_size;
+	struct holding_list holdings;
+	LIST_ENTRY(handle) of_chain; /* those of the same map are in one */
+};
+
+LIST_HEAD(handle_chain, handle);
+
+#define HANDLE_CHAINS 1024
+
+struct handle_place {
+	struct handle *handle; /* NULL: it is free */
+	uint32_t next_free;
+};
+
+struct handle_table {
+	char node[MAXATOMLEN_UTF8];
+	uint32_t creation;
+	uint32_t max;
+	uint32_t used;
+	uint32_t places;
+	uint32_t first_free;
+	struct handle_place *table;
+	struct handle_chain chains[HANDLE_CHAINS]; /* by the map's id */
+};
+
+struct handles_owner {
+	char name[MAXATOMLEN_UTF8];
+	uint32_t creation;
+	struct quota *quota;
+	unsigned connections;
+	bool ended;       /* another incarnation has come */
+	int64_t deadline; /* while there are no connections: ms */
+	struct holding_list holdings;
+	LIST_ENTRY(handles_owner) others;
+};
+
+struct handles {
+	pthread_rwlock_t lock;
+	uint32_t max_per_node;
+	int64_t grace; /* ms */
+	struct handle_table table;
+	struct quotas quotas;
+	LIST_HEAD(owner_list, handles_owner) owners;
+};
+
+/* --- handle_table.c: references and handles ----------------------------- */
+
+void handle_table_init(struct handle_table *table, const char *node,
+		       uint32_t creation, uint32_t max);
+
+/* A copy of handle in a place of its own; there is one. NULL: no memory. */
+struct handle *handle_table_add(struct handle_table *table,
+				const struct handle *handle);
+
+/* Frees the handle and its process, and gives back the map. */
+struct map *handle_table_remove(struct handle_table *table,
+				struct handle *handle);
+
+/* The live handle of a reference. NULL: there is none. */
+struct handle *handle_table_find(const struct handle_table *table,
+				 const erlang_ref *ref);
+void handle_table_make_ref(const struct handle_table *table,
+			   const struct handle *handle, erlang_ref *ref);
+
+/* Where the handles of that map are, with those of others. */
+struct handle_chain *handle_table_chain(struct handle_table *table,
+					uint32_t id);
+
+/* --- handle_owners.c: owners and what they hold ------------------------- */
+
+/* -ENOMEM */
+int handle_owners_hold(struct handles_owner *owner, struct handle *handle);
+bool handle_owners_hold_it(const struct handles_owner *owner,
+			   const struct handle *handle);
+
+/* Ends a handle, whoever holds it. The map, for the caller to unref. */
+struct map *handle_owners_end_handle(struct handles *handles,
+				     struct handle *handle);
+
+#endif
