@@ -187,7 +187,7 @@ static enum exit_status check_privilege(void)
  * Pins need one; a node that may not mount it serves all the rest. What it
  * mounts belongs to the user that it will be.
  */
-static void mount_bpf_fs(const char *user)
+static void mount_bpf_fs(const struct privilege_user *user)
 {
 	int result = pins_mount();
 
@@ -195,7 +195,7 @@ static void mount_bpf_fs(const char *user)
 		log_info("no bpf file system at " PINS_ROOT
 			 ", and none could be mounted: %s",
 			 strerror(-result));
-	if (result == 1 && user)
+	if (result == 1)
 		privilege_give(PINS_ROOT, user);
 }
 
@@ -287,10 +287,8 @@ static enum exit_status give_up_privileges(const struct node *node)
 		.open_by_id = !options->no_open_by_id,
 		.off = options->no_sandbox,
 	};
-	enum exit_status status = STATUS_OK;
+	enum exit_status status = privilege_change_user(&options->user);
 
-	if (options->user)
-		status = privilege_change_user(options->user);
 	if (status == STATUS_OK)
 		status = epmd_start();
 	if (status == STATUS_OK)
@@ -314,7 +312,7 @@ static enum exit_status start(struct node *node)
 	if (status == STATUS_OK)
 		status = check_privilege();
 	if (status == STATUS_OK) {
-		mount_bpf_fs(options->user);
+		mount_bpf_fs(&options->user);
 		status = open_pin_root(node);
 	}
 	if (status == STATUS_OK)

@@ -10,7 +10,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -226,8 +225,7 @@ static const char *read_file_root(struct options *options, const char *argument)
 
 static const char *read_user(struct options *options, const char *argument)
 {
-	options->user = argument;
-	return getpwnam(argument) ? NULL : "there is no such user";
+	return privilege_find_user(&options->user, argument);
 }
 
 static const char *read_no_open_by_id(struct options *options,

@@ -19,44 +19,43 @@ void privilege_begin(bool hide)
 		prctl(PR_SET_DUMPABLE, 0);
 }
 
-static int become(const struct passwd *user)
+const char *privilege_find_user(struct privilege_user *user, const char *name)
+{
+	const struct passwd *found = getpwnam(name);
+
+	if (!found)
+		return "there is no such user";
+	*user = (struct privilege_user){ name, found->pw_uid, found->pw_gid };
+	return NULL;
+}
+
+static int become(const struct privilege_user *user)
 {
 	if (prctl(PR_SET_KEEPCAPS, 1) < 0 ||
-	    initgroups(user->pw_name, user->pw_gid) < 0 ||
-	    setresgid(user->pw_gid, user->pw_gid, user->pw_gid) < 0 ||
-	    setresuid(user->pw_uid, user->pw_uid, user->pw_uid) < 0 ||
+	    initgroups(user->name, user->gid) < 0 ||
+	    setresgid(user->gid, user->gid, user->gid) < 0 ||
+	    setresuid(user->uid, user->uid, user->uid) < 0 ||
 	    prctl(PR_SET_KEEPCAPS, 0) < 0)
 		return -errno;
 	return 0;
 }
 
-enum exit_status privilege_change_user(const char *name)
+enum exit_status privilege_change_user(const struct privilege_user *user)
 {
-	const struct passwd *user;
-	int error;
+	int error = user->name ? become(user) : 0;
 
-	errno = 0;
-	user = getpwnam(name);
-	if (!user) {
-		log_error("--user %s: %s", name,
-			  errno ? strerror(errno) : "there is no such user");
-		return STATUS_USAGE;
-	}
-	error = become(user);
 	if (error == 0)
 		return STATUS_OK;
 	log_error("--user %s: this process may not change its user: %s; start "
 		  "it as root, or as that user without --user",
-		  name, strerror(-error));
+		  user->name, strerror(-error));
 	return STATUS_PRIVILEGE;
 }
 
-void privilege_give(const char *folder, const char *name)
+void privilege_give(const char *folder, const struct privilege_user *user)
 {
-	const struct passwd *user = getpwnam(name);
-
-	if (!user || chown(folder, user->pw_uid, user->pw_gid) < 0)
-		log_info("%s could not be given to %s: %s", folder, name,
+	if (user->name && chown(folder, user->uid, user->gid) < 0)
+		log_info("%s could not be given to %s: %s", folder, user->name,
 			 strerror(errno));
 }
 
