@@ -304,15 +304,18 @@ static bool handshake(struct connection *c, const char *address)
 
 static void serve_peer(struct connection *c, const char *address)
 {
+	static struct log_limit coming = LOG_LIMIT_INITIALIZER,
+				going = LOG_LIMIT_INITIALIZER;
 	char words[128];
 	int error;
 
-	log_notice("connected %s from %s", c->peer.name, address);
+	log_limited(&coming, LOG_NOTICE, "connected %s from %s", c->peer.name,
+		    address);
 	stats_join(c->service->stats, &c->stats);
 	rpc_resume(&c->rpc, &c->out);
 	error = serve_until_end(c);
-	log_notice("disconnected %s: %s", c->peer.name,
-		   describe_end(error, words, sizeof(words)));
+	log_limited(&going, LOG_NOTICE, "disconnected %s: %s", c->peer.name,
+		    describe_end(error, words, sizeof(words)));
 	stats_leave(c->service->stats, &c->stats);
 	handles_owner_down(c->service->handles, c->rpc.functions.owner);
 }
@@ -377,7 +380,9 @@ void connection_start(struct service *service, int fd)
 
 	if (!c) {
 		close(fd);
-		log_error("no memory for one more connection");
+		stats_refused(service->stats);
+		log_limited(&limit, LOG_WARNING, "refused a connection: %s",
+			    strerror(ENOMEM));
 		return;
 	}
 	c->service = service;

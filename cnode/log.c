@@ -21,7 +21,7 @@
 #include "clock.h"
 
 #define LINE_SIZE 4096
-#define LINES_A_SECOND 20 /* of one thing that strangers cause */
+#define LINES_A_SECOND 20 /* of one thing that peers cause */
 
 static const char *const level_names[] = {
 	[LOG_ERROR] = "error",   [LOG_WARNING] = "warning",
@@ -153,18 +153,27 @@ static int take_turn(struct log_limit *limit)
 	return told;
 }
 
-void log_limited(struct log_limit *limit, enum log_level level,
-		 const char *format, ...)
+void log_vlimited(struct log_limit *limit, enum log_level level,
+		  const char *format, va_list arguments)
 {
+	int saved_errno = errno;
 	int told = take_turn(limit);
-	va_list arguments;
 
+	errno = saved_errno;
 	if (told < 0)
 		return;
 	if (told > 0)
 		log_event(level, "%d more of the next line were not logged",
 			  told);
-	va_start(arguments, format);
 	log_vevent(level, format, arguments);
+}
+
+void log_limited(struct log_limit *limit, enum log_level level,
+		 const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	log_vlimited(limit, level, format, arguments);
 	va_end(arguments);
 }

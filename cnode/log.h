@@ -30,7 +30,7 @@ void log_event(enum log_level level, const char *format, ...)
 void log_vevent(enum log_level level, const char *format, va_list arguments)
 	__attribute__((format(printf, 2, 0)));
 
-/* For what a stranger can cause: some lines a second, then their number. */
+/* For what a peer can cause: some lines a second, then their number. */
 struct log_limit {
 	pthread_mutex_t lock;
 	int64_t second;
@@ -45,6 +45,9 @@ struct log_limit {
 
 void log_limited(struct log_limit *limit, enum log_level level,
 		 const char *format, ...) __attribute__((format(printf, 3, 4)));
+void log_vlimited(struct log_limit *limit, enum log_level level,
+		  const char *format, va_list arguments)
+	__attribute__((format(printf, 3, 0)));
 
 #define log_error(...) log_event(LOG_ERROR, __VA_ARGS__)
 #define log_warning(...) log_event(LOG_WARNING, __VA_ARGS__)

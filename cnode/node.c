@@ -117,8 +117,10 @@ static int open_signals(void)
 __attribute__((format(printf, 2, 0))) static int
 log_libbpf(enum libbpf_print_level level, const char *format, va_list arguments)
 {
+	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
+
 	(void)level;
-	log_vevent(LOG_DEBUG, format, arguments);
+	log_vlimited(&limit, LOG_DEBUG, format, arguments);
 	return 0;
 }
 

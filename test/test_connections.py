@@ -4,6 +4,7 @@
 import random
 import struct
 import time
+from collections import Counter
 
 import pytest
 
@@ -89,6 +90,31 @@ def test_a_client_that_drips_its_handshake_is_hung_up_too(fresh_cnode, connect):
 
     wait_until(hung_up, HANDSHAKE_LIMIT + 3)
     assert time.monotonic() - begun > HANDSHAKE_LIMIT - 1
+
+
+def test_who_comes_and_goes_in_a_loop_cannot_flood_the_log(start_cnode, connect):
+    """What is not logged is counted, and told of in a later second."""
+    node = start_cnode()
+    times = []
+
+    def come_and_go():
+        connect(node, name="loop@h").close()
+        times.append(time.monotonic())
+
+    def all_told():
+        if time.monotonic() - times[-1] > 1:
+            come_and_go()
+        left_out = node.find_log(r" notice (\d+) more of the next line were not logged$")
+        lines = node.find_log(r" notice (dis)?connected loop@h")
+        return len(lines) + sum(int(m[1]) for m in left_out) == 2 * len(times)
+
+    for _ in range(500):
+        come_and_go()
+    wait_until(all_told, what="each is logged or counted")
+    for kind in ("connected", "disconnected"):
+        seconds = [m[1] for m in node.find_log(rf"^(.*)\.\d+Z notice {kind} loop@h")]
+        # of the wall clock: two of the node's own have a part in each of them
+        assert max(Counter(seconds).values()) <= 2 * 20
 
 
 def test_a_wrong_cookie_is_refused_and_logged(cnode, connect, alice):
