@@ -343,8 +343,8 @@ static void *run(void *argument)
 	c->rpc.functions.map_memory = c->service->map_memory;
 	c->rpc.functions.peer = c->peer.name;
 	c->rpc.functions.pin_root = &c->service->pin_root;
+	c->rpc.functions.file_root = &c->service->file_root;
 	c->rpc.functions.max_message = c->service->max_message;
-	c->rpc.functions.file_root = c->service->file_root;
 	c->rpc.functions.stats = &c->stats;
 	c->rpc.functions.all_stats = c->service->stats;
 	c->rpc.functions.stopped = &c->transport.stopped;

@@ -8,7 +8,7 @@
 #include "handles.h"
 #include "peers.h"
 #include "permissions.h"
-#include "pin_root.h"
+#include "root.h"
 #include "stats.h"
 
 /* What all connections share: each safe to use from any thread. */
@@ -20,11 +20,11 @@ struct service {
 	struct peers *peers;
 	struct stats_all *stats;
 	const struct permissions *permissions;
-	struct pin_root pin_root;
+	struct root pin_root;
+	struct root file_root;
 	size_t max_message;
 	size_t max_waiting; /* octets, for longer than ticktime */
-	const char *file_root;
-	unsigned ticktime; /* s */
+	unsigned ticktime;  /* s */
 };
 
 /*

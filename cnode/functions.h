@@ -13,7 +13,7 @@
 #define FUNCTIONS_MAX_ARITY 5
 
 struct map_memory;
-struct pin_root;
+struct root;
 
 /* Memory that is kept from call to call. */
 struct buffer {
@@ -28,9 +28,9 @@ struct functions_context {
 	struct map_memory *map_memory;
 	const char *peer; /* its name */
 	enum permission permission;
-	const struct pin_root *pin_root;
+	const struct root *pin_root;
+	const struct root *file_root;
 	size_t max_message;         /* also the most that a buffer grows to */
-	const char *file_root;      /* NULL: no file may be named */
 	const atomic_bool *stopped; /* nobody waits for an answer any more */
 	struct stats *stats;        /* of that node, */
 	struct stats_all *all_stats;

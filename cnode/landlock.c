@@ -4,9 +4,9 @@
  * functions for it, and headers are often older than the kernel: so its
  * interface is written down here, by the names of landlock(7).
  *
- * What Landlock does not look at: opening with O_PATH, which is how files,
- * cgroups and --file-root are opened and needs no rule here; the names, owners
- * and sizes of files; opening a pin, which only bpf(2) can do.
+ * What Landlock does not look at: opening with O_PATH, which is how files and
+ * cgroups are opened and needs no rule here; the names, owners and sizes of
+ * files; opening a pin, which only bpf(2) can do.
  */
 #include "landlock.h"
 

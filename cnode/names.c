@@ -18,6 +18,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "root.h"
+
 #define CGROUP_ROOT "/sys/fs/cgroup"
 #define MAX_TRIES 8 /* at a path in which others rename folders */
 
@@ -56,32 +58,29 @@ int names_open_at(int folder, const char *path, uint64_t flags,
 	return (int)fd;
 }
 
-static int open_below(const char *root, const char *path, uint64_t flags)
+static int open_below(const struct root *root, const char *path, uint64_t flags)
 {
-	const char *rest = names_below(root, path);
-	int folder, fd;
+	const char *rest = root->fd < 0 ? NULL : names_below(root->path, path);
 
-	if (!rest)
-		return -EACCES;
-	folder = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (folder < 0)
-		return -EACCES;
-	fd = names_open_at(folder, *rest ? rest : ".", flags,
-			   RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
-	close(folder);
-	return fd;
+	return rest ? names_open_at(root->fd, *rest ? rest : ".", flags,
+				    RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
+		    : -EACCES;
 }
 
-int names_open_file(const char *root, const char *path)
+int names_open_file(const struct root *root, const char *path)
 {
-	return root ? open_below(root, path, 0) : -EACCES;
+	return open_below(root, path, 0);
 }
 
 int names_open_cgroup(const char *path)
 {
-	int fd = open_below(CGROUP_ROOT, path, O_DIRECTORY);
+	struct root root = {
+		CGROUP_ROOT, open(CGROUP_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC)
+	};
+	int fd = open_below(&root, path, O_DIRECTORY);
 	struct statfs status;
 
+	root_close(&root);
 	if (fd < 0)
 		return fd;
 	if (fstatfs(fd, &status) == 0 && status.f_type == CGROUP2_SUPER_MAGIC)

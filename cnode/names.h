@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+struct root;
+
 /*
  * What a caller elsewhere names, where the kernel wants a descriptor or an
  * index: each returns one, the caller's to close, or -errno.
@@ -24,9 +26,9 @@ int names_open_at(int folder, const char *path, uint64_t flags,
 
 /*
  * A file below root, without following what leads out of it. -EACCES for all
- * that is not below it, whether it exists or not, and for a root of NULL.
+ * that is not below it, whether it exists or not, and where there is no root.
  */
-int names_open_file(const char *root, const char *path);
+int names_open_file(const struct root *root, const char *path);
 
 /* A folder of the cgroup file system, below /sys/fs/cgroup. */
 int names_open_cgroup(const char *path);

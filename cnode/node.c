@@ -27,6 +27,7 @@
 #include "log.h"
 #include "map_memory.h"
 #include "notify.h"
+#include "pin_root.h"
 #include "pins.h"
 #include "privilege.h"
 #include "sandbox.h"
@@ -201,17 +202,17 @@ static void mount_bpf_fs(const struct privilege_user *user)
 		privilege_give(PINS_ROOT, user);
 }
 
-static enum exit_status open_pin_root(struct node *node)
+static enum exit_status open_roots(struct node *node)
 {
-	const char *path = node->options->pin_root;
-	int error = pin_root_open(&node->service.pin_root, path);
+	const struct options *options = node->options;
+	struct service *service = &node->service;
+	enum exit_status status =
+		pin_root_open(&service->pin_root, options->pin_root);
 
-	if (error == 0)
-		return STATUS_OK;
-	log_error("--pin-root %s: %s; it is a folder that is there already, "
-		  "in a bpf file system",
-		  path, strerror(-error));
-	return STATUS_USAGE;
+	if (status == STATUS_OK)
+		status = root_open(&service->file_root, "file-root",
+				   options->file_root);
+	return status;
 }
 
 static enum exit_status open_listener(struct node *node)
@@ -262,7 +263,6 @@ static enum exit_status init_service(struct node *node)
 
 	service->node = &node->ei;
 	service->max_message = options->max_message;
-	service->file_root = options->file_root;
 	service->permissions = &options->permissions;
 	service->max_waiting = options->max_waiting;
 	service->ticktime = options->ticktime;
@@ -295,6 +295,10 @@ static enum exit_status give_up_privileges(const struct node *node)
 		status = epmd_start();
 	if (status == STATUS_OK)
 		status = sandbox_enter(&sandbox);
+	if (status == STATUS_OK)
+		status = root_check(&node->service.pin_root, "pin-root");
+	if (status == STATUS_OK)
+		status = root_check(&node->service.file_root, "file-root");
 	return status;
 }
 
@@ -315,7 +319,7 @@ static enum exit_status start(struct node *node)
 		status = check_privilege();
 	if (status == STATUS_OK) {
 		mount_bpf_fs(&options->user);
-		status = open_pin_root(node);
+		status = open_roots(node);
 	}
 	if (status == STATUS_OK)
 		status = open_listener(node);
@@ -458,7 +462,8 @@ static void stop(struct node *node)
 	peers_free(service->peers);
 	stats_all_free(service->stats);
 	map_memory_free(service->map_memory);
-	pin_root_close(&service->pin_root);
+	root_close(&service->pin_root);
+	root_close(&service->file_root);
 }
 
 enum exit_status node_run(const struct options *options)
@@ -466,6 +471,7 @@ enum exit_status node_run(const struct options *options)
 	static struct node node = { .listener.fd = -1,
 				    .service.listener = -1,
 				    .service.pin_root.fd = -1,
+				    .service.file_root.fd = -1,
 				    .signals = -1,
 				    .notify.fd = -1 };
 	enum exit_status status;

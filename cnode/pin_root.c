@@ -10,30 +10,60 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
+#include <mntent.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "names.h"
 
 #define RESOLVE (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
 
-int pin_root_open(struct pin_root *root, const char *path)
+/* A folder is above what is mounted below it, and / is as no root at all. */
+static bool is_above_bpf_fs(int folder)
 {
-	root->path = path;
-	root->fd = -1;
-	if (!path)
-		return 0;
-	root->fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return root->fd < 0 ? -errno : 0;
+	char link[32], path[PATH_MAX], text[4096];
+	ssize_t size;
+	FILE *mounts;
+	struct mntent entry;
+	bool above;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", folder);
+	size = readlink(link, path, sizeof(path) - 1);
+	if (size <= 0)
+		return false;
+	path[size] = '\0';
+	above = strcmp(path, "/") == 0;
+	mounts = setmntent("/proc/self/mounts", "re");
+	while (mounts && !above &&
+	       getmntent_r(mounts, &entry, text, sizeof(text)))
+		above = strcmp(entry.mnt_type, "bpf") == 0 &&
+			names_below(path, entry.mnt_dir);
+	if (mounts)
+		endmntent(mounts);
+	return above;
 }
 
-void pin_root_close(struct pin_root *root)
+enum exit_status pin_root_open(struct root *root, const char *path)
 {
-	if (root->fd >= 0)
-		close(root->fd);
-	root->fd = -1;
+	enum exit_status status = root_open(root, "pin-root", path);
+	struct statfs file_system;
+
+	if (root->fd < 0)
+		return status;
+	if (fstatfs(root->fd, &file_system) == 0 &&
+	    (file_system.f_type == BPF_FS_MAGIC || is_above_bpf_fs(root->fd)))
+		return STATUS_OK;
+	log_error("--pin-root %s: it is in no bpf file system, and there is "
+		  "none below it; give a folder such as /sys/fs/bpf, or mount "
+		  "one there",
+		  path);
+	return STATUS_USAGE;
 }
 
 void pin_path_close(struct pin_path *path)
@@ -53,7 +83,7 @@ static int copy(struct pin_path *path, const char *text)
 	return 0;
 }
 
-int pin_path_open(struct pin_path *path, const struct pin_root *root,
+int pin_path_open(struct pin_path *path, const struct root *root,
 		  const char *text)
 {
 	const char *rest;
@@ -72,7 +102,7 @@ int pin_path_open(struct pin_path *path, const struct pin_root *root,
 }
 
 /* The folder that name, the last part of rest, is in; text has room for it. */
-static int open_folder(struct pin_path *path, const struct pin_root *root,
+static int open_folder(struct pin_path *path, const struct root *root,
 		       const char *rest, const char *name)
 {
 	size_t size = (size_t)(name - rest);
@@ -86,7 +116,7 @@ static int open_folder(struct pin_path *path, const struct pin_root *root,
 	return path->fd < 0 ? path->fd : 0;
 }
 
-int pin_path_open_place(struct pin_path *path, const struct pin_root *root,
+int pin_path_open_place(struct pin_path *path, const struct root *root,
 			const char *text)
 {
 	const char *rest, *name;

@@ -4,15 +4,14 @@
 
 #include <limits.h>
 
-/* The folder that all pins are below which callers name, by --pin-root. */
-struct pin_root {
-	const char *path; /* NULL: there is none, and any path will do */
-	int fd;           /* -1: not open */
-};
+#include "root.h"
 
-/* Opens the folder; it stays the one that it is now. 0 or -errno. */
-int pin_root_open(struct pin_root *root, const char *path);
-void pin_root_close(struct pin_root *root);
+/*
+ * Opens the folder that all pins are below which callers name, by --pin-root;
+ * a path of NULL is none, and any path will do. It is in a bpf file system, or
+ * above one. What is wrong with it has been logged.
+ */
+enum exit_status pin_root_open(struct root *root, const char *path);
 
 /* A path of a caller, to be used as text until it is closed. */
 struct pin_path {
@@ -25,9 +24,9 @@ struct pin_path {
  * to be opened; or its place, to be pinned to or unpinned. -EACCES for what is
  * not below the root, whether it exists or not.
  */
-int pin_path_open(struct pin_path *path, const struct pin_root *root,
+int pin_path_open(struct pin_path *path, const struct root *root,
 		  const char *text);
-int pin_path_open_place(struct pin_path *path, const struct pin_root *root,
+int pin_path_open_place(struct pin_path *path, const struct root *root,
 			const char *text);
 void pin_path_close(struct pin_path *path);
 

@@ -3,7 +3,6 @@
 
 import os
 import shutil
-import subprocess
 import threading
 from pathlib import Path
 
@@ -292,30 +291,6 @@ def test_refused_paths_leave_no_descriptor(maps, map, root, node, outside):
             with raises("eacces"):
                 maps.open(("pinned", octets(path)))
     assert len(node.descriptors()) == before
-
-
-@pytest.mark.parametrize(
-    "path, words",
-    [
-        ("relative/path", "no absolute path"),
-        ("", "no absolute path"),
-        ("/sys/fs/bpf/never/there", "No such file or directory"),
-        ("/etc/passwd", "Not a directory"),
-    ],
-)
-def test_a_root_that_is_no_folder_is_told_with_status_2(
-    path, words, program, cluster
-):
-    done = subprocess.run(
-        [program, "--sname", cluster.name("rootless"), "--pin-root", path],
-        env=cluster.env,
-        capture_output=True,
-        text=True,
-        timeout=20,
-    )
-    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
-    assert f"--pin-root {path}: " in done.stderr
-    assert words in done.stderr
 
 
 def test_without_it_pins_may_be_anywhere(start_cnode, alice, folder):

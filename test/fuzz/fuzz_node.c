@@ -46,7 +46,7 @@ void fuzz_node_start(void)
 		.pin_root.fd = -1,
 		.max_waiting = SIZE_MAX,
 		.max_message = FUZZ_NODE_MAX_MESSAGE,
-		.file_root = WORLD_FILES,
+		.file_root = world_files,
 		.ticktime = 3600,
 	};
 	REQUIRE(service.listener >= 0 && service.handles && service.peers &&

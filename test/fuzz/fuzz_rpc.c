@@ -80,7 +80,7 @@ static void serve_anew(unsigned settings, char *packet, size_t size)
 		.max = world_maps() + (settings & FULL ? 0 : ROOM),
 		.max_per_node = UINT32_MAX,
 	};
-	static const struct pin_root no_root = { .fd = -1 };
+	static const struct root no_root = { .fd = -1 };
 	static struct stats stats;
 	struct handles *handles =
 		handles_new(WORLD_NODE, node.creation, &limits);
@@ -99,7 +99,7 @@ static void serve_anew(unsigned settings, char *packet, size_t size)
 							   : PERMISSION_WRITE,
 			.pin_root = &no_root,
 			.max_message = settings & SMALL_ANSWERS ? 512 : 65536,
-			.file_root = WORLD_FILES,
+			.file_root = &world_files,
 			.stats = &stats,
 			.all_stats = all_stats,
 			.stopped = &stopped,

@@ -100,6 +100,8 @@ int __wrap_bpf_map_get_next_id(__u32 id, __u32 *next)
 	return 0;
 }
 
+struct root world_files;
+
 void world_init(void)
 {
 	struct rlimit limit = { 1024, 1024 };
@@ -110,6 +112,7 @@ void world_init(void)
 	REQUIRE(mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
 	REQUIRE(mount("bpf", "/sys/fs/bpf", "bpf", 0, "mode=0700") == 0);
 	REQUIRE(mkdir(WORLD_FILES, 0700) == 0);
+	REQUIRE(root_open(&world_files, "file-root", WORLD_FILES) == STATUS_OK);
 	REQUIRE(map_check_privilege() == 0);
 	REQUIRE(ei_init() == 0);
 	world_make_maps();

@@ -5,6 +5,7 @@
 #include <ei.h>
 
 #include "handles.h"
+#include "root.h"
 
 /*
  * What the fuzzers of requests work on: a node, maps of all types in the real
@@ -19,6 +20,8 @@
 #define WORLD_COOKIE "cookie"
 #define WORLD_FILES "/sys/fs/bpf/files"
 #define WORLD_MAPS_MAX 64
+
+extern struct root world_files;
 
 /* Ends the process where it cannot be: not root, or no eBPF. */
 void world_init(void);
