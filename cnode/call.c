@@ -61,32 +61,6 @@ bool call_raise_done(struct call *call, int error, uint64_t done)
 	return false;
 }
 
-bool call_refuse(struct call *call, enum call_refusal refusal, const char *path)
-{
-	static struct {
-		const char *why;
-		struct log_limit limit;
-	} refusals[] = {
-		[CALL_MAY_ONLY_READ] = { "it may only read (--allow, "
-					 "--read-only)",
-					 LOG_LIMIT_INITIALIZER },
-		[CALL_NOT_ITS_OWN] = { "it may only read, and the handle is "
-				       "not its own",
-				       LOG_LIMIT_INITIALIZER },
-		[CALL_OUTSIDE_PIN_ROOT] = { "not below --pin-root",
-					    LOG_LIMIT_INITIALIZER },
-	};
-
-	erlang_pid pid = { .num = 0 };
-
-	term_read_pid(call->caller, &pid);
-	log_limited(&refusals[refusal].limit, LOG_WARNING,
-		    "refused %s/%u to %s <%u.%u>: %s%s%s", call->function,
-		    call->arity, call->context->peer, pid.num, pid.serial,
-		    refusals[refusal].why, path ? ": " : "", path ? path : "");
-	return call_raise_errno(call, -EACCES);
-}
-
 static char *room(struct call *call, struct buffer *buffer, size_t size,
 		  size_t max)
 {

@@ -22,20 +22,6 @@ bool call_raise_term(struct call *call, enum raised_reason reason,
 bool call_raise_errno(struct call *call, int error); /* -errno */
 bool call_raise_done(struct call *call, int error, uint64_t done);
 
-/* Why a request is refused that is well made. */
-enum call_refusal {
-	CALL_MAY_ONLY_READ,
-	CALL_NOT_ITS_OWN,
-	CALL_OUTSIDE_PIN_ROOT,
-};
-
-/*
- * Raises eacces, and logs who was refused what, and why; path is what the call
- * names, or NULL. Always false.
- */
-bool call_refuse(struct call *call, enum call_refusal refusal,
-		 const char *path);
-
 /* At least size octets of memory: NULL and {too_big, Max} or enomem raised. */
 char *call_room(struct call *call, struct buffer *buffer, size_t size);
 /* The same of the batch buffer, which is no part of a message: 256 MiB. */

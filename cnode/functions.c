@@ -12,6 +12,7 @@
 
 #include "handlers.h"
 #include "posix.h"
+#include "refusal.h"
 
 #define MODULE "ebpf_maps"
 #define KEPT_CAPACITY 65536 /* of a buffer, from call to call */
@@ -156,7 +157,7 @@ bool functions_call(struct call *call, struct term module, struct term function,
 	call->function = served->name;
 	call->arity = arity;
 	if (served->needs > call->context->permission)
-		return call_refuse(call, CALL_MAY_ONLY_READ, NULL);
+		return refusal_raise(call, REFUSAL_MAY_ONLY_READ, NULL);
 	call->key_fd = call->value_fd = -1;
 	returned = served->handler(call) && check_answer(call);
 	drop(call);

@@ -20,6 +20,7 @@
 #include "handlers.h"
 #include "map_memory.h"
 #include "pin_root.h"
+#include "refusal.h"
 
 /* --- new/4,5 ------------------------------------------------------------ */
 
@@ -275,7 +276,7 @@ static bool open_pinned(struct call *call, const char *text, uint32_t flags,
 
 	*error = pin_path_open(&path, call->context->pin_root, text);
 	if (*error == -EACCES)
-		return call_refuse(call, CALL_OUTSIDE_PIN_ROOT, text);
+		return refusal_raise(call, REFUSAL_OUTSIDE_PIN_ROOT, text);
 	if (*error == 0)
 		*error = map_open_pinned(path.text, flags, map);
 	pin_path_close(&path);
@@ -330,7 +331,7 @@ static bool open_map(struct call *call, const struct settings *settings)
 				       call->context->owner);
 
 	if (!may_open(call, settings))
-		return call_refuse(call, CALL_MAY_ONLY_READ, NULL);
+		return refusal_raise(call, REFUSAL_MAY_ONLY_READ, NULL);
 	if (!call_check_handle_fits(call))
 		return false;
 	if (error == 0 && !open_what(call, flags, &map, &error))
@@ -393,7 +394,7 @@ bool handle_functions_close(struct call *call)
 		if (context->permission < PERMISSION_WRITE &&
 		    handles_is_others(context->handles, context->owner,
 				      &call->ref))
-			return call_refuse(call, CALL_NOT_ITS_OWN, NULL);
+			return refusal_raise(call, REFUSAL_NOT_ITS_OWN, NULL);
 		error = handles_close(context->handles, context->owner,
 				      &call->ref, &call->unwatch,
 				      &call->unwatch_size);
@@ -429,7 +430,7 @@ static bool with_path(struct call *call,
 		return false;
 	error = pin_path_open_place(&path, call->context->pin_root, text);
 	if (error == -EACCES)
-		return call_refuse(call, CALL_OUTSIDE_PIN_ROOT, text);
+		return refusal_raise(call, REFUSAL_OUTSIDE_PIN_ROOT, text);
 	if (error == 0)
 		error = operation(call->map, path.text);
 	pin_path_close(&path);

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "names.h"
+#include "refusal.h"
 
 #define BINARY_HEADER_SIZE 5
 #define ANSWER_MARGIN 16 /* what stands around a value and a handle */
@@ -76,23 +77,31 @@ static bool open_file(struct call *call, struct term t)
 {
 	char path[PATH_MAX];
 	struct term name;
+	int fd;
 
 	if (!read_tagged(t, "file", &name))
 		return call_raise(call, RAISED_BADARG);
-	return call_read_path(call, name, path) &&
-	       keep_fd(call, &call->key_fd,
-		       names_open_file(call->context->file_root, path));
+	if (!call_read_path(call, name, path))
+		return false;
+	fd = names_open_file(call->context->file_root, path);
+	return fd == -EACCES
+		       ? refusal_raise(call, REFUSAL_OUTSIDE_FILE_ROOT, path)
+		       : keep_fd(call, &call->key_fd, fd);
 }
 
 static bool open_cgroup(struct call *call, struct term t, int *kept)
 {
 	char path[PATH_MAX];
 	struct term name;
+	int fd;
 
 	if (!read_tagged(t, "cgroup", &name))
 		return call_raise(call, RAISED_BADARG);
-	return call_read_path(call, name, path) &&
-	       keep_fd(call, kept, names_open_cgroup(path));
+	if (!call_read_path(call, name, path))
+		return false;
+	fd = names_open_cgroup(path);
+	return fd == -EACCES ? refusal_raise(call, REFUSAL_NO_CGROUP, path)
+			     : keep_fd(call, kept, fd);
 }
 
 /* A descriptor as the octets of a key or a value. */
