@@ -146,6 +146,9 @@ static enum exit_status init_ei_node(struct node *node)
 
 	if (!cookie_read(options->cookie_file, cookie))
 		return STATUS_COOKIE;
+	/* by these ei would print challenges and their digests */
+	unsetenv("EI_TRACELEVEL");
+	unsetenv("ERL_DEBUG_DIST");
 	snprintf(name, sizeof(name), "%s@%s", options->alive, options->host);
 	if (strlen(name) > MAXNODELEN - 1) {
 		log_error("the node name %s is longer than %d characters", name,

@@ -388,9 +388,11 @@ static enum options_result read_row(struct options *options,
 	return OPTIONS_BAD;
 }
 
+/* Without what stands behind =: it might be a cookie. */
 static enum options_result bad_usage(const char *argument, const char *wrong)
 {
-	log_error("%s: %s; see " PROGRAM " --help", argument, wrong);
+	log_error("%.*s: %s; see " PROGRAM " --help",
+		  (int)strcspn(argument, "="), argument, wrong);
 	return OPTIONS_BAD;
 }
 
@@ -402,6 +404,14 @@ static bool is_whole(const char *argument, const char *name)
 	return strncmp(argument, "--", 2) == 0 &&
 	       strncmp(argument + 2, name, size) == 0 &&
 	       (argument[2 + size] == '\0' || argument[2 + size] == '=');
+}
+
+static bool is_option(const char *argument)
+{
+	for (size_t i = 0; i < ROWS; i++)
+		if (is_whole(argument, rows[i].name))
+			return true;
+	return false;
 }
 
 enum options_result options_read(struct options *options, int argc,
@@ -420,7 +430,10 @@ enum options_result options_read(struct options *options, int argc,
 		if (c == ':')
 			return bad_usage(argv[at], "its argument is missing");
 		if (c == '?' || !is_whole(argv[at], rows[index].name))
-			return bad_usage(argv[at], "no such option");
+			return bad_usage(argv[at],
+					 is_option(argv[at])
+						 ? "it takes no argument"
+						 : "no such option");
 		result = read_row(options, &rows[index], optarg);
 		if (result != OPTIONS_RUN)
 			return result;

@@ -104,7 +104,6 @@ def test_functions_are_printed_one_a_line(run):
         ["--max-handshakes", "0"],
         ["--max-waiting", "1000"],
         ["--max-maps-per-node", "0"],
-        ["--read-only=yes"],
         ["--grace", "soon"],
         ["--ticktime", "0x"],
         ["--listen", "nowhere at all"],
@@ -123,6 +122,12 @@ def test_a_bad_option_is_told_with_status_2(args, run):
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     assert args[0] in done.stderr
+
+
+def test_an_argument_that_an_option_does_not_take_is_told(run):
+    done = run("--read-only=yes")
+    assert done.returncode == 2
+    assert "error --read-only: it takes no argument; " in done.stderr
 
 
 # --- its name, and the way to it

@@ -112,16 +112,24 @@ open(Node) ->
             "--ticktime", integer_to_list(ticktime())
             | application:get_env(ebpf_maps, args, [])],
     try
-        Port = open_port({spawn_executable, Program},
-                         [{args, Args}, use_stdio, stderr_to_stdout, {line, ?MAX_LINE}, exit_status,
-                          binary]),
-        true = port_command(Port, [atom_to_binary(erlang:get_cookie(Node), latin1), $\n]),
-        Port
+        open_port({spawn_executable, Program},
+                  [{args, Args}, use_stdio, stderr_to_stdout, {line, ?MAX_LINE}, exit_status,
+                   binary])
+    of
+        Port ->
+            give_cookie(Port, Node),
+            Port
     catch
         error:Posix when Posix =/= badarg, is_atom(Posix) ->
             throw({no_program, [Program, ": ", file:format_error(Posix)]});
         error:badarg ->
             throw({badenv, "the variables program and args are not a path and a list of strings"})
+    end.
+
+%% A program that has ended already tells of that by itself; and no exception has the cookie in it.
+give_cookie(Port, Node) ->
+    try port_command(Port, [atom_to_binary(erlang:get_cookie(Node)), $\n])
+    catch error:_ -> true
     end.
 
 await_ready(Port, Node, Deadline, Last) ->
@@ -133,7 +141,9 @@ await_ready(Port, Node, Deadline, Last) ->
                 Text -> await_ready(Port, Node, Deadline, Text)
             end;
         {Port, {exit_status, Status}} ->
-            {ended, Status, Last}
+            {ended, Status, Last};
+        {'EXIT', Port, Reason} ->
+            throw({ended, io_lib:format("its port was closed: ~tp", [Reason])})
     after Left ->
         stop(Port),
         throw({not_ready, ["it did not get ready in time: ", Last]})
