@@ -27,6 +27,8 @@ int main(int argc, char *argv[])
 		return STATUS_OK;
 	case OPTIONS_BAD:
 		return STATUS_USAGE;
+	case OPTIONS_LOST:
+		return STATUS_OTHER;
 	case OPTIONS_RUN:
 		break;
 	}

@@ -336,7 +336,7 @@ static enum options_result print_what_is_asked(const char *name)
 	if (fflush(stdout) == 0)
 		return OPTIONS_DONE;
 	log_error("standard output: %s", strerror(errno));
-	return OPTIONS_BAD;
+	return OPTIONS_LOST;
 }
 
 static void make_long_options(struct option *long_options)

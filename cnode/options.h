@@ -42,6 +42,7 @@ enum options_result {
 	OPTIONS_RUN,
 	OPTIONS_DONE, /* --help and such: it has been printed */
 	OPTIONS_BAD,  /* an error has been logged */
+	OPTIONS_LOST, /* the same: what is asked for cannot be printed */
 };
 
 enum options_result options_read(struct options *options, int argc,

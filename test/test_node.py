@@ -77,6 +77,16 @@ def test_version_is_that_of_the_package(run, srcdir):
     assert done.stdout.strip() == f"ebpf_cnode {version}"
 
 
+@pytest.mark.parametrize("option", ["--help", "--version", "--functions"])
+def test_what_finds_no_room_is_told_and_no_fault_of_the_command_line(option, program):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [program, option], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 1
+    assert "error standard output: No space left on device" in done.stderr
+
+
 def test_functions_are_printed_one_a_line(run):
     done = run("--functions")
     assert (done.returncode, done.stderr) == (0, "")
