@@ -49,25 +49,35 @@ static void list_errors(struct text *text, const struct stats *sum)
 			    (uint64_t)sum->errors[i]);
 }
 
+static void list_latencies(struct text *text, const struct stats *sum)
+{
+	for (size_t i = 0; i < STATS_LATENCIES; i++)
+		if (sum->latencies[i] > 0)
+			add(text, " <%" PRIu64 " %" PRIu64, (uint64_t)1 << i,
+			    (uint64_t)sum->latencies[i]);
+}
+
 void stats_log(struct stats_all *all, struct handles *handles)
 {
-	struct text requests = { .size = 0 }, errors = { .size = 0 };
+	struct text requests = { .size = 0 }, errors = { .size = 0 },
+		    latencies = { .size = 0 };
 	struct stats_report r;
 	const struct stats *sum = &r.sum;
 
 	stats_read(all, &r);
 	list_requests(&requests, sum);
 	list_errors(&errors, sum);
+	list_latencies(&latencies, sum);
 	log_notice("stats: up %" PRId64 " s, %u connections, %" PRIu64
 		   " refused, %u handles, %" PRIu64 " octets in, %" PRIu64
 		   " out, %" PRIu64 " requests [%s ], %" PRIu64
-		   " errors [%s ], half of the requests answered within "
-		   "%" PRIu64 " ns, 99%% within %" PRIu64
+		   " errors [%s ], answered in ns [%s ], half of the requests "
+		   "within %" PRIu64 " ns, 99%% within %" PRIu64
 		   " ns, all within %" PRIu64 " ns",
 		   r.uptime / 1000, r.connections, r.refused,
 		   handles_count(handles), (uint64_t)sum->octets_in,
 		   (uint64_t)sum->octets_out, stats_requests(sum),
 		   requests.octets, stats_errors(sum), errors.octets,
-		   stats_latency(sum, 500), stats_latency(sum, 990),
-		   stats_latency(sum, 1000));
+		   latencies.octets, stats_latency(sum, 500),
+		   stats_latency(sum, 990), stats_latency(sum, 1000));
 }

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a C node says it has done: stats/0, and the line at SIGUSR1."""
 
+import re
 import signal
 import subprocess
+from collections import Counter
 
 import pytest
 
@@ -118,6 +120,22 @@ def test_sigusr1_has_it_all_logged_in_a_line(alice, node):
     assert " 1 connections, 0 refused, 1 handles, " in line
     assert " 2 requests [ get/2 1 new/4 1 ], 1 errors [ badkey 1 ], " in line
     assert alice.erpc(node.name, "get", 1, map, "none") == "none"
+
+
+def test_the_line_has_the_histogram_of_stats(alice, node):
+    for _ in range(20):
+        alice.erpc(node.name, "handles")
+    told = stats(alice, node)["latency"]
+    node.process.send_signal(signal.SIGUSR1)
+    line = node.wait_log(r"notice stats: ").string
+    found = re.search(r" answered in ns \[((?: <\d+ \d+)+) \], half ", line)
+    logged = [(int(b), int(n)) for b, n in re.findall(r"<(\d+) (\d+)", found[1])]
+    bounds = [bound for bound, _ in logged]
+    assert bounds == sorted(set(bounds))
+    more = Counter(dict(logged))
+    more.subtract(dict(told))
+    # stats/0 itself was answered when it had told
+    assert list((+more).values()) == [1] and not -more
 
 
 def test_each_function_fits_into_the_counts(alice, node, program):
