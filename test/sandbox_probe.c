@@ -18,16 +18,16 @@
 #include <linux/bpf.h>
 #include <linux/sched.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -53,21 +53,44 @@ static long do_fork(const char *argument)
 	return pid < 0 ? -1 : waitpid(pid, NULL, 0);
 }
 
-static long do_clone3(const char *argument)
+static int end_at_once(void *argument)
 {
-	struct clone_args args = { .exit_signal = SIGCHLD };
+	(void)argument;
+	return 0;
+}
+
+/* With all flags seen, as seccomp sees them: for a thread or a process. */
+static long do_clone(const char *flags)
+{
+	static char stack[65536] __attribute__((aligned(16)));
+
+	return clone(end_at_once, stack + sizeof(stack),
+		     (int)strtoul(flags, NULL, 0), NULL);
+}
+
+static long do_clone3(const char *flags)
+{
+	struct clone_args args = { .flags = strtoul(flags, NULL, 0),
+				   .exit_signal = SIGCHLD };
 	long pid = syscall(SYS_clone3, &args, sizeof(args));
 
-	(void)argument;
 	if (pid == 0)
 		_exit(0);
 	return pid;
 }
 
-static long do_ptrace(const char *argument)
+static long do_ptrace(const char *pid)
 {
-	(void)argument;
-	return ptrace(PTRACE_ATTACH, 0, NULL, NULL);
+	return ptrace(PTRACE_ATTACH, atoi(pid), NULL, NULL);
+}
+
+/* Memory of another: none is mapped there, which comes after who may. */
+static long do_peek(const char *pid)
+{
+	char octet;
+	struct iovec here = { &octet, 1 }, there = { NULL, 1 };
+
+	return process_vm_readv(atoi(pid), &here, 1, &there, 1, 0);
 }
 
 static long do_read(const char *path)
@@ -114,14 +137,6 @@ static long do_map(const char *argument)
 		       : 0;
 }
 
-/* By number. The kernel says E2BIG before it looks at anything else. */
-static long do_bpf(const char *command)
-{
-	union bpf_attr attributes = { 0 };
-
-	return syscall(SYS_bpf, atoi(command), &attributes, 1 << 20);
-}
-
 static struct sockaddr_in loopback(const char *port)
 {
 	return (struct sockaddr_in){
@@ -156,46 +171,6 @@ static long do_bind(const char *port)
 	return bind(fd, (struct sockaddr *)&address, sizeof(address));
 }
 
-static long do_udp(const char *argument)
-{
-	(void)argument;
-	return socket(AF_INET, SOCK_DGRAM, 0);
-}
-
-static long do_unix(const char *argument)
-{
-	(void)argument;
-	return socket(AF_UNIX, SOCK_STREAM, 0);
-}
-
-static long do_netlink(const char *argument)
-{
-	(void)argument;
-	return socket(AF_NETLINK, SOCK_RAW, 0);
-}
-
-/* A protocol that Landlock does not know for TCP. */
-static long do_mptcp(const char *argument)
-{
-	(void)argument;
-	return socket(AF_INET, SOCK_STREAM, 262);
-}
-
-static long do_raw(const char *argument)
-{
-	(void)argument;
-	return socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
-}
-
-static long do_map_code(const char *argument)
-{
-	(void)argument;
-	return mmap(NULL, 4096, PROT_READ | PROT_EXEC,
-		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED
-		       ? -1
-		       : 0;
-}
-
 static long do_make_code(const char *argument)
 {
 	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
@@ -205,67 +180,40 @@ static long do_make_code(const char *argument)
 	return mprotect(page, 4096, PROT_READ | PROT_EXEC);
 }
 
-static long do_dump(const char *argument)
+/* Any other call, by its number and those of its arguments, else zeros. */
+static long do_syscall(const char *numbers)
 {
-	(void)argument;
-	return prctl(PR_SET_DUMPABLE, 1);
-}
+	unsigned long n[7] = { 0 };
+	char *rest;
 
-static long do_terminal(const char *argument)
-{
-	char octet = 'x';
-
-	(void)argument;
-	return ioctl(STDIN_FILENO, TIOCSTI, &octet);
-}
-
-static long do_kill(const char *pid)
-{
-	return kill(atoi(pid), 0);
-}
-
-/* Any other call, by its number, with nothing for its arguments. */
-static long do_syscall(const char *number)
-{
-	return syscall(atoi(number), 0, 0, 0, 0, 0, 0);
+	for (size_t i = 0; i < sizeof(n) / sizeof(n[0]) && *numbers; i++) {
+		n[i] = strtoul(numbers, &rest, 0);
+		numbers = rest;
+	}
+	return syscall((long)n[0], n[1], n[2], n[3], n[4], n[5], n[6]);
 }
 
 static const struct {
 	const char *name;
 	action act;
 } actions[] = {
-	{ "execve", do_execve },
-	{ "fork", do_fork },
-	{ "clone3", do_clone3 },
-	{ "ptrace", do_ptrace },
-	{ "read", do_read },
-	{ "list", do_list },
-	{ "create", do_create },
-	{ "unlink", do_unlink },
-	{ "pin", do_pin },
-	{ "map", do_map },
-	{ "bpf", do_bpf },
-	{ "connect", do_connect },
-	{ "fast_open", do_fast_open },
-	{ "bind", do_bind },
-	{ "udp", do_udp },
-	{ "unix", do_unix },
-	{ "netlink", do_netlink },
-	{ "mptcp", do_mptcp },
-	{ "raw", do_raw },
-	{ "map_code", do_map_code },
-	{ "make_code", do_make_code },
-	{ "dump", do_dump },
-	{ "terminal", do_terminal },
-	{ "kill", do_kill },
+	{ "execve", do_execve },   { "fork", do_fork },
+	{ "clone", do_clone },     { "clone3", do_clone3 },
+	{ "ptrace", do_ptrace },   { "peek", do_peek },
+	{ "read", do_read },       { "list", do_list },
+	{ "create", do_create },   { "unlink", do_unlink },
+	{ "pin", do_pin },         { "map", do_map },
+	{ "connect", do_connect }, { "fast_open", do_fast_open },
+	{ "bind", do_bind },       { "make_code", do_make_code },
 	{ "syscall", do_syscall },
 };
 
-/* What is to be done, and the errno of it. */
+/* What is to be done, and the errno of it once the thread has come back. */
 struct task {
 	action act;
 	const char *argument;
 	int error;
+	bool done;
 };
 
 static void *run(void *context)
@@ -273,6 +221,7 @@ static void *run(void *context)
 	struct task *task = context;
 
 	task->error = task->act(task->argument) < 0 ? errno : 0;
+	task->done = true;
 	return NULL;
 }
 
@@ -281,7 +230,7 @@ static bool run_in_thread(struct task *task)
 	pthread_t thread;
 
 	return pthread_create(&thread, NULL, run, task) == 0 &&
-	       pthread_join(thread, NULL) == 0;
+	       pthread_join(thread, NULL) == 0 && task->done;
 }
 
 static void read_options(struct sandbox *sandbox, int argc, char *argv[])
