@@ -193,6 +193,10 @@ static int build(scmp_filter_ctx filter, bool open_by_id)
 {
 	int error = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
 
+	/* else only the thread that makes a call of another machine */
+	if (error == 0)
+		error = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH,
+					 SCMP_ACT_KILL_PROCESS);
 	if (error == 0)
 		error = add_commands(filter, open_by_id);
 	if (error == 0)

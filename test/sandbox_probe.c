@@ -193,6 +193,18 @@ static long do_syscall(const char *numbers)
 	return syscall((long)n[0], n[1], n[2], n[3], n[4], n[5], n[6]);
 }
 
+/* getpid, as programs of 32 bits make their calls. */
+static long do_int80(const char *argument)
+{
+	long result = -1;
+
+	(void)argument;
+#ifdef __x86_64__
+	__asm__ volatile("int $0x80" : "=a"(result) : "a"(20L) : "memory");
+#endif
+	return result;
+}
+
 static const struct {
 	const char *name;
 	action act;
@@ -205,7 +217,7 @@ static const struct {
 	{ "pin", do_pin },         { "map", do_map },
 	{ "connect", do_connect }, { "fast_open", do_fast_open },
 	{ "bind", do_bind },       { "make_code", do_make_code },
-	{ "syscall", do_syscall },
+	{ "syscall", do_syscall }, { "int80", do_int80 },
 };
 
 /* What is to be done, and the errno of it once the thread has come back. */

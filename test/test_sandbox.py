@@ -6,6 +6,7 @@ sandbox_probe, which enters the node's own sandbox and then does one thing.
 """
 
 import os
+import platform
 import pwd
 import re
 import shutil
@@ -374,6 +375,7 @@ def in_namespace(name, common, refused=()):
     return ["clone", common | NAMESPACES[name]], "EINVAL" if name in refused else "ok"
 
 
+X32 = 1 << 30
 AF_ALG = 38
 AF_XDP = 44
 MPTCP = 262
@@ -492,6 +494,19 @@ def test_every_other_system_call_kills_it(probe):
         ends = pool.map(lambda n: probe("syscall", n), others)
     alive = {n: end for n, end in zip(others, ends) if end != "SIGSYS"}
     assert alive.items() <= OF_THE_KERNEL.items()
+
+
+if platform.machine() == "x86_64":
+
+    @pytest.mark.parametrize(
+        "action, else_",
+        [(["int80"], "ok"), (["syscall", X32 | NUMBERS["getpid"]], "ok|ENOSYS")],
+        ids=["i386", "x32"],
+    )
+    def test_a_call_of_another_machine_kills_it(action, else_, probe):
+        """Their numbers mean others here; all of the process, not the thread."""
+        assert probe(*action) == "SIGSYS"
+        assert re.fullmatch(else_, probe("--no-sandbox", *action))
 
 
 @pytest.mark.parametrize("flags", [0, *NAMESPACES.values()], ids=hex)
