@@ -443,7 +443,7 @@ FORBIDDEN = [
 
 
 @pytest.fixture
-def bystander():
+def neighbour():
     """A process of the same user, with no capability that one would need."""
     process = spawn(
         ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "sleep", "600"],
@@ -460,11 +460,11 @@ def bystander():
 
 
 @pytest.mark.parametrize("action, else_", FORBIDDEN, ids=str)
-def test_what_it_never_does_kills_it(action, else_, probe, bystander):
+def test_what_it_never_does_kills_it(action, else_, probe, neighbour):
     if action[0] in ("ptrace", "peek"):
-        action = [*action, bystander]
+        action = [*action, neighbour]
     if action[0] == "kill":
-        action = call("kill", bystander, 0)
+        action = call("kill", neighbour, 0)
     assert probe(*action) == "SIGSYS"
     assert re.fullmatch(else_, probe("--no-sandbox", *action))
 
@@ -526,9 +526,9 @@ def test_without_ids_their_commands_are_refused(probe):
     assert probe("--no-open-by-id", "map") == "ok"
 
 
-def test_it_reads_no_memory_of_others(probe, bystander):
-    assert probe("read", f"/proc/{bystander}/mem") == "EACCES"
-    assert probe("--no-sandbox", "read", f"/proc/{bystander}/mem") == "EIO"
+def test_it_reads_no_memory_of_others(probe, neighbour):
+    assert probe("read", f"/proc/{neighbour}/mem") == "EACCES"
+    assert probe("--no-sandbox", "read", f"/proc/{neighbour}/mem") == "EIO"
     assert probe("read", "/proc/1/mem") == "EACCES"
 
 
