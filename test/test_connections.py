@@ -10,7 +10,7 @@ import pytest
 
 import dist
 import etf
-from cluster import PATIENCE, wait_until
+from cluster import wait_until
 
 HASH = ("hash", 4, 8, 4)
 HANDSHAKE_LIMIT = 5
@@ -21,12 +21,6 @@ def still_served(beam, node):
     map = beam.erpc(node.name, "new", *HASH)
     beam.erpc(node.name, "put", 1, 1, map)
     return beam.erpc(node.name, "close", map) == "ok"
-
-
-def seconds(action):
-    start = time.monotonic()
-    action()
-    return time.monotonic() - start
 
 
 # --- the handshake
@@ -49,33 +43,46 @@ def test_what_the_node_offers_lets_it_be_called(cnode, connect):
 
 
 def test_silent_clients_delay_nobody(fresh_cnode, connect, alice, start_beam):
-    silent = [connect(fresh_cnode, handshake=False) for _ in range(20)]
-    halfway = connect(fresh_cnode, handshake=False)
-    halfway.send_raw(b"\0\x20N\0\0")
-    assert seconds(lambda: still_served(alice, fresh_cnode)) < 1 * PATIENCE
+    """Those who are connected, and who come, are served before they are hung up."""
     newcomer = start_beam()
-    assert seconds(lambda: still_served(newcomer, fresh_cnode)) < 1 * PATIENCE
-    assert len(silent) == 20
+
+    def served_meanwhile():
+        start = fresh_cnode.mark()
+        silent = [connect(fresh_cnode, handshake=False) for _ in range(20)]
+        halfway = connect(fresh_cnode, handshake=False)
+        halfway.send_raw(b"\0\x20N\0\0")
+        assert still_served(alice, fresh_cnode)
+        assert still_served(newcomer, fresh_cnode)
+        meanwhile = not fresh_cnode.find_log("refused", start)
+        newcomer.apply("erlang", "disconnect_node", fresh_cnode.name)
+        for peer in (*silent, halfway):
+            peer.close()
+        return meanwhile
+
+    wait_until(served_meanwhile, 30)
 
 
 def test_a_silent_client_is_hung_up_after_the_deadline(fresh_cnode, connect):
+    begun = time.monotonic()
     silent = connect(fresh_cnode, handshake=False)
     slow = connect(fresh_cnode, handshake=False)
     slow.send_raw(b"\0\x20N\0\0")
-    begun = time.monotonic()
-    silent.wait_closed()
-    slow.wait_closed()
-    assert HANDSHAKE_LIMIT - 0.5 < time.monotonic() - begun < HANDSHAKE_LIMIT + 2
+    silent.wait_closed(30)
+    slow.wait_closed(30)
+    assert time.monotonic() - begun >= HANDSHAKE_LIMIT
     assert len(wait_until(lambda: fresh_cnode.find_log("warning refused")[1:])) == 1
 
 
 def test_a_client_that_drips_its_handshake_is_hung_up_too(fresh_cnode, connect):
-    """The deadline is one for the whole handshake, not for each read."""
+    """The deadline is one for the whole handshake, not for each read.
+
+    Or it would come to the last of the octets.
+    """
+    begun = time.monotonic()
     peer = connect(fresh_cnode, handshake=False)
     name = peer.name.encode()
     hello = b"N" + struct.pack(">QIH", dist.FLAGS, 1, len(name)) + name
     octets = iter(struct.pack(">H", len(hello)) + hello)
-    begun = time.monotonic()
     peer.socket.settimeout(0.3)
 
     def hung_up():
@@ -88,8 +95,8 @@ def test_a_client_that_drips_its_handshake_is_hung_up_too(fresh_cnode, connect):
         except (dist.Closed, ConnectionResetError):
             return True
 
-    wait_until(hung_up, HANDSHAKE_LIMIT + 3)
-    assert time.monotonic() - begun > HANDSHAKE_LIMIT - 1
+    wait_until(hung_up, 30)
+    assert time.monotonic() - begun >= HANDSHAKE_LIMIT
 
 
 def test_who_comes_and_goes_in_a_loop_cannot_flood_the_log(start_cnode, connect):
@@ -534,15 +541,15 @@ def test_ticks_are_answered(cnode, connect):
         except TimeoutError:
             return False
 
-    wait_until(answered, 2)
+    wait_until(answered)
 
 
 def test_a_peer_that_answers_no_ticks_is_hung_up(start_cnode, connect, alice):
     node = start_cnode("--ticktime", "4")
-    peer = connect(node)
     begun = time.monotonic()
-    peer.wait_closed(15)
-    assert 2.5 < time.monotonic() - begun < 8
+    peer = connect(node)
+    peer.wait_closed(30)  # by default it would be a minute
+    assert time.monotonic() - begun >= 3
     node.wait_log(f"disconnected {peer.name}")
     assert still_served(alice, node)
 
@@ -672,7 +679,14 @@ def test_a_slow_reader_holds_up_nobody(fresh_cnode, connect, alice):
     map = peer.maps("new", "array", 4, 1 << 20, 1)
     for _ in range(64):
         peer.start_erpc("ebpf_maps", "get", [0, map])
-    assert seconds(lambda: still_served(alice, fresh_cnode)) < 2 * PATIENCE
+
+    def answered():
+        requests = alice.erpc(fresh_cnode.name, "stats")["requests"]
+        return requests.get(("get", 2), 0)
+
+    wait_until(lambda: 0 < answered() == answered(), what="it waits for the reader")
+    assert still_served(alice, fresh_cnode)
+    assert answered() < 64  # the others are still to be read
 
 
 def test_a_reader_that_never_reads_is_hung_up(start_cnode, connect, alice):

@@ -373,8 +373,8 @@ def test_an_embedded_c_node_is_restarted_when_it_is_killed(embedded):
     embedded.start()
     first = embedded.pid()
     os.kill(first, signal.SIGKILL)
-    wait_until(lambda: embedded.pid() not in (None, first), 3)
-    wait_until(embedded.up, 3)
+    wait_until(lambda: embedded.pid() not in (None, first))
+    wait_until(embedded.up)
     facade = Facade(embedded.beam)
     assert facade.new(*HASH)[0] == "ebpf_map"
 

@@ -173,12 +173,12 @@ def test_a_map_goes_when_its_maker_has_been_gone_for_the_grace(
     node = start_cnode("--grace", "1")
     maker = start_beam()
     map = maker.erpc(node.name, "new", *HASH)
+    gone = time.monotonic()
     maker.kill()
     node.wait_log(f"disconnected {maker.name}")
-    gone = time.monotonic()
     assert alice.erpc(node.name, "put", 1, 1, map) == map
-    wait_until(lambda: node.map_count() == 0, 5)
-    assert time.monotonic() - gone > 0.8
+    wait_until(lambda: node.map_count() == 0)
+    assert time.monotonic() - gone >= 1
     with raises(("badmap", map)):
         alice.erpc(node.name, "get", 1, map)
 
@@ -189,7 +189,7 @@ def test_a_grace_of_0_frees_at_once(start_cnode, start_beam):
     maker.erpc(node.name, "new", *HASH)
     assert node.map_count() == 1
     maker.kill()
-    wait_until(lambda: node.map_count() == 0, 2)
+    wait_until(lambda: node.map_count() == 0)
 
 
 def test_the_maps_of_others_stay_when_a_maker_goes(start_cnode, start_beam, alice):
@@ -198,7 +198,7 @@ def test_the_maps_of_others_stay_when_a_maker_goes(start_cnode, start_beam, alic
     maker.erpc(node.name, "new", *HASH)
     mine = alice.erpc(node.name, "new", *HASH)
     maker.kill()
-    wait_until(lambda: node.map_count() == 1, 2)
+    wait_until(lambda: node.map_count() == 1)
     assert alice.erpc(node.name, "put", 1, 1, mine) == mine
 
 
@@ -221,7 +221,7 @@ def test_a_maker_that_comes_back_after_the_grace_has_lost_its_maps(
     maker = start_beam()
     map = maker.erpc(node.name, "new", *HASH)
     maker.apply("erlang", "disconnect_node", node.name)
-    wait_until(lambda: node.map_count() == 0, 5)
+    wait_until(lambda: node.map_count() == 0)
     with raises(("badmap", map)):
         maker.erpc(node.name, "get", 1, map)
 
@@ -250,7 +250,7 @@ def test_another_incarnation_frees_the_maps_of_the_old_one_at_once(
     node.wait_log("disconnected maker@here")
     assert other.maps("put", 1, 1, map) == map
     connect(node, name="maker@here", creation=78)
-    wait_until(lambda: node.map_count() == 1, 2)
+    wait_until(lambda: node.map_count() == 1)
     assert other.maps("put", 1, 1, kept) == kept
 
 
@@ -262,7 +262,7 @@ def test_another_incarnation_frees_them_while_the_old_connection_stands(
     first = connect(node, name="maker@here", creation=77)
     first.maps("new", *HASH)
     connect(node, name="maker@here", creation=78)
-    wait_until(lambda: node.map_count() == 0, 2)
+    wait_until(lambda: node.map_count() == 0)
     first.wait_closed()
 
 
@@ -276,7 +276,7 @@ def test_a_restarted_erlang_node_frees_its_maps_at_once(start_cnode, start_beam)
     wait_until(lambda: maker.sname not in node.cluster.epmd.names())
     again = start_beam(sname=maker.sname)
     assert again.apply("net_adm", "ping", node.name) == "pong"
-    wait_until(lambda: node.map_count() == 0, 2)
+    wait_until(lambda: node.map_count() == 0)
 
 
 def test_a_map_that_is_made_while_its_maker_goes_is_freed_too(start_cnode, connect):
@@ -289,7 +289,7 @@ def test_a_map_that_is_made_while_its_maker_goes_is_freed_too(start_cnode, conne
             peer.start_erpc("ebpf_maps", "new", HASH)
         peer.close()
         node.wait_log("disconnected maker@here", start=start)
-    wait_until(lambda: node.map_count() == 0, 5)
+    wait_until(lambda: node.map_count() == 0)
 
 
 # --- how many there may be
