@@ -169,7 +169,7 @@ def test_callers_of_a_killed_node_are_told_at_once_whatever_they_asked_for(
     node.kill()
     told = beam.eval(
         """
-        [receive {told, F, C, R} -> {F, C, R} after Limit -> nobody end ||
+        [receive {told, F, C, R} -> {F, C, R} after Limit -> {nobody, in, time} end ||
          _ <- lists:seq(1, 7)]""",
         Limit=AT_ONCE * 1000 * PATIENCE,
         timeout=90,
