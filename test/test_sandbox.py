@@ -325,16 +325,17 @@ def test_what_the_node_does_works_there(probe):
     assert probe("list", "/sys/fs/bpf") == "ok"
 
 
+def preprocess(text, *options):
+    command = ["cc", "-E", "-P", *options, "-include", "sys/syscall.h", "-"]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
 def numbers():
     """{name: number} of the system calls of this machine, by the headers of libc."""
-    done = subprocess.run(
-        ["cc", "-E", "-dM", "-include", "asm/unistd.h", "-"],
-        input="",
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return {n: int(v) for n, v in re.findall(r"define __NR_(\w+) (\d+)$", done.stdout, re.M)}
+    names = re.findall(r"define SYS_(\w+) ", preprocess("", "-dM"))
+    told = preprocess("".join(f"@{name} SYS_{name}\n" for name in names))
+    return {name: int(n) for name, n in re.findall(r"@(\w+) (\d+)\b", told)}
 
 
 NUMBERS = numbers()

@@ -29,8 +29,11 @@ NODES = 8
 WORKERS = 3  # processes on each
 STEPS = 50  # that a node has done before it is killed
 ROUND = 5  # s of work from one measurement to the next
-ROUNDS = 6  # at least; the last three are compared with the second
-KEPT_KIB = 512  # more than when it had settled
+ROUNDS = 6  # at least; the last two are compared with the second
+# More than when it had settled: up to 100 were seen. What is lost in these few
+# rounds is found if it is 8 KiB a connection, or 32 octets of 50 requests; in
+# ten minutes a twentieth of that.
+KEPT_KIB = 256
 
 SECONDS = float(os.environ.get("EBPF_SOAK") or (60 if CI else 0))
 
@@ -117,10 +120,15 @@ class Crowd:
             self.kill(name)
 
 
-def resources(node):
-    """(descriptors, threads, KiB of its own) when nobody is connected."""
+def resources(node, connect):
+    """(descriptors, threads, KiB of its own) when nobody is connected.
+
+    What the maps took the kernel has back with the end of a connection.
+    """
     wait_until(lambda: node.threads() == 2, 30, "the connections have gone")
     wait_until(lambda: node.map_count() == 0, 30, "the maps have gone")
+    connect(node).close()
+    wait_until(lambda: node.threads() == 2, 30, "the last one has gone")
     kinds = Counter(re.sub(r"\d+", "N", d) for d in node.descriptors())
     with open(f"/proc/{node.pid}/smaps_rollup") as f:
         anonymous = int(re.search(r"^Anonymous: +(\d+)", f.read(), re.M)[1])
@@ -128,7 +136,7 @@ def resources(node):
 
 
 def test_a_soak_leaves_the_node_as_it_was(
-    start_cnode, cluster, compiled, folder
+    start_cnode, cluster, compiled, folder, connect
 ):
     node = start_cnode("--grace", "1")
     end = time.monotonic() + SECONDS
@@ -136,10 +144,10 @@ def test_a_soak_leaves_the_node_as_it_was(
     with Crowd(node, cluster, compiled, folder) as crowd:
         while time.monotonic() < end or len(seen) < ROUNDS:
             crowd.round(ROUND)
-            seen.append(resources(node))
+            seen.append(resources(node, connect))
             print(f"{crowd.steps} steps, {crowd.kills} kills: {seen[-1]}")
     settled, last = seen[1], seen[-1]
     assert last[:2] == settled[:2]
     if not SANITIZED:
-        assert min(s[2] for s in seen[-3:]) <= settled[2] + KEPT_KIB
+        assert min(s[2] for s in seen[-2:]) <= settled[2] + KEPT_KIB
     assert not node.find_log("Z error ")
