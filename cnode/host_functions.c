@@ -70,17 +70,12 @@ bool host_functions_handles(struct call *call)
 static void write_pins(struct term_writer *w, uint32_t id,
 		       const struct pins *pins)
 {
-	size_t list = term_write_list_open(w);
-	uint32_t n = 0;
+	size_t list = term_write_list_open(w), count;
+	const struct pin *pin = pins_of(pins, id, &count);
 
-	for (size_t i = 0; i < pins->count; i++) {
-		if (pins->list[i].map_id != id)
-			continue;
-		term_write_binary(w, pins->list[i].path,
-				  strlen(pins->list[i].path));
-		n++;
-	}
-	term_write_list_close(w, list, n);
+	for (size_t i = 0; i < count; i++)
+		term_write_binary(w, pin[i].path, strlen(pin[i].path));
+	term_write_list_close(w, list, (uint32_t)count);
 }
 
 #define INFO_PAIRS 12
@@ -125,7 +120,7 @@ bool host_functions_info(struct call *call)
 		return false;
 	error = map_get_info(call->map, &info);
 	if (error == 0)
-		error = pins_find(&pins);
+		error = pins_find_of(&pins, info.id);
 	if (error < 0)
 		return call_raise_errno(call, error);
 	write_info(call, &info, &pins);

@@ -99,6 +99,12 @@ int map_new(const struct map_spec *spec, struct map **map);
 int map_open_id(uint32_t id, uint32_t flags, struct map **map);
 int map_open_pinned(const char *path, uint32_t flags, struct map **map);
 
+/*
+ * The id of the map that is pinned at path, which is not opened for more;
+ * -EINVAL for what is no map, or not that one where only is not 0.
+ */
+int map_pinned_id(const char *path, uint32_t only, uint32_t *id);
+
 /* The id after *id among those of the host; -ENOENT at the end. */
 int map_next_id(uint32_t *id);
 

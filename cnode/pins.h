@@ -10,7 +10,7 @@
 /* Mounts a bpf file system at PINS_ROOT: 1; 0 if one was there; or -errno. */
 int pins_mount(void);
 
-/* The pins of maps, found by a walk through all bpf file systems. */
+/* The pins of maps, in the order of map_id. */
 struct pin {
 	uint32_t map_id;
 	char *path;
@@ -21,8 +21,24 @@ struct pins {
 	size_t count;
 };
 
-/* 0 or -ENOMEM; what cannot be looked at is passed over. */
+/*
+ * Finds all of them, or those of one map, by a walk through all bpf file
+ * systems: each pin is opened. 0, or -errno where memory or descriptors are
+ * short; what cannot be looked at is passed over.
+ */
 int pins_find(struct pins *pins);
+int pins_find_of(struct pins *pins, uint32_t map_id);
 void pins_free(struct pins *pins);
+
+/* The first of those of that map, and how many they are. */
+const struct pin *pins_of(const struct pins *pins, uint32_t map_id,
+			  size_t *count);
+
+/*
+ * 1 if there are max pins or more, of whatever, below the folder that root is a
+ * descriptor of, or with -1 in all bpf file systems; 0 or -errno. Opens none of
+ * them, and looks no further than to max, which is not 0.
+ */
+int pins_reach(int root, uint32_t max);
 
 #endif
