@@ -344,6 +344,7 @@ static void *run(void *argument)
 	c->rpc.functions.peer = c->peer.name;
 	c->rpc.functions.pin_root = &c->service->pin_root;
 	c->rpc.functions.file_root = &c->service->file_root;
+	c->rpc.functions.pin_limit = &c->service->pin_limit;
 	c->rpc.functions.max_message = c->service->max_message;
 	c->rpc.functions.stats = &c->stats;
 	c->rpc.functions.all_stats = c->service->stats;

@@ -9,6 +9,7 @@
 #include "peers.h"
 #include "permissions.h"
 #include "root.h"
+#include "pin_limit.h"
 #include "stats.h"
 
 /* What all connections share: each safe to use from any thread. */
@@ -22,6 +23,7 @@ struct service {
 	const struct permissions *permissions;
 	struct root pin_root;
 	struct root file_root;
+	struct pin_limit pin_limit;
 	size_t max_message;
 	size_t max_waiting; /* octets, for longer than ticktime */
 	unsigned ticktime;  /* s */

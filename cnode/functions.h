@@ -14,6 +14,7 @@
 
 struct map_memory;
 struct root;
+struct pin_limit;
 
 /* Memory that is kept from call to call. */
 struct buffer {
@@ -30,6 +31,7 @@ struct functions_context {
 	enum permission permission;
 	const struct root *pin_root;
 	const struct root *file_root;
+	struct pin_limit *pin_limit;
 	size_t max_message;         /* also the most that a buffer grows to */
 	const atomic_bool *stopped; /* nobody waits for an answer any more */
 	struct stats *stats;        /* of that node, */

@@ -19,6 +19,7 @@
 #include "call.h"
 #include "handlers.h"
 #include "map_memory.h"
+#include "pin_limit.h"
 #include "pin_root.h"
 #include "refusal.h"
 
@@ -419,7 +420,7 @@ bool handle_functions_type(struct call *call)
 }
 
 static bool with_path(struct call *call,
-		      int (*operation)(struct map *map, const char *path))
+		      int (*operation)(struct call *call, const char *path))
 {
 	char text[PATH_MAX];
 	struct pin_path path;
@@ -432,20 +433,23 @@ static bool with_path(struct call *call,
 	if (error == -EACCES)
 		return refusal_raise(call, REFUSAL_OUTSIDE_PIN_ROOT, text);
 	if (error == 0)
-		error = operation(call->map, path.text);
+		error = operation(call, path.text);
 	pin_path_close(&path);
 	return write_ok_or_error(call, error);
 }
 
-static int pin(struct map *map, const char *path)
+static int pin(struct call *call, const char *path)
 {
-	atomic_store(&map->kept, true);
-	return map_pin(map, path);
+	const struct functions_context *context = call->context;
+
+	atomic_store(&call->map->kept, true);
+	return pin_limit_pin(context->pin_limit, context->pin_root, call->map,
+			     path, context->peer);
 }
 
-static int unpin(struct map *map, const char *path)
+static int unpin(struct call *call, const char *path)
 {
-	return map_unpin(map, path);
+	return map_unpin(call->map, path);
 }
 
 bool handle_functions_pin(struct call *call)

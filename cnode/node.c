@@ -274,6 +274,7 @@ static enum exit_status init_service(struct node *node)
 	service->peers =
 		peers_new(options->max_connections, options->max_handshakes);
 	service->map_memory = map_memory_new(options->max_map_memory);
+	pin_limit_init(&service->pin_limit, options->max_pins);
 	service->stats = stats_all_new();
 	if (service->handles && service->peers && service->map_memory &&
 	    service->stats)

@@ -429,9 +429,11 @@ stats(Node) -> result(ask_node(ebpf_maps_request:remote_node(Node), stats, [], [
 %% The path has to be in a bpf file system, and its folder has to be there; its last part has no
 %% dots. The C node mounts `/sys/fs/bpf' when it starts, where it is not mounted and it may.
 %%
-%% Returns `{error, eexist}' where there is something at that path.
+%% Returns `{error, eexist}' where there is something at that path, and `{error, enospc}' where there
+%% are as many pins as the C node's `--max-pins' lets be: unpin some, or raise it.
 %%
-%% Cost: one round trip, one system call and a few to look at the path.
+%% Cost: one round trip, a few system calls to look at the path and one to pin; and some for the
+%% folders where pins may be, which are read to count what is there: half a microsecond for each pin.
 -spec pin(Path :: text(), Map :: ebpf_map()) -> ok | {error, posix()}.
 pin(Path, Map) -> result(ask(Map, pin, [Path, Map])).
 
@@ -440,7 +442,7 @@ pin(Path, Map) -> result(ask(Map, pin, [Path, Map])).
 %% Returns `{error, enoent}' where there is nothing at that path, and another {@type posix()} where
 %% it is not a pin of this map; then it stays.
 %%
-%% Cost: as {@link pin/2}.
+%% Cost: one round trip, and a few system calls.
 -spec unpin(Path :: text(), Map :: ebpf_map()) -> ok | {error, posix()}.
 unpin(Path, Map) -> result(ask(Map, unpin, [Path, Map])).
 

@@ -44,6 +44,8 @@ void fuzz_node_start(void)
 		.stats = stats_all_new(),
 		.permissions = &everything,
 		.pin_root.fd = -1,
+		.pin_limit = { .max = UINT32_MAX,
+			       .lock = PTHREAD_MUTEX_INITIALIZER },
 		.max_waiting = SIZE_MAX,
 		.max_message = FUZZ_NODE_MAX_MESSAGE,
 		.file_root = world_files,

@@ -7,6 +7,7 @@
 #include "dist.h"
 #include "fuzz.h"
 #include "map_memory.h"
+#include "pin_limit.h"
 #include "pin_root.h"
 #include "rpc.h"
 #include "world.h"
@@ -81,6 +82,9 @@ static void serve_anew(unsigned settings, char *packet, size_t size)
 		.max_per_node = UINT32_MAX,
 	};
 	static const struct root no_root = { .fd = -1 };
+	static struct pin_limit pin_limit = {
+		.max = UINT32_MAX, .lock = PTHREAD_MUTEX_INITIALIZER
+	};
 	static struct stats stats;
 	struct handles *handles =
 		handles_new(WORLD_NODE, node.creation, &limits);
@@ -98,6 +102,7 @@ static void serve_anew(unsigned settings, char *packet, size_t size)
 			.permission = settings & READ_ONLY ? PERMISSION_READ
 							   : PERMISSION_WRITE,
 			.pin_root = &no_root,
+			.pin_limit = &pin_limit,
 			.max_message = settings & SMALL_ANSWERS ? 512 : 65536,
 			.file_root = &world_files,
 			.stats = &stats,

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The limit to pins. Each stays in the kernel's memory with its map, also when
+ * this process has ended, and is one more to be opened for info/1 and list/0.
+ * Anyone may remove one at any time: so they are counted anew for each that is
+ * made, by reading the folders, which costs less than the call that asked.
+ */
+#include "pin_limit.h"
+
+#include <errno.h>
+
+#include "log.h"
+#include "map.h"
+#include "pins.h"
+#include "root.h"
+
+void pin_limit_init(struct pin_limit *limit, uint32_t max)
+{
+	limit->max = max;
+	pthread_mutex_init(&limit->lock, NULL);
+}
+
+static int refuse(const struct pin_limit *limit, const char *who)
+{
+	static struct log_limit lines = LOG_LIMIT_INITIALIZER;
+
+	log_limited(&lines, LOG_WARNING,
+		    "refused %s a pin: there are --max-pins %u already; unpin "
+		    "some, or raise it",
+		    who, limit->max);
+	return -ENOSPC;
+}
+
+int pin_limit_pin(struct pin_limit *limit, const struct root *root,
+		  const struct map *map, const char *path, const char *who)
+{
+	int result;
+
+	pthread_mutex_lock(&limit->lock);
+	result = pins_reach(root->fd, limit->max);
+	if (result == 0)
+		result = map_pin(map, path);
+	pthread_mutex_unlock(&limit->lock);
+	return result > 0 ? refuse(limit, who) : result;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PIN_LIMIT_H
+#define PIN_LIMIT_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+struct map;
+struct root;
+
+/*
+ * How many pins there may be where this node can make some, whoever made them.
+ * Safe to use from any thread.
+ */
+struct pin_limit {
+	uint32_t max;
+	pthread_mutex_t lock; /* from a count to the pin that it lets be made */
+};
+
+void pin_limit_init(struct pin_limit *limit, uint32_t max);
+
+/*
+ * As map_pin(); -ENOSPC where there are as many as there may be, which is
+ * logged with who asked. 0 or -errno.
+ */
+int pin_limit_pin(struct pin_limit *limit, const struct root *root,
+		  const struct map *map, const char *path, const char *who);
+
+#endif
