@@ -219,8 +219,10 @@ class Peer:
 
     def receive(self, timeout=10):
         """(control, payload or None) of the next packet; answers ticks."""
+        deadline = time.monotonic() + timeout
         while not (packet := self.receive_packet(timeout)):
             self.tick()
+            timeout = max(deadline - time.monotonic(), 0.001)
         if packet[:1] != b"p":
             raise ValueError(f"no pass-through packet: {packet[:20].hex()}")
         control, rest = etf.decode_prefix(packet[1:])
