@@ -12,12 +12,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <mntent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define CREATE_RULESET_VERSION 1u /* as flag: tell the version */
@@ -112,11 +114,14 @@ static int allow_own_proc(int ruleset)
 /* Where one cannot go, no rule is needed. */
 static int allow_mount(int ruleset, const char *path, uint64_t rights)
 {
-	int folder = open(path, O_PATH | O_CLOEXEC), error;
+	int folder = open(path, O_PATH | O_CLOEXEC), error = 0;
+	struct statfs system;
 
 	if (folder < 0)
 		return 0;
-	error = allow_below(ruleset, folder, rights);
+	/* another mount may hide it */
+	if (fstatfs(folder, &system) == 0 && system.f_type == BPF_FS_MAGIC)
+		error = allow_below(ruleset, folder, rights);
 	close(folder);
 	return error;
 }

@@ -83,14 +83,18 @@ static int add_folder(struct walk *walk, const char *path, dev_t device,
 	return 0;
 }
 
-/* Where one mount hides another, both are listed, by the same path. */
+/* Of mounts that hide each other all are listed, by one path: that of the last.
+ */
 static int begin_at(struct walk *walk, const char *path)
 {
 	const struct folder *other;
+	struct statfs system;
 	struct stat status;
 
-	if (stat(path, &status) < 0)
+	if (stat(path, &status) < 0 || statfs(path, &system) < 0)
 		return shortage(errno);
+	if (system.f_type != BPF_FS_MAGIC)
+		return 0;
 	STAILQ_FOREACH(other, &walk->folders, others)
 	{
 		if (other->device == status.st_dev &&
@@ -284,17 +288,15 @@ static int count_pin(void *context, const char *path)
 static int begin_below(struct walk *walk, int root)
 {
 	char link[32], path[PATH_MAX];
-	struct statfs system;
-	int error = 0;
 	ssize_t n;
+	int error;
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", root);
 	n = readlink(link, path, sizeof(path) - 1);
-	if (n < 0 || fstatfs(root, &system) < 0)
+	if (n < 0)
 		return -errno;
 	path[n] = '\0';
-	if (system.f_type == BPF_FS_MAGIC)
-		error = begin_at(walk, link);
+	error = begin_at(walk, link);
 	return error < 0 ? error : begin_at_mounts(walk, path);
 }
 

@@ -551,6 +551,16 @@ def test_it_lists_and_writes_no_folder_of_others(probe, tmp_path):
     assert probe("--no-sandbox", "unlink", tmp_path / "file") == "ok"
 
 
+def test_what_hides_a_bpf_file_system_is_no_place_for_pins(probe, tmp_path):
+    try:
+        for kind, seen in (("bpf", "ok"), ("tmpfs", "EACCES")):
+            subprocess.run(["mount", "-t", kind, kind, tmp_path], check=True)
+            assert probe("list", tmp_path) == seen
+    finally:
+        for _ in range(2):
+            subprocess.run(["umount", tmp_path])
+
+
 def test_it_connects_to_epmd_and_to_nobody_else(probe):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
