@@ -420,7 +420,8 @@ bool handle_functions_type(struct call *call)
 }
 
 static bool with_path(struct call *call,
-		      int (*operation)(struct call *call, const char *path))
+		      int (*operation)(struct call *call,
+				       const struct pin_path *path))
 {
 	char text[PATH_MAX];
 	struct pin_path path;
@@ -433,12 +434,12 @@ static bool with_path(struct call *call,
 	if (error == -EACCES)
 		return refusal_raise(call, REFUSAL_OUTSIDE_PIN_ROOT, text);
 	if (error == 0)
-		error = operation(call, path.text);
+		error = operation(call, &path);
 	pin_path_close(&path);
 	return write_ok_or_error(call, error);
 }
 
-static int pin(struct call *call, const char *path)
+static int pin(struct call *call, const struct pin_path *path)
 {
 	const struct functions_context *context = call->context;
 
@@ -447,9 +448,9 @@ static int pin(struct call *call, const char *path)
 			     path, context->peer);
 }
 
-static int unpin(struct call *call, const char *path)
+static int unpin(struct call *call, const struct pin_path *path)
 {
-	return map_unpin(call->map, path);
+	return map_unpin(call->map, path->text);
 }
 
 bool handle_functions_pin(struct call *call)

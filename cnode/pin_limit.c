@@ -8,11 +8,14 @@
 #include "pin_limit.h"
 
 #include <errno.h>
+#include <linux/magic.h>
+#include <stdbool.h>
+#include <sys/vfs.h>
 
 #include "log.h"
 #include "map.h"
+#include "pin_root.h"
 #include "pins.h"
-#include "root.h"
 
 void pin_limit_init(struct pin_limit *limit, uint32_t max)
 {
@@ -31,15 +34,31 @@ static int refuse(const struct pin_limit *limit, const char *who)
 	return -ENOSPC;
 }
 
+/* Anywhere else the kernel makes no pin. */
+static bool is_in_bpf_fs(const struct pin_path *path)
+{
+	struct statfs system;
+
+	return path->fd >= 0 && fstatfs(path->fd, &system) == 0 &&
+	       system.f_type == BPF_FS_MAGIC;
+}
+
+/*
+ * To look up a path can take as long as the server of a file system likes: this
+ * is done without the lock.
+ */
 int pin_limit_pin(struct pin_limit *limit, const struct root *root,
-		  const struct map *map, const char *path, const char *who)
+		  const struct map *map, const struct pin_path *path,
+		  const char *who)
 {
 	int result;
 
+	if (!is_in_bpf_fs(path))
+		return map_pin(map, path->text);
 	pthread_mutex_lock(&limit->lock);
 	result = pins_reach(root->fd, limit->max);
 	if (result == 0)
-		result = map_pin(map, path);
+		result = map_pin(map, path->text);
 	pthread_mutex_unlock(&limit->lock);
 	return result > 0 ? refuse(limit, who) : result;
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 struct map;
+struct pin_path;
 struct root;
 
 /*
@@ -20,10 +21,11 @@ struct pin_limit {
 void pin_limit_init(struct pin_limit *limit, uint32_t max);
 
 /*
- * As map_pin(); -ENOSPC where there are as many as there may be, which is
- * logged with who asked. 0 or -errno.
+ * As map_pin() at a place that is open; -ENOSPC where there are as many as
+ * there may be, which is logged with who asked. 0 or -errno.
  */
 int pin_limit_pin(struct pin_limit *limit, const struct root *root,
-		  const struct map *map, const char *path, const char *who);
+		  const struct map *map, const struct pin_path *path,
+		  const char *who);
 
 #endif

@@ -101,37 +101,50 @@ int pin_path_open(struct pin_path *path, const struct root *root,
 	return 0;
 }
 
-/* The folder that name, the last part of rest, is in; text has room for it. */
+/*
+ * The folder that name, the last part of rest, is in; text has room for it.
+ * Without a root, rest is all of the path.
+ */
 static int open_folder(struct pin_path *path, const struct root *root,
 		       const char *rest, const char *name)
 {
 	size_t size = (size_t)(name - rest);
+	int fd;
 
 	if (size >= sizeof(path->text))
 		return -ENAMETOOLONG;
 	memcpy(path->text, rest, size);
 	path->text[size] = '\0';
-	path->fd = names_open_at(root->fd, size > 0 ? path->text : ".",
-				 O_DIRECTORY, RESOLVE);
-	return path->fd < 0 ? path->fd : 0;
+	if (root->path) {
+		fd = names_open_at(root->fd, size > 0 ? path->text : ".",
+				   O_DIRECTORY, RESOLVE);
+	} else {
+		fd = open(path->text, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		fd = fd < 0 ? -errno : fd;
+	}
+	path->fd = fd < 0 ? -1 : fd;
+	return fd < 0 ? fd : 0;
+}
+
+static bool is_name(const char *name)
+{
+	return *name && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
 int pin_path_open_place(struct pin_path *path, const struct root *root,
 			const char *text)
 {
-	const char *rest, *name;
+	const char *rest = root->path ? names_below(root->path, text) : text;
+	const char *name;
 	int error;
 
 	path->fd = -1;
-	if (!root->path)
-		return copy(path, text);
-	rest = names_below(root->path, text);
 	if (!rest)
 		return -EACCES;
 	name = strrchr(rest, '/');
 	name = name ? name + 1 : rest;
-	if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-		return -EACCES;
+	if (!is_name(name)) /* the kernel refuses it */
+		return root->path ? -EACCES : copy(path, text);
 	if (strlen(name) > NAME_MAX)
 		return -ENAMETOOLONG;
 	error = open_folder(path, root, rest, name);

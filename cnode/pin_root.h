@@ -16,13 +16,15 @@ enum exit_status pin_root_open(struct root *root, const char *path);
 /* A path of a caller, to be used as text until it is closed. */
 struct pin_path {
 	char text[PATH_MAX];
-	int fd; /* -1: not open */
+	int fd; /* -1: not open; of a place, the folder that it is in */
 };
 
 /*
  * Finds an absolute path below the root, by no symbolic link: what is there,
  * to be opened; or its place, to be pinned to or unpinned. -EACCES for what is
- * not below the root, whether it exists or not.
+ * not below the root, whether it exists or not. Without a root it is any path,
+ * and the folder of a place is open all the same, unless it is no place for a
+ * pin.
  */
 int pin_path_open(struct pin_path *path, const struct root *root,
 		  const char *text);

@@ -384,6 +384,51 @@ def test_refused_pins_leave_no_descriptor(confined, bpf_fs, others):
     assert len(maps.node.descriptors()) == before
 
 
+@pytest.fixture
+def stuck(tmp_path):
+    """A file system whose server does not answer, until it is closed."""
+    place = tmp_path / "stuck"
+    place.mkdir()
+    server = os.open("/dev/fuse", os.O_RDWR)
+    options = f"fd={server},rootmode=40000,user_id=0,group_id=0".encode()
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.mount(b"none", octets(place), b"fuse", 0, options) == 0
+    yield place, server
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+def test_who_names_a_path_that_takes_for_ever_holds_up_nobody(
+    start_cnode, connect, bpf_fs, stuck
+):
+    place, server = stuck
+    node = start_cnode()
+    waiting, other = [connect(node) for _ in range(2)], connect(node)
+    map = other.maps("new", *HASH)
+    paths = (place / "pin", place / "folder" / "pin")
+    asked = [
+        peer.start_erpc("ebpf_maps", "pin", [octets(path), map])
+        for peer, path in zip(waiting, paths)
+    ]
+    wait_until(lambda: b"fuse" in b"".join(waiting_at(node)), what="it waits for it")
+    try:
+        for i in range(5):
+            path = octets(bpf_fs / f"m{i}")
+            assert other.maps("pin", path, map) == "ok"
+            assert path in other.maps("info", map)["pinned"]
+            assert other.maps("unpin", path, map) == "ok"
+    finally:
+        os.close(server)
+    for peer, request in zip(waiting, asked):
+        kind, (tag, reason) = peer.finish_erpc(request)
+        assert (kind, tag) == ("return", "error") and reason in ("enotconn", "eperm")
+
+
+def waiting_at(node):
+    """Where in the kernel each of its threads is."""
+    for task in Path(f"/proc/{node.pid}/task").iterdir():
+        yield (task / "stack").read_bytes()
+
+
 # --- what stands where pins are
 
 
@@ -448,6 +493,19 @@ def test_a_mount_over_another_is_looked_through_once(
     assert maps.info(map)["pinned"] == [octets(bpf_fs / "m")]
     assert maps.pin(octets(bpf_fs / "n"), map) == "ok"
     assert maps.pin(octets(bpf_fs / "o"), map) == ENOSPC
+
+
+def test_a_mount_that_another_kind_hides_is_none(
+    mounted, tmp_path, start_cnode, alice, bpf_fs
+):
+    place = mounted(tmp_path / "hidden")
+    mounted(place, "-t", "tmpfs", "tmpfs")
+    for i in range(5):
+        (place / f"file{i}").touch()
+    maps = Maps(alice, start_cnode("--pin-root", tmp_path, "--max-pins", 1))
+    map = maps.new(*HASH)
+    assert maps.pin(octets(bpf_fs / "m"), map) == "ok"
+    assert maps.info(map)["pinned"] == [octets(bpf_fs / "m")]
 
 
 def test_folders_deeper_than_a_path_can_say(start_cnode, alice, bpf_fs, others):
