@@ -9,18 +9,13 @@
  */
 #include "map_memory.h"
 
-#include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/queue.h>
-#include <unistd.h>
 
 #include "log.h"
-#include "map_types.h"
+#include "map_octets.h"
 #include "pins.h"
-
-#define ENTRY_OVERHEAD 64 /* around key and value, in hashes and tries */
 
 struct map_charge {
 	struct map_memory *memory;
@@ -65,44 +60,6 @@ void map_memory_free(struct map_memory *memory)
 	pthread_mutex_destroy(&memory->lock);
 	pthread_mutex_destroy(&memory->sweep_lock);
 	free(memory);
-}
-
-/* --- What a map needs --------------------------------------------------- */
-
-static uint64_t multiply(uint64_t a, uint64_t b)
-{
-	uint64_t product;
-
-	return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
-}
-
-static uint64_t entry_octets(const struct map_spec *spec, unsigned traits)
-{
-	uint64_t align = MAP_TYPES_VALUE_ALIGN, value = spec->value_size;
-	int cpus = libbpf_num_possible_cpus();
-
-	if (traits & MAP_PER_CPU)
-		value = (value + align - 1) / align * align *
-			(uint64_t)(cpus > 0 ? cpus : 1);
-	if (traits & (MAP_BUCKETS | MAP_PREFIX_LOOKUP))
-		value += ENTRY_OVERHEAD;
-	return spec->key_size + value;
-}
-
-/* The least that it will come to when all its entries are there. */
-static uint64_t needed(const struct map_spec *spec)
-{
-	const char *name = map_type_name(spec->type);
-
-	if (!name || strcmp(name, "bloom_filter") == 0)
-		return 0; /* it has bits, and not values */
-	if (strcmp(name, "ringbuf") == 0 || strcmp(name, "user_ringbuf") == 0)
-		return spec->max_entries;
-	if (strcmp(name, "arena") == 0)
-		return multiply(spec->max_entries,
-				(uint64_t)sysconf(_SC_PAGESIZE));
-	return multiply(spec->max_entries,
-			entry_octets(spec, map_types_traits(spec->type)));
 }
 
 /* --- Counting ----------------------------------------------------------- */
@@ -282,7 +239,7 @@ int map_memory_make(struct map_memory *memory, const struct map_spec *spec,
 	if (!charge)
 		return -ENOMEM;
 	charge->memory = memory;
-	charge->octets = needed(spec);
+	charge->octets = map_octets_needed(spec);
 	error = make(charge, spec, who, map);
 	if (error < 0) {
 		free(charge);
