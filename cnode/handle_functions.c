@@ -279,7 +279,8 @@ static bool open_pinned(struct call *call, const char *text, uint32_t flags,
 	if (*error == -EACCES)
 		return refusal_raise(call, REFUSAL_OUTSIDE_PIN_ROOT, text);
 	if (*error == 0)
-		*error = map_open_pinned(path.text, flags, map);
+		*error = map_memory_open_pinned(call->context->map_memory,
+						path.text, flags, map);
 	pin_path_close(&path);
 	return true;
 }
@@ -443,7 +444,7 @@ static int pin(struct call *call, const struct pin_path *path)
 {
 	const struct functions_context *context = call->context;
 
-	atomic_store(&call->map->kept, true);
+	map_memory_will_be_pinned(call->map);
 	return pin_limit_pin(context->pin_limit, context->pin_root, call->map,
 			     path, context->peer);
 }

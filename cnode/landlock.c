@@ -12,15 +12,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
-#include <mntent.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/vfs.h>
 #include <unistd.h>
+
+#include "bpf_fs.h"
 
 #define CREATE_RULESET_VERSION 1u /* as flag: tell the version */
 
@@ -111,17 +109,21 @@ static int allow_own_proc(int ruleset)
 			      : allow_below(ruleset, stays_open, FS_READ_FILE);
 }
 
+struct pins_rule {
+	int ruleset;
+	uint64_t rights;
+};
+
 /* Where one cannot go, no rule is needed. */
-static int allow_mount(int ruleset, const char *path, uint64_t rights)
+static int allow_mount(void *context, const char *path)
 {
+	const struct pins_rule *rule = context;
 	int folder = open(path, O_PATH | O_CLOEXEC), error = 0;
-	struct statfs system;
 
 	if (folder < 0)
 		return 0;
-	/* another mount may hide it */
-	if (fstatfs(folder, &system) == 0 && system.f_type == BPF_FS_MAGIC)
-		error = allow_below(ruleset, folder, rights);
+	if (bpf_fs_has(folder)) /* another mount may hide it */
+		error = allow_below(rule->ruleset, folder, rule->rights);
 	close(folder);
 	return error;
 }
@@ -129,18 +131,12 @@ static int allow_mount(int ruleset, const char *path, uint64_t rights)
 /* Where pins are is told of all, with or without a root for new ones. */
 static int allow_pins(int ruleset, int pin_root)
 {
-	uint64_t rights = pin_root < 0 ? FS_READ_DIR | FS_PINS : FS_READ_DIR;
-	FILE *mounts = setmntent("/proc/self/mounts", "re");
-	struct mntent entry;
-	char text[4096];
-	int error = 0;
+	struct pins_rule rule = {
+		ruleset,
+		pin_root < 0 ? FS_READ_DIR | FS_PINS : FS_READ_DIR,
+	};
+	int error = bpf_fs_each_mount(NULL, allow_mount, &rule);
 
-	while (mounts && error == 0 &&
-	       getmntent_r(mounts, &entry, text, sizeof(text)))
-		if (strcmp(entry.mnt_type, "bpf") == 0)
-			error = allow_mount(ruleset, entry.mnt_dir, rights);
-	if (mounts)
-		endmntent(mounts);
 	if (error == 0 && pin_root >= 0)
 		error = allow_below(ruleset, pin_root, FS_READ_DIR | FS_PINS);
 	return error;

@@ -93,6 +93,16 @@ struct map *map_ref(struct map *map)
 	return map;
 }
 
+bool map_try_ref(struct map *map)
+{
+	unsigned refs = atomic_load(&map->refs);
+
+	while (refs > 0)
+		if (atomic_compare_exchange_weak(&map->refs, &refs, refs + 1))
+			return true;
+	return false;
+}
+
 void map_unref(struct map *map)
 {
 	if (!map || atomic_fetch_sub(&map->refs, 1) > 1)
@@ -100,7 +110,7 @@ void map_unref(struct map *map)
 	lock_close(map->lock);
 	close(map->fd);
 	if (map->charge)
-		map_memory_release(map->charge, atomic_load(&map->kept));
+		map_memory_release(map);
 	free(map);
 }
 

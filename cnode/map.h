@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #define MAP_NAME_SIZE 16 /* BPF_OBJ_NAME_LEN: 15 characters and a NUL */
 #define MAP_BUCKET_CURSOR_SIZE 4
@@ -50,7 +51,10 @@ struct map {
 	atomic_bool no_batch[3]; /* the kernel has said so: get, take, put */
 	atomic_uint refs;
 	struct map_charge *charge; /* NULL: it is not counted; map_memory.h */
-	atomic_bool kept; /* it may outlive us: pinned, or in another map */
+	LIST_ENTRY(map) same; /* others that are open and have that charge */
+	atomic_bool kept;  /* it may outlive us: pinned, or in another map, */
+	atomic_bool inner; /* which is this */
+	bool write_only;   /* its descriptor */
 };
 
 struct map_spec {
@@ -119,6 +123,8 @@ struct map_lock *map_lock_open(uint32_t id);
 
 struct map *map_ref(struct map *map);
 void map_unref(struct map *map); /* takes NULL */
+/* Where another thread may be giving back the last one: false if so. */
+bool map_try_ref(struct map *map);
 
 /* Octets that the kernel reads and writes for a value, all CPUs together. */
 size_t map_entry_size(const struct map *map);

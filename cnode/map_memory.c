@@ -10,29 +10,25 @@
 #include "map_memory.h"
 
 #include <errno.h>
+#include <linux/bpf.h>
 #include <stdlib.h>
-#include <sys/queue.h>
 
 #include "log.h"
+#include "map_charges.h"
 #include "map_octets.h"
-#include "pins.h"
+#include "map_sweep.h"
 
-struct map_charge {
-	struct map_memory *memory;
-	uint64_t octets;
-	uint32_t id;
-	SLIST_ENTRY(map_charge) others;
-};
+/* By default who writes waits until nobody reads: with many, for ever. */
+static void init_opening(pthread_rwlock_t *opening)
+{
+	pthread_rwlockattr_t attributes;
 
-SLIST_HEAD(charges, map_charge);
-
-struct map_memory {
-	uint64_t max;
-	pthread_mutex_t lock;
-	uint64_t used;
-	struct charges kept;        /* closed here, and perhaps not gone */
-	pthread_mutex_t sweep_lock; /* before lock; who looks for them */
-};
+	pthread_rwlockattr_init(&attributes);
+	pthread_rwlockattr_setkind_np(
+		&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(opening, &attributes);
+	pthread_rwlockattr_destroy(&attributes);
+}
 
 struct map_memory *map_memory_new(uint64_t max)
 {
@@ -42,9 +38,14 @@ struct map_memory *map_memory_new(uint64_t max)
 		return NULL;
 	memory->max = max;
 	pthread_mutex_init(&memory->lock, NULL);
-	pthread_mutex_init(&memory->sweep_lock, NULL);
-	SLIST_INIT(&memory->kept);
+	pthread_cond_init(&memory->over, NULL);
+	init_opening(&memory->opening);
 	return memory;
+}
+
+static bool has_limit(const struct map_memory *memory)
+{
+	return memory->max != UINT64_MAX;
 }
 
 void map_memory_free(struct map_memory *memory)
@@ -53,119 +54,65 @@ void map_memory_free(struct map_memory *memory)
 
 	if (!memory)
 		return;
-	while ((charge = SLIST_FIRST(&memory->kept))) {
-		SLIST_REMOVE_HEAD(&memory->kept, others);
-		free(charge);
-	}
+	for (size_t i = 0; has_limit(memory) && i < MAP_CHARGES_CHAINS; i++)
+		while ((charge = LIST_FIRST(&memory->chains[i])))
+			map_charges_remove(charge);
 	pthread_mutex_destroy(&memory->lock);
-	pthread_mutex_destroy(&memory->sweep_lock);
+	pthread_cond_destroy(&memory->over);
+	pthread_rwlock_destroy(&memory->opening);
 	free(memory);
 }
 
-/* --- Counting ----------------------------------------------------------- */
+/* --- Closing ------------------------------------------------------------ */
 
-static bool reserve(struct map_memory *memory, uint64_t octets)
+void map_memory_will_be_pinned(struct map *map)
 {
-	bool fits;
-
-	pthread_mutex_lock(&memory->lock);
-	fits = octets <= memory->max - memory->used;
-	if (fits)
-		memory->used += octets;
-	pthread_mutex_unlock(&memory->lock);
-	return fits;
+	atomic_store(&map->kept, true);
 }
 
-static void give_back(struct map_memory *memory, uint64_t octets)
+void map_memory_will_be_inner(struct map *map)
 {
-	pthread_mutex_lock(&memory->lock);
-	memory->used -= octets;
-	pthread_mutex_unlock(&memory->lock);
+	atomic_store(&map->kept, true);
+	atomic_store(&map->inner, true);
 }
 
-static void settle(struct map_charge *charge, bool there)
+/* Nobody has it open here; who opened it by its id may hold it yet. */
+static void release_last(struct map_memory *memory, uint32_t id)
 {
-	struct map_memory *memory = charge->memory;
-
-	if (there) {
-		pthread_mutex_lock(&memory->lock);
-		SLIST_INSERT_HEAD(&memory->kept, charge, others);
-		pthread_mutex_unlock(&memory->lock);
-	} else {
-		give_back(memory, charge->octets);
-		free(charge);
-	}
-}
-
-/* 1: it is there, 0: it is not; -EPERM: that may not be known by its id. */
-static int look_for(uint32_t id)
-{
-	struct map *map;
-	int error = map_open_id(id, 0, &map);
-
-	if (error == -EPERM)
-		return error;
-	if (error == 0)
-		map_unref(map);
-	return error != -ENOENT;
-}
-
-/* Other handles may hold it too, of who opened it by its id. */
-void map_memory_release(struct map_charge *charge, bool kept)
-{
-	int there = look_for(charge->id);
-
-	settle(charge, there < 0 ? kept : there > 0);
-}
-
-static bool is_pinned(const struct pins *pins, uint32_t id)
-{
-	for (size_t i = 0; i < pins->count; i++)
-		if (pins->list[i].map_id == id)
-			return true;
-	return false;
-}
-
-/* What is pinned, found out when it is first asked for. */
-struct pinned {
-	struct pins pins;
-	bool looked;
-	bool known;
-};
-
-/* Who may not open by id sees what is pinned, and not what is in a map. */
-static bool is_there(uint32_t id, struct pinned *pinned)
-{
-	int there = look_for(id);
-
-	if (there >= 0)
-		return there > 0;
-	if (!pinned->looked) {
-		pinned->looked = true;
-		pinned->known = pins_find(&pinned->pins) == 0;
-	}
-	return !pinned->known || is_pinned(&pinned->pins, id);
-}
-
-/* Gives back what was kept and is gone by now. */
-static void sweep(struct map_memory *memory)
-{
-	struct pinned pinned = { .looked = false };
+	int there = map_sweep_look_for(id);
 	struct map_charge *charge;
-	struct charges kept;
 
-	pthread_mutex_lock(&memory->sweep_lock);
 	pthread_mutex_lock(&memory->lock);
-	kept = memory->kept;
-	SLIST_INIT(&memory->kept);
+	charge = map_charges_find(memory, id);
+	if (charge && LIST_EMPTY(&charge->open) &&
+	    (there < 0 ? !charge->kept : there == 0))
+		map_charges_remove(charge);
 	pthread_mutex_unlock(&memory->lock);
-	while ((charge = SLIST_FIRST(&kept))) {
-		SLIST_REMOVE_HEAD(&kept, others);
-		settle(charge, is_there(charge->id, &pinned));
-	}
-	pins_free(&pinned.pins);
-	pthread_mutex_unlock(&memory->sweep_lock);
 }
+
+void map_memory_release(struct map *map)
+{
+	struct map_charge *charge = map->charge;
+	struct map_memory *memory = charge->memory;
+	uint32_t id = map->id;
+	bool last;
+
+	pthread_mutex_lock(&memory->lock);
+	LIST_REMOVE(map, same);
+	charge->kept |= atomic_load(&map->kept);
+	charge->inner |= atomic_load(&map->inner);
+	charge->seen = memory->sweep;
+	last = LIST_EMPTY(&charge->open);
+	if (last && charge->octets == 0 && !charge->outer) {
+		map_charges_remove(charge);
+		last = false;
+	}
+	pthread_mutex_unlock(&memory->lock);
+	if (last)
+		release_last(memory, id);
+}
+
+/* --- Making ------------------------------------------------------------- */
 
 static int refuse(const struct map_memory *memory, const char *who,
 		  uint64_t octets)
@@ -182,49 +129,56 @@ static int refuse(const struct map_memory *memory, const char *who,
 
 static bool reserve_or_sweep(struct map_memory *memory, uint64_t octets)
 {
-	if (reserve(memory, octets))
+	if (map_charges_reserve(memory, octets))
 		return true;
 	if (octets > memory->max)
 		return false;
-	sweep(memory);
-	return reserve(memory, octets);
+	map_sweep(memory);
+	return map_charges_reserve(memory, octets);
 }
 
-/* --- Making ------------------------------------------------------------- */
-
-/* To what the kernel says, where that is more. False: it is too much. */
-static bool adjust(struct map_charge *charge, const struct map *map)
+/* To what the kernel says, where that is more; what it does not say cannot be
+ * counted. */
+static int adjust(struct map_memory *memory, struct map_charge *charge,
+		  const struct map *map, const char *who)
 {
 	struct map_info info;
+	int error = map_get_info(map, &info);
 	uint64_t more;
 
-	if (map_get_info(map, &info) < 0 || info.memlock <= charge->octets)
-		return true;
+	if (error < 0 || info.memlock <= charge->octets)
+		return error;
 	more = info.memlock - charge->octets;
-	if (!reserve_or_sweep(charge->memory, more))
-		return false;
+	if (!reserve_or_sweep(memory, more))
+		return refuse(memory, who, info.memlock);
 	charge->octets += more;
-	return true;
+	return 0;
 }
 
 /* 0 with the map; else nothing is charged. */
-static int make(struct map_charge *charge, const struct map_spec *spec,
-		const char *who, struct map **map)
+static int make(struct map_memory *memory, struct map_charge *charge,
+		const struct map_spec *spec, const char *who, struct map **map)
 {
-	struct map_memory *memory = charge->memory;
 	int error;
 
 	if (!reserve_or_sweep(memory, charge->octets))
 		return refuse(memory, who, charge->octets);
 	error = map_new(spec, map);
-	if (error == 0 && !adjust(charge, *map)) {
+	if (error == 0)
+		error = adjust(memory, charge, *map, who);
+	if (error < 0) {
 		map_unref(*map);
 		*map = NULL;
-		error = refuse(memory, who, charge->octets);
+		map_charges_give_back(memory, charge->octets);
 	}
-	if (error < 0)
-		give_back(memory, charge->octets);
 	return error;
+}
+
+/* With the lock. */
+static void enter(struct map_charge *charge, struct map *map)
+{
+	LIST_INSERT_HEAD(&charge->open, map, same);
+	map->charge = charge;
 }
 
 int map_memory_make(struct map_memory *memory, const struct map_spec *spec,
@@ -233,19 +187,85 @@ int map_memory_make(struct map_memory *memory, const struct map_spec *spec,
 	struct map_charge *charge;
 	int error;
 
-	if (memory->max == UINT64_MAX)
+	*map = NULL;
+	if (!has_limit(memory))
 		return map_new(spec, map);
 	charge = calloc(1, sizeof(*charge));
 	if (!charge)
 		return -ENOMEM;
-	charge->memory = memory;
 	charge->octets = map_octets_needed(spec);
-	error = make(charge, spec, who, map);
+	error = make(memory, charge, spec, who, map);
 	if (error < 0) {
 		free(charge);
 		return error;
 	}
-	charge->id = (*map)->id;
-	(*map)->charge = charge;
+	(*map)->write_only = spec->flags & BPF_F_WRONLY;
+	pthread_mutex_lock(&memory->lock);
+	map_charges_add(memory, charge, *map);
+	charge->scanned = memory->sweep; /* there is nothing in it */
+	enter(charge, *map);
+	pthread_mutex_unlock(&memory->lock);
 	return 0;
+}
+
+/* --- Opening ------------------------------------------------------------ */
+
+/* True: what is in it is to be looked at. What of spare is not needed stays. */
+static bool enter_opened(struct map_memory *memory, struct map_charge **spare,
+			 struct map *map)
+{
+	struct map_charge *charge;
+	bool unseen;
+
+	pthread_mutex_lock(&memory->lock);
+	charge = map_charges_find(memory, map->id);
+	if (!charge) {
+		charge = *spare;
+		*spare = NULL;
+		map_charges_add(memory, charge, map);
+	}
+	enter(charge, map);
+	unseen = memory->sweeping && charge->outer &&
+		 charge->scanned != memory->sweep;
+	charge->scanned = unseen ? memory->sweep : charge->scanned;
+	pthread_mutex_unlock(&memory->lock);
+	return unseen;
+}
+
+/* Into what is open to write only, one looks by another descriptor. */
+static void look_into(struct map_memory *memory, struct map *map,
+		      const char *path)
+{
+	struct map *readable = NULL;
+
+	if (map->write_only &&
+	    map_open_pinned(path, BPF_F_RDONLY, &readable) == 0 &&
+	    readable->id == map->id)
+		map = readable;
+	map_sweep_scan(memory, map);
+	map_unref(readable);
+}
+
+int map_memory_open_pinned(struct map_memory *memory, const char *path,
+			   uint32_t flags, struct map **map)
+{
+	struct map_charge *spare;
+	int error;
+
+	if (!has_limit(memory))
+		return map_open_pinned(path, flags, map);
+	spare = calloc(1, sizeof(*spare));
+	if (!spare)
+		return -ENOMEM;
+	pthread_rwlock_rdlock(&memory->opening);
+	error = map_open_pinned(path, flags, map);
+	if (error == 0) {
+		map_memory_will_be_pinned(*map); /* as it is already */
+		(*map)->write_only = flags & BPF_F_WRONLY;
+		if (enter_opened(memory, &spare, *map))
+			look_into(memory, *map, path);
+	}
+	pthread_rwlock_unlock(&memory->opening);
+	free(spare);
+	return error;
 }

@@ -15,9 +15,6 @@
  */
 struct map_memory;
 
-/* What a map counts with. */
-struct map_charge;
-
 /* max octets; UINT64_MAX: nothing is counted. NULL: no memory. */
 struct map_memory *map_memory_new(uint64_t max);
 void map_memory_free(struct map_memory *memory);
@@ -29,10 +26,15 @@ void map_memory_free(struct map_memory *memory);
 int map_memory_make(struct map_memory *memory, const struct map_spec *spec,
 		    const char *who, struct map **map);
 
-/*
- * The last reference to a map that has a charge has gone, and it is closed.
- * kept: it was pinned, or put into another map.
- */
-void map_memory_release(struct map_charge *charge, bool kept);
+/* As map_open_pinned(), and it is known to be open then. */
+int map_memory_open_pinned(struct map_memory *memory, const char *path,
+			   uint32_t flags, struct map **map);
+
+/* To be called before a map is pinned, or put into another map. */
+void map_memory_will_be_pinned(struct map *map);
+void map_memory_will_be_inner(struct map *map);
+
+/* The last reference to a map that has a charge has gone, and it is closed. */
+void map_memory_release(struct map *map);
 
 #endif

@@ -232,7 +232,7 @@ static bool read_number(const char *line, const char *label, uint64_t *number)
 }
 
 /* What stands nowhere else but in /proc/self/fdinfo. */
-static void read_fdinfo(int fd, struct map_info *info)
+static int read_fdinfo(int fd, struct map_info *info)
 {
 	char path[64], line[128];
 	uint64_t number;
@@ -241,7 +241,7 @@ static void read_fdinfo(int fd, struct map_info *info)
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
 	file = fopen(path, "re");
 	if (!file)
-		return;
+		return -errno;
 	while (fgets(line, sizeof(line), file)) {
 		if (read_number(line, "memlock:", &number))
 			info->memlock = number;
@@ -249,6 +249,7 @@ static void read_fdinfo(int fd, struct map_info *info)
 			info->frozen = number;
 	}
 	fclose(file);
+	return 0;
 }
 
 int map_get_info(const struct map *map, struct map_info *info)
@@ -269,8 +270,7 @@ int map_get_info(const struct map *map, struct map_info *info)
 		.btf_id = kernel.btf_id,
 	};
 	memcpy(info->name, kernel.name, sizeof(info->name) - 1);
-	read_fdinfo(map->fd, info);
-	return 0;
+	return read_fdinfo(map->fd, info);
 }
 
 int map_pin(const struct map *map, const char *path)

@@ -2,6 +2,7 @@
 #ifndef NAMES_H
 #define NAMES_H
 
+#include <limits.h>
 #include <stdint.h>
 
 struct root;
@@ -16,6 +17,9 @@ int names_open_process(uint32_t pid);
 
 /* The part of path below root, without slashes before it; NULL: not below. */
 const char *names_below(const char *root, const char *path);
+
+/* Where an open folder is now, if not where it was. 0 or -errno. */
+int names_path_of(int folder, char path[PATH_MAX]);
 
 /*
  * What path names from folder on, without opening it: O_PATH with flags, and

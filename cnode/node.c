@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "bpf_fs.h"
 #include "connection.h"
 #include "cookie.h"
 #include "epmd.h"
@@ -28,7 +29,6 @@
 #include "map_memory.h"
 #include "notify.h"
 #include "pin_root.h"
-#include "pins.h"
 #include "privilege.h"
 #include "sandbox.h"
 #include "stats_log.h"
@@ -195,14 +195,14 @@ static enum exit_status check_privilege(void)
  */
 static void mount_bpf_fs(const struct privilege_user *user)
 {
-	int result = pins_mount();
+	int result = bpf_fs_mount();
 
 	if (result < 0)
-		log_info("no bpf file system at " PINS_ROOT
+		log_info("no bpf file system at " BPF_FS_ROOT
 			 ", and none could be mounted: %s",
 			 strerror(-result));
 	if (result == 1)
-		privilege_give(PINS_ROOT, user);
+		privilege_give(BPF_FS_ROOT, user);
 }
 
 static enum exit_status open_roots(struct node *node)

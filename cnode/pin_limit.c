@@ -8,10 +8,8 @@
 #include "pin_limit.h"
 
 #include <errno.h>
-#include <linux/magic.h>
-#include <stdbool.h>
-#include <sys/vfs.h>
 
+#include "bpf_fs.h"
 #include "log.h"
 #include "map.h"
 #include "pin_root.h"
@@ -34,15 +32,6 @@ static int refuse(const struct pin_limit *limit, const char *who)
 	return -ENOSPC;
 }
 
-/* Anywhere else the kernel makes no pin. */
-static bool is_in_bpf_fs(const struct pin_path *path)
-{
-	struct statfs system;
-
-	return path->fd >= 0 && fstatfs(path->fd, &system) == 0 &&
-	       system.f_type == BPF_FS_MAGIC;
-}
-
 /*
  * To look up a path can take as long as the server of a file system likes: this
  * is done without the lock.
@@ -53,7 +42,7 @@ int pin_limit_pin(struct pin_limit *limit, const struct root *root,
 {
 	int result;
 
-	if (!is_in_bpf_fs(path))
+	if (!bpf_fs_has(path->fd)) /* the kernel makes none there */
 		return map_pin(map, path->text);
 	pthread_mutex_lock(&limit->lock);
 	result = pins_reach(root->fd, limit->max);

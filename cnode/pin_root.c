@@ -10,54 +10,41 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <linux/openat2.h>
-#include <mntent.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
+#include "bpf_fs.h"
 #include "log.h"
 #include "names.h"
 
 #define RESOLVE (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
 
+static int end_visits(void *context, const char *path)
+{
+	(void)context;
+	(void)path;
+	return 1;
+}
+
 /* A folder is above what is mounted below it, and / is as no root at all. */
 static bool is_above_bpf_fs(int folder)
 {
-	char link[32], path[PATH_MAX], text[4096];
-	ssize_t size;
-	FILE *mounts;
-	struct mntent entry;
-	bool above;
+	char path[PATH_MAX];
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", folder);
-	size = readlink(link, path, sizeof(path) - 1);
-	if (size <= 0)
-		return false;
-	path[size] = '\0';
-	above = strcmp(path, "/") == 0;
-	mounts = setmntent("/proc/self/mounts", "re");
-	while (mounts && !above &&
-	       getmntent_r(mounts, &entry, text, sizeof(text)))
-		above = strcmp(entry.mnt_type, "bpf") == 0 &&
-			names_below(path, entry.mnt_dir);
-	if (mounts)
-		endmntent(mounts);
-	return above;
+	return (names_path_of(folder, path) == 0 && strcmp(path, "/") == 0) ||
+	       bpf_fs_each_mount_below(folder, end_visits, NULL) == 1;
 }
 
 enum exit_status pin_root_open(struct root *root, const char *path)
 {
 	enum exit_status status = root_open(root, "pin-root", path);
-	struct statfs file_system;
 
 	if (root->fd < 0)
 		return status;
-	if (fstatfs(root->fd, &file_system) == 0 &&
-	    (file_system.f_type == BPF_FS_MAGIC || is_above_bpf_fs(root->fd)))
+	if (bpf_fs_has(root->fd) || is_above_bpf_fs(root->fd))
 		return STATUS_OK;
 	log_error("--pin-root %s: it is in no bpf file system, and there is "
 		  "none below it; give a folder such as /sys/fs/bpf, or mount "

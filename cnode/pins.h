@@ -5,10 +5,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PINS_ROOT "/sys/fs/bpf" /* the usual place of the bpf file system */
+struct map;
 
-/* Mounts a bpf file system at PINS_ROOT: 1; 0 if one was there; or -errno. */
-int pins_mount(void);
+/*
+ * Calls visit for each pin of a map, found by a walk through all bpf file
+ * systems; what of it is not 0 ends that. What may not be looked at is passed
+ * over; -errno where one cannot look for want of descriptors, memory or /proc.
+ */
+typedef int (*pins_visitor)(struct map *map, void *context);
+int pins_each(pins_visitor visit, void *context);
 
 /* The pins of maps, in the order of map_id. */
 struct pin {
@@ -22,9 +27,8 @@ struct pins {
 };
 
 /*
- * Finds all of them, or those of one map, by a walk through all bpf file
- * systems: each pin is opened. 0, or -errno where memory or descriptors are
- * short; what cannot be looked at is passed over.
+ * Finds all of them, or those of one map. 0, or -errno where memory or
+ * descriptors are short; without /proc there are none.
  */
 int pins_find(struct pins *pins);
 int pins_find_of(struct pins *pins, uint32_t map_id);

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "map_memory.h"
 #include "names.h"
 #include "refusal.h"
 
@@ -268,7 +269,7 @@ static bool open_value(struct call *call, struct term t, char *room)
 	if (map->traits & MAP_VALUE_IS_MAP && call_is_handle(t)) {
 		if (!call_read_value_map(call, t))
 			return false;
-		atomic_store(&call->value_map->kept, true);
+		map_memory_will_be_inner(call->value_map);
 		fd = call->value_map->fd;
 	} else if (map->traits & MAP_VALUE_IS_CGROUP) {
 		if (!open_cgroup(call, t, &call->value_fd))
