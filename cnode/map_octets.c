@@ -89,7 +89,10 @@ static uint64_t entries(const struct map_spec *spec)
 
 	if (traits & MAP_PER_CPU)
 		value = aligned(value) * possible_cpus();
-	if (traits & MAP_BUCKETS) {
+	if (traits & MAP_FIXED) { /* keys are places, of pointers per CPU */
+		key = traits & MAP_PER_CPU ? sizeof(void *) : 0;
+		value = aligned(value);
+	} else if (traits & MAP_BUCKETS) {
 		key = aligned(key);
 		value = aligned(value) + (spec->flags & BPF_F_NO_PREALLOC
 						  ? GROWING_OVERHEAD

@@ -22,6 +22,7 @@ LIMIT = 4 * MIB
 BIG = ("array", 4, 4096, 300)  # three of them, and some more
 HASH = ("hash", 4, 8, 4)
 ENOMEM = ("error", "enomem")
+CPUS = os.sysconf("SC_NPROCESSORS_CONF")
 IDS = [(), ("--no-open-by-id",)]
 NAMES = ["by id", "without ids"]
 
@@ -291,6 +292,8 @@ def test_what_the_kernel_cannot_be_asked_about_is_not_made(shape, start_cnode, c
     "shape, octets",
     [
         (("bloom_filter", 0, 8, 1 << 20), (1 << 20) * 7 // 8),
+        (("array", 4, 1, 100_000), 100_000 * 8),
+        (("percpu_array", 4, 1, 100_000), 100_000 * 8 * (1 + CPUS)),
         (("cpumap", 4, 8, 2), 2 * 16384 * 8),
         (("devmap", 4, 4, 40_000), 40_000 * 96),
         (("devmap_hash", 4, 4, 40_000), 40_000 * 96),
@@ -298,7 +301,7 @@ def test_what_the_kernel_cannot_be_asked_about_is_not_made(shape, start_cnode, c
     ],
     ids=str,
 )
-def test_what_is_allocated_as_entries_come_is_counted(shape, octets, start_cnode, connect):
+def test_what_a_type_needs_is_known_before_it_is_made(shape, octets, start_cnode, connect):
     node = start_cnode("--max-map-memory", octets - 1)
     peer = connect(node)
     assert peer.maps("new", *shape) == ENOMEM
