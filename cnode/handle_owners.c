@@ -46,7 +46,8 @@ static void free_holding(struct holding *holding)
 	free(holding);
 }
 
-struct map *handle_owners_end_handle(struct handles *h, struct handle *handle)
+void handle_owners_end_handle(struct handles *h, struct handle *handle,
+			      struct ended_handles *ended)
 {
 	struct holding *holding;
 
@@ -56,10 +57,24 @@ struct map *handle_owners_end_handle(struct handles *h, struct handle *handle)
 	if (handle->maker)
 		handle->maker->handles--;
 	quotas_close(handle->maker);
-	return handle_table_remove(&h->table, handle);
+	handle_table_remove(&h->table, handle);
+	SLIST_INSERT_HEAD(ended, handle, ended);
 }
 
-static void end_owner(struct handles *h, struct handles_owner *owner)
+void handle_owners_free_ended(struct ended_handles *ended)
+{
+	struct handle *handle;
+
+	while ((handle = SLIST_FIRST(ended))) {
+		SLIST_REMOVE_HEAD(ended, ended);
+		map_unref(handle->map);
+		free(handle->process);
+		free(handle);
+	}
+}
+
+static void end_owner(struct handles *h, struct handles_owner *owner,
+		      struct ended_handles *ended)
 {
 	struct holding *holding;
 	struct handle *handle;
@@ -71,7 +86,7 @@ static void end_owner(struct handles *h, struct handles_owner *owner)
 		handle = holding->handle;
 		free_holding(holding);
 		if (LIST_EMPTY(&handle->holdings))
-			map_unref(handle_owners_end_handle(h, handle));
+			handle_owners_end_handle(h, handle, ended);
 	}
 }
 
@@ -113,6 +128,7 @@ static struct handles_owner *new_owner(struct handles *h, const char *name,
 struct handles_owner *handles_owner_up(struct handles *h, const char *name,
 				       uint32_t creation)
 {
+	struct ended_handles ended = SLIST_HEAD_INITIALIZER(ended);
 	struct handles_owner *owner, *same = NULL;
 
 	pthread_rwlock_wrlock(&h->lock);
@@ -121,7 +137,7 @@ struct handles_owner *handles_owner_up(struct handles *h, const char *name,
 		if (strcmp(owner->name, name) != 0)
 			continue;
 		if (owner->creation != creation)
-			end_owner(h, owner);
+			end_owner(h, owner, &ended);
 		else if (!owner->ended)
 			same = owner;
 	}
@@ -131,6 +147,7 @@ struct handles_owner *handles_owner_up(struct handles *h, const char *name,
 		same->connections++;
 	free_ended_owners(h);
 	pthread_rwlock_unlock(&h->lock);
+	handle_owners_free_ended(&ended);
 	return same;
 }
 
@@ -148,6 +165,7 @@ void handles_owner_down(struct handles *h, struct handles_owner *owner)
 int handles_reap(struct handles *h)
 {
 	int64_t now = clock_ms(), next = -1, left;
+	struct ended_handles ended = SLIST_HEAD_INITIALIZER(ended);
 	struct handles_owner *owner;
 
 	pthread_rwlock_wrlock(&h->lock);
@@ -157,11 +175,12 @@ int handles_reap(struct handles *h)
 			continue;
 		left = owner->deadline - now;
 		if (left <= 0)
-			end_owner(h, owner);
+			end_owner(h, owner, &ended);
 		else if (next < 0 || left < next)
 			next = left;
 	}
 	free_ended_owners(h);
 	pthread_rwlock_unlock(&h->lock);
+	handle_owners_free_ended(&ended);
 	return next > INT32_MAX ? INT32_MAX : (int)next;
 }

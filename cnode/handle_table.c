@@ -71,18 +71,13 @@ struct handle *handle_table_add(struct handle_table *t,
 	return handle;
 }
 
-struct map *handle_table_remove(struct handle_table *t, struct handle *handle)
+void handle_table_remove(struct handle_table *t, struct handle *handle)
 {
-	struct map *map = handle->map;
-
 	t->table[handle->place] =
 		(struct handle_place){ .next_free = t->first_free };
 	t->first_free = handle->place;
 	t->used--;
 	LIST_REMOVE(handle, of_chain);
-	free(handle->process);
-	free(handle);
-	return map;
 }
 
 struct handle *handle_table_find(const struct handle_table *t,

@@ -3,7 +3,7 @@
  * handle -> map, and how many there may be. Who holds a handle is a matter of
  * handle_owners.c, how a reference names one of handle_table.c.
  *
- * One lock for all of it; no system call is made under it but close(2).
+ * One lock for all of it; no map is opened or closed under it.
  */
 #include "handles.h"
 
@@ -116,8 +116,8 @@ static int add(struct handles *h, struct handles_owner *owner,
 		handle->maker = quotas_ref(owner->quota);
 		owner->quota->handles++;
 	} else if (handle_owners_hold(owner, handle) < 0) {
-		handle->process = NULL; /* both are the caller's yet */
-		handle_owners_end_handle(h, handle);
+		handle_table_remove(&h->table, handle);
+		free(handle); /* what it points to is the caller's yet */
 		return -ENOMEM;
 	}
 	handle_table_make_ref(&h->table, handle, ref);
@@ -162,15 +162,15 @@ int handles_add(struct handles *h, struct handles_owner *owner, struct map *map,
 
 static void drop(struct handles *h, const erlang_ref *ref)
 {
-	struct map *map = NULL;
+	struct ended_handles ended = SLIST_HEAD_INITIALIZER(ended);
 	struct handle *handle;
 
 	pthread_rwlock_wrlock(&h->lock);
 	handle = handle_table_find(&h->table, ref);
 	if (handle)
-		map = handle_owners_end_handle(h, handle);
+		handle_owners_end_handle(h, handle, &ended);
 	pthread_rwlock_unlock(&h->lock);
-	map_unref(map);
+	handle_owners_free_ended(&ended);
 }
 
 /* --- Finding ------------------------------------------------------------ */
@@ -299,7 +299,7 @@ void handles_each(struct handles *h, uint32_t id, handles_visitor visit,
 int handles_close(struct handles *h, const struct handles_owner *owner,
 		  const erlang_ref *ref, char **process, size_t *process_size)
 {
-	struct map *map = NULL;
+	struct ended_handles ended = SLIST_HEAD_INITIALIZER(ended);
 	struct handle *handle;
 
 	pthread_rwlock_wrlock(&h->lock);
@@ -310,10 +310,10 @@ int handles_close(struct handles *h, const struct handles_owner *owner,
 		handle->process = NULL;
 	}
 	if (handle)
-		map = handle_owners_end_handle(h, handle);
+		handle_owners_end_handle(h, handle, &ended);
 	pthread_rwlock_unlock(&h->lock);
-	map_unref(map);
-	return map ? 0 : -EBADF;
+	handle_owners_free_ended(&ended);
+	return handle ? 0 : -EBADF;
 }
 
 bool handles_is_others(struct handles *h, const struct handles_owner *owner,
@@ -337,20 +337,21 @@ bool handles_is_others(struct handles *h, const struct handles_owner *owner,
 void handles_process_ended(struct handles *h, const struct handles_owner *owner,
 			   const erlang_ref *ref)
 {
-	struct map *map = NULL;
+	struct ended_handles ended = SLIST_HEAD_INITIALIZER(ended);
 	struct handle *handle;
 
 	pthread_rwlock_wrlock(&h->lock);
 	handle = handle_table_find(&h->table, ref);
 	if (handle && handle->lifetime == HANDLES_PROCESS &&
 	    handle_owners_hold_it(owner, handle))
-		map = handle_owners_end_handle(h, handle);
+		handle_owners_end_handle(h, handle, &ended);
 	pthread_rwlock_unlock(&h->lock);
-	map_unref(map);
+	handle_owners_free_ended(&ended);
 }
 
 void handles_free(struct handles *h)
 {
+	struct ended_handles ended = SLIST_HEAD_INITIALIZER(ended);
 	struct handles_owner *owner;
 	struct handle *handle;
 
@@ -359,8 +360,9 @@ void handles_free(struct handles *h)
 	for (uint32_t place = 0; place < h->table.places; place++) {
 		handle = h->table.table[place].handle;
 		if (handle)
-			map_unref(handle_owners_end_handle(h, handle));
+			handle_owners_end_handle(h, handle, &ended);
 	}
+	handle_owners_free_ended(&ended);
 	while ((owner = LIST_FIRST(&h->owners))) {
 		LIST_REMOVE(owner, others);
 		quotas_close(owner->quota);

@@ -34,7 +34,11 @@ struct handle {
 	char *process;       /* HANDLES_PROCESS: an encoded pid */
 	size_t process_size;
 	struct holding_list holdings;
-	LIST_ENTRY(handle) of_chain; /* those of the same map are in one */
+
+	union {
+		LIST_ENTRY(handle) of_chain; /* those of one map are in one */
+		SLIST_ENTRY(handle) ended;
+	};
 };
 
 LIST_HEAD(handle_chain, handle);
@@ -77,6 +81,9 @@ struct handles {
 	LIST_HEAD(owner_list, handles_owner) owners;
 };
 
+/* Handles that have ended, whose maps are to be closed without the lock. */
+SLIST_HEAD(ended_handles, handle);
+
 /* --- handle_table.c: references and handles ----------------------------- */
 
 void handle_table_init(struct handle_table *table, const char *node,
@@ -86,9 +93,8 @@ void handle_table_init(struct handle_table *table, const char *node,
 struct handle *handle_table_add(struct handle_table *table,
 				const struct handle *handle);
 
-/* Frees the handle and its process, and gives back the map. */
-struct map *handle_table_remove(struct handle_table *table,
-				struct handle *handle);
+/* The handle is the caller's to free then. */
+void handle_table_remove(struct handle_table *table, struct handle *handle);
 
 /* The live handle of a reference. NULL: there is none. */
 struct handle *handle_table_find(const struct handle_table *table,
@@ -107,8 +113,11 @@ int handle_owners_hold(struct handles_owner *owner, struct handle *handle);
 bool handle_owners_hold_it(const struct handles_owner *owner,
 			   const struct handle *handle);
 
-/* Ends a handle, whoever holds it. The map, for the caller to unref. */
-struct map *handle_owners_end_handle(struct handles *handles,
-				     struct handle *handle);
+/* Ends a handle, whoever holds it, and adds it to those that have. */
+void handle_owners_end_handle(struct handles *handles, struct handle *handle,
+			      struct ended_handles *ended);
+
+/* Frees them and closes their maps, which may take the kernel long. */
+void handle_owners_free_ended(struct ended_handles *ended);
 
 #endif

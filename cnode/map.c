@@ -17,30 +17,32 @@
 
 /* --- Locks: one for each map id, shared by all handles of that map ------ */
 
+#define LOCK_CHAINS 1024
+
 struct map_lock {
 	pthread_mutex_t mutex;
 	uint32_t id;
 	unsigned users;
-	struct map_lock *next;
+	LIST_ENTRY(map_lock) others;
 };
 
-static struct map_lock *locks;
+static LIST_HEAD(lock_chain, map_lock) lock_chains[LOCK_CHAINS]; /* by id */
 static pthread_mutex_t locks_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 static struct map_lock *find_or_make_lock(uint32_t id)
 {
+	struct lock_chain *chain = &lock_chains[id % LOCK_CHAINS];
 	struct map_lock *lock;
 
-	for (lock = locks; lock; lock = lock->next)
-		if (lock->id == id)
-			return lock;
+	LIST_FOREACH(lock, chain, others)
+	if (lock->id == id)
+		return lock;
 	lock = calloc(1, sizeof(*lock));
 	if (!lock)
 		return NULL;
 	pthread_mutex_init(&lock->mutex, NULL);
 	lock->id = id;
-	lock->next = locks;
-	locks = lock;
+	LIST_INSERT_HEAD(chain, lock, others);
 	return lock;
 }
 
@@ -58,15 +60,11 @@ struct map_lock *map_lock_open(uint32_t id)
 
 static void lock_close(struct map_lock *lock)
 {
-	struct map_lock **at = &locks;
-
 	if (!lock)
 		return;
 	pthread_mutex_lock(&locks_mutex);
 	if (--lock->users == 0) {
-		while (*at != lock)
-			at = &(*at)->next;
-		*at = lock->next;
+		LIST_REMOVE(lock, others);
 		pthread_mutex_destroy(&lock->mutex);
 		free(lock);
 	}
