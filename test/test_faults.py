@@ -142,7 +142,6 @@ def test_a_peer_killed_in_the_middle_of_a_reply_holds_up_nobody(
 ):
     """It was stopped before it could read much of it."""
     node = start_cnode("--grace", "0")
-    calls = others(node)
     map = alice.erpc(node.name, "new", *WIDE)
     alice.eval(FILL, N=node.name, M=map)
     victim = start_beam()
@@ -156,6 +155,8 @@ def test_a_peer_killed_in_the_middle_of_a_reply_holds_up_nobody(
     finally:
         os.kill(node.pid, signal.SIGCONT)
     steady(lambda: max(out for out, _ in queues(node)), 100_000)
+    calls = others(node)  # not before: the node was stopped, and their calls with it
+    threads += 1
     still_served(calls)
     assert not node.find_log(f"disconnected {victim.name}")
     victim.kill()

@@ -142,7 +142,8 @@ class Plain(Walker):
 
     def reference(self, numbers):
         words = len(numbers) // 4 - 1
-        self.out += struct.pack(f">{1 + words}I", 7, self.nth(numbers), *[0] * (words - 1))
+        first = [self.nth(numbers)] if words else []  # hostile ones have none
+        self.out += struct.pack(f">{1 + words}I", 7, *first, *[0] * (words - 1))
 
 
 class Skeleton(Walker):
