@@ -33,7 +33,7 @@ prog_array perf_event_array cgroup_array stack_trace sockmap inode_storage
 task_storage ringbuf""".split()
 
 MAX_PACKET = 2000  # octets
-EACH = 8  # packets of one kind that call one function
+EACH = 5  # packets of one kind that call one function
 PLAY = 12  # packets of a seed for fuzz_connection
 WHOLE, WAITED_FOR, TOO_LONG, BORN_AGAIN, LESS_CAPABLE = 0, 3, 5, 11, 12
 
