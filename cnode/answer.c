@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "call.h"
 #include "clock.h"
 
 /* Longer ones stand as their number, but of a function that is not there. */
@@ -94,14 +95,20 @@ static void write_erpc_badarg(struct term_writer *w,
 	term_write_atom(w, "badarg");
 }
 
-/* An exception that is itself too long: what it is of stands in it. */
-static void write_too_big(struct term_writer *w, size_t begin,
-			  const struct request *request, struct call *call)
+/*
+ * An exception that is itself too long, or for which there is no memory: what
+ * it is of stands in it.
+ */
+static void write_brief(struct term_writer *w, size_t begin,
+			const struct request *request, struct call *call)
 {
 	struct request brief = *request;
 
 	brief.cut_short = true;
-	call->raised.reason = RAISED_TOO_BIG;
+	if (w->no_memory)
+		call_raise_no_memory(call);
+	else
+		call->raised.reason = RAISED_TOO_BIG;
 	w->limit = INT32_MAX;
 	term_writer_rewind(w, begin);
 	write_error(w, &brief, call);
@@ -136,8 +143,8 @@ static void write_outcome(struct rpc *rpc, const struct request *request,
 			    request->arity)) {
 		term_writer_rewind(w, begin);
 		write_error(w, request, call);
-		if (w->failed && !w->no_memory)
-			write_too_big(w, begin, request, call);
+		if (w->failed)
+			write_brief(w, begin, request, call);
 	} else if (request->form == REQUEST_SPAWN) {
 		term_writer_rewind(w, begin);
 		term_write_atom(w, "normal");
@@ -246,14 +253,15 @@ static void tell_more(struct rpc *rpc, struct term_writer *w,
 }
 
 void answer_request(struct rpc *rpc, const struct request *request,
-		    struct term_writer *w, enum raised_reason raised)
+		    struct term_writer *w, const struct raised *raised)
 {
 	struct call call;
 
 	/* the room for a reference is large, and seldom needed */
 	memset(&call, 0, offsetof(struct call, ref));
 	call.context = &rpc->functions;
-	call.raised.reason = raised;
+	if (raised)
+		call.raised = *raised;
 
 	if (request->form == REQUEST_ERPC || request->form == REQUEST_SPAWN)
 		answer_spawn(rpc, request, w, &call);

@@ -7,11 +7,10 @@
 
 /*
  * Calls what a request asks for and writes the packets that answer it; with
- * raised other than RAISED_NOTHING that exception is the answer. w->failed:
- * there was no memory.
+ * raised, that exception is the answer. w->failed: there was no memory.
  */
 void answer_request(struct rpc *rpc, const struct request *request,
-		    struct term_writer *w, enum raised_reason raised);
+		    struct term_writer *w, const struct raised *raised);
 
 /* Opens a message to who sent one; its term and dist_end() follow. */
 size_t answer_begin_message(struct rpc *rpc, const struct request *request,

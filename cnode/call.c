@@ -10,9 +10,9 @@
 #include "call.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "budget.h"
 #include "log.h"
 #include "posix.h"
 
@@ -61,6 +61,21 @@ bool call_raise_done(struct call *call, int error, uint64_t done)
 	return false;
 }
 
+bool call_raise_no_memory(struct call *call)
+{
+	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
+	const struct account *account = call->context->account;
+
+	if (account && account->refused > 0)
+		log_limited(&limit, LOG_WARNING,
+			    "refused %s/%u to %s: the %zu octets that it takes "
+			    "are more than others leave of --max-memory %zu",
+			    call->function ? call->function : "?", call->arity,
+			    call->context->peer, account->refused,
+			    account->budget->max);
+	return call_raise_errno(call, -ENOMEM);
+}
+
 static char *room(struct call *call, struct buffer *buffer, size_t size,
 		  size_t max)
 {
@@ -72,9 +87,10 @@ static char *room(struct call *call, struct buffer *buffer, size_t size,
 	}
 	if (size <= buffer->capacity && buffer->octets)
 		return buffer->octets;
-	octets = realloc(buffer->octets, size ? size : 1);
+	octets = budget_realloc(call->context->account, buffer->octets,
+				buffer->capacity, size ? size : 1);
 	if (!octets) {
-		call_raise_errno(call, -ENOMEM);
+		call_raise_no_memory(call);
 		return NULL;
 	}
 	buffer->octets = octets;

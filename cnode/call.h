@@ -21,6 +21,8 @@ bool call_raise_term(struct call *call, enum raised_reason reason,
 		     struct term term);
 bool call_raise_errno(struct call *call, int error); /* -errno */
 bool call_raise_done(struct call *call, int error, uint64_t done);
+/* enomem, for what the account did not get. */
+bool call_raise_no_memory(struct call *call);
 
 /* At least size octets of memory: NULL and {too_big, Max} or enomem raised. */
 char *call_room(struct call *call, struct buffer *buffer, size_t size);

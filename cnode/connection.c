@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "budget.h"
 #include "clock.h"
 #include "log.h"
 #include "memory.h"
@@ -23,15 +24,16 @@
 #define HANDSHAKE_MS 5000
 #define STACK_SIZE ((size_t)512 * 1024)
 #define FLUSH_SIZE                                                             \
-	((size_t)256 * 1024) /* answers that wait for no more requests */
-#define KEPT_OUT_SIZE                                                          \
-	((size_t)64 * 1024)  /* of the output buffer, between turns */
+	((size_t)256 * 1024)        /* answers that wait for no more requests */
+#define KEPT_OUT_SIZE BUDGET_FREE   /* of the output buffer, between turns */
+#define ROOM_SIZE (BUDGET_FREE / 2) /* for an answer, whoever has memory */
 #define BEGINNING_SIZE 32768 /* of a request too long: control, whom, what */
 #define QUIETS_MAX 4         /* quarters of a tick time with nothing read */
 #define TICK_ANSWER_MS 200   /* no answer if something was sent that late */
 
 struct connection {
 	struct service *service;
+	struct account account;
 	struct peer peer;
 	struct transport transport;
 	struct rpc rpc;
@@ -72,12 +74,12 @@ static int serve_packet(struct connection *c, const char *packet, size_t size)
 }
 
 /* Answers from the beginning of a request, and has the rest skipped. */
-static int refuse_packet(struct connection *c, size_t size)
+static int refuse_packet(struct connection *c, size_t size,
+			 const struct raised *raised)
 {
 	size_t available =
 		transport_available(&c->transport) - DIST_LENGTH_SIZE;
 	size_t beginning = size < BEGINNING_SIZE ? size : BEGINNING_SIZE;
-	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
 	struct dist_message message;
 	size_t out = c->out.pos;
 	int error;
@@ -89,18 +91,28 @@ static int refuse_packet(struct connection *c, size_t size)
 	error = dist_parse(transport_data(&c->transport) + DIST_LENGTH_SIZE,
 			   beginning, false, &message);
 	if (error == 0)
-		error = rpc_refuse(&c->rpc, &message, &c->out);
+		error = rpc_refuse(&c->rpc, &message, raised, &c->out);
 	if (error < 0) {
 		term_writer_rewind(&c->out, out);
 		return error == -ENOMEM ? error : -EMSGSIZE;
 	}
-	log_limited(&limit, LOG_WARNING,
-		    "refused a request of %s: its %zu octets are more than "
-		    "--max-message %zu",
-		    c->peer.name, size, c->service->max_message);
 	transport_consume(&c->transport, DIST_LENGTH_SIZE + available);
 	c->skip = size - available;
 	return 0;
+}
+
+static int refuse_too_long(struct connection *c, size_t size)
+{
+	static const struct raised too_big = { .reason = RAISED_TOO_BIG };
+	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
+	int error = refuse_packet(c, size, &too_big);
+
+	if (error == 0)
+		log_limited(&limit, LOG_WARNING,
+			    "refused a request of %s: its %zu octets are more "
+			    "than --max-message %zu",
+			    c->peer.name, size, c->service->max_message);
+	return error;
 }
 
 static uint32_t next_length(const struct connection *c)
@@ -112,11 +124,29 @@ static uint32_t next_length(const struct connection *c)
 	       (uint32_t)data[2] << 8 | data[3];
 }
 
+/* There is no memory for the packet that has begun to come. */
+static int refuse_for_memory(struct connection *c)
+{
+	static const struct raised no_memory = { .reason = RAISED_ERRNO,
+						 .error = ENOMEM };
+	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
+	size_t size = next_length(c);
+
+	if (c->account.refused > 0)
+		log_limited(&limit, LOG_WARNING,
+			    "refused a request of %s: its %zu octets are more "
+			    "than others leave of --max-memory %zu",
+			    c->peer.name, size, c->service->budget->max);
+	return refuse_packet(c, size, &no_memory) < 0 ? -ENOMEM : 0;
+}
+
 static void skip(struct connection *c)
 {
 	size_t available = transport_available(&c->transport);
 	size_t size = c->skip < available ? c->skip : available;
 
+	if (size == 0)
+		return;
 	transport_consume(&c->transport, size);
 	c->skip -= size;
 }
@@ -133,7 +163,7 @@ static int serve_next(struct connection *c)
 		return -EAGAIN;
 	size = next_length(c);
 	if (size > c->service->max_message)
-		return refuse_packet(c, size);
+		return refuse_too_long(c, size);
 	if (available < DIST_LENGTH_SIZE + size)
 		return -EAGAIN;
 	if (size == 0)
@@ -162,6 +192,20 @@ static int flush(struct connection *c)
 	return error;
 }
 
+/*
+ * Whether an ordinary answer finds room behind those that wait, whatever others
+ * hold of the memory. Where not, those are to go first.
+ */
+static bool has_room(struct connection *c)
+{
+	size_t pos = c->out.pos;
+
+	if (pos <= ROOM_SIZE || term_write_reserve(&c->out, ROOM_SIZE))
+		return true;
+	term_writer_rewind(&c->out, pos);
+	return false;
+}
+
 /* Serves all that has come. What was done is answered, also before an end. */
 static int serve(struct connection *c)
 {
@@ -169,7 +213,7 @@ static int serve(struct connection *c)
 
 	do {
 		error = serve_next(c);
-		if (error < 0 || c->out.pos >= FLUSH_SIZE)
+		if (error < 0 || c->out.pos >= FLUSH_SIZE || !has_room(c))
 			flush_error = flush(c);
 	} while (error == 0 && flush_error == 0);
 	return error == -EAGAIN || error == 0 ? flush_error : error;
@@ -190,6 +234,8 @@ static int receive(struct connection *c)
 
 	if (n == -EAGAIN)
 		return tick_or_give_up(c);
+	if (n == -ENOSPC)
+		return refuse_for_memory(c);
 	if (n <= 0)
 		return n < 0 ? (int)n : -ECONNRESET;
 	c->quiets = 0;
@@ -224,6 +270,9 @@ static const char *describe_end(int error, char *words, size_t size)
 		return "it sent what is no packet";
 	case -EMSGSIZE:
 		return "it sent a packet longer than --max-message";
+	case -ENOMEM:
+		return "there is no memory for what it sent, or for an answer "
+		       "to it; see --max-memory";
 	case -ETIME:
 		return "nothing came from it for --ticktime";
 	case -ENOBUFS:
@@ -313,7 +362,7 @@ static void serve_peer(struct connection *c, const char *address)
 		    address);
 	stats_join(c->service->stats, &c->stats);
 	rpc_resume(&c->rpc, &c->out);
-	error = serve_until_end(c);
+	error = c->out.failed ? -ENOMEM : serve_until_end(c);
 	log_limited(&going, LOG_NOTICE, "disconnected %s: %s", c->peer.name,
 		    describe_end(error, words, sizeof(words)));
 	stats_leave(c->service->stats, &c->stats);
@@ -341,6 +390,7 @@ static void *run(void *argument)
 	c->rpc.peer = c->peer.name;
 	c->rpc.functions.handles = c->service->handles;
 	c->rpc.functions.map_memory = c->service->map_memory;
+	c->rpc.functions.account = &c->account;
 	c->rpc.functions.peer = c->peer.name;
 	c->rpc.functions.pin_root = &c->service->pin_root;
 	c->rpc.functions.file_root = &c->service->file_root;
@@ -388,9 +438,11 @@ void connection_start(struct service *service, int fd)
 	}
 	c->service = service;
 	c->peer.transport = &c->transport;
+	c->account.budget = service->budget;
 	term_writer_init(&c->out);
+	c->out.account = &c->account;
 	if (transport_init(&c->transport, fd, service->ticktime,
-			   service->max_waiting)) {
+			   service->max_waiting, &c->account)) {
 		error = peers_enter(service->peers, &c->peer);
 		c->entered = error == 0;
 	}

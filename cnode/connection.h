@@ -18,6 +18,7 @@ struct service {
 	int listener; /* as ei_xlisten() returned it */
 	struct handles *handles;
 	struct map_memory *map_memory;
+	struct budget *budget; /* of what is in memory for them */
 	struct peers *peers;
 	struct stats_all *stats;
 	const struct permissions *permissions;

@@ -5,12 +5,14 @@
 #include <errno.h>
 #include <string.h>
 
+#include "budget.h"
 #include "values.h"
 
 #define STEP_OCTETS ((size_t)1024 * 1024)
 #define BINARY_HEADER_SIZE 5
 #define PAIR_MARGIN 8     /* a tuple, and the list of a per-CPU value */
-#define ANSWER_MARGIN 256 /* a cursor, and what stands around a list */
+#define ANSWER_MARGIN 256 /* what stands around a list */
+#define END_MARGIN 16     /* what stands behind it, but for a cursor */
 
 bool entries_check(struct call *call)
 {
@@ -103,6 +105,35 @@ static bool hold_maps(struct call *call, struct entries *entries)
 	return true;
 }
 
+/* The most that an entry takes in an answer. */
+static size_t pair_size(const struct map *map)
+{
+	return map->key_size + values_size(map) + PAIR_MARGIN +
+	       BINARY_HEADER_SIZE;
+}
+
+static size_t cursor_size(const struct map *map)
+{
+	return MAP_BUCKET_CURSOR_SIZE + 4 + map->key_size;
+}
+
+/* What is taken out must not be lost for want of memory to tell it. */
+static bool reserve_pairs(struct call *call, uint32_t entries)
+{
+	size_t pos = call->out->pos;
+
+	bool no_memory;
+
+	if (term_write_reserve(call->out, entries * pair_size(call->map) +
+						  cursor_size(call->map) +
+						  END_MARGIN))
+		return true;
+	no_memory = call->out->no_memory;
+	term_writer_rewind(call->out, pos);
+	return no_memory ? call_raise_no_memory(call)
+			 : call_raise(call, RAISED_TOO_BIG);
+}
+
 /* One step, with as much more room as a large bucket needs. */
 static bool step(struct call *call, struct entries *entries, uint32_t wanted)
 {
@@ -112,6 +143,9 @@ static bool step(struct call *call, struct entries *entries, uint32_t wanted)
 		if (entries->most > 0 && wanted > entries->most)
 			return call_raise(call, RAISED_TOO_BIG);
 		if (!make_room(call, &entries->room, wanted))
+			return false;
+		if (entries->walk.mode == WALK_TAKE &&
+		    !reserve_pairs(call, wanted))
 			return false;
 		n = walk_next(call->map, &entries->walk, &entries->room);
 		wanted *= 2;
@@ -127,9 +161,26 @@ static uint32_t least(size_t a, uint32_t b)
 	return a < b ? (uint32_t)a : b;
 }
 
+/*
+ * As many of them as there is memory for, also to write them while the answer
+ * grows. A small step needs none that others might have.
+ */
+static uint32_t affordable(struct call *call, uint32_t entries)
+{
+	struct account *account = call->context->account;
+	size_t pair = pair_size(call->map);
+	size_t size = entries * (entry_size(call->map) + 3 * pair);
+
+	if (!budget_reserve(account, size))
+		return least(BUDGET_FREE / 4 / pair, entries);
+	budget_release(account, size);
+	return entries;
+}
+
 bool entries_next(struct call *call, struct entries *entries, uint32_t wanted)
 {
 	wanted = least(STEP_OCTETS / entry_size(call->map), wanted);
+	wanted = affordable(call, wanted);
 	if (entries->most > 0)
 		wanted = least(entries->most, wanted);
 	if (wanted == 0)
@@ -147,12 +198,10 @@ bool entries_next(struct call *call, struct entries *entries, uint32_t wanted)
 bool entries_fit(struct call *call, uint32_t *entries)
 {
 	const struct map *map = call->map;
-	size_t used = call->out->pos + MAP_BUCKET_CURSOR_SIZE + 4 +
-		      map->key_size + ANSWER_MARGIN;
-	size_t pair = map->key_size + values_size(map) + PAIR_MARGIN +
-		      BINARY_HEADER_SIZE;
-	size_t fit =
-		used < call->out->limit ? (call->out->limit - used) / pair : 0;
+	size_t used = call->out->pos + cursor_size(map) + ANSWER_MARGIN;
+	size_t fit = used < call->out->limit
+			     ? (call->out->limit - used) / pair_size(map)
+			     : 0;
 
 	*entries = fit < UINT32_MAX ? (uint32_t)fit : UINT32_MAX;
 	return fit > 0 || call_raise(call, RAISED_TOO_BIG);
@@ -197,8 +246,12 @@ void entries_write_cursor(struct call *call, const struct entries *entries)
 /* {<<>>, Value} of what is taken out first. *any is false where nothing is. */
 static bool pop(struct call *call, char *value, bool write, bool *any)
 {
-	int error = map_take(call->map, NULL, value);
+	int error;
 
+	*any = false;
+	if (write && !reserve_pairs(call, 1))
+		return false;
+	error = map_take(call->map, NULL, value);
 	*any = error == 0;
 	if (error < 0)
 		return error == -ENOENT || call_raise_errno(call, error);

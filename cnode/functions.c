@@ -6,16 +6,17 @@
 #include "functions.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "budget.h"
+#include "call.h"
 #include "handlers.h"
 #include "posix.h"
 #include "refusal.h"
 
 #define MODULE "ebpf_maps"
-#define KEPT_CAPACITY 65536 /* of a buffer, from call to call */
+#define KEPT_CAPACITY BUDGET_FREE /* of a buffer, from call to call */
 
 static const struct function {
 	char name[16]; /* filled up with zeros */
@@ -99,28 +100,32 @@ static const struct function *find(struct term module, struct term function,
 	return NULL;
 }
 
-static void trim(struct buffer *buffer)
+static void drop_buffer(struct account *account, struct buffer *buffer)
 {
-	if (buffer->capacity <= KEPT_CAPACITY)
-		return;
-	free(buffer->octets);
+	budget_free(account, buffer->octets, buffer->capacity);
 	*buffer = (struct buffer){ .octets = NULL };
+}
+
+static void trim(struct functions_context *context, struct buffer *buffer)
+{
+	if (buffer->capacity > KEPT_CAPACITY)
+		drop_buffer(context->account, buffer);
 }
 
 static void trim_all(struct functions_context *context)
 {
-	trim(&context->key);
-	trim(&context->value);
-	trim(&context->cursor);
-	trim(&context->batch);
+	trim(context, &context->key);
+	trim(context, &context->value);
+	trim(context, &context->cursor);
+	trim(context, &context->batch);
 }
 
 void functions_context_fini(struct functions_context *context)
 {
-	free(context->key.octets);
-	free(context->value.octets);
-	free(context->cursor.octets);
-	free(context->batch.octets);
+	drop_buffer(context->account, &context->key);
+	drop_buffer(context->account, &context->value);
+	drop_buffer(context->account, &context->cursor);
+	drop_buffer(context->account, &context->batch);
 }
 
 static void drop(struct call *call)
@@ -139,7 +144,7 @@ static bool check_answer(struct call *call)
 	if (!call->out->failed)
 		return true;
 	if (call->out->no_memory)
-		call_raise_errno(call, -ENOMEM);
+		call_raise_no_memory(call);
 	else if (call->raised.reason == RAISED_NOTHING)
 		call_raise(call, RAISED_TOO_BIG);
 	return false;

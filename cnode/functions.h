@@ -12,6 +12,7 @@
 
 #define FUNCTIONS_MAX_ARITY 5
 
+struct account;
 struct map_memory;
 struct root;
 struct pin_limit;
@@ -27,7 +28,8 @@ struct functions_context {
 	struct handles *handles;
 	struct handles_owner *owner;
 	struct map_memory *map_memory;
-	const char *peer; /* its name */
+	struct account *account; /* of the buffers */
+	const char *peer;        /* its name */
 	enum permission permission;
 	const struct root *pin_root;
 	const struct root *file_root;

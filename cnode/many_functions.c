@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "budget.h"
 #include "call.h"
 #include "handlers.h"
 #include "values.h"
@@ -31,9 +32,38 @@ static int compare_terms(const void *a, const void *b)
 	return order ? order : (s->size > t->size) - (s->size < t->size);
 }
 
+/* Some keys of a message, and the size of their memory. */
+struct keys {
+	struct term *terms;
+	size_t size;
+	uint32_t n;
+};
+
+static bool make_keys(struct call *call, uint32_t n, struct keys *keys)
+{
+	size_t size = ((size_t)n + 1) * sizeof(*keys->terms);
+
+	keys->terms = budget_realloc(call->context->account, NULL, 0, size);
+	if (!keys->terms)
+		return call_raise_no_memory(call);
+	keys->size = size;
+	return true;
+}
+
+/* qsort(3) takes as much memory again. */
+static bool sort_keys(struct call *call, const struct keys *keys)
+{
+	struct account *account = call->context->account;
+
+	if (!budget_reserve(account, keys->size))
+		return call_raise_no_memory(call);
+	qsort(keys->terms, keys->n, sizeof(*keys->terms), compare_terms);
+	budget_release(account, keys->size);
+	return true;
+}
+
 /* The keys of a list, each once: a term must not have a key twice. */
-static bool read_keys(struct call *call, struct term list, struct term **keys,
-		      uint32_t *n)
+static bool read_keys(struct call *call, struct term list, struct keys *keys)
 {
 	struct term_items items;
 	struct term item;
@@ -41,35 +71,35 @@ static bool read_keys(struct call *call, struct term list, struct term **keys,
 
 	if (!term_list(list, &items))
 		return call_raise(call, RAISED_BADARG);
-	*keys = calloc((size_t)items.left + 1, sizeof(**keys));
-	if (!*keys)
-		return call_raise_errno(call, -ENOMEM);
-	for (*n = 0; term_next(&items, &item); (*n)++)
-		(*keys)[*n] = item;
+	if (!make_keys(call, items.left, keys))
+		return false;
+	while (term_next(&items, &item))
+		keys->terms[keys->n++] = item;
 	if (!term_end(&items))
 		return call_raise(call, RAISED_BADARG);
-	qsort(*keys, *n, sizeof(**keys), compare_terms);
-	for (uint32_t i = 0; i < *n; i++)
-		if (unique == 0 ||
-		    compare_terms(&(*keys)[unique - 1], &(*keys)[i]) != 0)
-			(*keys)[unique++] = (*keys)[i];
-	*n = unique;
+	if (!sort_keys(call, keys))
+		return false;
+	for (uint32_t i = 0; i < keys->n; i++)
+		if (unique == 0 || compare_terms(&keys->terms[unique - 1],
+						 &keys->terms[i]) != 0)
+			keys->terms[unique++] = keys->terms[i];
+	keys->n = unique;
 	return true;
 }
 
-static bool write_found(struct call *call, const struct term *keys, uint32_t n)
+static bool write_found(struct call *call, const struct keys *keys)
 {
 	size_t open = term_write_map_open(call->out);
 	uint32_t found = 0;
 	char *value;
 	int error;
 
-	for (uint32_t i = 0; i < n && !call->out->failed; i++) {
-		if (!values_lookup(call, keys[i], &error, &value))
+	for (uint32_t i = 0; i < keys->n && !call->out->failed; i++) {
+		if (!values_lookup(call, keys->terms[i], &error, &value))
 			return false;
 		if (error < 0)
 			continue;
-		term_write_term(call->out, keys[i]);
+		term_write_term(call->out, keys->terms[i]);
 		values_write(call, value);
 		found++;
 	}
@@ -79,13 +109,12 @@ static bool write_found(struct call *call, const struct term *keys, uint32_t n)
 
 bool many_functions_with(struct call *call)
 {
-	struct term *keys = NULL;
-	uint32_t n = 0;
+	struct keys keys = { .terms = NULL };
 	bool good = call_read_map(call, call->args[1]) &&
-		    read_keys(call, call->args[0], &keys, &n) &&
-		    write_found(call, keys, n);
+		    read_keys(call, call->args[0], &keys) &&
+		    write_found(call, &keys);
 
-	free(keys);
+	budget_free(call->context->account, keys.terms, keys.size);
 	return good;
 }
 

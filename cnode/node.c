@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "bpf_fs.h"
+#include "budget.h"
 #include "connection.h"
 #include "cookie.h"
 #include "epmd.h"
@@ -49,6 +50,7 @@ struct node {
 	int signals;
 	bool deaf; /* there is no descriptor for one more connection */
 	struct notify notify;
+	struct budget budget;
 	struct service service;
 };
 
@@ -273,6 +275,8 @@ static enum exit_status init_service(struct node *node)
 		handles_new(node->ei.thisnodename, node->ei.creation, &limits);
 	service->peers =
 		peers_new(options->max_connections, options->max_handshakes);
+	node->budget.max = options->max_memory;
+	service->budget = &node->budget;
 	service->map_memory = map_memory_new(options->max_map_memory);
 	pin_limit_init(&service->pin_limit, options->max_pins);
 	service->stats = stats_all_new();
@@ -394,6 +398,14 @@ static bool serve_signal(const struct node *node)
 	return false;
 }
 
+/* Who is slow may keep memory as long as there is some. */
+static void end_slow_peers(struct node *node)
+{
+	if (budget_was_met(&node->budget))
+		peers_end_slow(node->service.peers,
+			       node->options->ticktime * INT64_C(1000));
+}
+
 /* ms until the service manager is to be told the next time, -1: never */
 static int tell_manager(struct node *node)
 {
@@ -430,6 +442,7 @@ static void run(struct node *node)
 	for (;;) {
 		/* in this order: who leaves has given up its handles before */
 		wait = peers_tick(node->service.peers) ? BUSY_LOOK_MS : -1;
+		end_slow_peers(node);
 		wait = shorter(wait, handles_reap(node->service.handles));
 		wait = shorter(wait, tell_manager(node));
 		if (!accepting)

@@ -20,6 +20,9 @@
 #define PROGRAM "ebpf_cnode"
 #define KIB 1024u
 #define MIB (1024u * KIB)
+#define MAX_MEMORY (512 * MIB)
+/* of an answer: a value, and the output buffer while it grows */
+#define MESSAGE_COPIES 4
 
 /* Reads an argument: NULL, or what is wrong with it. */
 typedef const char *(*reader)(struct options *options, const char *argument);
@@ -55,6 +58,8 @@ static const char *read_read_only(struct options *options,
 static const char *read_pin_root(struct options *options, const char *argument);
 static const char *read_max_map_memory(struct options *options,
 				       const char *argument);
+static const char *read_max_memory(struct options *options,
+				   const char *argument);
 
 #define NUMBER(member, low, high)                                              \
 	.number = offsetof(struct options, member), .min = (low), .max = (high)
@@ -81,6 +86,9 @@ static const struct row rows[] = {
 	{ "max-waiting", "BYTES",
 	  "longest answer to wait for a node beyond --ticktime (4194304)",
 	  NUMBER(max_waiting, 512 * KIB, 1024 * MIB) },
+	{ "max-memory", "BYTES",
+	  "what large requests and answers may take, all together (536870912)",
+	  .read = read_max_memory },
 	{ "max-maps", "N", "map handles at once (10000)",
 	  NUMBER(max_maps, 1, 1u << 18) },
 	{ "max-maps-per-node", "N", "and of one node (no limit)",
@@ -273,8 +281,7 @@ static const char *read_pin_root(struct options *options, const char *argument)
 }
 
 /* Of more bits than the others. */
-static const char *read_max_map_memory(struct options *options,
-				       const char *argument)
+static const char *read_octets(uint64_t *octets, const char *argument)
 {
 	unsigned long long value;
 	char *end;
@@ -284,8 +291,20 @@ static const char *read_max_map_memory(struct options *options,
 	if (argument[0] < '0' || argument[0] > '9' || *end || errno != 0 ||
 	    value < 4096)
 		return "it is no number of octets, from 4096 on";
-	options->max_map_memory = value;
+	*octets = value;
 	return NULL;
+}
+
+static const char *read_max_map_memory(struct options *options,
+				       const char *argument)
+{
+	return read_octets(&options->max_map_memory, argument);
+}
+
+static const char *read_max_memory(struct options *options,
+				   const char *argument)
+{
+	return read_octets(&options->max_memory, argument);
 }
 
 static const char *read_number(struct options *options, const struct row *row,
@@ -400,6 +419,23 @@ static enum options_result bad_usage(const char *argument, const char *wrong)
 	return OPTIONS_BAD;
 }
 
+/* What was not given is enough. */
+static bool settle_max_memory(struct options *options)
+{
+	uint64_t needed = (uint64_t)options->max_message * MESSAGE_COPIES;
+
+	if (options->max_memory == 0)
+		options->max_memory = needed > MAX_MEMORY ? needed : MAX_MEMORY;
+	if (options->max_memory >= needed)
+		return true;
+	log_error("--max-memory %llu: it is less than %llu, %d times "
+		  "--max-message, which a request may take; see " PROGRAM
+		  " --help",
+		  (unsigned long long)options->max_memory,
+		  (unsigned long long)needed, MESSAGE_COPIES);
+	return false;
+}
+
 /* getopt_long(3) takes --cookie for --cookie-file; what would be in it? */
 static bool is_whole(const char *argument, const char *name)
 {
@@ -444,6 +480,8 @@ enum options_result options_read(struct options *options, int argc,
 	}
 	if (optind < argc)
 		return bad_usage(argv[optind], "no argument goes here");
+	if (!settle_max_memory(options))
+		return OPTIONS_BAD;
 	if (!options->host[0] && !use_own_host(options))
 		return bad_usage("--sname",
 				 "this host has no name; give NAME@HOST");

@@ -31,8 +31,9 @@ struct options {
 	uint32_t max_maps_per_node;
 	uint64_t max_map_memory; /* octets */
 	uint32_t max_pins;
-	uint32_t grace;    /* s */
-	uint32_t ticktime; /* s */
+	uint64_t max_memory; /* octets */
+	uint32_t grace;      /* s */
+	uint32_t ticktime;   /* s */
 	enum log_level log_level;
 	bool until_eof;
 	bool no_open_by_id;

@@ -13,6 +13,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "clock.h"
+#include "log.h"
+
 #define MAX_LEAVING 128 /* handshakes that are to go, and are not gone yet */
 
 struct peers {
@@ -197,6 +200,28 @@ bool peers_tick(struct peers *peers)
 	any = !TAILQ_EMPTY(&peers->all);
 	pthread_mutex_unlock(&peers->lock);
 	return any;
+}
+
+void peers_end_slow(struct peers *peers, int64_t ms)
+{
+	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
+	int64_t now = clock_ms(), since;
+	struct peer *peer;
+
+	pthread_mutex_lock(&peers->lock);
+	TAILQ_FOREACH(peer, &peers->all, others)
+	{
+		since = atomic_load(&peer->transport->waiting_since);
+		if (since == 0 || now - since <= ms)
+			continue;
+		log_limited(&limit, LOG_WARNING,
+			    "hung up %s: --max-memory is used up, and a "
+			    "message to or from it has been under way for "
+			    "%lld ms",
+			    peer->name, (long long)(now - since));
+		transport_shutdown(peer->transport);
+	}
+	pthread_mutex_unlock(&peers->lock);
 }
 
 bool peers_shutdown(struct peers *peers, int timeout_ms)

@@ -60,6 +60,12 @@ int peers_join(struct peers *peers, struct peer *peer, const char *name,
  */
 bool peers_tick(struct peers *peers);
 
+/*
+ * Ends the connections for which something large has been in memory for longer
+ * than ms, since they were slow to send or to take it.
+ */
+void peers_end_slow(struct peers *peers, int64_t ms);
+
 /* Ends all connections and waits until they have left. False: not in time. */
 bool peers_shutdown(struct peers *peers, int timeout_ms);
 

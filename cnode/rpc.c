@@ -76,7 +76,7 @@ static int serve_spawn(struct rpc *rpc, const struct dist_message *message,
 
 	if (!request_read_spawn(message, &request))
 		return -EBADMSG;
-	answer_request(rpc, &request, out, RAISED_NOTHING);
+	answer_request(rpc, &request, out, NULL);
 	return 0;
 }
 
@@ -133,7 +133,7 @@ static int serve_reg_send(struct rpc *rpc, const struct dist_message *message,
 	else if (!term_is_atom(message->to, "rex"))
 		return 0;
 	else if (request_read_call(called, &request))
-		answer_request(rpc, &request, out, RAISED_NOTHING);
+		answer_request(rpc, &request, out, NULL);
 	else
 		answer_sbcast(rpc, &request, called, out);
 	return 0;
@@ -231,7 +231,7 @@ int rpc_serve(struct rpc *rpc, const struct dist_message *message,
 }
 
 int rpc_refuse(struct rpc *rpc, const struct dist_message *message,
-	       struct term_writer *out)
+	       const struct raised *raised, struct term_writer *out)
 {
 	struct request request = { .cut_short = true };
 	struct term called;
@@ -249,6 +249,6 @@ int rpc_refuse(struct rpc *rpc, const struct dist_message *message,
 		       request_read_call(called, &request);
 	if (!good)
 		return -EMSGSIZE;
-	answer_request(rpc, &request, out, RAISED_TOO_BIG);
+	answer_request(rpc, &request, out, raised);
 	return out->failed ? -ENOMEM : 0;
 }

@@ -32,10 +32,10 @@ int rpc_serve(struct rpc *rpc, const struct dist_message *message,
 	      struct term_writer *out);
 
 /*
- * Answers a request that is longer than max_message with {too_big, Max}, of
- * which only the beginning has come. -EMSGSIZE: it does not say whom to tell.
+ * Answers a request of which only the beginning has come with what is raised.
+ * -EMSGSIZE: it does not say whom to tell.
  */
 int rpc_refuse(struct rpc *rpc, const struct dist_message *message,
-	       struct term_writer *out);
+	       const struct raised *raised, struct term_writer *out);
 
 #endif

@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+struct account;
+
 #define TERM_MAX_REF_WORDS 5
 
 /*
@@ -123,7 +125,8 @@ struct term_writer {
 	size_t capacity;
 	size_t limit;
 	bool failed;
-	bool no_memory; /* that is why */
+	bool no_memory;          /* that is why */
+	struct account *account; /* of the buffer; NULL: it counts nowhere */
 };
 
 void term_writer_init(struct term_writer *w);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The writer of terms: a buffer that grows up to a limit, and ei's encoders. */
-#include <stdlib.h>
 #include <string.h>
 
+#include "budget.h"
 #include "term_bytes.h"
 
 #define WRITER_FIRST_CAPACITY 4096
@@ -14,8 +14,11 @@ void term_writer_init(struct term_writer *w)
 
 void term_writer_fini(struct term_writer *w)
 {
-	free(w->buf);
+	struct account *account = w->account;
+
+	budget_free(account, w->buf, w->capacity);
 	term_writer_init(w);
+	w->account = account;
 }
 
 void term_writer_rewind(struct term_writer *w, size_t pos)
@@ -31,7 +34,7 @@ static bool grow(struct term_writer *w, size_t wanted)
 
 	while (capacity < wanted)
 		capacity *= 2;
-	buf = realloc(w->buf, capacity);
+	buf = budget_realloc(w->account, w->buf, w->capacity, capacity);
 	if (!buf)
 		return false;
 	w->buf = buf;

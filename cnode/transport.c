@@ -21,11 +21,11 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "budget.h"
 #include "clock.h"
 #include "dist.h"
 
@@ -59,7 +59,7 @@ static void put_be64(char *at, uint64_t value)
 /* --- Buffer and stream -------------------------------------------------- */
 
 bool transport_init(struct transport *t, int fd, unsigned ticktime,
-		    size_t max_waiting)
+		    size_t max_waiting, struct account *account)
 {
 	int on = 1;
 
@@ -67,8 +67,9 @@ bool transport_init(struct transport *t, int fd, unsigned ticktime,
 	t->fd = fd;
 	t->ticktime = ticktime;
 	t->max_waiting = max_waiting;
+	t->account = account;
 	pthread_mutex_init(&t->out_lock, NULL);
-	t->in = malloc(BUFFER_SIZE);
+	t->in = budget_realloc(account, NULL, 0, BUFFER_SIZE);
 	t->in_capacity = BUFFER_SIZE;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	return t->in;
@@ -79,7 +80,7 @@ void transport_fini(struct transport *t)
 	if (t->fd >= 0)
 		close(t->fd);
 	t->fd = -1;
-	free(t->in);
+	budget_free(t->account, t->in, t->in_capacity);
 	pthread_mutex_destroy(&t->out_lock);
 }
 
@@ -93,19 +94,34 @@ const char *transport_data(const struct transport *t)
 	return t->in + t->in_pos;
 }
 
+/* From now on, unless it does already. Small things may wait as they like. */
+static void begin_wait(struct transport *t)
+{
+	if (t->account && atomic_load(&t->account->held) > 0 &&
+	    atomic_load(&t->waiting_since) == 0)
+		atomic_store(&t->waiting_since, clock_ms());
+}
+
+static void end_wait(struct transport *t)
+{
+	if (atomic_load(&t->waiting_since) != 0)
+		atomic_store(&t->waiting_since, 0);
+}
+
 void transport_consume(struct transport *t, size_t size)
 {
 	t->in_pos += size;
 	if (t->in_pos == t->in_end)
 		t->in_pos = t->in_end = 0;
+	end_wait(t);
 }
 
 static int resize(struct transport *t, size_t capacity)
 {
-	char *in = realloc(t->in, capacity);
+	char *in = budget_realloc(t->account, t->in, t->in_capacity, capacity);
 
 	if (!in)
-		return -ENOMEM;
+		return -ENOSPC;
 	t->in = in;
 	t->in_capacity = capacity;
 	return 0;
@@ -134,6 +150,7 @@ ssize_t transport_receive(struct transport *t, size_t wanted)
 
 	if (error < 0)
 		return error;
+	begin_wait(t);
 	do {
 		n = recv(t->fd, t->in + t->in_end, t->in_capacity - t->in_end,
 			 0);
@@ -173,6 +190,7 @@ int transport_send(struct transport *t, const char *data, size_t size)
 {
 	int error = 0;
 
+	begin_wait(t);
 	pthread_mutex_lock(&t->out_lock);
 	if (t->owed > 0)
 		error = send_all(t, tick, t->owed);
@@ -183,6 +201,7 @@ int transport_send(struct transport *t, const char *data, size_t size)
 	t->sent_at = clock_ms();
 	atomic_fetch_add(&t->sends, 1);
 	pthread_mutex_unlock(&t->out_lock);
+	end_wait(t);
 	return error;
 }
 

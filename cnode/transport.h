@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct account;
+
 /*
  * The stream under one connection, buffered both ways. One thread owns it;
  * transport_tick() and transport_shutdown() alone may be called from others.
@@ -17,6 +19,8 @@ struct transport {
 	int fd;
 	unsigned ticktime; /* s */
 	size_t max_waiting;
+	struct account *account;       /* of all that waits for the peer, */
+	_Atomic int64_t waiting_since; /* large: in clock_ms(), 0: nothing */
 	/* the handshake */
 	int64_t deadline; /* in clock_ms() */
 	int error;        /* errno of what failed on the socket */
@@ -43,7 +47,7 @@ extern ei_socket_callbacks transport_callbacks;
 
 /* Owns fd from here on. False: no memory. */
 bool transport_init(struct transport *t, int fd, unsigned ticktime,
-		    size_t max_waiting);
+		    size_t max_waiting, struct account *account);
 void transport_fini(struct transport *t);
 
 /*
@@ -68,7 +72,8 @@ void transport_consume(struct transport *t, size_t size);
 /*
  * Receives what has come by one recv(2), into a buffer that holds at least
  * 64 KiB and grows with what comes up to wanted octets. > 0: something came;
- * 0: the peer hung up; -EAGAIN: nothing came for a quarter of the tick time.
+ * 0: the peer hung up; -EAGAIN: nothing came for a quarter of the tick time;
+ * -ENOSPC: there is no memory for a larger buffer.
  */
 ssize_t transport_receive(struct transport *t, size_t wanted);
 

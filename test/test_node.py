@@ -21,6 +21,7 @@ OPTIONS = """
     --max-maps --grace --ticktime --user --no-open-by-id --no-sandbox --log-level
     --functions --version --help
     --max-handshakes --max-waiting --max-maps-per-node --max-map-memory
+    --max-memory
     --allow --read-only --pin-root""".split()
 
 FUNCTIONS = """

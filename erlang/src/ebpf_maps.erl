@@ -58,6 +58,8 @@
 %%   `--read-only'), and then opens maps with the option `read' and closes no handles but its own; a
 %%   path to pin, unpin or open is not below `--pin-root', a `{file, Path}' not below `--file-root',
 %%   or a `{cgroup, Path}' not in the cgroup file system.</dd>
+%% <dt>`enomem'</dt><dd>The host has no memory for it, or not within the C node's limits; with
+%%   `--max-memory' that is over when what others ask for is. Nothing was taken out.</dd>
 %% <dt>`{too_big, Max}'</dt><dd>The request or its answer would be longer than `Max' octets, the
 %%   `--max-message' of the C node. Functions that work by the chunk do not raise it, unless a
 %%   single entry, or a single bucket of a hash, is too long.</dd>

@@ -95,7 +95,8 @@ explain_posix(eperm, _Function, _Type, _Args) ->
 explain_posix(emfile, _Function, _Type, _Args) ->
     "the C node has no room for another map: see its --max-maps, --max-maps-per-node and ulimit -n";
 explain_posix(enomem, _Function, _Type, _Args) ->
-    "there is no memory for it on the C node's host, or no more than its --max-map-memory allows";
+    "there is no memory for it on the C node's host, or no more than its --max-map-memory or "
+    "--max-memory allows";
 explain_posix(Posix, _Function, _Type, _Args) ->
     kernel_says(Posix).
 

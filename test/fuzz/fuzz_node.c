@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <time.h>
 
+#include "budget.h"
 #include "clock.h"
 #include "connection.h"
 #include "fuzz.h"
@@ -14,11 +15,13 @@
 #include "world.h"
 
 #define FRESH_MAPS 64 /* plays that work on the same maps */
-#define ROOM 40       /* for more handles than those of the world's maps */
+#define FUZZ_NODE_MAX_MEMORY (4 * FUZZ_NODE_MAX_MESSAGE)
+#define ROOM 40 /* for more handles than those of the world's maps */
 
 static ei_cnode node;
 static struct transport listener = { .fd = -1 };
 static struct service service;
+static struct budget budget = { .max = FUZZ_NODE_MAX_MEMORY };
 static const struct permissions everything;
 static struct handles_owner *holder; /* of the world's maps */
 
@@ -40,6 +43,7 @@ void fuzz_node_start(void)
 		.listener = ei_xlisten(&node, &loopback, &port, 1),
 		.handles = handles_new(WORLD_NODE, node.creation, &limits),
 		.map_memory = map_memory_new(UINT64_MAX),
+		.budget = &budget,
 		.peers = peers_new(16, 128),
 		.stats = stats_all_new(),
 		.permissions = &everything,

@@ -49,6 +49,7 @@ static void serve(struct rpc *rpc, unsigned settings, const char *packet,
 		  size_t size)
 {
 	bool whole = !(settings & CUT_SHORT);
+	static const struct raised raised = { .reason = RAISED_TOO_BIG };
 	struct dist_message message;
 	struct term_writer out;
 	int error;
@@ -57,7 +58,7 @@ static void serve(struct rpc *rpc, unsigned settings, const char *packet,
 		return;
 	term_writer_init(&out);
 	error = whole ? rpc_serve(rpc, &message, &out)
-		      : rpc_refuse(rpc, &message, &out);
+		      : rpc_refuse(rpc, &message, &raised, &out);
 	REQUIRE(error == 0 || error == -EBADMSG || error == -EMSGSIZE);
 	if (error == 0)
 		world_check_packets(out.buf, out.pos);

@@ -1,0 +1,527 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The memory of the C node's own: what is large counts for all connections
+together, --max-memory is the most of it, and who meets it harms no others."""
+
+import fcntl
+import re
+import select
+import struct
+import termios
+import time
+
+import pytest
+
+import dist
+import etf
+from cluster import SANITIZED, wait_until
+from conftest import Maps
+from hostile import CONNECTION_KIB, HASH, KEPT_KIB, requests, spawn_request
+
+KIB = 1 << 10
+MIB = 1 << 20
+ENOMEM = ("error", "enomem")
+MESSAGE = 4 * MIB
+BUDGET = 4 * MESSAGE
+OPTIONS = ("--max-message", MESSAGE, "--max-memory", BUDGET)
+FREE = 64 * KIB  # of a buffer that does not count
+PUT = ("ebpf_maps", "put")
+WORDS = rf"--max-memory {BUDGET}"
+
+counts = pytest.mark.counts
+
+
+@pytest.fixture
+def node(start_cnode):
+    return start_cnode(*OPTIONS)
+
+
+def memory(node):
+    """{VmRSS: octets, VmData: ...} as /proc has it."""
+    with open(f"/proc/{node.pid}/status") as f:
+        rows = re.findall(r"^(Vm\w+):\s+(\d+) kB", f.read(), re.MULTILINE)
+    return {name: int(kib) * KIB for name, kib in rows}
+
+
+# --- peers that keep the node waiting
+
+
+def framed(octets):
+    return struct.pack(">I", len(octets)) + octets
+
+
+def queued(node, peer):
+    """Octets that the node's end of a connection has, and has not read."""
+    mine = peer.socket.getsockname()[1]
+    ends = f":{node.port:04X} [0-9A-F]+:{mine:04X}"
+    with open("/proc/net/tcp") as f:
+        found = re.search(rf"{ends} \w\w \w+:(\w+)", f.read())
+    return int(found[1], 16) if found else 0
+
+
+def unsent(peer):
+    return struct.unpack("i", fcntl.ioctl(peer.socket, termios.TIOCOUTQ, bytes(4)))[0]
+
+
+def is_taken(node, peer):
+    """Whether the node has read all that was sent."""
+    return unsent(peer) == 0 and queued(node, peer) == 0
+
+
+def has_come(peer):
+    return bool(select.select([peer.socket], [], [], 0)[0])
+
+
+def is_refused(peer):
+    """Whether an answer says so, among the ticks that came."""
+    while has_come(peer):
+        peer.buffer += peer.socket.recv(64 * KIB)
+    return b"enomem" in peer.buffer
+
+
+LEFT = 4 * KIB  # of a request that is under way
+
+
+def begin(peer, size):
+    """A request of so many octets and some, but for its end, which it gives."""
+    octets = framed(spawn_request(peer, args=[0, *PUT, [0, bytes(size), bytes(LEFT)]]))
+    peer.send_raw(octets[:-LEFT])
+    return octets[-LEFT:]
+
+
+def hold(node, peer, size):
+    """Whether the node keeps the beginning of such a request, or refuses it."""
+    begin(peer, size)
+    wait_until(lambda: is_taken(node, peer), 20, "the node has read it")
+    return not is_refused(peer)
+
+
+def use_up(node, connect):
+    """Holds all but less than 128 KiB of the budget; gives who does."""
+    holders = []
+    size = MESSAGE
+    while size > FREE:
+        peer = connect(node)
+        if hold(node, peer, size - 8 * KIB):
+            holders.append(peer)
+        else:
+            peer.close()
+            size //= 2
+    assert len(holders) > 3
+    return holders
+
+
+def give_back(node, holders):
+    start = node.mark()
+    for peer in holders:
+        peer.close()
+    for peer in holders:
+        node.wait_log(f"disconnected {peer.name}", start=start)
+
+
+def bulk(peer):
+    """A map with entries of more than is left, and the requests for them."""
+    large = peer.maps("new", "array", 4, MIB, 3)
+    small = peer.maps("new", "hash", 4, 8, 20_000)
+    peer.maps("merge", small, [(i, i) for i in range(10_000)])
+    return {
+        "get": ["get", 0, large],
+        "find": ["find", 0, large],
+        "to_list": ["to_list", small],
+        "keys": ["keys", small],
+        "with": ["with", list(range(10_000, 20_000)), small],
+        "merge": ["merge", small, [(i, i) for i in range(10_000)]],
+        "put": ["put", 0, bytes(MIB), large],
+    }
+
+
+# --- one that meets the limit
+
+
+def test_what_is_large_gets_enomem_while_others_hold_the_memory(node, connect):
+    """And is answered as ever when they have gone."""
+    peer = connect(node)
+    asked = bulk(peer)
+    usual = {name: peer.erpc("ebpf_maps", f, args) for name, (f, *args) in asked.items()}
+    assert {answer[0] for answer in usual.values()} == {"return"}
+    holders = use_up(node, connect)
+    for name, (function, *args) in asked.items():
+        assert peer.erpc("ebpf_maps", function, args)[:2] == ENOMEM, name
+    give_back(node, holders)
+    for name, (function, *args) in asked.items():
+        assert peer.erpc("ebpf_maps", function, args) == usual[name], name
+
+
+def test_what_is_small_goes_on_while_others_hold_the_memory(node, connect, alice):
+    use_up(node, connect)
+    maps = Maps(alice, node)
+    map = maps.new("hash", 4, 8, 1000)
+    pairs = [(i, i) for i in range(1000)]
+    assert maps.merge(map, pairs) == map
+    assert len(maps.to_list(map)) == 1000
+    assert len(maps.keys(map)) == 1000
+    assert len(maps.walk(map)) == 1000
+    assert maps.size(map) == 1000
+    assert maps.clear(map) == map and maps.size(map) == 0
+    value = maps.new("array", 4, 16 * KIB, 1)
+    assert maps.put(0, bytes(16 * KIB), value) == value
+    assert maps.get(0, value) == bytes(16 * KIB)
+    assert connect(node).serves()
+
+
+def test_short_answers_in_a_row_do_without(node, connect):
+    """However many wait at once: they are sent before they take more."""
+    use_up(node, connect)
+    peer = connect(node)
+    map = peer.maps("new", "array", 4, 8 * KIB, 1)
+    with node.asleep():  # so that they come at once
+        asked = [peer.start_erpc("ebpf_maps", "get", [0, map]) for _ in range(200)]
+    for request in asked:
+        assert peer.finish_erpc(request) == ("return", bytes(8 * KIB))
+
+
+def test_nothing_is_lost_for_want_of_memory(node, connect):
+    """What is taken out is told, or it stays."""
+    peer = connect(node)
+    hash_ = peer.maps("new", "hash", 4, MIB, 3)
+    queue = peer.maps("new", "queue", 0, MIB, 3)
+    value = b"v" * MIB
+    peer.maps("put", 1, value, hash_)
+    peer.maps("push", value, queue)
+    holders = use_up(node, connect)
+    for function, args in {
+        "take": [1, hash_],
+        "pop": [queue],
+        "drain": [hash_],
+        "drain_chunk": ["start", queue, 2],
+    }.items():
+        assert peer.erpc("ebpf_maps", function, args)[:2] == ENOMEM, function
+    give_back(node, holders)
+    assert peer.maps("take", 1, hash_) == (value, hash_)
+    assert peer.maps("pop", queue) == value
+
+
+@pytest.mark.parametrize("type", ["hash", "lpm_trie", "queue"])
+def test_what_is_drained_comes_once_for_want_of_memory(type, node, connect):
+    """In smaller parts, and all of it."""
+    peer = connect(node)
+    options = [["no_prealloc"]] if type == "lpm_trie" else []
+    key_size = 0 if type == "queue" else 8
+    map = peer.maps("new", type, key_size, 8, 8000, *options)
+
+    def key(i):
+        return (32).to_bytes(4, "little") + i.to_bytes(4, "big")
+
+    wanted = {i.to_bytes(8, "little") for i in range(8000)}
+    if type == "queue":
+        asked = [peer.start_erpc("ebpf_maps", "push", [v, map]) for v in wanted]
+        assert {peer.finish_erpc(request)[0] for request in asked} == {"return"}
+    else:
+        peer.maps("merge", map, [(key(i), v) for i, v in enumerate(wanted)])
+    use_up(node, connect)
+    come = [value for _, value in peer.maps("drain", map)]
+    assert 0 < len(come) < 8000
+    while True:
+        pairs, cursor = peer.maps("drain_chunk", "start", map, 8000)
+        if not pairs:
+            break
+        come += [value for _, value in pairs]
+    assert cursor == "done"
+    assert len(come) == 8000 and set(come) == wanted
+
+
+def test_who_walks_goes_on_in_smaller_steps(node, connect):
+    peer = connect(node)
+    map = peer.maps("new", "hash", 4, 8, 10_000)
+    peer.maps("merge", map, [(i, i) for i in range(10_000)])
+    use_up(node, connect)
+    seen, cursor, chunks = set(), "start", 0
+    while cursor != "done":
+        pairs, cursor = peer.maps("next_chunk", cursor, map, 10_000)
+        seen |= {key for key, _ in pairs}
+        chunks += 1
+    assert len(seen) == 10_000 and chunks > 5
+
+
+def test_who_is_refused_and_why_stands_in_the_log(node, connect):
+    use_up(node, connect)
+    peer = connect(node, name="greedy@h")
+    map = peer.maps("new", "array", 4, MIB, 1)
+    start = node.mark()
+    assert peer.erpc("ebpf_maps", "get", [0, map])[:2] == ENOMEM
+    line = node.wait_log(rf"warning refused get/2 to greedy@h: the (\d+) .*{WORDS}", start=start)
+    assert int(line[1]) == MIB
+    assert peer.erpc(*PUT, [0, bytes(MIB), map])[:2] == ENOMEM
+    line = node.wait_log(rf"warning refused a request of greedy@h: its (\d+) .*{WORDS}", start=start)
+    assert MIB < int(line[1]) < MIB + KIB
+    assert peer.maps("stats")["errors"]["enomem"] >= 2
+
+
+def test_the_log_is_not_flooded(node, connect):
+    use_up(node, connect)
+    peer = connect(node)
+    map = peer.maps("new", "array", 4, MIB, 1)
+    start = node.mark()
+    asked = [peer.start_erpc("ebpf_maps", "get", [0, map]) for _ in range(500)]
+    assert {peer.finish_erpc(request)[:2] for request in asked} == {ENOMEM}
+    assert 1 <= len(node.find_log(WORDS, start)) < 300
+
+
+@pytest.mark.parametrize("form", ["erpc", "gen_server", "ei_rpc", "cast", "spawn_monitor"])
+def test_a_request_is_refused_in_each_form_and_the_next_one_served(form, node, connect):
+    use_up(node, connect)
+    peer = connect(node)
+    start = node.mark()
+    peer.send_packet(requests(peer, *PUT, [0, bytes(MIB), 0])[form])
+    node.wait_log(f"refused a request of {peer.name}", start=start)
+    if form != "cast":
+        assert b"enomem" in receive_answer(peer)
+    assert peer.serves()
+    assert not node.find_log(f"disconnected {peer.name}")
+
+
+def receive_answer(peer):
+    """The first packet that is no answer to spawning."""
+    while b"p\x83h\x05a\x1f" == (packet := peer.receive_packet())[:6]:
+        pass
+    return packet
+
+
+def test_a_message_that_asks_for_nothing_ends_its_connection(node, connect):
+    """There is nobody to tell, and no more than that one ends."""
+    holders = use_up(node, connect)
+    peer, other = connect(node), connect(node)
+    start = node.mark()
+    peer.send_raw(struct.pack(">I", MIB) + bytes(MIB))
+    peer.wait_closed()
+    node.wait_log(rf"warning refused a request of {peer.name}: its {MIB} octets .*{WORDS}", start=start)
+    node.wait_log(f"disconnected {peer.name}: there is no memory .*--max-memory", start=start)
+    assert other.serves()
+    for holder in holders:
+        assert not node.find_log(f"disconnected {holder.name}")
+
+
+def test_keys_count_with_what_it_takes_to_sort_them(start_cnode, connect):
+    """An element of an octet takes 32 here: 2 MiB of them take 64 MiB."""
+    keys = 2 * MIB
+    for budget, wanted in ((16, "enomem"), (48, "enomem"), (128, "badarg")):
+        node = start_cnode("--max-message", MESSAGE, "--max-memory", budget * MIB)
+        peer = connect(node)
+        map = peer.maps("new", *HASH)
+        start, highest = node.mark(), memory(node)["VmHWM"]
+        nils = b"l" + struct.pack(">I", keys) + b"j" * (keys + 1)
+        args = [etf.Opaque("list", nils), map]
+        kind, reason, _ = peer.erpc("ebpf_maps", "with", args, 30)
+        assert (kind, reason) == ("error", wanted)
+        if wanted == "enomem":
+            node.wait_log("warning refused with/2", start=start)
+            assert SANITIZED or memory(node)["VmHWM"] < highest + budget * MIB
+
+
+# --- who is slow while others want memory
+
+
+def want(asks, map, meanwhile):
+    """Asks for a value of 3 MiB until there is memory for it."""
+    answers = []
+
+    def is_answered():
+        meanwhile()
+        answers.append(asks.erpc("ebpf_maps", "get", [0, map], 20))
+        time.sleep(0.1)
+        return answers[-1][:2] != ENOMEM
+
+    wait_until(is_answered, 30, "there is memory again")
+    assert len(answers) > 1
+    assert answers[-1] == ("return", bytes(3 * MIB))
+
+
+def dribble(peers):
+    """An octet more of what each has begun to send."""
+    for peer in peers:
+        try:
+            peer.send_raw(b"j")
+        except dist.Closed:
+            pass
+
+
+SLOW = ("--ticktime", "6", *OPTIONS)
+
+
+def test_who_sends_slowly_goes_when_others_want_the_memory(start_cnode, connect):
+    """An octet now and then is enough only for who keeps little."""
+    node = start_cnode(*SLOW)
+    modest, asks = connect(node), connect(node)
+    map = asks.maps("new", "array", 4, 3 * MIB, 1)
+    begin(modest, 16 * KIB)
+    holders = [connect(node) for _ in range(3)]
+    for peer in holders:
+        assert hold(node, peer, MESSAGE - 8 * KIB)
+    want(asks, map, lambda: dribble([modest, *holders]))
+    line = node.wait_log(r"warning hung up (\S+): --max-memory is used up, .* (\d+) ms")
+    assert line[1] in {peer.name for peer in holders}
+    assert int(line[2]) > 6000
+    node.wait_log(f"disconnected {line[1]}")
+    assert not node.find_log(f"(hung up|disconnected) ({modest.name}|{asks.name})")
+
+
+def test_who_sends_slowly_may_stay_while_there_is_memory(start_cnode, connect):
+    node = start_cnode("--ticktime", "1", *OPTIONS)
+    slow, asks = connect(node), connect(node)
+    assert hold(node, slow, 2 * MIB)
+    map = asks.maps("new", "array", 4, MIB, 1)
+    for _ in range(30):
+        slow.send_raw(b"j")
+        asks.maps("get", 0, map)
+        time.sleep(0.1)
+    assert not node.find_log("hung up|disconnected")
+
+
+def test_who_reads_slowly_goes_when_others_want_the_memory(start_cnode, connect):
+    """Who takes in a little all the time, of answers that wait in memory."""
+    node = start_cnode(*SLOW)
+    asks = connect(node)
+    map = asks.maps("new", "array", 4, 3 * MIB, 1)
+    large = asks.maps("new", "array", 4, 2 * MIB - 4 * KIB, 1)
+    readers = [connect(node, receive_buffer=64 * KIB) for _ in range(2)]
+    for peer in readers:
+        for _ in range(20):  # more than sockets hold
+            peer.start_erpc("ebpf_maps", "get", [0, large])
+    holders = [connect(node) for _ in range(2)]
+    for peer in holders:
+        assert hold(node, peer, MESSAGE - 8 * KIB)
+
+    def go_on():
+        dribble(holders)
+        for peer in readers:
+            try:
+                peer.tick()
+                if has_come(peer):
+                    peer.socket.recv(4 * KIB)
+            except (dist.Closed, ConnectionResetError):
+                pass
+
+    want(asks, map, go_on)
+    names = "|".join(peer.name for peer in readers)
+    node.wait_log(f"warning hung up ({names}): --max-memory is used up")
+
+
+# --- how much it is, whatever they do
+
+
+@counts
+@pytest.mark.parametrize("form", ["request", "garbage"])
+def test_a_crowd_that_dribbles_gets_no_more_than_the_budget(form, siege):
+    """60 who ask for as much as there may be in a message, and 200 for less."""
+    with siege(*OPTIONS) as s:
+        before = memory(s.node)
+        crowd = [s.connect() for _ in range(260)]
+        for number, peer in enumerate(crowd):
+            size = MESSAGE - 8 * KIB if number < 60 else (number % 50 + 1) * 70 * KIB
+            try:
+                if form == "request":
+                    begin(peer, size)
+                else:
+                    peer.send_raw(struct.pack(">I", size) + bytes(size - 1))
+            except dist.Closed:
+                pass
+        s.bystander.wait_calls(s.bystander.counts())
+        limit = BUDGET * 3 // 2 + (KEPT_KIB + CONNECTION_KIB * len(crowd)) * KIB
+        grown = memory(s.node)["VmHWM"] - before["VmHWM"]
+        print(f"{grown / MIB:.1f} MiB more")
+        assert BUDGET / 2 < grown < limit
+        assert s.node.find_log(rf"refused a request of .*{WORDS}")
+
+
+@counts
+def test_large_answers_to_many_take_no_more_than_the_budget(siege):
+    """Each is answered, or told that there is no memory."""
+    with siege(*OPTIONS) as s:
+        keeper = s.connect()
+        large = keeper.maps("new", "array", 4, 3 * MIB, 1)
+        hash_ = keeper.maps("new", "hash", 4, 8, 40_000)
+        keeper.maps("merge", hash_, [(i, i) for i in range(40_000)])
+        before = memory(s.node)
+        crowd = [s.connect() for _ in range(40)]
+        asked = []
+        for _ in range(3):
+            for peer in crowd:
+                asked.append((peer, peer.start_erpc("ebpf_maps", "get", [0, large])))
+                asked.append((peer, peer.start_erpc("ebpf_maps", "to_list", [hash_])))
+        kinds = {"return": 0, "error": 0}
+        for peer, request in asked:
+            packet = peer.wait_exit(request, 60)
+            kinds["return" if len(packet) > 64 * KIB else "error"] += 1
+        grown = memory(s.node)["VmHWM"] - before["VmHWM"]
+        print(kinds, f"{grown / MIB:.1f} MiB more")
+        assert kinds["return"] > 0 and kinds["error"] > 0
+        limit = BUDGET * 3 // 2 + (KEPT_KIB + CONNECTION_KIB * len(crowd)) * KIB
+        assert grown < limit
+        # and with all gone the largest works
+        assert keeper.maps("get", 0, large) == bytes(3 * MIB)
+
+
+@counts
+def test_what_is_in_holes_does_not_come_on_top(start_cnode, connect):
+    """Between small buffers that stay, where large ones were before."""
+    node = start_cnode("--max-memory", 64 * MIB)
+    small = [connect(node) for _ in range(120)]
+    large = [connect(node) for _ in range(60)]
+    before = memory(node)
+    rests = [begin(peer, 500 * KIB) for peer in small]
+    for peer, rest in zip(small, rests):
+        peer.send_raw(rest)
+    for peer in small:
+        assert peer.serves()
+    for peer in large:
+        begin(peer, 1000 * KIB)
+    for peer in large:
+        wait_until(lambda: is_taken(node, peer))
+    grown = memory(node)["VmHWM"] - before["VmHWM"]
+    print(f"{grown / MIB:.1f} MiB more")
+    assert 64 * MIB < grown < 96 * MIB + (KEPT_KIB + 64 * 180) * KIB
+    assert memory(node)["VmRSS"] - before["VmRSS"] < 64 * MIB + (KEPT_KIB + 64 * 180) * KIB
+    assert not node.find_log("--max-memory")
+
+
+# --- the option
+
+
+@pytest.mark.parametrize(
+    "options, wrong",
+    [
+        (["--max-memory", "1"], "--max-memory 1: it is no number of octets"),
+        (["--max-memory", "0x1000000"], "it is no number of octets"),
+        (
+            ["--max-memory", 64 * MIB - 1],
+            rf"--max-memory {64 * MIB - 1}: it is less than {64 * MIB}, 4 times --max-message",
+        ),
+        (
+            ["--max-message", 8 * KIB, "--max-memory", 32 * KIB - 1],
+            f"it is less than {32 * KIB}",
+        ),
+    ],
+)
+def test_a_budget_for_less_than_a_request_is_refused(options, wrong, start_cnode):
+    node = start_cnode(*options, ready=False)
+    assert node.wait_exit() == 2
+    assert re.search(wrong, node.log)
+
+
+def test_the_least_budget_is_enough_for_the_longest_answer(start_cnode, connect):
+    """In whatever order the options come."""
+    for options in (OPTIONS, OPTIONS[2:] + OPTIONS[:2]):
+        node = start_cnode(*options)
+        peer = connect(node)
+        map = peer.maps("new", "array", 4, MESSAGE - KIB, 1)
+        assert peer.maps("get", 0, map) == bytes(MESSAGE - KIB)
+        value = b"x" * (MESSAGE - KIB)
+        assert peer.erpc(*PUT, [0, value, map])[0] == "return"
+        assert peer.maps("get", 0, map) == value
+
+
+def test_longer_messages_make_a_larger_budget(start_cnode, connect):
+    node = start_cnode("--max-message", 256 * MIB)
+    peer = connect(node)
+    map = peer.maps("new", "array", 4, 200 * MIB, 1)
+    request = peer.start_erpc("ebpf_maps", "get", [0, map])
+    assert len(peer.wait_exit(request, 60)) > 200 * MIB
