@@ -12,6 +12,12 @@
 #include "pin_limit.h"
 #include "stats.h"
 
+/*
+ * Octets of one connection at most: its stack, and its buffers as far as they
+ * do not count in the budget.
+ */
+#define CONNECTION_SIZE ((size_t)1024 * 1024)
+
 /* What all connections share: each safe to use from any thread. */
 struct service {
 	ei_cnode *node;

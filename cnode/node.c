@@ -41,6 +41,8 @@
 #define EI_MAX_FDS (1u << 20)
 #define SPARE_FDS 64         /* listener, epmd, what a call opens */
 #define KEPT_FREE (64 << 20) /* octets, until a connection ends */
+#define OWN_MEMORY (KEPT_FREE + ((uint64_t)64 << 20)) /* at start, and kept */
+#define MAP_SIZE 4096 /* at most, of a handle and what belongs to it */
 
 struct node {
 	const struct options *options;
@@ -287,6 +289,21 @@ static enum exit_status init_service(struct node *node)
 	return STATUS_OTHER;
 }
 
+/*
+ * What it takes to serve as many as may be, with room for holes in the heap.
+ * Who wants no limit to what is large gets none.
+ */
+static uint64_t most_memory(const struct options *options)
+{
+	uint64_t connections = (uint64_t)options->max_connections +
+			       options->max_handshakes + PEERS_MAX_LEAVING;
+
+	if (options->max_memory > UINT64_MAX / 4)
+		return 0;
+	return OWN_MEMORY + connections * CONNECTION_SIZE +
+	       (uint64_t)options->max_maps * MAP_SIZE + 2 * options->max_memory;
+}
+
 /* What it takes to be another user or to run a program is done with then. */
 static enum exit_status give_up_privileges(const struct node *node)
 {
@@ -294,6 +311,7 @@ static enum exit_status give_up_privileges(const struct node *node)
 	const struct sandbox sandbox = {
 		.pin_root = node->service.pin_root.fd,
 		.epmd_port = epmd_port(),
+		.memory = most_memory(options),
 		.open_by_id = !options->no_open_by_id,
 		.off = options->no_sandbox,
 	};

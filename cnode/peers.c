@@ -16,8 +16,6 @@
 #include "clock.h"
 #include "log.h"
 
-#define MAX_LEAVING 128 /* handshakes that are to go, and are not gone yet */
-
 struct peers {
 	pthread_mutex_t lock;
 	pthread_cond_t left; /* signalled when the last one has gone */
@@ -76,7 +74,7 @@ int peers_enter(struct peers *peers, struct peer *peer)
 
 	pthread_mutex_lock(&peers->lock);
 	if (peers->closing ||
-	    peers->handshakes >= peers->max_handshakes + MAX_LEAVING) {
+	    peers->handshakes >= peers->max_handshakes + PEERS_MAX_LEAVING) {
 		error = -EMFILE;
 	} else {
 		if (peers->handshakes >= peers->max_handshakes)

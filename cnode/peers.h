@@ -10,6 +10,9 @@
 #include "handles.h"
 #include "transport.h"
 
+#define PEERS_MAX_LEAVING                                                      \
+	128 /* handshakes that are to go, and are still here */
+
 /* A connection among all those of this node; lives in struct connection. */
 struct peer {
 	struct transport *transport;

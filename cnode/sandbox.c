@@ -45,6 +45,25 @@ static int limit_locked_memory(void)
 }
 
 /*
+ * The kernel counts what can be written to and is nobody else's: heap, buffers,
+ * stacks of threads. Where that is used up, malloc(3) fails.
+ */
+static int limit_memory(uint64_t octets)
+{
+	struct rlimit before;
+
+	if (octets == 0)
+		return 0;
+	if (getrlimit(RLIMIT_DATA, &before) < 0)
+		return -errno;
+	if (octets > before.rlim_max)
+		octets = before.rlim_max;
+	log_info("memory is limited to %llu octets",
+		 (unsigned long long)octets);
+	return set_limit(RLIMIT_DATA, octets, octets);
+}
+
+/*
  * What libraries find out or read once and keep, before files and programs are
  * out of reach. libbpf tries the kernel by loading programs when it makes a map
  * with a name, as map_check_privilege() does.
@@ -112,6 +131,8 @@ enum exit_status sandbox_enter(const struct sandbox *sandbox)
 	error = set_limit(RLIMIT_CORE, 0, 0);
 	if (error == 0)
 		error = limit_locked_memory();
+	if (error == 0)
+		error = limit_memory(sandbox->memory);
 	if (error < 0)
 		return fail("setrlimit", error);
 	error = confine_files_and_ports(sandbox);

@@ -4,6 +4,7 @@ together, --max-memory is the most of it, and who meets it harms no others."""
 
 import fcntl
 import re
+import resource
 import select
 import struct
 import termios
@@ -28,6 +29,7 @@ PUT = ("ebpf_maps", "put")
 WORDS = rf"--max-memory {BUDGET}"
 
 counts = pytest.mark.counts
+sandbox = pytest.mark.sandbox
 
 
 @pytest.fixture
@@ -481,6 +483,81 @@ def test_what_is_in_holes_does_not_come_on_top(start_cnode, connect):
     assert 64 * MIB < grown < 96 * MIB + (KEPT_KIB + 64 * 180) * KIB
     assert memory(node)["VmRSS"] - before["VmRSS"] < 64 * MIB + (KEPT_KIB + 64 * 180) * KIB
     assert not node.find_log("--max-memory")
+
+
+# --- the process as a whole
+
+
+def limit_of_data(node):
+    with open(f"/proc/{node.pid}/limits") as f:
+        [found] = re.findall(r"^Max data size +(\S+) +(\S+)", f.read(), re.MULTILINE)
+    assert found[0] == found[1]
+    return found[0]
+
+
+@sandbox
+def test_the_process_is_bounded_by_what_its_options_take(start_cnode):
+    usual = int(limit_of_data(start_cnode()))
+    assert 2 * 512 * MIB < usual < 4096 * MIB
+    assert int(limit_of_data(start_cnode("--max-memory", 1024 * MIB))) == usual + 1024 * MIB
+    more = int(limit_of_data(start_cnode("--max-connections", 2024)))
+    assert more == usual + 1000 * MIB
+    huge = start_cnode("--max-memory", (1 << 64) - 1)
+    assert limit_of_data(huge) == "unlimited"
+    assert limit_of_data(start_cnode("--no-sandbox")) == "unlimited"
+
+
+@sandbox
+def test_a_lower_limit_stays(start_cnode):
+    node = start_cnode(wrapper=["prlimit", f"--data={700 * MIB}:{700 * MIB}"])
+    assert limit_of_data(node) == str(700 * MIB)
+
+
+@sandbox
+def test_all_that_may_be_fits_in(start_cnode, connect):
+    """1,024 nodes, 10,000 maps, and what is large, at once."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    node = start_cnode()
+    peers = [connect(node) for _ in range(1024)]
+    maker = peers[0]
+    for _ in range(10):
+        asked = [maker.start_erpc("ebpf_maps", "new", HASH) for _ in range(999)]
+        assert {maker.finish_erpc(request)[0] for request in asked} == {"return"}
+    for peer in peers:  # each with its buffers
+        asked = peer.start_erpc("ebpf_maps", "nope", [bytes(60 * KIB)])
+        peer.wait_exit(asked)
+    large = maker.maps("new", "hash", 4, 8, 1_000_000)
+    for part in range(0, 1_000_000, 500_000):
+        pairs = etf.encode([(i, i) for i in range(part, part + 500_000)])[1:]
+        merged = maker.erpc("ebpf_maps", "merge", [large, etf.Opaque("list", pairs)], 60)
+        assert merged[0] == "return"
+    asked = [(peer, peer.start_erpc("ebpf_maps", "next_chunk", ["start", large, 400_000])) for peer in peers[:8]]
+    for peer, request in asked:
+        assert len(peer.wait_exit(request, 60)) > MIB
+    limit = int(limit_of_data(node))
+    print({name: f"{octets / MIB:.0f} MiB" for name, octets in memory(node).items()}, limit // MIB)
+    assert memory(node)["VmData"] < limit
+    assert not node.find_log("max-memory|memory")
+
+
+@sandbox
+def test_past_the_limit_of_the_process_requests_get_enomem(node, connect):
+    """The kernel refuses what is large, and what is small goes on."""
+    peer = connect(node)
+    asked = bulk(peer)
+    peer.maps("get", 0, asked["get"][2])
+    connect(node).close()
+    _, hard = resource.prlimit(node.pid, resource.RLIMIT_DATA)
+    resource.prlimit(node.pid, resource.RLIMIT_DATA, (1, hard))
+    try:
+        large = peer.erpc("ebpf_maps", "new", ["array", 4, 3 * MIB, 1])
+        assert peer.erpc("ebpf_maps", "get", [0, large[1]])[:2] == ENOMEM
+        assert peer.serves()
+        assert node.alive()
+    finally:
+        resource.prlimit(node.pid, resource.RLIMIT_DATA, (hard, hard))
+    assert peer.erpc("ebpf_maps", "get", [0, large[1]]) == ("return", bytes(3 * MIB))
+    assert connect(node).serves()
 
 
 # --- the option
