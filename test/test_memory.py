@@ -182,11 +182,12 @@ def test_short_answers_in_a_row_do_without(node, connect):
 
 
 def test_nothing_is_lost_for_want_of_memory(node, connect):
-    """What is taken out is told, or it stays."""
+    """What is taken out is told, or it stays. The size is that at which there
+    is room to read a value, and none to tell it."""
     peer = connect(node)
-    hash_ = peer.maps("new", "hash", 4, MIB, 3)
-    queue = peer.maps("new", "queue", 0, MIB, 3)
-    value = b"v" * MIB
+    hash_ = peer.maps("new", "hash", 4, FREE - 128, 3)
+    queue = peer.maps("new", "queue", 0, FREE - 128, 3)
+    value = b"v" * (FREE - 128)
     peer.maps("put", 1, value, hash_)
     peer.maps("push", value, queue)
     holders = use_up(node, connect)
