@@ -19,139 +19,12 @@
 #include "call.h"
 #include "handlers.h"
 #include "map_memory.h"
+#include "map_options.h"
 #include "pin_limit.h"
 #include "pin_root.h"
 #include "refusal.h"
 
 /* --- new/4,5 ------------------------------------------------------------ */
-
-static const struct {
-	const char *name;
-	uint32_t flag;
-} map_options[] = {
-	{ "no_prealloc", BPF_F_NO_PREALLOC },
-	{ "read", BPF_F_RDONLY },
-	{ "write", BPF_F_WRONLY },
-	{ "zero_seed", BPF_F_ZERO_SEED },
-	{ "prog_read", BPF_F_RDONLY_PROG },
-	{ "prog_write", BPF_F_WRONLY_PROG },
-	{ "clone", BPF_F_CLONE },
-	{ "mmapable", BPF_F_MMAPABLE },
-	{ "no_common_lru", BPF_F_NO_COMMON_LRU },
-	{ "stack_build_id", BPF_F_STACK_BUILD_ID },
-	{ "preserve_elems", BPF_F_PRESERVE_ELEMS },
-	{ "inner_map_resizable", BPF_F_INNER_MAP },
-};
-
-/* A name of up to 15 octets; *valid is false for others that are texts. */
-static bool read_name(struct term t, char name[MAP_NAME_SIZE], bool *valid)
-{
-	char text[MAXATOMLEN_UTF8];
-	const char *octets;
-	size_t size;
-
-	*valid = call_read_text(t, text, sizeof(text)) &&
-		 strlen(text) < MAP_NAME_SIZE;
-	if (*valid)
-		memcpy(name, text, strlen(text) + 1);
-	return *valid || term_is_any_atom(t) ||
-	       term_read_binary(t, &octets, &size) || call_is_characters(t);
-}
-
-/* What options say; the numbers are of the map, the rest of its handle. */
-struct settings {
-	struct map_spec spec;
-	bool named;
-	bool name_is_valid;
-	enum handles_lifetime lifetime;
-};
-
-static bool read_flag(struct term t, uint32_t *flags)
-{
-	for (size_t i = 0; i < sizeof(map_options) / sizeof(map_options[0]);
-	     i++) {
-		if (term_is_atom(t, map_options[i].name)) {
-			*flags |= map_options[i].flag;
-			return true;
-		}
-	}
-	return false;
-}
-
-static bool read_lifetime(struct term t, enum handles_lifetime *lifetime)
-{
-	if (term_is_atom(t, "node"))
-		*lifetime = HANDLES_NODE;
-	else if (term_is_atom(t, "process"))
-		*lifetime = HANDLES_PROCESS;
-	else if (term_is_atom(t, "permanent"))
-		*lifetime = HANDLES_PERMANENT;
-	else
-		return false;
-	return true;
-}
-
-static bool read_flags_number(struct term t, uint32_t *flags)
-{
-	uint32_t number;
-
-	if (!term_read_uint32(t, &number))
-		return false;
-	*flags |= number;
-	return true;
-}
-
-static bool read_numa_node(struct term t, struct map_spec *spec)
-{
-	spec->flags |= BPF_F_NUMA_NODE;
-	return term_read_uint32(t, &spec->numa_node);
-}
-
-/* False, with badarg raised unless it is something else. */
-static bool read_pair(struct call *call, const struct term pair[2],
-		      struct settings *settings)
-{
-	struct map_spec *spec = &settings->spec;
-	bool good = false;
-
-	if (term_is_atom(pair[0], "name")) {
-		settings->named = true;
-		good = read_name(pair[1], spec->name, &settings->name_is_valid);
-	} else if (term_is_atom(pair[0], "inner_map")) {
-		if (!call_read_value_map(call, pair[1]))
-			return false;
-		spec->inner = call->value_map;
-		good = true;
-	} else if (term_is_atom(pair[0], "map_extra")) {
-		good = term_read_uint64(pair[1], &spec->extra);
-	} else if (term_is_atom(pair[0], "numa_node")) {
-		good = read_numa_node(pair[1], spec);
-	} else if (term_is_atom(pair[0], "flags")) {
-		good = read_flags_number(pair[1], &spec->flags);
-	} else if (term_is_atom(pair[0], "lifetime")) {
-		good = read_lifetime(pair[1], &settings->lifetime);
-	}
-	return good || call_raise(call, RAISED_BADARG);
-}
-
-static bool read_options(struct call *call, struct term t,
-			 struct settings *settings)
-{
-	struct term_items items;
-	struct term item, pair[2];
-
-	if (!term_list(t, &items))
-		return call_raise(call, RAISED_BADARG);
-	while (term_next(&items, &item)) {
-		if (read_flag(item, &settings->spec.flags))
-			continue;
-		if (!term_tuple_of(item, pair, 2))
-			return call_raise(call, RAISED_BADARG);
-		if (!read_pair(call, pair, settings))
-			return false;
-	}
-	return term_end(&items) || call_raise(call, RAISED_BADARG);
-}
 
 static bool read_type(struct term t, uint32_t *type)
 {
@@ -195,7 +68,7 @@ static bool write_new_handle(struct call *call, struct map *map,
 	return true;
 }
 
-static bool new_map(struct call *call, const struct settings *settings)
+static bool new_map(struct call *call, const struct map_options *options)
 {
 	struct map *map = NULL;
 	int error = handles_check_room(call->context->handles,
@@ -205,33 +78,32 @@ static bool new_map(struct call *call, const struct settings *settings)
 		return false;
 	if (error == 0)
 		error = map_memory_make(call->context->map_memory,
-					&settings->spec, call->context->peer,
+					&options->spec, call->context->peer,
 					&map);
 	if (error < 0)
 		return call_write_error(call, error);
-	return write_new_handle(call, map, settings->lifetime);
+	return write_new_handle(call, map, options->lifetime);
 }
 
 bool handle_functions_new4(struct call *call)
 {
-	struct settings settings = { .lifetime = HANDLES_NODE };
+	struct map_options options = { .lifetime = HANDLES_NODE };
 
-	return read_spec(call, &settings.spec)
-		       ? new_map(call, &settings)
-		       : call_raise(call, RAISED_BADARG);
+	return read_spec(call, &options.spec) ? new_map(call, &options)
+					      : call_raise(call, RAISED_BADARG);
 }
 
 bool handle_functions_new5(struct call *call)
 {
-	struct settings settings = { .name_is_valid = true };
+	struct map_options options = { .name_is_valid = true };
 
-	if (!read_spec(call, &settings.spec))
+	if (!read_spec(call, &options.spec))
 		return call_raise(call, RAISED_BADARG);
-	if (!read_options(call, call->args[4], &settings))
+	if (!map_options_read(call, call->args[4], &options))
 		return false;
-	if (!settings.name_is_valid)
+	if (!options.name_is_valid)
 		return call_write_error(call, -EINVAL);
-	return new_map(call, &settings);
+	return new_map(call, &options);
 }
 
 /* --- open/1,2 ----------------------------------------------------------- */
@@ -252,9 +124,11 @@ static int open_named(const char *name, uint32_t flags, struct map **found)
 			continue;
 		if (error < 0)
 			break;
-		if (map_get_info(map, &info) < 0 ||
-		    strcmp(info.name, name) != 0) {
+		error = map_get_info(map, &info);
+		if (error < 0 || strcmp(info.name, name) != 0) {
 			map_unref(map);
+			if (error < 0)
+				break;
 			continue;
 		}
 		if (*found) {
@@ -305,7 +179,7 @@ static bool open_what(struct call *call, uint32_t flags, struct map **map,
 		return call_read_path(call, what[1], path) &&
 		       open_pinned(call, path, flags, map, error);
 	} else if (term_is_atom(what[0], "name")) {
-		if (!read_name(what[1], name, &valid))
+		if (!map_options_read_name(what[1], name, &valid))
 			return call_raise(call, RAISED_BADARG);
 		*error = valid && name[0] ? open_named(name, flags, map)
 					  : -ENOENT;
@@ -316,23 +190,23 @@ static bool open_what(struct call *call, uint32_t flags, struct map **map,
 }
 
 /* Who may only read opens to read only, and for no longer than it is there. */
-static bool may_open(const struct call *call, const struct settings *settings)
+static bool may_open(const struct call *call, const struct map_options *options)
 {
-	uint32_t flags = settings->spec.flags & (BPF_F_RDONLY | BPF_F_WRONLY);
+	uint32_t flags = options->spec.flags & (BPF_F_RDONLY | BPF_F_WRONLY);
 
 	return call->context->permission >= PERMISSION_WRITE ||
 	       (flags == BPF_F_RDONLY &&
-		settings->lifetime != HANDLES_PERMANENT);
+		options->lifetime != HANDLES_PERMANENT);
 }
 
-static bool open_map(struct call *call, const struct settings *settings)
+static bool open_map(struct call *call, const struct map_options *options)
 {
-	uint32_t flags = settings->spec.flags;
+	uint32_t flags = options->spec.flags;
 	struct map *map = NULL;
 	int error = handles_check_room(call->context->handles,
 				       call->context->owner);
 
-	if (!may_open(call, settings))
+	if (!may_open(call, options))
 		return refusal_raise(call, REFUSAL_MAY_ONLY_READ, NULL);
 	if (!call_check_handle_fits(call))
 		return false;
@@ -346,33 +220,33 @@ static bool open_map(struct call *call, const struct settings *settings)
 	}
 	if (error < 0)
 		return call_write_error(call, error);
-	return write_new_handle(call, map, settings->lifetime);
+	return write_new_handle(call, map, options->lifetime);
 }
 
 bool handle_functions_open1(struct call *call)
 {
-	struct settings settings = { .lifetime = HANDLES_NODE };
+	struct map_options options = { .lifetime = HANDLES_NODE };
 
-	return open_map(call, &settings);
+	return open_map(call, &options);
 }
 
 /* Of the options, only those of a descriptor and of a handle fit here. */
-static bool are_for_open(const struct settings *settings)
+static bool are_for_open(const struct map_options *options)
 {
-	const struct map_spec *spec = &settings->spec;
+	const struct map_spec *spec = &options->spec;
 
 	return !(spec->flags & ~(uint32_t)(BPF_F_RDONLY | BPF_F_WRONLY)) &&
-	       spec->extra == 0 && !spec->inner && !settings->named;
+	       spec->extra == 0 && !spec->inner && !options->named;
 }
 
 bool handle_functions_open2(struct call *call)
 {
-	struct settings settings = { .lifetime = HANDLES_NODE };
+	struct map_options options = { .lifetime = HANDLES_NODE };
 
-	if (!read_options(call, call->args[1], &settings))
+	if (!map_options_read(call, call->args[1], &options))
 		return false;
-	return are_for_open(&settings) ? open_map(call, &settings)
-				       : call_raise(call, RAISED_BADARG);
+	return are_for_open(&options) ? open_map(call, &options)
+				      : call_raise(call, RAISED_BADARG);
 }
 
 /* --- Handles ------------------------------------------------------------ */
