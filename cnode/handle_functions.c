@@ -127,16 +127,15 @@ static int open_named(const char *name, uint32_t flags, struct map **found)
 		error = map_get_info(map, &info);
 		if (error < 0 || strcmp(info.name, name) != 0) {
 			map_unref(map);
-			if (error < 0)
-				break;
-			continue;
-		}
-		if (*found) {
+		} else if (*found) {
 			map_unref(map);
 			map_unref(*found);
 			return AMBIGUOUS;
+		} else {
+			*found = map;
 		}
-		*found = map;
+		if (error < 0)
+			break;
 	}
 	if (*found && error == -ENOENT)
 		return 0;
