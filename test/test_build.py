@@ -42,6 +42,8 @@ MADE = shutil.ignore_patterns(
     "ebpf_cnode",
     "fuzz.build",
     "sandbox_probe",
+    "syscalls_filter",
+    "syscalls_program.h",
     "pingpong",
     "maploop",
     "ebpf_cnode.service",

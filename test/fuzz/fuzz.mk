@@ -14,7 +14,8 @@ CFLAGS = -std=gnu11 -g -O1 -fno-omit-frame-pointer -pthread -Wall -Wextra \
 CPPFLAGS = -I. -I$(top_srcdir)/cnode -I$(tests) $(FUZZ_CPPFLAGS)
 wrapped = bpf_map_create bpf_map_get_fd_by_id_opts bpf_map_get_next_id
 
-sources := $(filter-out %/main.c,$(wildcard $(top_srcdir)/cnode/*.c))
+sources := $(filter-out %/main.c %/syscalls_filter.c,\
+	$(wildcard $(top_srcdir)/cnode/*.c))
 objects := $(patsubst $(top_srcdir)/cnode/%.c,$(FUZZ_DIR)/%.o,$(sources))
 programs := $(FUZZ_TARGETS:%=$(FUZZ_DIR)/fuzz_%)
 

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * For the build: the system calls that the node uses once it has started, and
+ * the commands of bpf(2), made into filters of seccomp(2) by libseccomp and
+ * printed as C, which syscalls.c loads. Not made at the start: libseccomp short
+ * of memory crashes, or says nothing and leaves rules out.
+ *
+ * What is not in these tables kills the process: a new call needs its row here.
+ * `strace -f' shows which one it was, and so does the audit log of the kernel.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <linux/filter.h>
+#include <linux/sched.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <seccomp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#define MAX_CONDITIONS 3
+#define API_LEVEL 3 /* knows SCMP_ACT_KILL_PROCESS, see seccomp_api_set(3) */
+
+struct rule {
+	int number;
+	unsigned conditions;
+	struct scmp_arg_cmp condition[MAX_CONDITIONS];
+};
+
+/* a call, and how many conditions its arguments have to meet */
+#define CALL(name, count, ...)                                                 \
+	{                                                                      \
+		SCMP_SYS(name), count,                                         \
+		{                                                              \
+			__VA_ARGS__                                            \
+		}                                                              \
+	}
+/* of the bits of mask, those of value are set and no others */
+#define BITS(argument, mask, value)                                            \
+	{                                                                      \
+		argument, SCMP_CMP_MASKED_EQ, mask, value                      \
+	}
+/* an int leaves the upper half of its register open */
+#define INT_BITS 0xffffffffull
+#define INT(argument, value) BITS(argument, INT_BITS, value)
+#define NO_POINTER(argument)                                                   \
+	{                                                                      \
+		argument, SCMP_CMP_EQ, 0, 0                                    \
+	}
+
+#define NAMESPACES                                                             \
+	((uint64_t)(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS |             \
+		    CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |              \
+		    CLONE_NEWNET))
+#define STREAM_FLAGS ((uint64_t)(SOCK_CLOEXEC | SOCK_NONBLOCK))
+#define OF_STREAM BITS(1, INT_BITS & ~STREAM_FLAGS, SOCK_STREAM)
+
+static const struct rule rules[] = {
+	/* what each request takes */
+	CALL(recvfrom, 0),
+	CALL(futex, 0),
+	CALL(poll, 0),
+	/* to whom it is connected: TCP fast open would get past Landlock */
+	CALL(sendto, 2, NO_POINTER(4), BITS(3, MSG_FASTOPEN, 0)),
+
+	/* connections */
+	CALL(accept4, 0),
+	CALL(shutdown, 0),
+	CALL(getpeername, 0),
+	CALL(setsockopt, 2, INT(1, SOL_SOCKET), INT(2, SO_RCVTIMEO)),
+	CALL(setsockopt, 2, INT(1, SOL_SOCKET), INT(2, SO_SNDTIMEO)),
+	CALL(setsockopt, 2, INT(1, IPPROTO_TCP), INT(2, TCP_NODELAY)),
+	/* ei, for a challenge */
+	CALL(uname, 0),
+	CALL(getpid, 0),
+	CALL(getuid, 0),
+	CALL(getgid, 0),
+
+	/* to epmd; and interfaces by their names */
+	CALL(socket, 3, INT(0, AF_INET), OF_STREAM, INT(2, 0)),
+	CALL(connect, 0),
+	CALL(ioctl, 1, INT(1, SIOCGIFINDEX)),
+	CALL(fcntl, 1, INT(1, F_SETFD)),
+
+	/* files: Landlock says which */
+	CALL(openat, 0),
+	CALL(openat2, 0),
+	CALL(read, 0),
+	CALL(write, 0),
+	CALL(close, 0),
+	CALL(fstat, 0),
+	CALL(newfstatat, 0),
+	CALL(statfs, 0),
+	CALL(fstatfs, 0),
+	CALL(getdents64, 0),
+	CALL(readlink, 0),
+	CALL(lseek, 0), /* fclose(3), not at the end of a file */
+	CALL(unlink, 0),
+	/* the same on machines without the older calls */
+	CALL(ppoll, 0),
+	CALL(readlinkat, 0),
+	CALL(unlinkat, 0),
+	/* processes by their numbers, as keys */
+	CALL(pidfd_open, 0),
+
+	/* threads, but no processes nor namespaces; clone3 hides its flags: see
+	   below */
+	CALL(clone, 1, BITS(0, CLONE_THREAD | NAMESPACES, CLONE_THREAD)),
+	CALL(set_robust_list, 0),
+	CALL(rseq, 0),
+	CALL(rt_sigprocmask, 0),
+	CALL(exit, 0),
+	CALL(sched_getaffinity, 0), /* malloc: how many arenas */
+	CALL(sysinfo, 0),           /* qsort: how much memory it may take */
+
+	/* memory, but no code */
+	CALL(brk, 0),
+	CALL(mmap, 1, BITS(2, PROT_EXEC, 0)),
+	CALL(mprotect, 1, BITS(2, PROT_EXEC, 0)),
+	CALL(mremap, 0),
+	CALL(munmap, 0),
+	CALL(madvise, 0),
+
+	/* time, where the vDSO has no clock; poll(2) after a SIGSTOP */
+	CALL(clock_gettime, 0),
+	CALL(gettimeofday, 0),
+	CALL(restart_syscall, 0),
+	CALL(getrandom, 0),
+
+	/* the end: by a signal, or abort(3) of libc with what it says */
+	CALL(signalfd4, 0),
+	CALL(rt_sigreturn, 0),
+	CALL(rt_sigaction, 0),
+	CALL(exit_group, 0),
+	CALL(gettid, 0),
+	CALL(tgkill, 0),
+	CALL(writev, 0),
+};
+
+/* The commands of bpf(2), the commonest first. Programs are not loaded. */
+static const struct {
+	enum bpf_cmd command;
+	bool by_id;
+} commands[] = {
+	{ BPF_MAP_LOOKUP_ELEM, false },
+	{ BPF_MAP_UPDATE_ELEM, false },
+	{ BPF_MAP_DELETE_ELEM, false },
+	{ BPF_MAP_LOOKUP_AND_DELETE_ELEM, false },
+	{ BPF_MAP_GET_NEXT_KEY, false },
+	{ BPF_MAP_LOOKUP_BATCH, false },
+	{ BPF_MAP_LOOKUP_AND_DELETE_BATCH, false },
+	{ BPF_MAP_UPDATE_BATCH, false },
+	{ BPF_MAP_CREATE, false },
+	{ BPF_OBJ_GET_INFO_BY_FD, false },
+	{ BPF_BTF_LOAD, false }, /* types of keys and values, for new storage */
+	{ BPF_MAP_FREEZE, false },
+	{ BPF_OBJ_PIN, false },
+	{ BPF_OBJ_GET, false },
+	{ BPF_MAP_GET_FD_BY_ID, true },
+	{ BPF_MAP_GET_NEXT_ID, true },
+};
+
+static int add_commands(scmp_filter_ctx filter, bool open_by_id)
+{
+	int error = 0;
+
+	for (size_t i = 0;
+	     error == 0 && i < sizeof(commands) / sizeof(commands[0]); i++) {
+		bool may = open_by_id || !commands[i].by_id;
+
+		error = seccomp_rule_add(
+			filter, may ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM),
+			SCMP_SYS(bpf), 1,
+			SCMP_A0(SCMP_CMP_MASKED_EQ, INT_BITS,
+				(uint64_t)commands[i].command));
+	}
+	return error;
+}
+
+static int add_rules(scmp_filter_ctx filter)
+{
+	int error = 0;
+
+	for (size_t i = 0; error == 0 && i < sizeof(rules) / sizeof(rules[0]);
+	     i++)
+		error = seccomp_rule_add_array(
+			filter, SCMP_ACT_ALLOW, rules[i].number,
+			rules[i].conditions, rules[i].condition);
+	return error;
+}
+
+static int build(scmp_filter_ctx filter, bool open_by_id)
+{
+	/* else only the thread that makes a call of another machine */
+	int error = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH,
+				     SCMP_ACT_KILL_PROCESS);
+
+	if (error == 0)
+		error = add_commands(filter, open_by_id);
+	if (error == 0)
+		error = add_rules(filter);
+	/* libc takes clone(2) then, whose flags can be seen */
+	if (error == 0)
+		error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS),
+					 SCMP_SYS(clone3), 0);
+	/* what is first in a filter is what costs least */
+	if (error == 0)
+		error = seccomp_syscall_priority(filter, SCMP_SYS(bpf), 255);
+	if (error == 0)
+		error = seccomp_syscall_priority(filter, SCMP_SYS(sendto), 254);
+	return error;
+}
+
+static int print(FILE *program, const char *name)
+{
+	struct sock_filter step;
+	unsigned steps = 0;
+
+	printf("\nstatic struct sock_filter %s[] = {\n", name);
+	for (; fread(&step, sizeof(step), 1, program) == 1; steps++)
+		printf("\t{ 0x%02x, %u, %u, 0x%x },\n", step.code, step.jt,
+		       step.jf, step.k);
+	printf("};\n");
+	return steps > 0 && !ferror(program) ? 0 : -EIO;
+}
+
+static int make(const char *name, bool open_by_id)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	FILE *program = tmpfile();
+	int error = filter && program ? build(filter, open_by_id) : -ENOMEM;
+
+	if (error == 0)
+		error = seccomp_export_bpf(filter, fileno(program));
+	if (error == 0) {
+		rewind(program);
+		error = print(program, name);
+	}
+	if (program)
+		fclose(program);
+	seccomp_release(filter);
+	return error;
+}
+
+int main(void)
+{
+	/* what the kernel of the build can do does not matter */
+	int error = seccomp_api_set(API_LEVEL);
+
+	printf("/* Made by syscalls_filter.c. */\n");
+	if (error == 0)
+		error = make("with_ids", true);
+	if (error == 0)
+		error = make("without_ids", false);
+	if (error == 0 && fflush(stdout) != 0)
+		error = -errno;
+	if (error < 0)
+		fprintf(stderr, "syscalls_filter: %s\n", strerror(-error));
+	return error < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
