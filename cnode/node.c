@@ -197,7 +197,7 @@ static enum exit_status check_privilege(void)
  * Pins need one; a node that may not mount it serves all the rest. What it
  * mounts belongs to the user that it will be.
  */
-static void mount_bpf_fs(const struct privilege_user *user)
+static void mount_bpf_fs(const struct user *user)
 {
 	int result = bpf_fs_mount();
 

@@ -236,7 +236,7 @@ static const char *read_file_root(struct options *options, const char *argument)
 
 static const char *read_user(struct options *options, const char *argument)
 {
-	return privilege_find_user(&options->user, argument);
+	return user_find(&options->user, argument);
 }
 
 static const char *read_no_open_by_id(struct options *options,

@@ -10,7 +10,7 @@
 
 #include "log.h"
 #include "permissions.h"
-#include "privilege.h"
+#include "user.h"
 
 /* What the command line says. */
 struct options {
@@ -20,7 +20,7 @@ struct options {
 	const char *file_root;   /* NULL: no file may be named */
 	const char *pin_root;    /* NULL: pins may be anywhere */
 	struct permissions permissions;
-	struct privilege_user user;
+	struct user user;
 	struct in_addr listen;
 	uint32_t port; /* 0: any that is free */
 	uint32_t max_connections;

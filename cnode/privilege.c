@@ -4,13 +4,13 @@
 
 #include <errno.h>
 #include <grp.h>
-#include <pwd.h>
 #include <string.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 #include "log.h"
+#include "user.h"
 
 void privilege_begin(bool hide)
 {
@@ -19,20 +19,10 @@ void privilege_begin(bool hide)
 		prctl(PR_SET_DUMPABLE, 0);
 }
 
-const char *privilege_find_user(struct privilege_user *user, const char *name)
-{
-	const struct passwd *found = getpwnam(name);
-
-	if (!found)
-		return "there is no such user";
-	*user = (struct privilege_user){ name, found->pw_uid, found->pw_gid };
-	return NULL;
-}
-
-static int become(const struct privilege_user *user)
+static int become(const struct user *user)
 {
 	if (prctl(PR_SET_KEEPCAPS, 1) < 0 ||
-	    initgroups(user->name, user->gid) < 0 ||
+	    setgroups((size_t)user->group_count, user->groups) < 0 ||
 	    setresgid(user->gid, user->gid, user->gid) < 0 ||
 	    setresuid(user->uid, user->uid, user->uid) < 0 ||
 	    prctl(PR_SET_KEEPCAPS, 0) < 0)
@@ -40,7 +30,7 @@ static int become(const struct privilege_user *user)
 	return 0;
 }
 
-enum exit_status privilege_change_user(const struct privilege_user *user)
+enum exit_status privilege_change_user(const struct user *user)
 {
 	int error = user->name ? become(user) : 0;
 
@@ -52,7 +42,7 @@ enum exit_status privilege_change_user(const struct privilege_user *user)
 	return STATUS_PRIVILEGE;
 }
 
-void privilege_give(const char *folder, const struct privilege_user *user)
+void privilege_give(const char *folder, const struct user *user)
 {
 	if (user->name && chown(folder, user->uid, user->gid) < 0)
 		log_info("%s could not be given to %s: %s", folder, user->name,

@@ -3,7 +3,6 @@
 #define PRIVILEGE_H
 
 #include <stdbool.h>
-#include <sys/types.h>
 
 #include "exit_status.h"
 
@@ -14,24 +13,16 @@
  */
 void privilege_begin(bool hide);
 
-/* Whom to become. */
-struct privilege_user {
-	const char *name; /* NULL: nobody else */
-	uid_t uid;
-	gid_t gid;
-};
-
-/* Looks a user up by its name, which is kept. NULL, or what is wrong. */
-const char *privilege_find_user(struct privilege_user *user, const char *name);
+struct user;
 
 /*
  * Becomes user, if any, with its groups; capabilities are kept, but are not in
  * effect until privilege_keep(). What goes wrong has been logged.
  */
-enum exit_status privilege_change_user(const struct privilege_user *user);
+enum exit_status privilege_change_user(const struct user *user);
 
 /* Makes user the owner of a folder, as far as that can be done. */
-void privilege_give(const char *folder, const struct privilege_user *user);
+void privilege_give(const char *folder, const struct user *user);
 
 /*
  * Gives up all capabilities but those of the functions that are served, as far

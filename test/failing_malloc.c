@@ -3,12 +3,14 @@
  * For LD_PRELOAD: an allocator that fails when it is told to, and counts the
  * blocks that are in use. It is told by a file that the test has mapped too:
  * the n-th allocation from now on fails, and as many after it as shall. What
- * libraries and libc itself allocate comes by here as well.
+ * libraries and libc itself allocate comes by here as well. A child that was
+ * forked fails too; its blocks, which end with it, are not counted.
  *
  *	FAILING_MALLOC     the file, a struct control
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,7 +35,13 @@ void __libc_free(void *block);
 
 static struct control unused;
 static struct control *control = &unused;
+static atomic_long *live = &unused.live;
 static bool in_use;
+
+static void count_apart(void)
+{
+	live = &unused.live;
+}
 
 /* What was allocated before is not counted, and may be freed later. */
 __attribute__((constructor)) static void map_control(void)
@@ -50,6 +58,8 @@ __attribute__((constructor)) static void map_control(void)
 	if (page == MAP_FAILED)
 		_exit(99);
 	control = page;
+	live = &control->live;
+	pthread_atfork(NULL, NULL, count_apart);
 	in_use = true;
 }
 
@@ -70,7 +80,7 @@ static bool fails(void)
 static void *counted(void *block)
 {
 	if (block)
-		atomic_fetch_add(&control->live, 1);
+		atomic_fetch_add(live, 1);
 	return block;
 }
 
@@ -121,6 +131,6 @@ void free(void *block)
 {
 	if (!block)
 		return;
-	atomic_fetch_sub(&control->live, 1);
+	atomic_fetch_sub(live, 1);
 	__libc_free(block);
 }

@@ -154,6 +154,48 @@ def test_a_user_that_does_not_exist_is_told_with_status_2(start_cnode):
     assert "--user no-such-user: there is no such user" in node.log
 
 
+def with_groups(tmp_path, numbers):
+    """A wrapper: on a host where nobody is in these groups."""
+    file = tmp_path / "group"
+    file.write_text("".join(f"group{n}:x:{n}:nobody\n" for n in numbers))
+    script = f'mount --bind {file} /etc/group; exec "$0" "$@"'
+    return ["unshare", "--mount", "sh", "-c", script]
+
+
+def test_it_gets_all_groups_of_its_user(start_cnode, tmp_path):
+    mine = range(5000, 5099)
+    node = start_cnode("--user", "nobody", wrapper=with_groups(tmp_path, mine))
+    told = {int(group) for group in status(node.pid)["Groups"].split()}
+    assert told == {NOBODY.pw_gid, *mine}
+
+
+def test_a_user_of_more_groups_than_it_can_take_is_told(start_cnode, tmp_path):
+    for count, taken in (999, True), (1000, False):
+        wrapper = with_groups(tmp_path, range(5000, 5000 + count))
+        node = start_cnode("--user", "nobody", wrapper=wrapper, ready=taken)
+        if taken:
+            assert len(status(node.pid)["Groups"].split()) == 1000
+        else:
+            assert node.wait_exit() == 2
+            assert "--user nobody: it is in more than 1000 groups" in node.log
+
+
+@pytest.mark.parametrize(
+    "faults, said",
+    [
+        (["clone:error=EAGAIN"], "Resource temporarily unavailable"),
+        (["openat:signal=SIGKILL", "-P/etc/passwd", "-f"], "looking it up has crashed"),
+    ],
+)
+def test_a_user_that_cannot_be_looked_up_is_told(faults, said, start_cnode):
+    """In a process of its own, whose end is none of its parent."""
+    fault, *options = faults
+    strace = [*inject(fault), *options]
+    node = start_cnode("--user", "nobody", ready=False, wrapper=strace)
+    assert node.wait_exit() == 2
+    assert f"--user nobody: {said}" in node.log
+
+
 def test_who_may_not_change_its_user_is_told_with_status_4(start_cnode):
     mine = "-all,+bpf"
     node = start_cnode(
