@@ -121,7 +121,7 @@ static int allow_mount(void *context, const char *path)
 	int folder = open(path, O_PATH | O_CLOEXEC), error = 0;
 
 	if (folder < 0)
-		return 0;
+		return bpf_fs_shortage(-errno);
 	if (bpf_fs_has(folder)) /* another mount may hide it */
 		error = allow_below(rule->ruleset, folder, rule->rights);
 	close(folder);

@@ -322,6 +322,14 @@ def test_it_serves_without_landlock_and_says_so(fault, line, start_cnode, alice)
     assert alice.erpc(node.name, "new", *HASH)[0] == "ebpf_map"
 
 
+def test_it_does_not_serve_where_no_descriptor_is_left_for_a_rule(start_cnode):
+    """Else pins were out of its reach for as long as it runs."""
+    wrapper = [*inject("openat:error=ENFILE"), "-P/sys/fs/bpf"]
+    node = start_cnode(ready=False, wrapper=wrapper)
+    assert node.wait_exit() == 1
+    assert node.find_log("error Landlock: Too many open files in system")
+
+
 def test_it_does_not_serve_without_seccomp_unless_told(start_cnode):
     node = start_cnode(ready=False, wrapper=inject("seccomp:error=EINVAL"))
     assert node.wait_exit() == 1
