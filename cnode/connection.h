@@ -8,8 +8,8 @@
 #include "handles.h"
 #include "peers.h"
 #include "permissions.h"
-#include "root.h"
 #include "pin_limit.h"
+#include "root.h"
 #include "stats.h"
 
 /*
