@@ -17,6 +17,7 @@
 
 #include "budget.h"
 #include "clock.h"
+#include "handshake.h"
 #include "log.h"
 #include "memory.h"
 #include "rpc.h"
@@ -300,26 +301,42 @@ static void describe_address(int fd, char *text, size_t size)
 
 static const char ending[] = "this node is ending";
 
+/* NULL, or why no node of that name is let in. */
+static const char *judge_name(void *context, const char *name)
+{
+	struct connection *c = context;
+	const struct service *service = c->service;
+
+	if (!strchr(name, '@'))
+		return "its name has no @";
+	if (!term_is_node_name(name, strlen(name)))
+		return "its name is no text of UTF-8 of 255 characters at most";
+	if (strcmp(name, service->node->thisnodename) == 0)
+		return "it calls itself by the name of this node";
+	c->rpc.functions.permission =
+		permissions_of(service->permissions, name);
+	if (c->rpc.functions.permission == PERMISSION_NONE)
+		return "--allow gives it nothing";
+	return NULL;
+}
+
 /* NULL, or why the peer is not taken in. */
 static const char *shake_hands(struct connection *c, ErlConnect *peer)
 {
 	struct service *service = c->service;
+	struct handshake handshake = {
+		.node = service->node,
+		.listener = service->listener,
+		.timeout_ms = HANDSHAKE_MS,
+		.judge = judge_name,
+		.context = c,
+	};
+	const char *failure = handshake_accept(&handshake, &c->transport, peer);
 
-	if (!transport_accept(&c->transport, service->node, service->listener,
-			      HANDSHAKE_MS, peer))
+	if (failure)
 		return peers_was_replaced(service->peers, &c->peer)
 			       ? "it was the oldest of --max-handshakes"
-			       : transport_refusal(&c->transport);
-	if (!strchr(peer->nodename, '@'))
-		return "its name has no @";
-	if (!term_is_node_name(peer->nodename, strlen(peer->nodename)))
-		return "its name is no text of UTF-8";
-	if (strcmp(peer->nodename, service->node->thisnodename) == 0)
-		return "it calls itself by the name of this node";
-	c->rpc.functions.permission =
-		permissions_of(service->permissions, peer->nodename);
-	if (c->rpc.functions.permission == PERMISSION_NONE)
-		return "--allow gives it nothing";
+			       : failure;
 	switch (peers_join(service->peers, &c->peer, peer->nodename,
 			   service->handles, &c->rpc.functions.owner)) {
 	case 0:

@@ -26,6 +26,7 @@
 #include "connection.h"
 #include "cookie.h"
 #include "epmd.h"
+#include "handshake.h"
 #include "log.h"
 #include "map_memory.h"
 #include "notify.h"
@@ -162,8 +163,8 @@ static enum exit_status init_ei_node(struct node *node)
 	if (!raise_fd_limit_and_init_ei() || !get_creation(&creation) ||
 	    ei_connect_xinit_ussi(
 		    &node->ei, options->host, options->alive, name, NULL,
-		    cookie, creation, &transport_callbacks,
-		    sizeof(transport_callbacks), &node->listener) < 0) {
+		    cookie, creation, &handshake_callbacks,
+		    sizeof(handshake_callbacks), &node->listener) < 0) {
 		log_error("libei could not be set up: %s", strerror(errno));
 		return STATUS_OTHER;
 	}

@@ -2,12 +2,14 @@
 #ifndef TRANSPORT_H
 #define TRANSPORT_H
 
-#include <ei.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
+
+struct handshake;
 
 struct account;
 
@@ -22,11 +24,7 @@ struct transport {
 	struct account *account;       /* of all that waits for the peer, */
 	_Atomic int64_t waiting_since; /* large: in clock_ms(), 0: nothing */
 	/* the handshake */
-	int64_t deadline; /* in clock_ms() */
-	int error;        /* errno of what failed on the socket */
-	unsigned writes;  /* our packets: status, challenge, acknowledgement */
-	char head[15];    /* of the peer's name packet */
-	size_t head_size;
+	struct handshake *handshake; /* while it lasts */
 	uint64_t peer_flags;
 	uint32_t peer_creation;
 	/* input: octets [in_pos, in_end) have come and are not consumed */
@@ -42,27 +40,16 @@ struct transport {
 	atomic_bool stopped;      /* transport_shutdown() was called */
 };
 
-/* What node.c hands ei_connect_xinit_ussi(): of static storage, as ei needs. */
-extern ei_socket_callbacks transport_callbacks;
-
 /* Owns fd from here on. False: no memory. */
 bool transport_init(struct transport *t, int fd, unsigned ticktime,
 		    size_t max_waiting, struct account *account);
 void transport_fini(struct transport *t);
 
 /*
- * The handshake of a peer that has connected: ei's, with the capabilities
- * added that it does not know of. listener is the descriptor that ei_xlisten()
- * returned. The whole must be over within timeout_ms. False where it failed:
- * transport_refusal() says why, peer.nodename what the peer called itself
- * (perhaps nothing). Sends and receives are bounded from then on by ticktime: a
- * receive returns after a quarter of it at the latest.
+ * Sends end after so long at the latest, and receives after a quarter of it;
+ * that is to be ticktime once the handshake is over.
  */
-bool transport_accept(struct transport *t, ei_cnode *node, int listener,
-		      int timeout_ms, ErlConnect *peer);
-
-/* In words, why a handshake failed. */
-const char *transport_refusal(const struct transport *t);
+void transport_bound_waits(struct transport *t, unsigned seconds);
 
 /* What is there: in[in_pos .. in_end). Drops size octets of it. */
 size_t transport_available(const struct transport *t);

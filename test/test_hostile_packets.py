@@ -355,26 +355,89 @@ def test_creations_of_one_name_may_change_all_the_time(siege):
 # --- what others are shown of it
 
 
-def test_a_name_that_is_no_text_is_refused(siege):
+NO_TEXT = "its name is no text of UTF-8 of 255 characters at most"
+TOO_LONG = "its name is longer than 256 octets, the most that libei takes"
+NO_NODE = "it is no Erlang node of OTP 25 or later"
+ZERO = "its name has an octet 0 in it"
+NO_HOST = "its name has no @"
+
+REFUSED_NAMES = {
+    "no text": (b"\xff\xfe@h", NO_TEXT),
+    "no text at its end": (b"a@h\xc3", NO_TEXT),
+    "256 characters": (b"a" * 254 + b"@h", NO_TEXT),
+    "257 octets": ("é".encode() * 127 + b"a@h", TOO_LONG),
+    "402 octets": ("é".encode() * 200 + b"@h", TOO_LONG),
+    "60,000 octets": (b"a" * 60000 + b"@h", TOO_LONG),
+    "no host": (b"nohost", NO_HOST),
+    "nothing": (b"", NO_HOST),
+    "an octet 0": (b"a@h\0b", ZERO),
+    "an octet 0 at its end": (b"a@h\0", ZERO),
+    "an octet 0 at its beginning": (b"\0a@h", ZERO),
+}
+
+
+@pytest.mark.parametrize("name, reason", REFUSED_NAMES.values(), ids=REFUSED_NAMES)
+def test_a_name_that_will_not_do_is_told_so(name, reason, siege):
+    """Within the handshake, by the status that Erlang nodes know."""
     with siege() as s:
-        peer = s.connect(name="text@h", handshake=False)
-        peer.name = Octets(b"\xff\xfe@h")
-        peer.handshake()
-        peer.name = "text@h"
-        assert not peer.serves()
-        s.node.wait_log("refused .*: its name is no text of UTF-8")
+        is_told_no(s, name_packet(name))
+        line = s.node.wait_log(rf"warning refused \S+ (.*): {reason}$")
+        shown = "".join(chr(c) if 32 <= c < 127 else "?" for c in name.split(b"\0")[0])
+        assert line[1] == (shown[:256] or "(no name)")
 
 
-class Octets(str):
-    """A name of octets that no str has."""
+def is_told_no(siege, hello, parts=None):
+    peer = siege.connect(handshake=False)
+    for part in parts or [hello]:
+        peer.send_raw(part)
+    assert peer.receive_short() == b"snot_allowed"
+    with pytest.raises(dist.Refused):
+        peer.receive_short()
 
-    def __new__(cls, octets):
-        self = super().__new__(cls, "octets")
-        self.octets = octets
-        return self
 
-    def encode(self, *_):
-        return self.octets
+def test_who_has_the_name_of_the_node_is_told_so(siege):
+    with siege() as s:
+        is_told_no(s, name_packet(s.node.name.encode()))
+        s.node.wait_log("refused .*: it calls itself by the name of this node")
+
+
+def test_who_lacks_a_capability_is_told_so(siege):
+    with siege() as s:
+        is_told_no(s, name_packet(b"old@h", flags=dist.FLAGS & ~dist.UTF8_ATOMS))
+        s.node.wait_log(rf"warning refused \S+ old@h: {NO_NODE}$")
+
+
+def test_a_name_is_looked_at_as_a_whole_however_it_comes(siege):
+    """In the order of the rules, the first is that of a part of the name."""
+    rules = ("--allow", "a@h=rw", "--allow", "a@h*=none")
+    with siege(*rules, "--allow", "*=rw") as s:
+        hello = name_packet(b"a@host")
+        for cut in range(1, len(hello)):
+            is_told_no(s, hello, [hello[:cut], hello[cut:]])
+        is_told_no(s, hello, [hello[i : i + 1] for i in range(len(hello))])
+        told = "refused .* a@host: --allow gives it nothing"
+        wait_until(lambda: len(s.node.find_log(told)) >= 20)
+        assert not s.node.find_log("connected a@h")
+
+
+def test_what_is_no_name_packet_is_told_nothing(siege):
+    """It may be anything that speaks another protocol."""
+    with siege() as s:
+        odd = (b"\0\3abc", b"GET / HTTP/1.0\r\n\r\n" * 2000, name_packet(b"a@h", size=4))
+        for hello in odd:
+            peer = s.connect(handshake=False)
+            peer.send_raw(hello)
+            with pytest.raises(dist.Refused):
+                peer.receive_short()
+        wait_until(lambda: len(s.node.find_log(NO_NODE)) == len(odd))
+
+
+def test_a_name_may_be_as_long_as_libei_takes_it(siege):
+    """256 octets, of fewer characters."""
+    with siege() as s:
+        peer = s.connect(name="é" * 127 + "@h")
+        map = peer.maps("new", *HASH)
+        assert peer.maps("put", 1, 1, map) == map
 
 
 @pytest.mark.parametrize("creation", [3, 4, 200])

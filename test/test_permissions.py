@@ -260,16 +260,16 @@ def test_a_reader_does_not_close_what_it_shares(guarded):
 
 
 def refused(node, connect, name):
-    """Whether such a node is hung up; what it may do where it is not."""
+    """What such a node may do; it is told within its handshake where nothing."""
     start = node.mark()
-    peer = connect(node, name=name)
     try:
-        kind, *rest = peer.erpc("ebpf_maps", "new", HASH)
-    except dist.Closed:
+        peer = connect(node, name=name)
+    except dist.Refused as told:
+        assert told.args == (b"snot_allowed",)
         node.wait_log(r"warning refused \S+ .*--allow gives it nothing", start=start)
         return "none"
-    finally:
-        peer.close()
+    with peer:
+        kind, *rest = peer.erpc("ebpf_maps", "new", HASH)
     return "rw" if kind == "return" else "ro"
 
 
@@ -328,6 +328,43 @@ def test_an_erlang_node_that_gets_nothing_has_no_connection(
     beam.apply("application", "set_env", "ebpf_maps", "node", node.name)
     assert beam.apply("ebpf_maps", "new", *HASH) == ("error", "nodedown")
     node.wait_log(rf"warning refused .* {beam.name}: --allow gives it nothing")
+
+
+CONNECT = """
+Told = [nodedown_reason, {node_type, all}],
+ok = net_kernel:monitor_nodes(true, Told),
+Answers = [net_kernel:connect_node(N) || _ <- [1, 2, 3]],
+Heard = (fun Hear() ->
+    receive
+        {Up, N, Info} when Up =:= nodeup; Up =:= nodedown -> [{Up, Info} | Hear()]
+    after 0 -> []
+    end
+end)(),
+ok = net_kernel:monitor_nodes(false, Told),
+{Answers, Heard, lists:member(N, nodes(connected))}
+"""
+
+
+@pytest.mark.parametrize("rule", ["b@*=none", "x@h=rw"])
+def test_an_erlang_node_that_gets_nothing_is_never_up(rule, start_cnode, start_beam):
+    """The node is told no, and so are its processes; none hears of a nodeup."""
+    node = start_cnode("--allow", rule)
+    beam = start_beam(sname="b")
+    assert beam.eval(CONNECT, N=node.name) == (["false"] * 3, [], "false")
+    told = rf"warning refused .* {beam.name}: --allow gives it nothing"
+    wait_until(lambda: len(node.find_log(told)) == 3)
+    allowed = start_cnode("--allow", "b@*=ro")
+    answers, heard, connected = beam.eval(CONNECT, N=allowed.name)
+    assert (answers, connected) == (["true"] * 3, "true")
+    assert [up for up, _ in heard] == ["nodeup"]
+
+
+def test_who_is_refused_within_its_handshake_is_counted(start_cnode, connect):
+    node = start_cnode("--allow", "a@h=rw")
+    for _ in range(3):
+        assert refused(node, connect, "b@h") == "none"
+    peer = connect(node, name="a@h")
+    assert peer.maps("stats")["refused"] == 3
 
 
 @pytest.mark.parametrize(

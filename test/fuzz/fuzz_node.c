@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "connection.h"
 #include "fuzz.h"
+#include "handshake.h"
 #include "map_memory.h"
 #include "transport.h"
 #include "world.h"
@@ -32,8 +33,8 @@ void fuzz_node_start(void)
 
 	REQUIRE(ei_connect_xinit_ussi(
 			&node, "localhost", "ebpf", WORLD_NODE, NULL,
-			WORLD_COOKIE, 12345, &transport_callbacks,
-			sizeof(transport_callbacks), &listener) == 0);
+			WORLD_COOKIE, 12345, &handshake_callbacks,
+			sizeof(handshake_callbacks), &listener) == 0);
 	const struct handles_limits limits = {
 		.max = world_maps() + ROOM,
 		.max_per_node = UINT32_MAX,
