@@ -89,6 +89,15 @@ static bool raise_fd_limit_and_init_ei(void)
 	return setrlimit(RLIMIT_NOFILE, &limit) == 0;
 }
 
+/* By nohup(1), and so to be: a terminal that closes ends us otherwise. */
+static bool is_hangup_ignored(void)
+{
+	struct sigaction action;
+
+	return sigaction(SIGHUP, NULL, &action) == 0 &&
+	       action.sa_handler == SIG_IGN;
+}
+
 /* What ends us before there is anything to end but the process. */
 static void end_at_once(int signal)
 {
@@ -103,6 +112,8 @@ static void handle_signals_of_start(void)
 	signal(SIGPIPE, SIG_IGN);
 	sigaction(SIGTERM, &at_once, NULL);
 	sigaction(SIGINT, &at_once, NULL);
+	if (!is_hangup_ignored())
+		sigaction(SIGHUP, &at_once, NULL);
 	signal(SIGUSR1, SIG_IGN);
 }
 
@@ -114,6 +125,7 @@ static int open_signals(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGUSR1);
 	if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
 		return -1;
@@ -412,6 +424,9 @@ static bool serve_signal(const struct node *node)
 		stats_log(node->service.stats, node->service.handles);
 		return true;
 	}
+	/* what is blocked comes, ignored or not */
+	if (signal.ssi_signo == SIGHUP && is_hangup_ignored())
+		return true;
 	log_notice("ending: signal %u (%s)", signal.ssi_signo,
 		   strsignal((int)signal.ssi_signo));
 	return false;

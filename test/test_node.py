@@ -441,14 +441,15 @@ def test_it_ends_cleanly_while_epmd_is_away(start_cnode, lone_cluster):
 # --- its end
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_it_unregistered_and_disconnected(
     signum, start_cnode, cluster, alice
 ):
-    node = start_cnode()
+    node = start_cnode(wrapper=["env", "--default-signal"])
     alice.eval("pong = net_adm:ping(N), monitor_node(N, true)", N=node.name)
     assert node.sname in cluster.epmd.names()
     node.stop(signum)
+    node.wait_log(rf"notice ending: signal {signum:d} \(")
     assert node.sname not in cluster.epmd.names()
     down = alice.eval(
         "receive {nodedown, N} -> down after 5000 -> late end", N=node.name
@@ -470,6 +471,15 @@ def test_a_signal_ends_it_with_clients_in_every_state(start_cnode, connect, alic
         N=node.name,
     )
     node.stop()
+
+
+def test_a_terminal_that_closes_ends_nothing_behind_nohup(start_cnode, alice):
+    node = start_cnode(wrapper=["env", "--ignore-signal=HUP"])
+    node.process.send_signal(signal.SIGHUP)
+    start = node.mark()
+    node.process.send_signal(signal.SIGUSR1)  # comes after it
+    node.wait_log("notice stats: ", start=start)
+    assert alice.apply("net_adm", "ping", node.name) == "pong"
 
 
 def test_sigpipe_is_survived(start_cnode, alice):
