@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "landlock.h"
 #include "log.h"
@@ -115,6 +116,18 @@ static enum exit_status fail(const char *what, int error)
 	return STATUS_OTHER;
 }
 
+/* Landlock gets to know by it what is to be left open. */
+static enum exit_status check_proc(void)
+{
+	if (access("/proc/self/mountinfo", F_OK) == 0)
+		return STATUS_OK;
+	log_error("/proc/self/mountinfo: %s; the sandbox needs a proc file "
+		  "system: mount one by `mount -t proc proc /proc', or go "
+		  "without by --no-sandbox",
+		  strerror(errno));
+	return STATUS_OTHER;
+}
+
 enum exit_status sandbox_enter(const struct sandbox *sandbox)
 {
 	enum exit_status status = privilege_keep(sandbox->open_by_id);
@@ -123,6 +136,9 @@ enum exit_status sandbox_enter(const struct sandbox *sandbox)
 	if (status == STATUS_OK)
 		status = prepare_libraries();
 	if (status != STATUS_OK || sandbox->off)
+		return status;
+	status = check_proc();
+	if (status != STATUS_OK)
 		return status;
 	/* a change of user may have made it dumpable again */
 	if (prctl(PR_SET_DUMPABLE, 0) < 0 ||

@@ -269,6 +269,18 @@ def test_an_epmd_that_it_starts_is_of_its_user(start_cnode, lone_cluster):
 # --- without ids
 
 
+WITHOUT_PROC = ["unshare", "--mount", "sh", "-c", 'umount -l /proc && exec "$@"', "sh"]
+
+
+def test_without_a_proc_file_system_it_says_what_to_do(start_cnode, connect):
+    node = start_cnode(wrapper=WITHOUT_PROC, ready=False)
+    assert node.wait_exit() == 1
+    [line] = node.lines
+    assert " error /proc/self/mountinfo: No such file or directory; " in line
+    assert "mount -t proc proc /proc" in line and "--no-sandbox" in line
+    assert connect(start_cnode("--no-sandbox", wrapper=WITHOUT_PROC)).serves()
+
+
 @pytest.mark.parametrize("sandbox", [[], ["--no-sandbox"]], ids=["", "no sandbox"])
 def test_without_ids_what_takes_them_raises_eperm(sandbox, start_cnode, alice):
     node = start_cnode("--no-open-by-id", *sandbox)
