@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -22,6 +23,7 @@
 
 #define LINE_SIZE 4096
 #define LINES_A_SECOND 20 /* of one thing that peers cause */
+#define CATCH_UP_MS 1000
 
 static const char *const level_names[] = {
 	[LOG_ERROR] = "error",   [LOG_WARNING] = "warning",
@@ -132,11 +134,26 @@ void log_event(enum log_level level, const char *format, ...)
 	va_end(arguments);
 }
 
+static _Atomic(struct log_limit *) all_limits;
+
+static void list(struct log_limit *limit)
+{
+	if (limit->listed)
+		return;
+	limit->listed = true;
+	limit->next = atomic_load(&all_limits);
+	while (!atomic_compare_exchange_weak(&all_limits, &limit->next, limit))
+		;
+}
+
 /* How many lines of before are to be told of; -1: this one is not for now. */
-static int take_turn(struct log_limit *limit)
+static int take_turn(struct log_limit *limit, enum log_level level,
+		     const char *format, va_list arguments)
 {
 	int64_t second = clock_ms() / 1000;
+	int saved_errno = errno;
 	int told = 0;
+	va_list copy;
 
 	pthread_mutex_lock(&limit->lock);
 	if (second != limit->second) {
@@ -147,25 +164,63 @@ static int take_turn(struct log_limit *limit)
 	}
 	if (++limit->lines > LINES_A_SECOND) {
 		limit->lost++;
+		list(limit);
 		told = -1;
+	} else {
+		limit->level = level;
+		errno = saved_errno; /* for a format with %m */
+		va_copy(copy, arguments);
+		vsnprintf(limit->last, sizeof(limit->last), format, copy);
+		va_end(copy);
 	}
 	pthread_mutex_unlock(&limit->lock);
+	errno = saved_errno;
 	return told;
 }
 
 void log_vlimited(struct log_limit *limit, enum log_level level,
 		  const char *format, va_list arguments)
 {
-	int saved_errno = errno;
-	int told = take_turn(limit);
+	int told = take_turn(limit, level, format, arguments);
 
-	errno = saved_errno;
 	if (told < 0)
 		return;
 	if (told > 0)
 		log_event(level, "%d more of the next line were not logged",
 			  told);
 	log_vevent(level, format, arguments);
+}
+
+/* Whether some are to be told of later. */
+static bool catch_up(struct log_limit *limit, bool now)
+{
+	char last[sizeof(limit->last)];
+	enum log_level level;
+	unsigned lost;
+
+	pthread_mutex_lock(&limit->lock);
+	lost = limit->lost;
+	now = now || clock_ms() / 1000 != limit->second;
+	level = limit->level;
+	memcpy(last, limit->last, sizeof(last));
+	if (now)
+		limit->lost = 0;
+	pthread_mutex_unlock(&limit->lock);
+	if (now && lost > 0)
+		log_event(level, "%u more of this kind were not logged: %s",
+			  lost, last);
+	return !now && lost > 0;
+}
+
+int log_catch_up(bool now)
+{
+	struct log_limit *limit = atomic_load(&all_limits);
+	int wait = -1;
+
+	for (; limit; limit = limit->next)
+		if (catch_up(limit, now))
+			wait = CATCH_UP_MS;
+	return wait;
 }
 
 void log_limited(struct log_limit *limit, enum log_level level,

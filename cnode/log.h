@@ -30,12 +30,19 @@ void log_event(enum log_level level, const char *format, ...)
 void log_vevent(enum log_level level, const char *format, va_list arguments)
 	__attribute__((format(printf, 2, 0)));
 
-/* For what a peer can cause: some lines a second, then their number. */
+/*
+ * For what a peer can cause: some lines a second, and the number of those that
+ * were left out. Of static storage.
+ */
 struct log_limit {
 	pthread_mutex_t lock;
 	int64_t second;
 	unsigned lines;
 	unsigned lost;
+	enum log_level level;
+	char last[160]; /* the beginning of the last line that was logged */
+	struct log_limit *next; /* of those that have ever left out a line */
+	bool listed;
 };
 
 #define LOG_LIMIT_INITIALIZER                                                  \
@@ -48,6 +55,13 @@ void log_limited(struct log_limit *limit, enum log_level level,
 void log_vlimited(struct log_limit *limit, enum log_level level,
 		  const char *format, va_list arguments)
 	__attribute__((format(printf, 3, 0)));
+
+/*
+ * Tells of lines that were left out where no next one of their kind has come,
+ * to tell of them: a second later, or all of them now. How many ms until this
+ * is to be called again; -1: not before another line.
+ */
+int log_catch_up(bool now);
 
 #define log_error(...) log_event(LOG_ERROR, __VA_ARGS__)
 #define log_warning(...) log_event(LOG_WARNING, __VA_ARGS__)

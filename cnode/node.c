@@ -479,6 +479,7 @@ static void run(struct node *node)
 		end_slow_peers(node);
 		wait = shorter(wait, handles_reap(node->service.handles));
 		wait = shorter(wait, tell_manager(node));
+		wait = shorter(wait, log_catch_up(false));
 		if (!accepting)
 			wait = shorter(wait, NO_FD_PAUSE_MS);
 		ready[LISTENER].fd = accepting ? node->service.listener : -1;
@@ -535,5 +536,7 @@ enum exit_status node_run(const struct options *options)
 		notify_stopping(&node.notify);
 	}
 	stop(&node);
+	if (status == STATUS_OK) /* else the last line is why it is not */
+		log_catch_up(true);
 	return status;
 }

@@ -4,6 +4,7 @@
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -357,6 +358,37 @@ def test_an_erlang_node_that_gets_nothing_is_never_up(rule, start_cnode, start_b
     answers, heard, connected = beam.eval(CONNECT, N=allowed.name)
     assert (answers, connected) == (["true"] * 3, "true")
     assert [up for up, _ in heard] == ["nodeup"]
+
+
+def refusals_told(node):
+    numbers = node.find_log(
+        r"warning (\d+) more of (the next line|this kind) were not logged"
+    )
+    logged = node.find_log(r"warning refused 127\.\S+ b@h: --allow")
+    return len(logged) + sum(int(match[1]) for match in numbers)
+
+
+def test_what_the_log_leaves_out_is_told_though_nothing_follows(start_cnode, connect):
+    node = start_cnode("--allow", "a@h=rw")
+    for _ in range(100):
+        with pytest.raises(dist.Refused):
+            connect(node, name="b@h")
+
+    wait_until(lambda: refusals_told(node) == 100, 5)
+    [line] = node.find_log(r"more of this kind were not logged: (.*)")
+    assert line[1].endswith(" b@h: --allow gives it nothing")
+
+
+def test_what_the_log_leaves_out_is_told_at_the_end(start_cnode, connect):
+    node = start_cnode("--allow", "a@h=rw")
+    with node.asleep():
+        waiting = [connect(node, name="b@h", handshake=False) for _ in range(60)]
+        for peer in waiting:
+            peer.send_short(b"N" + struct.pack(">QIH", dist.FLAGS, 7, 3) + b"b@h")
+    for peer in waiting:
+        assert peer.receive_short() == b"snot_allowed"
+    node.stop()
+    assert refusals_told(node) == 60
 
 
 def test_who_is_refused_within_its_handshake_is_counted(start_cnode, connect):
