@@ -33,6 +33,10 @@
 #define NAME_FREE_MS 3000 /* for a node that has just ended to be forgotten */
 #define RETRY_MS 50
 #define REPUBLISH_MS 1000
+#define HELD_MS 5000      /* what has lasted so long is no flap */
+#define QUIET_FLAPS 3     /* in a row, from which on they are not logged */
+#define MAX_PAUSE_MS 5000 /* between flaps */
+#define MAX_SAID 64       /* octets: epmd's answer has two more than ei reads */
 
 /* What the thread and the rest share, under the lock. */
 static struct {
@@ -51,12 +55,31 @@ static void sleep_ms(int ms)
 	poll(NULL, 0, ms);
 }
 
-/* As ei reads it. */
 uint16_t epmd_port(void)
 {
-	const char *port = getenv("ERL_EPMD_PORT");
+	const char *text = getenv("ERL_EPMD_PORT");
+	unsigned long port;
+	char *end;
 
-	return port ? (uint16_t)strtol(port, NULL, 10) : DEFAULT_PORT;
+	if (!text)
+		return DEFAULT_PORT;
+	errno = 0;
+	port = strtoul(text, &end, 10);
+	return *text >= '0' && *text <= '9' && !*end && !errno &&
+			       port <= UINT16_MAX
+		       ? (uint16_t)port
+		       : 0;
+}
+
+/* ei and epmd take anything: text for port 0, and 70000 for 4464. */
+enum exit_status epmd_check_port(void)
+{
+	if (epmd_port() != 0)
+		return STATUS_OK;
+	log_error("ERL_EPMD_PORT is '%s', which is no port: it is to be a "
+		  "number from 1 to 65535, or not to be set for %d",
+		  getenv("ERL_EPMD_PORT"), DEFAULT_PORT);
+	return STATUS_EPMD;
 }
 
 /* As erl does: `epmd -daemon', by PATH or from where the build found it. */
@@ -192,15 +215,58 @@ static int publish_again(void)
 	return fd;
 }
 
-static void wait_for_end(int fd)
+static void say_registered(void)
 {
-	struct pollfd ended = { .fd = fd, .events = POLLIN };
-	char octets[64];
+	log_notice("registered with epmd again");
+}
+
+static bool is_readable(int fd, int timeout_ms)
+{
+	struct pollfd ready = { .fd = fd, .events = POLLIN };
+	int n;
 
 	do {
-		while (poll(&ended, 1, -1) < 0 && errno == EINTR)
-			;
-	} while (recv(fd, octets, sizeof(octets), 0) > 0);
+		n = poll(&ready, 1, timeout_ms);
+	} while (n < 0 && errno == EINTR);
+	return n != 0;
+}
+
+/*
+ * Waits for the end of a registration: epmd hangs up, or says more than any
+ * epmd does. Whether it had held for a while, which is told where it is news.
+ */
+static bool hold(int fd, bool is_news)
+{
+	char octets[MAX_SAID];
+	bool held = false;
+	ssize_t said = 0, n = 1;
+
+	while (n > 0 && said <= MAX_SAID) {
+		if (is_readable(fd, held ? -1 : HELD_MS)) {
+			n = recv(fd, octets, sizeof(octets), 0);
+			said += n;
+		} else {
+			held = true;
+			if (is_news)
+				say_registered();
+		}
+	}
+	return held;
+}
+
+/* What is no epmd, or one that ends each time, is asked ever less often. */
+static void pause_after(unsigned flaps)
+{
+	int pause = flaps < 7 ? RETRY_MS << flaps : MAX_PAUSE_MS;
+
+	if (flaps < QUIET_FLAPS)
+		log_warning("epmd has gone; registering with the next one");
+	else if (flaps == QUIET_FLAPS)
+		log_warning("epmd on port %u ends each registration within %d "
+			    "s; trying on, at most every %d s, and telling "
+			    "when one holds",
+			    epmd_port(), HELD_MS / 1000, MAX_PAUSE_MS / 1000);
+	sleep_ms(pause);
 }
 
 static void decide(enum exit_status status)
@@ -228,21 +294,22 @@ static void *stay_registered(void *unused)
 {
 	int fd = -1;
 	enum exit_status status = publish_first(&fd);
+	unsigned flaps = 0; /* registrations in a row that did not hold */
 
 	(void)unused;
 	keep(fd);
 	decide(status);
 	while (status == STATUS_OK) {
-		wait_for_end(fd);
+		flaps = hold(fd, flaps >= QUIET_FLAPS) ? 0 : flaps + 1;
 		if (!keep(-1))
 			break;
 		close(fd);
-		log_warning("epmd has gone; registering with the next one");
-		sleep_ms(RETRY_MS);
+		pause_after(flaps);
 		fd = publish_again();
 		if (!keep(fd))
 			break;
-		log_notice("registered with epmd again");
+		if (flaps < QUIET_FLAPS)
+			say_registered();
 	}
 	return NULL;
 }

@@ -7,8 +7,11 @@
 
 #include "exit_status.h"
 
-/* The port of the epmd of this host. */
+/* The port of the epmd of this host; 0: ERL_EPMD_PORT is none. */
 uint16_t epmd_port(void);
+
+/* To come first. Anything but STATUS_OK has been logged. */
+enum exit_status epmd_check_port(void);
 
 /* Starts an epmd if there is none. Anything but STATUS_OK has been logged. */
 enum exit_status epmd_start(void);

@@ -353,7 +353,9 @@ static enum exit_status start(struct node *node)
 	privilege_begin(!options->no_sandbox);
 	libbpf_set_print(log_libbpf);
 	handle_signals_of_start();
-	status = init_ei_node(node);
+	status = epmd_check_port();
+	if (status == STATUS_OK)
+		status = init_ei_node(node);
 	if (status == STATUS_OK)
 		status = check_privilege();
 	if (status == STATUS_OK) {

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -390,6 +391,40 @@ def test_no_epmd_to_be_had_is_told_with_status_6(start_cnode, lone_cluster):
         server.shutdown(socket.SHUT_RDWR)
     assert status == 6
     assert "epmd" in line
+
+
+@pytest.mark.parametrize(
+    "port", ["0", "x", "", " 4369", "4369x", "-1", "65536", "70000", "1" * 30]
+)
+def test_what_is_no_port_of_an_epmd_is_told_with_status_6(
+    port, start_cnode, lone_cluster
+):
+    """And no epmd is started, which would take any port."""
+    env = {**lone_cluster.env, "ERL_EPMD_PORT": port}
+    node = start_cnode(cluster=lone_cluster, ready=False, env=env)
+    try:
+        status, line = status_and_line(node)
+    finally:
+        strays = epmds_of(lone_cluster)
+        for pid in strays:
+            os.kill(pid, signal.SIGKILL)
+    assert not strays
+    assert status == 6
+    assert f"ERL_EPMD_PORT is '{port}', which is no port" in line
+
+
+def epmds_of(cluster):
+    """The epmds that were started with the home of this cluster."""
+    home = f"HOME={cluster.home}".encode()
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if (folder / "comm").read_text().strip() == "epmd":
+                if home in (folder / "environ").read_bytes().split(b"\0"):
+                    found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
 
 
 @pytest.mark.ci
