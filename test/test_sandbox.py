@@ -98,6 +98,32 @@ def test_all_its_threads_are_in_the_sandbox(start_cnode, alice):
     assert limits(node.pid)["Max locked memory"] == ["0", "0"]
 
 
+def opens(node, file, capabilities):
+    """Whether a process of the same user with no more than these opens it."""
+    kept = ",".join(["-all", *(f"+{name}" for name in capabilities)])
+    command = ["setpriv", f"--bounding-set={kept}", f"--inh-caps={kept}"]
+    path = f"/proc/{node.pid}/{file}"
+    done = subprocess.run(
+        [*command, "sh", "-c", 'exec 3<"$0"', path], capture_output=True, text=True
+    )
+    assert done.returncode == 0 or "Permission denied" in done.stderr, done.stderr
+    return done.returncode == 0
+
+
+@pytest.mark.parametrize("user", [[], ["--user", "root"]], ids=["", "user"])
+@pytest.mark.parametrize("file", ["environ", "maps", "mem"])
+def test_its_user_cannot_look_into_it(file, user, start_cnode):
+    """Not dumpable: its capabilities alone do not keep out who has as many.
+
+    It goes without ids, as whoever has CAP_SYS_ADMIN may look into any process.
+    """
+    as_many = ("bpf", "net_admin")
+    assert not opens(start_cnode("--no-open-by-id", *user), file, as_many)
+    open_to_all = start_cnode("--no-open-by-id", "--no-sandbox")
+    assert file == "mem" or opens(open_to_all, file, as_many)  # Yama keeps mem
+    assert not opens(open_to_all, file, as_many[1:])
+
+
 def test_without_a_sandbox_only_capabilities_go(start_cnode):
     node = start_cnode("--no-sandbox")
     told = status(node.pid)
