@@ -57,6 +57,13 @@ class Trace:
         del self.calls["restart_syscall"]  # what was under way when it began
         self.text = text
 
+    def calls_of_thread(self, call):
+        """Those of the one thread that made that call."""
+        (thread,) = set(re.findall(rf"^(\d+) +{call}\(", self.text, re.MULTILINE))
+        return collections.Counter(
+            re.findall(rf"^{thread} +(\w+)\(", self.text, re.MULTILINE)
+        )
+
     @property
     def total(self):
         return sum(self.calls.values())
@@ -68,9 +75,9 @@ class Trace:
         return sum(map(int, moved))
 
 
-def on_callgrind(out):
+def on_callgrind(out, *options):
     """The command that runs a node so; it makes calls that no sandbox allows."""
-    command = ["valgrind", "-q", "--tool=callgrind"]
+    command = ["valgrind", "-q", "--tool=callgrind", *options]
     return [*command, f"--callgrind-out-file={out}"]
 
 
@@ -100,8 +107,36 @@ class Callgrind:
         dump = self.out.with_name(f"{self.out.name}.{self.dumps}")
         wait_until(lambda: dump.exists() and "totals:" in dump.read_text(), 10)
         text = dump.read_text()
-        self.instructions = int(re.search(r"^totals: (\d+)", text, re.M)[1])
+        self.instructions = total(text)
         self.allocations = count_calls(text, ALLOCATORS)
+
+
+EACH_THREAD = "--separate-threads=yes"
+
+
+class CallgrindOfThreads(Callgrind):
+    """The same of one thread; on_callgrind() was given EACH_THREAD."""
+
+    def __exit__(self, *exception):
+        self.control("--dump")
+        self.dumps += 1
+        self.threads = wait_until(self.dumped, 10, "all threads are dumped")
+
+    def dumped(self):
+        parts = self.out.parent.glob(f"{self.out.name}.{self.dumps}-*")
+        texts = [part.read_text() for part in parts]
+        whole = len(texts) >= self.node.threads()
+        return whole and all("totals:" in text for text in texts) and texts
+
+    def thread(self, name):
+        """The dump of the one thread that called functions of that name."""
+        (dump,) = (text for text in self.threads if count_calls(text, name))
+        return dump
+
+
+def total(dump):
+    """Its instructions."""
+    return int(re.search(r"^totals: (\d+)", dump, re.M)[1])
 
 
 def count_calls(dump, name):

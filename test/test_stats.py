@@ -4,13 +4,23 @@
 import re
 import signal
 import subprocess
+import threading
 from collections import Counter
+from contextlib import contextmanager
 
 import pytest
 
 from beam import BeamError
 from cluster import wait_until
 from conftest import raises
+from counting import (
+    EACH_THREAD,
+    CallgrindOfThreads,
+    Trace,
+    count_calls,
+    on_callgrind,
+    total,
+)
 from dist import Closed, Refused
 
 
@@ -106,6 +116,25 @@ def test_handles_and_refused_connections_are_counted(alice, node, connect):
     assert stats(alice, node)["handles"] == 1
 
 
+def test_refused_are_connections_and_a_refused_request_is_an_error(
+    start_cnode, connect
+):
+    """A request that is refused is answered: it counts by what it was told."""
+    node = start_cnode("--allow", "reader@*=ro", "--max-connections", "1")
+    reader = connect(node, name="reader@h")
+    for _ in range(3):
+        assert reader.erpc("ebpf_maps", "new", ["hash", 4, 8, 4])[1] == "eacces"
+    for name in ("reader@another", "nobody@h"):
+        peer = connect(node, handshake=False, name=name)
+        with pytest.raises((Refused, Closed)):
+            peer.handshake()
+            peer.erpc("ebpf_maps", "handles", [])
+    wait_until(lambda: reader.maps("stats")["refused"] == 2)
+    now = reader.maps("stats")
+    assert now["errors"] == {"eacces": 3}
+    assert now["requests"]["new", 4] == 3
+
+
 def test_the_uptime_goes_on(alice, node):
     before = stats(alice, node)["uptime"]
     wait_until(lambda: stats(alice, node)["uptime"] >= before + 10)
@@ -155,3 +184,89 @@ def test_each_function_fits_into_the_counts(alice, node, program):
     node.process.send_signal(signal.SIGUSR1)
     line = node.wait_log(r"notice stats: ").string
     assert [name for name in names if f" {name} " not in line] == []
+
+
+# --- what it costs the others
+
+GETS, READS = 200, 50  # at least
+GET = "bpf_map_lookup_elem"
+TAKEN = r"pthread_(mutex_lock|rwlock_(rd|wr)lock|spin_lock)(@.*)?"
+LOCKS_OF_A_GET = 2  # that of its own connection, and the handles', to read
+
+
+class Beside:
+    """A peer that gets an entry, and one that reads the counts meanwhile."""
+
+    def __init__(self, node, connect):
+        self.caller, self.reader = connect(node), connect(node)
+        self.map = self.caller.maps("new", "hash", 4, 8, 4)
+        self.caller.maps("put", 1, 1, self.map)
+        self.reader.maps("stats")
+        self.get(10)
+
+    def get(self, count):
+        for _ in range(count):
+            self.caller.maps("get", 1, self.map)
+        return count
+
+    @contextmanager
+    def reads(self):
+        """Without an end while the block runs; gives how often it was so far."""
+        times, over = [], threading.Event()
+
+        def read():
+            while not over.is_set():
+                self.reader.maps("stats")
+                times.append(1)
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        try:
+            yield lambda: len(times)
+        finally:
+            over.set()
+            thread.join()
+
+    def get_beside_reads(self):
+        """How many gets it took until there were enough of both."""
+        with self.reads() as read_so_far:
+            gets = self.get(GETS)
+            while read_so_far() < READS:
+                gets += self.get(10)
+        return gets
+
+
+@pytest.mark.counts
+def test_who_reads_them_costs_others_no_instruction_and_no_lock(
+    start_cnode, connect, tmp_path
+):
+    """A lock that both took would be one more than a get has without."""
+    out = tmp_path / "callgrind.out"
+    wrapper = on_callgrind(out, EACH_THREAD)
+    node = start_cnode("--no-sandbox", wrapper=wrapper)
+    beside, threads = Beside(node, connect), CallgrindOfThreads(node, out)
+    with threads:
+        gets = beside.get(GETS)
+    alone = total(threads.thread(GET)) / gets
+    with threads:
+        gets = beside.get_beside_reads()
+    dump = threads.thread(GET)
+    assert count_calls(dump, GET) == gets
+    locks = count_calls(dump, TAKEN)
+    assert locks <= LOCKS_OF_A_GET * gets
+    print(f"a get: {alone:.0f} instructions, {total(dump) / gets:.0f} with a reader")
+    assert total(dump) / gets <= 1.02 * alone
+    # the lock that the reader takes is one that would have been seen
+    assert sum(count_calls(one, TAKEN) for one in threads.threads) >= locks + 3 * READS
+
+
+@pytest.mark.counts
+def test_who_reads_them_costs_others_no_system_call(start_cnode, connect, tmp_path):
+    node = start_cnode()
+    beside = Beside(node, connect)
+    with Trace(node, tmp_path / "trace") as trace:
+        gets = beside.get_beside_reads()
+    calls = trace.calls_of_thread("bpf")
+    assert calls["bpf"] == gets
+    assert calls.total() <= 3 * gets + 4, calls
+    assert trace.calls.total() >= 3 * gets + 2 * READS

@@ -271,7 +271,8 @@
 %% What a C node has done for all nodes since it was started. `uptime' is in milliseconds,
 %% `connections' are the nodes that are connected, `refused' the connections that were not taken in,
 %% and `octets' those that came from nodes and went to them after their handshakes. `errors' has
-%% what was raised by its first atom, as `badkey', and what was returned as `{error, Reason}'.
+%% what was raised by its first atom, as `badkey', and what was returned as `{error, Reason}'; a
+%% request that was refused is among them, as `eacces', `emfile' or `enomem'.
 %% `latency' has how many requests were answered in less than so many nanoseconds, and in no less
 %% than half of that: from when the last octet of a request was taken in to when its answer was
 %% ready to be sent.
