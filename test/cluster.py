@@ -4,6 +4,7 @@
 import ctypes
 import os
 import re
+import resource
 import secrets
 import signal
 import socket
@@ -34,6 +35,14 @@ def wait_until(predicate, timeout=10, what=None):
             what = what or getattr(predicate, "__name__", "the condition")
             raise AssertionError(f"{what}: not within {timeout * PATIENCE} s")
         time.sleep(0.005)
+
+
+def allow_descriptors(number):
+    """Here and now; more than the hard limit nobody gets."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert hard >= number, f"{hard} descriptors are allowed, {number} are needed"
+    if soft < number:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
 
 
 def free_port():

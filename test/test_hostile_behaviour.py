@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Peers whose packets are right, and who do with them what no node does."""
 
-import resource
 import select
 import signal
 import socket
@@ -14,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import dist
-from cluster import PATIENCE, SANITIZED, wait_until
+from cluster import PATIENCE, SANITIZED, allow_descriptors, wait_until
 from hostile import HASH, requests, signals, spawn_request
 
 MIB = 1 << 20
@@ -229,15 +228,6 @@ def test_a_peer_may_reconnect_in_a_loop(many, siege):
 
 
 # --- many
-
-
-def allow_descriptors(number):
-    """Here and now; more than the hard limit nobody gets."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard < number:
-        pytest.fail(f"{hard} descriptors are allowed, {number} are needed")
-    if soft < number:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
 
 
 @ci(2000, 10_000)
