@@ -138,17 +138,43 @@ def test_readers_that_never_read_are_hung_up(siege):
             s.node.wait_log(f"disconnected {peer.name}", 20)
 
 
-def test_a_reader_of_an_octet_now_and_then_holds_up_itself(siege):
-    """It takes in a little each tick time, and so it may stay."""
+def test_readers_of_an_octet_now_and_then_are_hung_up(siege):
+    """That makes no room that their kernel would tell of: they take nothing in."""
     with siege("--ticktime", "1") as s:
         peers = [s.connect(receive_buffer=1) for _ in range(20)]
         map = peers[0].maps("new", "array", 4, MIB, 1)
         for peer in peers:
             peer.send_raw(packet_of_get(peer, map) * 20)
-        for _ in range(15):
-            for peer in peers:
-                peer.socket.recv(1)
+
+        def over():
+            for peer in list(peers):
+                try:
+                    peer.socket.recv(1)
+                except OSError:
+                    peers.remove(peer)
             time.sleep(0.1)
+            return s.node.find_log("disconnected .* it took nothing in for --ticktime")
+
+        wait_until(over, 15)
+        wait_until(lambda: s.node.threads() == s.before[1], 10)
+
+
+@ci(4, 30)
+def test_a_reader_of_a_little_at_a_time_holds_up_itself(many, siege):
+    """It takes in some each tick time, and so it may stay; an answer takes two."""
+    with siege("--ticktime", "2") as s:
+        size = 4 * MIB - 4096
+        peers = [s.connect(receive_buffer=MIB // 16) for _ in range(8)]
+        map = peers[0].maps("new", "array", 4, size, 1)
+        for peer in peers:
+            peer.send_raw(packet_of_get(peer, map) * many)
+        deadline = time.monotonic() + many
+        while time.monotonic() < deadline:
+            for peer in peers:
+                assert peer.socket.recv(MIB // 16)
+            time.sleep(0.05)
+        assert not [p for p in peers if s.node.find_log(f"disconnected {p.name}")]
+        read_rest(peers[0])
 
 
 def test_the_smallest_receive_buffer_gets_all(siege):
