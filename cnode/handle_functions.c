@@ -134,7 +134,7 @@ static int open_named(const char *name, uint32_t flags, struct map **found)
 		} else {
 			*found = map;
 		}
-		if (error < 0)
+		if (error < 0) /* it may be the one */
 			break;
 	}
 	if (*found && error == -ENOENT)
