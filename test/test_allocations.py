@@ -402,8 +402,15 @@ def world(start, connect, folder, allocator):
                 assert is_right(answer[1], right), (function, answer)
         world.close()
     before = settle(world, allocator)
+    descriptors = kinds(world.node)
     yield world
     assert settle(world, allocator) <= before, "blocks of memory are lost"
+    assert not kinds(world.node) - descriptors, "descriptors are lost"
+
+
+def kinds(node):
+    """How many descriptors it has of each kind: maps, BTF, folders, processes."""
+    return Counter(re.sub(r"\d+", "N", what) for what in node.descriptors())
 
 
 
