@@ -75,6 +75,21 @@ def pytest_make_collect_report(collector):
     _no_skip(outcome.get_result())
 
 
+TOLD = pytest.StashKey()
+
+
+@pytest.fixture
+def tell(request):
+    """tell(title, text): it stands at the end of the log, also of what passed."""
+    return request.config.stash.setdefault(TOLD, {}).__setitem__
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for title, text in config.stash.get(TOLD, {}).items():
+        terminalreporter.section(title)
+        terminalreporter.write_line(text)
+
+
 def setting(name, default):
     return Path(os.environ.get(name) or default).resolve()
 

@@ -332,7 +332,7 @@ Traced()
 
 
 def test_an_embedded_node_that_is_killed_under_load_is_back_within_a_second(
-    embedding, callers, folder, start_cnode
+    embedding, callers, folder, start_cnode, tell
 ):
     """Each of the times, and with nothing in between that waits."""
     took, a_start = [], 0
@@ -365,6 +365,7 @@ def test_an_embedded_node_that_is_killed_under_load_is_back_within_a_second(
         begun = time.monotonic()
         start_cnode()
         a_start = max(a_start, time.monotonic() - begun)
-    print(f"back after {took} s; a start takes {a_start} s")
+    times = ", ".join(f"{seconds:.3f}" for seconds in took)
+    tell("an embedded node that is killed", f"is back after {times} s")
     assert embedding.beam.eval(TRACED) == [("ebpf_maps_cnode", "init")] * KILLS
     assert max(took) <= max(BACK * PATIENCE, STARTS * a_start), took
