@@ -14,9 +14,9 @@
  *
  *	Length:16 $N Flags:64 Creation:32 NameLength:16 Name
  *
- * And where ei would welcome a peer that is not to be let in, the write callback
- * puts the status not_allowed in the place of ei's, and fails: an Erlang node
- * that is told so never takes itself for connected.
+ * And where ei would welcome a peer that is not to be let in, the write
+ * callback puts the status not_allowed in the place of ei's, and fails: an
+ * Erlang node that is told so never takes itself for connected.
  *
  *	Length:16 $s Status
  */
