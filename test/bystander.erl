@@ -8,7 +8,7 @@ start(Node, Limit) ->
     Call = fun(F, A) -> erpc:call(Node, ebpf_maps, F, A, Limit) end,
     Map = Call(new, [hash, 4, 8, 4]),
     [
-        spawn(fun() -> loop(Step, 0, 0, []) end)
+        spawn(fun() -> loop(Step, #{count => 0, times => [], wrong => []}) end)
      || Step <- [fun(I) -> use(Call, Map, I) end, fun(_) -> make(Call) end]
     ].
 
@@ -20,32 +20,44 @@ make(Call) ->
     Map = Call(new, [array, 4, 4, 1]),
     ok = Call(close, [Map]).
 
-loop(Step, Count, Slowest, Wrong) ->
+loop(Step, #{count := Count, times := Times, wrong := Wrong} = State) ->
     receive
         {look, From} ->
-            From ! {self(), Count, Slowest, Wrong},
-            loop(Step, Count, Slowest, Wrong);
+            From ! {self(), {Count, usual(Times), Wrong}},
+            loop(Step, State);
+        mark ->
+            loop(Step, State#{times := []});
         stop ->
             ok
     after 2 ->
-        Begun = erlang:monotonic_time(millisecond),
+        Begun = erlang:monotonic_time(microsecond),
         Now =
             try Step(Count) of
                 _ -> []
             catch
                 Class:Reason -> [{Count, Class, Reason}]
             end,
-        Took = erlang:monotonic_time(millisecond) - Begun,
-        loop(Step, Count + 1, max(Slowest, Took), lists:sublist(Wrong ++ Now, 5))
+        Took = erlang:monotonic_time(microsecond) - Begun,
+        loop(Step, #{
+            count => Count + 1,
+            times => [Took | Times],
+            wrong => lists:sublist(Wrong ++ Now, 5)
+        })
     end.
 
-%% {Calls, Ms of the slowest, What went wrong} of each.
+%% What half of them took no more than, in microseconds.
+usual([]) ->
+    0;
+usual(Times) ->
+    lists:nth((length(Times) + 1) div 2, lists:sort(Times)).
+
+%% {Calls, What they usually took since the mark, What went wrong} of each.
 look(Pids, Limit) ->
     [look_at(Pid, Limit) || Pid <- Pids].
 
 look_at(Pid, Limit) ->
     Pid ! {look, self()},
     receive
-        {Pid, Count, Slowest, Wrong} -> {Count, Slowest, Wrong}
-    after Limit -> {0, Limit, [no_answer]}
+        {Pid, Looks} -> Looks
+    after Limit -> {0, 0, [no_answer]}
     end.

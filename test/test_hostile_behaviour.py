@@ -66,6 +66,17 @@ def test_a_siege_sees_a_node_that_stalls(siege, monkeypatch):
             s.node.process.send_signal(signal.SIGCONT)
 
 
+def test_a_siege_sees_a_node_that_is_slow(siege):
+    """Though no call takes as long as one may: it runs for moments."""
+    with pytest.raises(AssertionError, match="half of .* calls took"):
+        with siege() as s:
+            calls = s.bystander.counts()
+            while min(s.bystander.counts()) < min(calls) + 60:
+                with s.node.asleep():
+                    time.sleep(0.1 * PATIENCE)
+                time.sleep(0.001)
+
+
 # --- slow ones
 
 
