@@ -36,6 +36,7 @@ bool entries_start(struct call *call, struct entries *entries)
 	}
 	entries->with_maps &= (call->map->traits & MAP_VALUE_IS_MAP) &&
 			      walk->mode == WALK_READ;
+	walk->stopped = call->context->stopped;
 	walk->cursor = call_room(call, &call->context->cursor,
 				 walk_cursor_size(call->map, walk));
 	return walk->cursor;
@@ -180,18 +181,16 @@ static uint32_t affordable(struct call *call, uint32_t entries)
 bool entries_next(struct call *call, struct entries *entries, uint32_t wanted)
 {
 	wanted = least(STEP_OCTETS / entry_size(call->map), wanted);
+	wanted = least(WALK_MOST, wanted);
 	wanted = affordable(call, wanted);
 	if (entries->most > 0)
 		wanted = least(entries->most, wanted);
 	if (wanted == 0)
 		wanted = 1;
 	entries->count = 0;
-	while (entries->count == 0 && entries->walk.position != WALK_DONE) {
-		if (atomic_load(call->context->stopped))
-			return call_raise_errno(call, -ECANCELED);
+	while (entries->count == 0 && entries->walk.position != WALK_DONE)
 		if (!step(call, entries, wanted))
 			return false;
-	}
 	return true;
 }
 

@@ -315,7 +315,8 @@ static int batch(struct map *map, struct map_batch *b, enum batch_kind kind)
 	error = do_batch(map, b, kind);
 	b->count = count_done(error, kind, b->count, room);
 	/* of an entry or of a cursor, EINVAL says nothing of the operation */
-	if (is_unsupported(error) && b->count == 0 && !b->cursor) {
+	if (is_unsupported(error) && b->count == 0 &&
+	    (!b->cursor || error != -EINVAL)) {
 		atomic_store(&map->no_batch[kind], true);
 		return -ENOTSUP;
 	}

@@ -18,7 +18,7 @@
 
 #define LEFT_SIZE 4
 #define REPEATS 4
-#define MAX_STEPS 65536 /* in one go, where there are many holes */
+#define MAX_HOLES (1 << 18) /* in one system call: 20 ms */
 
 /* What is to be kept before it leaves is taken one by one. */
 static bool by_buckets(const struct map *map, const struct walk *walk)
@@ -30,6 +30,11 @@ size_t walk_cursor_size(const struct map *map, const struct walk *walk)
 {
 	return by_buckets(map, walk) ? MAP_BUCKET_CURSOR_SIZE
 				     : LEFT_SIZE + map->key_size;
+}
+
+static bool is_stopped(const struct walk *walk)
+{
+	return walk->stopped && atomic_load(walk->stopped);
 }
 
 static int do_batch(struct map *map, const struct walk *walk,
@@ -100,10 +105,31 @@ static int visit(struct keys *k)
 	return error == -ENOENT || error == -ENOSPC ? 0 : error;
 }
 
+/* What the kernel says of numbers, which cost a system call each. */
+static int next_index(const struct map *map, const char *key, char *next)
+{
+	uint32_t index;
+
+	memcpy(&index, key, sizeof(index));
+	if (index == map->max_entries - 1)
+		return -ENOENT;
+	index = index < map->max_entries ? index + 1 : 0;
+	memcpy(next, &index, sizeof(index));
+	return 0;
+}
+
+static int next_key(struct keys *k, const char *key)
+{
+	/* the first is asked for: whether it may be */
+	return key && k->map->traits & MAP_INDEXED
+		       ? next_index(k->map, key, k->next)
+		       : map_next_key(k->map, key, k->next);
+}
+
 /* The cursor goes to the key after key, or to the end. */
 static int look_ahead(struct keys *k, const char *key)
 {
-	int error = k->left > 0 ? map_next_key(k->map, key, k->next) : -ENOENT;
+	int error = k->left > 0 ? next_key(k, key) : -ENOENT;
 
 	if (error == 0)
 		k->walk->position = WALK_AT;
@@ -115,9 +141,9 @@ static int look_ahead(struct keys *k, const char *key)
 /* The key that is next, and what is after it. */
 static int step(struct keys *k)
 {
-	int error = 0;
+	int error = is_stopped(k->walk) ? -ECANCELED : 0;
 
-	if (k->walk->position == WALK_START)
+	if (error == 0 && k->walk->position == WALK_START)
 		error = look_ahead(k, NULL);
 	if (error < 0 || k->walk->position == WALK_DONE)
 		return error;
@@ -133,12 +159,45 @@ static int step(struct keys *k)
 	return error;
 }
 
-/* More entries behind the last one, by a batch if there is such a thing. */
+/* Whether there is such a thing, and not too many holes that it goes over. */
+static bool may_batch(const struct keys *k)
+{
+	uint32_t index = 0;
+
+	if (!(k->map->traits & MAP_HOLES))
+		return k->map->traits & MAP_KEY_BATCH;
+	if (k->walk->position == WALK_AT)
+		memcpy(&index, k->next, sizeof(index));
+	/* a cursor may be anybody's: beyond the end is the beginning */
+	return index < k->map->max_entries &&
+	       k->map->max_entries - index <= MAX_HOLES;
+}
+
+/* Whether it is not known yet what is before the next key. */
+static bool lacks_cursor(const struct keys *k)
+{
+	return k->count == 0 && k->walk->position == WALK_AT &&
+	       !(k->map->traits & MAP_INDEXED);
+}
+
+/* What a batch goes on from is the key before the next one. */
+static void *batch_cursor(const struct keys *k, uint32_t *before)
+{
+	if (k->count > 0)
+		return place_of(k) - k->map->key_size;
+	if (k->walk->position == WALK_START)
+		return NULL;
+	memcpy(before, k->next, sizeof(*before));
+	return (*before)-- > 0 ? before : NULL;
+}
+
+/* More entries behind the last one, by a batch. */
 static int read_batch(struct keys *k)
 {
 	size_t key_size = k->map->key_size;
+	uint32_t before;
 	struct map_batch batch = {
-		.cursor = k->count > 0 ? place_of(k) - key_size : NULL,
+		.cursor = batch_cursor(k, &before),
 		.next_cursor = k->next,
 		.keys = place_of(k),
 		.values = k->room->values + k->count * map_entry_size(k->map),
@@ -168,20 +227,18 @@ static int read_or_remove(struct keys *k)
 	uint32_t steps = 0;
 	int error = 0;
 
-	if (k->walk->mode == WALK_READ) {
-		while (error == 0 && k->count == 0 &&
-		       k->walk->position == WALK_AT && steps++ < MAX_STEPS)
+	if (k->walk->mode == WALK_READ && may_batch(k)) {
+		while (error == 0 && lacks_cursor(k) && steps++ < WALK_MOST)
 			error = step(k);
 		if (error == 0 && k->walk->position != WALK_DONE &&
-		    (k->count > 0 || k->walk->position == WALK_START))
-			error = k->map->traits & MAP_KEY_BATCH ? read_batch(k)
-							       : -ENOTSUP;
+		    !lacks_cursor(k))
+			error = read_batch(k);
 		if (error != -ENOTSUP)
 			return error;
 		error = 0;
 	}
 	while (error == 0 && k->count < k->room->entries &&
-	       k->walk->position != WALK_DONE && steps++ < MAX_STEPS)
+	       k->walk->position != WALK_DONE && steps++ < WALK_MOST)
 		error = step(k);
 	return error;
 }
@@ -226,6 +283,8 @@ static int64_t next_keys(struct map *map, struct walk *walk,
 int64_t walk_next(struct map *map, struct walk *walk,
 		  const struct walk_room *room)
 {
+	if (is_stopped(walk))
+		return -ECANCELED;
 	return by_buckets(map, walk) ? next_buckets(map, walk, room)
 				     : next_keys(map, walk, room);
 }

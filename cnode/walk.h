@@ -5,6 +5,12 @@
 #include "map.h"
 
 /*
+ * So many entries should one step have at most, unless one bucket has more: a
+ * system call is not to take long, as nothing ends it, not even SIGKILL.
+ */
+#define WALK_MOST 16384
+
+/*
  * A walk through a map, which can be left and gone on with from its cursor.
  *
  * What it promises, while others insert and delete: it ends. On hash types,
@@ -35,6 +41,7 @@ struct walk {
 	map_keeper keep;
 	void *context;
 	char *cursor; /* WALK_AT: walk_cursor_size() octets; the caller's */
+	const atomic_bool *stopped; /* NULL, or true: nobody waits for it */
 };
 
 size_t walk_cursor_size(const struct map *map, const struct walk *walk);
@@ -49,6 +56,7 @@ struct walk_room {
 /*
  * The next entries: their number, which may be 0 before the end. -ENOSPC: the
  * next bucket has more entries than there is room for; nothing is lost.
+ * -ECANCELED: it was stopped, and can go on from its cursor.
  */
 int64_t walk_next(struct map *map, struct walk *walk,
 		  const struct walk_room *room);
