@@ -39,6 +39,8 @@ struct map_memory {
 	uint64_t swept;      /* and of the last one that is over */
 	bool sweeping;       /* who opens an outer map looks at what is in it */
 	bool unknown;        /* not all that is in maps could be looked at */
+	uint32_t places;     /* so many may be looked at yet, one by one */
+	atomic_bool stopped; /* nobody waits for a sweep any more */
 	pthread_cond_t over; /* a sweep */
 	struct map_charge_list chains[MAP_CHARGES_CHAINS];
 	/* who opens what is pinned has it to read, the end of a sweep to write;

@@ -63,6 +63,12 @@ void map_memory_free(struct map_memory *memory)
 	free(memory);
 }
 
+void map_memory_stop(struct map_memory *memory)
+{
+	if (memory)
+		atomic_store(&memory->stopped, true);
+}
+
 /* --- Closing ------------------------------------------------------------ */
 
 void map_memory_will_be_pinned(struct map *map)

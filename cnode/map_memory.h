@@ -19,6 +19,9 @@ struct map_memory;
 struct map_memory *map_memory_new(uint64_t max);
 void map_memory_free(struct map_memory *memory);
 
+/* Nobody waits for a map any more: what takes long ends before its time. */
+void map_memory_stop(struct map_memory *memory);
+
 /*
  * As map_new(); -ENOMEM also where it would be more than there may be, which
  * is logged with who asked.

@@ -16,12 +16,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "log.h"
 #include "map_charges.h"
 #include "pins.h"
 #include "walk.h"
 
 #define SCAN_OCTETS ((size_t)1 << 18)
 #define MAX_SCAN_OCTETS ((size_t)1 << 26) /* for a bucket that is as large */
+/* That one sweep looks at, one by one: others wait for it, 2 s perhaps. */
+#define MAX_PLACES ((uint32_t)1 << 21)
 
 int map_sweep_look_for(uint32_t id)
 {
@@ -121,16 +124,42 @@ static int64_t scan_entries(struct map_memory *memory, struct map *map,
 	return n;
 }
 
+/* Empty places take as long as others, but for those in buckets. */
+static bool may_scan(struct map_memory *memory, const struct map *map)
+{
+	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
+	bool may;
+
+	if (map->traits & MAP_BUCKETS)
+		return true;
+	pthread_mutex_lock(&memory->lock);
+	may = map->max_entries <= memory->places;
+	if (may)
+		memory->places -= map->max_entries;
+	pthread_mutex_unlock(&memory->lock);
+	if (!may)
+		log_limited(&limit, LOG_WARNING,
+			    "not looking into map %u of %u entries: with the "
+			    "arrays of maps before it that would take long; "
+			    "maps in maps count on, even those that have gone",
+			    map->id, map->max_entries);
+	return may;
+}
+
 /* By what finds all that stays, whatever comes and goes beside it. */
 static int scan(struct map_memory *memory, struct map *map)
 {
-	struct walk walk = { .position = WALK_START, .mode = WALK_READ };
+	struct walk walk = { .position = WALK_START,
+			     .mode = WALK_READ,
+			     .stopped = &memory->stopped };
 	size_t entry = map->key_size + sizeof(int);
 	size_t entries = SCAN_OCTETS / entry + 1;
 	int64_t n = -ENOSPC;
 
 	if (!(map->traits & (MAP_BUCKETS | MAP_KEY_BATCH)))
 		return -ENOTSUP;
+	if (!may_scan(memory, map))
+		return -E2BIG;
 	if (entries > map->max_entries)
 		entries = map->max_entries;
 	walk.cursor = malloc(walk_cursor_size(map, &walk));
@@ -161,6 +190,7 @@ static bool begin(struct map_memory *memory)
 
 	pthread_mutex_lock(&memory->lock);
 	memory->unknown = false;
+	memory->places = MAX_PLACES;
 	memory->sweeping = true;
 	for (size_t i = 0; i < MAP_CHARGES_CHAINS; i++) {
 		map_charges_pause(memory, i);

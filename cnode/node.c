@@ -510,6 +510,7 @@ static void stop(struct node *node)
 	/* ei's entry stays: handshakes that still run look it up */
 	if (node->listener.fd >= 0)
 		close(node->listener.fd);
+	map_memory_stop(service->map_memory);
 	if (!service->peers || !peers_shutdown(service->peers, SHUTDOWN_MS))
 		return; /* threads still use the rest; the process ends now */
 	handles_free(service->handles);

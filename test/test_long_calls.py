@@ -21,6 +21,7 @@ MOST_HOLES = 2**18  # walk.c: in one batch
 STEP = 16384  # walk.h: entries, in one batch
 FAR = 30_000_000  # holes; as one batch 2 s
 AT_ONCE = 2  # s
+ENOMEM = ("error", "enomem")
 
 
 @pytest.fixture
@@ -170,3 +171,55 @@ def test_an_embedded_node_that_is_killed_there_is_back_at_once(
     wait_until(serves, 4, "it serves again")  # it has been 36 s
     print("back after", time.monotonic() - killed)
     assert embedding.pid() not in (None, first)
+
+
+# --- What looks at maps for who makes others
+
+
+@pytest.fixture
+def limited(start_cnode):
+    return start_cnode("--max-map-memory", 400_000_000, "--no-open-by-id")
+
+
+def is_map(answer):
+    return answer[0] == "ebpf_map"
+
+
+def put_and_close(peer, outer):
+    """A map that only another map holds."""
+    inner = peer.maps("new", "array", 4, 4, 1)
+    assert peer.maps("put", 1, inner, outer) == outer
+    peer.maps("close", inner)
+
+
+BIG = ("array", 4, 4, 40_000_000)  # octets: 320 MB
+
+
+@pytest.mark.counts
+def test_who_makes_maps_does_not_wait_for_all_holes_to_be_looked_at(
+    limited, connect, tmp_path
+):
+    """Of what is in maps nothing is taken for gone then."""
+    peer = connect(limited)
+    outer = make_holes(peer, 3_000_000)
+    put_and_close(peer, outer)
+    assert is_map(peer.maps("new", *BIG))
+    with Trace(limited, tmp_path / "trace") as trace:
+        assert peer.maps("new", *BIG) == ENOMEM
+    limited.wait_log(r"warning not looking into map \d+ of 3000000 entries")
+    # what others have pinned is looked at, one by one if it is as large
+    assert len(re.findall(r"\bBPF_MAP_LOOKUP_ELEM\b", trace.text)) < STEP
+
+
+def test_a_node_that_looks_for_what_has_gone_ends_at_once(limited, connect):
+    peers = [connect(limited) for _ in range(4)]
+    put_and_close(peers[0], make_holes(peers[0], 2_000_000))
+    assert is_map(peers[0].maps("new", *BIG))
+    begin = kernel_time(limited.pid)
+    for peer in peers:
+        for _ in range(3):
+            peer.start_erpc("ebpf_maps", "new", BIG)
+    wait_at_work(limited.pid, begin)
+    limited.must_live = False
+    limited.process.send_signal(signal.SIGTERM)
+    assert limited.wait_exit(AT_ONCE) == 0
