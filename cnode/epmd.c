@@ -187,11 +187,18 @@ static enum exit_status describe(int error)
 static enum exit_status publish_first(int *fd)
 {
 	int64_t begin = clock_ms();
+	bool told = false;
 
 	for (;;) {
 		*fd = publish();
 		if (*fd >= 0)
 			return STATUS_OK;
+		if (*fd == -EEXIST && !told)
+			log_info("the name %s is taken; waiting up to %d ms "
+				 "for a node that is ending to give it up",
+				 registration.node->thisalivename,
+				 NAME_FREE_MS);
+		told |= *fd == -EEXIST;
 		if ((*fd != -EEXIST && *fd != -ECONNREFUSED) ||
 		    clock_ms() - begin >
 			    (*fd == -EEXIST ? NAME_FREE_MS : START_MS))

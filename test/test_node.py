@@ -210,6 +210,14 @@ def test_a_killed_node_can_be_followed_at_once(start_cnode, fresh_cnode, alice):
     assert alice.apply("net_adm", "ping", second.name) == "pong"
 
 
+def test_a_start_waits_for_a_name_that_is_given_up(start_cnode, fresh_cnode, alice):
+    second = start_cnode("--log-level", "info", sname=fresh_cnode.sname, ready=False)
+    second.wait_log(f"info the name {fresh_cnode.sname} is taken; waiting up to 3000 ms")
+    fresh_cnode.stop()
+    second.wait_ready()
+    assert alice.apply("net_adm", "ping", second.name) == "pong"
+
+
 def test_it_listens_where_it_is_told(start_cnode, connect):
     port = free_port()
     node = start_cnode("--listen", "127.0.0.1", "--port", port)
