@@ -342,6 +342,11 @@ int map_put_batch(struct map *map, struct map_batch *b)
 {
 	int error;
 
+	/* each would look through all before it, and nothing ends a batch */
+	if (map->traits & MAP_NO_SEED) {
+		b->count = 0;
+		return -ENOTSUP;
+	}
 	enter(map);
 	error = batch(map, b, BATCH_PUT);
 	leave(map);

@@ -21,6 +21,7 @@ enum map_trait {
 	MAP_KEY_BATCH = 1 << 16,    /* batch lookup goes by key */
 	MAP_INDEXED = 1 << 17,      /* keys are numbers below max_entries */
 	MAP_HOLES = 1 << 18,        /* which a batch lookup goes over */
+	MAP_NO_SEED = 1 << 19,      /* all keys may share a bucket */
 	MAP_FIXED = 1 << 7,         /* all entries are there, always */
 	MAP_KEY_IS_FD = 1 << 4,     /* written with a descriptor for a key, */
 	MAP_VALUE_IS_FD = 1 << 5,   /* a descriptor for a value, */

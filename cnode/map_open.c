@@ -49,6 +49,8 @@ static int describe(struct map *map)
 	map->value_size = info.value_size;
 	map->max_entries = info.max_entries;
 	map->traits = map_types_traits(info.type);
+	if (info.map_flags & BPF_F_ZERO_SEED)
+		map->traits |= MAP_NO_SEED;
 	map->cpus = 1;
 	map->value_stride = info.value_size;
 	if (map->traits & MAP_PER_CPU) {
