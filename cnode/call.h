@@ -2,6 +2,7 @@
 #ifndef CALL_H
 #define CALL_H
 
+#include <errno.h>
 #include <limits.h>
 
 #include "functions.h"
@@ -23,6 +24,18 @@ bool call_raise_errno(struct call *call, int error); /* -errno */
 bool call_raise_done(struct call *call, int error, uint64_t done);
 /* enomem, for what the account did not get. */
 bool call_raise_no_memory(struct call *call);
+
+/*
+ * For each turn of a loop that may be long: whether anybody waits for its end.
+ * False, with ecanceled raised, when the connection has gone; what was done
+ * until then is done.
+ */
+static inline bool call_goes_on(struct call *call)
+{
+	return !atomic_load_explicit(call->context->stopped,
+				     memory_order_relaxed) ||
+	       call_raise_errno(call, -ECANCELED);
+}
 
 /* At least size octets of memory: NULL and {too_big, Max} or enomem raised. */
 char *call_room(struct call *call, struct buffer *buffer, size_t size);

@@ -207,13 +207,24 @@ static bool has_room(struct connection *c)
 	return false;
 }
 
-/* Serves all that has come. What was done is answered, also before an end. */
+static bool is_stopped(const struct connection *c)
+{
+	return atomic_load_explicit(&c->transport.stopped,
+				    memory_order_relaxed);
+}
+
+/*
+ * Serves all that has come. What was done is answered, also before an end; what
+ * has not begun when there is nobody to answer any more is not done.
+ */
 static int serve(struct connection *c)
 {
 	int error, flush_error = 0;
 
 	do {
 		error = serve_next(c);
+		if (is_stopped(c))
+			return -ECONNRESET;
 		if (error < 0 || c->out.pos >= FLUSH_SIZE || !has_room(c))
 			flush_error = flush(c);
 	} while (error == 0 && flush_error == 0);

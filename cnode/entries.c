@@ -96,6 +96,8 @@ static bool hold_maps(struct call *call, struct entries *entries)
 	int error;
 
 	for (uint32_t i = 0; i < n; i++) {
+		if (!call_goes_on(call))
+			return false;
 		error = values_hold_map(call, entries_value(call, entries, i));
 		if (error < 0 && error != -ENOENT)
 			return call_raise_errno(call, error);
@@ -188,9 +190,10 @@ bool entries_next(struct call *call, struct entries *entries, uint32_t wanted)
 	if (wanted == 0)
 		wanted = 1;
 	entries->count = 0;
-	while (entries->count == 0 && entries->walk.position != WALK_DONE)
-		if (!step(call, entries, wanted))
+	while (entries->count == 0 && entries->walk.position != WALK_DONE) {
+		if (!call_goes_on(call) || !step(call, entries, wanted))
 			return false;
+	}
 	return true;
 }
 
@@ -274,6 +277,8 @@ bool entries_pop(struct call *call, uint32_t *most, bool write)
 	if (write)
 		list = term_write_list_open(call->out);
 	while (n < *most && any) {
+		if (!call_goes_on(call))
+			return false;
 		if (!pop(call, value, write, &any)) {
 			if (n == 0)
 				return false;

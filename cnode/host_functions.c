@@ -120,7 +120,7 @@ bool host_functions_info(struct call *call)
 		return false;
 	error = map_get_info(call->map, &info);
 	if (error == 0)
-		error = pins_find_of(&pins, info.id);
+		error = pins_find_of(&pins, info.id, call->context->stopped);
 	if (error < 0)
 		return call_raise_errno(call, error);
 	write_info(call, &info, &pins);
@@ -155,6 +155,8 @@ static bool write_infos(struct call *call, const struct pins *pins)
 	int error;
 
 	while ((error = next_info(&id, &info)) == 0) {
+		if (!call_goes_on(call))
+			return false;
 		write_info(call, &info, pins);
 		n++;
 	}
@@ -165,7 +167,7 @@ static bool write_infos(struct call *call, const struct pins *pins)
 bool host_functions_list(struct call *call)
 {
 	struct pins pins;
-	int error = pins_find(&pins);
+	int error = pins_find(&pins, call->context->stopped);
 	bool good;
 
 	if (error < 0)

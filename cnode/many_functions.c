@@ -32,6 +32,12 @@ static int compare_terms(const void *a, const void *b)
 	return order ? order : (s->size > t->size) - (s->size < t->size);
 }
 
+/* Millions take seconds; where all are equal, the rest is soon over. */
+static int compare_while_wanted(const void *a, const void *b, void *call)
+{
+	return call_goes_on(call) ? compare_terms(a, b) : 0;
+}
+
 /* Some keys of a message, and the size of their memory. */
 struct keys {
 	struct term *terms;
@@ -57,7 +63,8 @@ static bool sort_keys(struct call *call, const struct keys *keys)
 
 	if (!budget_reserve(account, keys->size))
 		return call_raise_no_memory(call);
-	qsort(keys->terms, keys->n, sizeof(*keys->terms), compare_terms);
+	qsort_r(keys->terms, keys->n, sizeof(*keys->terms),
+		compare_while_wanted, call);
 	budget_release(account, keys->size);
 	return true;
 }
@@ -95,7 +102,8 @@ static bool write_found(struct call *call, const struct keys *keys)
 	int error;
 
 	for (uint32_t i = 0; i < keys->n && !call->out->failed; i++) {
-		if (!values_lookup(call, keys->terms[i], &error, &value))
+		if (!call_goes_on(call) ||
+		    !values_lookup(call, keys->terms[i], &error, &value))
 			return false;
 		if (error < 0)
 			continue;
@@ -134,7 +142,7 @@ static bool each_key(struct call *call, struct term list, bool remove)
 	if (!term_list(list, &items))
 		return call_raise(call, RAISED_BADARG);
 	while (term_next(&items, &item)) {
-		if (!values_read_key(call, item, &key))
+		if (!call_goes_on(call) || !values_read_key(call, item, &key))
 			return false;
 		error = remove ? map_remove(call->map, key, old) : 0;
 		if (error < 0 && error != -ENOENT)
@@ -195,7 +203,8 @@ static bool check_pairs(struct call *call, struct term t)
 	if (!open_pairs(t, &pairs))
 		return call_raise(call, RAISED_BADARG);
 	while (next_pair(call, &pairs, pair))
-		if (!values_read_key(call, pair[0], &key) ||
+		if (!call_goes_on(call) ||
+		    !values_read_key(call, pair[0], &key) ||
 		    !values_read(call, pair[1], &value))
 			return false;
 	return call->raised.reason == RAISED_NOTHING;
@@ -226,12 +235,15 @@ static bool make_load(struct call *call, struct load *load, uint32_t pairs)
 	return load->values;
 }
 
-static int put_one_by_one(struct map *map, struct load *load)
+static int put_one_by_one(struct call *call, struct load *load)
 {
+	struct map *map = call->map;
 	size_t value = map_entry_size(map);
 	int error = 0;
 
 	for (uint32_t i = 0; i < load->count && error == 0; i++) {
+		if (!call_goes_on(call))
+			return -ECANCELED;
 		error = map_put(map, load->keys + (size_t)i * map->key_size,
 				load->values + i * value);
 		load->done += error == 0;
@@ -248,7 +260,7 @@ static bool put_load(struct call *call, struct load *load)
 	int error = map_put_batch(call->map, &batch);
 
 	if (error == -ENOTSUP)
-		error = put_one_by_one(call->map, load);
+		error = put_one_by_one(call, load);
 	else
 		load->done += batch.count;
 	load->count = 0;
@@ -266,7 +278,8 @@ static bool put_pairs(struct call *call, struct term t)
 	if (!open_pairs(t, &pairs) || !make_load(call, &load, pairs.items.left))
 		return false;
 	while (next_pair(call, &pairs, pair)) {
-		if (!values_read_key(call, pair[0], &key) ||
+		if (!call_goes_on(call) ||
+		    !values_read_key(call, pair[0], &key) ||
 		    !values_read(call, pair[1], &value))
 			return false;
 		memcpy(load.keys + (size_t)load.count * call->map->key_size,

@@ -16,6 +16,9 @@
 #include "clock.h"
 #include "log.h"
 
+#define LOOK_MS 400 /* at least, from one look after busy peers to the next */
+#define MAX_LEAVING 128 /* handshakes that are to go, and are not gone yet */
+
 struct peers {
 	pthread_mutex_t lock;
 	pthread_cond_t left; /* signalled when the last one has gone */
@@ -24,6 +27,7 @@ struct peers {
 	unsigned connected;
 	unsigned max;
 	unsigned max_handshakes;
+	int64_t looked; /* when, in clock_ms() */
 	bool closing;
 };
 
@@ -175,6 +179,16 @@ int peers_join(struct peers *peers, struct peer *peer, const char *name,
 	return error;
 }
 
+/* What came before the end of a peer has some time to be done. */
+static void look_after(struct peer *peer)
+{
+	if (!atomic_load(&peer->busy) || !transport_is_gone(peer->transport))
+		return;
+	if (peer->gone)
+		transport_shutdown(peer->transport);
+	peer->gone = true;
+}
+
 static void tick(struct peer *peer)
 {
 	unsigned turns = atomic_load(&peer->turns);
@@ -189,13 +203,20 @@ static void tick(struct peer *peer)
 
 bool peers_tick(struct peers *peers)
 {
+	int64_t now = clock_ms();
 	struct peer *peer;
 	bool any;
 
 	pthread_mutex_lock(&peers->lock);
-	TAILQ_FOREACH(peer, &peers->all, others)
-	tick(peer);
 	any = !TAILQ_EMPTY(&peers->all);
+	if (now - peers->looked >= LOOK_MS) {
+		peers->looked = now;
+		TAILQ_FOREACH(peer, &peers->all, others)
+		{
+			tick(peer);
+			look_after(peer);
+		}
+	}
 	pthread_mutex_unlock(&peers->lock);
 	return any;
 }

@@ -22,6 +22,7 @@ struct peer {
 	atomic_uint turns;
 	/* the registry's own */
 	bool replaced;
+	bool gone; /* it was not there any more the last time */
 	unsigned turns_seen;
 	unsigned sends_seen;
 	TAILQ_ENTRY(peer) others;
@@ -58,8 +59,10 @@ int peers_join(struct peers *peers, struct peer *peer, const char *name,
 
 /*
  * Ticks those that have been at work, or have been sending, since the last
- * time, and were sent nothing: they would take us for dead. To be called twice
- * a second. False: there are no peers.
+ * time, and were sent nothing: they would take us for dead. Ends those that
+ * have gone while they are served: half a second later, for what asks briefly
+ * and goes. To be called twice a second or more often. False: there are no
+ * peers.
  */
 bool peers_tick(struct peers *peers);
 

@@ -44,6 +44,7 @@ struct search {
 	struct pins *pins;
 	size_t room;
 	uint32_t only; /* that map; 0: any */
+	const atomic_bool *stopped;
 };
 
 static int add(struct search *search, uint32_t map_id, const char *path)
@@ -73,8 +74,11 @@ static int find_pin(void *context, const char *path)
 {
 	struct search *search = context;
 	uint32_t id;
-	int error = map_pinned_id(path, search->only, &id);
+	int error;
 
+	if (atomic_load_explicit(search->stopped, memory_order_relaxed))
+		return -ECANCELED;
+	error = map_pinned_id(path, search->only, &id);
 	if (error < 0) /* a program, a link, another map, or it has gone */
 		return bpf_fs_shortage(error);
 	return add(search, id, path);
@@ -88,9 +92,11 @@ static int by_map_id(const void *a, const void *b)
 	return (left > right) - (left < right);
 }
 
-int pins_find_of(struct pins *pins, uint32_t map_id)
+int pins_find_of(struct pins *pins, uint32_t map_id, const atomic_bool *stopped)
 {
-	struct search search = { .pins = pins, .only = map_id };
+	struct search search = { .pins = pins,
+				 .only = map_id,
+				 .stopped = stopped };
 	int error;
 
 	memset(pins, 0, sizeof(*pins));
@@ -99,12 +105,12 @@ int pins_find_of(struct pins *pins, uint32_t map_id)
 		pins_free(pins);
 	else if (pins->count > 0)
 		qsort(pins->list, pins->count, sizeof(*pins->list), by_map_id);
-	return bpf_fs_shortage(error);
+	return error == -ECANCELED ? error : bpf_fs_shortage(error);
 }
 
-int pins_find(struct pins *pins)
+int pins_find(struct pins *pins, const atomic_bool *stopped)
 {
-	return pins_find_of(pins, 0);
+	return pins_find_of(pins, 0, stopped);
 }
 
 const struct pin *pins_of(const struct pins *pins, uint32_t map_id,

@@ -2,6 +2,7 @@
 #ifndef PINS_H
 #define PINS_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,10 +29,12 @@ struct pins {
 
 /*
  * Finds all of them, or those of one map. 0, or -errno where memory or
- * descriptors are short; without /proc there are none.
+ * descriptors are short; without /proc there are none. -ECANCELED: *stopped
+ * became true.
  */
-int pins_find(struct pins *pins);
-int pins_find_of(struct pins *pins, uint32_t map_id);
+int pins_find(struct pins *pins, const atomic_bool *stopped);
+int pins_find_of(struct pins *pins, uint32_t map_id,
+		 const atomic_bool *stopped);
 void pins_free(struct pins *pins);
 
 /* The first of those of that map, and how many they are. */

@@ -77,6 +77,7 @@ static const struct rule rules[] = {
 	CALL(setsockopt, 2, INT(1, SOL_SOCKET), INT(2, SO_RCVTIMEO)),
 	CALL(setsockopt, 2, INT(1, SOL_SOCKET), INT(2, SO_SNDTIMEO)),
 	CALL(setsockopt, 2, INT(1, IPPROTO_TCP), INT(2, TCP_NODELAY)),
+	CALL(getsockopt, 2, INT(1, IPPROTO_TCP), INT(2, TCP_INFO)),
 	/* ei, for a challenge */
 	CALL(uname, 0),
 	CALL(getpid, 0),

@@ -196,6 +196,29 @@ void transport_tick(struct transport *t)
 	pthread_mutex_unlock(&t->out_lock);
 }
 
+/*
+ * An Erlang node never closes one direction only: the end of what it sends is
+ * its own. Data of its may wait for a window that is shut while nobody reads;
+ * acknowledgements come all the same. A send has limits of its own.
+ */
+bool transport_is_gone(struct transport *t)
+{
+	const uint64_t most = t->ticktime * UINT64_C(1000);
+	struct tcp_info info = { 0 };
+	socklen_t size = sizeof(info);
+
+	if (getsockopt(t->fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
+		return false;
+	if (info.tcpi_state != TCP_ESTABLISHED)
+		return true;
+	if (info.tcpi_last_data_recv <= most || info.tcpi_last_ack_recv <= most)
+		return false;
+	if (pthread_mutex_trylock(&t->out_lock) != 0)
+		return false;
+	pthread_mutex_unlock(&t->out_lock);
+	return true;
+}
+
 void transport_shutdown(struct transport *t)
 {
 	atomic_store(&t->stopped, true);

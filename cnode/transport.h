@@ -15,7 +15,8 @@ struct account;
 
 /*
  * The stream under one connection, buffered both ways. One thread owns it;
- * transport_tick() and transport_shutdown() alone may be called from others.
+ * transport_tick(), transport_is_gone() and transport_shutdown() alone may be
+ * called from others.
  */
 struct transport {
 	int fd;
@@ -73,6 +74,13 @@ int transport_send(struct transport *t, const char *data, size_t size);
 
 /* From any thread: a tick, unless something is being sent anyway. */
 void transport_tick(struct transport *t);
+
+/*
+ * From another thread, which sends it ticks while the owner is at work: whether
+ * the peer has hung up, or its host has been silent for ticktime and has not
+ * even acknowledged them.
+ */
+bool transport_is_gone(struct transport *t);
 
 /* From another thread: ends both directions; the owner will notice. */
 void transport_shutdown(struct transport *t);

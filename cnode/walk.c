@@ -32,9 +32,11 @@ size_t walk_cursor_size(const struct map *map, const struct walk *walk)
 				     : LEFT_SIZE + map->key_size;
 }
 
+/* A step may have many turns, and of some types each takes milliseconds. */
 static bool is_stopped(const struct walk *walk)
 {
-	return walk->stopped && atomic_load(walk->stopped);
+	return walk->stopped &&
+	       atomic_load_explicit(walk->stopped, memory_order_relaxed);
 }
 
 static int do_batch(struct map *map, const struct walk *walk,

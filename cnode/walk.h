@@ -41,7 +41,8 @@ struct walk {
 	map_keeper keep;
 	void *context;
 	char *cursor; /* WALK_AT: walk_cursor_size() octets; the caller's */
-	const atomic_bool *stopped; /* NULL, or true: nobody waits for it */
+	/* true: -ECANCELED, also in the middle of a step; NULL: never */
+	const atomic_bool *stopped;
 };
 
 size_t walk_cursor_size(const struct map *map, const struct walk *walk);

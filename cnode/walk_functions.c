@@ -144,7 +144,8 @@ bool walk_functions_next(struct call *call)
 	if (!read_iterator(call, &iterator))
 		return false;
 	while (term_next(&iterator.pending, &item)) {
-		if (!write_pending_entry(call, item, &found))
+		if (!call_goes_on(call) ||
+		    !write_pending_entry(call, item, &found))
 			return false;
 		if (!found)
 			continue;
@@ -187,8 +188,11 @@ static bool write_chunk(struct call *call, struct entries *entries)
 		return false;
 	term_write_tuple(call->out, 2);
 	list = term_write_list_open(call->out);
-	for (uint32_t i = 0; i < entries->count; i++)
+	for (uint32_t i = 0; i < entries->count; i++) {
+		if (!call_goes_on(call))
+			return false;
 		entries_write_pair(call, entries, i);
+	}
 	term_write_list_close(call->out, list, entries->count);
 	entries_write_cursor(call, entries);
 	return true;

@@ -46,7 +46,7 @@ static bool go_on(struct call *call, struct entries *entries, uint32_t so_far)
 	if ((!take || entries_fit(call, &entries->most)) &&
 	    entries_next(call, entries, UINT32_MAX))
 		return true;
-	if (!take || so_far == 0)
+	if (!take || so_far == 0 || !call_goes_on(call))
 		return false;
 	call->raised.reason = RAISED_NOTHING;
 	return true;
@@ -63,8 +63,11 @@ static bool write_all(struct call *call, struct entries *entries, writer write)
 	do {
 		if (!go_on(call, entries, n))
 			return false;
-		for (uint32_t i = 0; i < entries->count; i++)
+		for (uint32_t i = 0; i < entries->count; i++) {
+			if (!call_goes_on(call))
+				return false;
 			write(call, entries, i);
+		}
 		n += entries->count;
 	} while (entries->count > 0 && !call->out->failed);
 	term_write_list_close(call->out, list, n);

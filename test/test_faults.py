@@ -304,3 +304,44 @@ def test_a_peer_that_was_cut_off_comes_back_to_its_maps(
     comes_back(peer, node, map)
     still_served(calls)
     calls.stop()
+
+
+LONG_MERGE = """
+Inner = erpc:call(N, ebpf_maps, new, [array, 4, 4, 1]),
+M = erpc:call(N, ebpf_maps, new, [array_of_maps, 4, 4, 4, [{inner_map, Inner}]]),
+Pairs = lists:duplicate(100000, {0, Inner}),
+spawn(fun() -> erpc:call(N, ebpf_maps, merge, [M, Pairs], infinity) end),
+ok
+"""
+
+
+def test_a_long_request_of_a_peer_that_was_cut_off_ends(
+    network, epmds, lone_cluster, start_cnode, start_beam
+):
+    """It would take a quarter of an hour, and the peer sends no end."""
+    node = start_cnode(
+        *("--ticktime", TICK),
+        naming=["--name", f"cut@{network.host}"],
+        cluster=lone_cluster,
+    )
+    near = start_beam(
+        *("-kernel", "net_ticktime", TICK),
+        cluster=lone_cluster,
+        long_name=f"near@{network.host}",
+    )
+    peer = start_beam(
+        cluster=lone_cluster,
+        long_name=f"far@{network.guest}",
+        wrapper=network.inside,
+    )
+    peer.eval(LONG_MERGE, N=node.name)
+
+    def begun():
+        return near.erpc(node.name, "stats")["requests"].get(("merge", 2))
+
+    wait_until(begun, 20)
+    threads = node.threads()
+    network.down()
+    node.wait_log(f"disconnected {peer.name}", 10 * TICK)
+    wait_until(lambda: node.threads() == threads - 1)
+    assert near.erpc(node.name, "stats")["errors"] == {"ecanceled": 1}

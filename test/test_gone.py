@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A request ends with the connection that it came over, however long it is.
+
+What it has done by then is done; nobody is told, and nothing more happens.
+"""
+
+import os
+import shutil
+import signal
+import struct
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import etf
+from cluster import wait_until
+from hostile import HASH, spawn_request
+
+PINS = Path("/sys/fs/bpf")
+CANCELED = etf.Atom("ecanceled")
+MAP = object()  # among arguments
+MANY = 600_000  # entries, which as an answer are less than 16 MiB
+
+
+def native(number):
+    return number.to_bytes(4, sys.byteorder)
+
+
+def list_of(item, number):
+    """A list of many equal items, which are encoded once."""
+    octets = b"l" + struct.pack(">I", number) + etf.body(item) * number + b"j"
+    return etf.Opaque("raw", octets)
+
+
+@pytest.fixture
+def folder():
+    folder = PINS / f"ebpf_cnode_gone_{os.getpid()}"
+    folder.mkdir(mode=0o700)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def node(start_cnode):
+    return start_cnode("--max-maps", "12000")
+
+
+@pytest.fixture
+def keeper(node, connect):
+    """A peer that stays, and the threads that there are with it."""
+    peer = connect(node, name="keeper@h")
+    wait_until(lambda: peer.maps("stats")[etf.Atom("connections")] == 1)
+    peer.threads = node.threads()
+    return peer
+
+
+def counted(keeper, kind, key):
+    return keeper.maps("stats")[etf.Atom(kind)].get(key, 0)
+
+
+def nest(keeper, type="array_of_maps", entries=4):
+    inner = keeper.maps("new", "array", 4, 4, 1)
+    options = [("inner_map", inner)]
+    return inner, keeper.maps("new", type, 4, 4, entries, options)
+
+
+def send(peer, function, args):
+    ref = peer.ref()
+    args = [ref, "ebpf_maps", function, list(args)]
+    peer.send_packet(spawn_request(peer, id=ref, args=args))
+
+
+def begin(keeper, peer, function, *args):
+    """A request of peer, which is at work then."""
+    key = (etf.Atom(function), len(args))
+    before = counted(keeper, "requests", key)
+    send(peer, function, args)
+    wait_until(lambda: counted(keeper, "requests", key) > before, 30)
+
+
+def begin_merge(keeper, peer, type="array_of_maps"):
+    """One that takes a quarter of an hour: each put waits for the kernel."""
+    inner, outer = nest(keeper, type)
+    begin(keeper, peer, "merge", outer, list_of((0, inner), 100_000))
+    return inner, outer
+
+
+def wait_ended(node, keeper, others=0, timeout=10):
+    wait_until(lambda: node.threads() == keeper.threads + others, timeout)
+
+
+@contextmanager
+def slow(node):
+    """The node has a hundredth of the time that others have."""
+    over = threading.Event()
+
+    def brake():
+        while not over.wait(0.001):
+            node.process.send_signal(signal.SIGSTOP)
+            over.wait(0.1)
+            node.process.send_signal(signal.SIGCONT)
+
+    thread = threading.Thread(target=brake)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+# --- each function of many entries
+
+
+def holes(keeper):
+    """A map where a walk finds nothing, key by key."""
+    return keeper.maps("new", "prog_array", 4, 4, 1 << 19)
+
+
+def empty(keeper):
+    return keeper.maps("new", *HASH)
+
+
+def full(keeper):
+    queue = keeper.maps("new", "queue", 0, 4, MANY)
+    send(keeper, "merge", [queue, list_of((b"", 1), MANY)])
+    assert keeper.serves(60)
+    return queue
+
+
+def of_many_keys(keeper, folder):
+    """Each another one, in no order."""
+    items = (struct.pack(">BI", 98, n * 0x9E3779B1 % (1 << 31)) for n in range(MANY))
+    octets = b"l" + struct.pack(">I", MANY) + b"".join(items) + b"j"
+    return etf.Opaque("raw", octets), empty(keeper)
+
+
+def of_maps(keeper, folder):
+    inner, outer = nest(keeper)
+    return outer, list_of((0, inner), 10_000)
+
+
+def one_by_one(keeper, folder):
+    """The kernel puts no more than one at a time into such a map."""
+    cpus = keeper.maps("new", "cpumap", 4, 4, 1)
+    return cpus, list_of((0, 64), MANY)
+
+
+def among_many_maps(keeper, folder):
+    asked = [keeper.start_erpc("ebpf_maps", "new", HASH) for _ in range(10_000)]
+    assert {keeper.finish_erpc(request)[1][0] for request in asked} == {"ebpf_map"}
+    return ()
+
+
+def among_many_pins(keeper, folder):
+    map = empty(keeper)
+    assert keeper.maps("pin", str(folder / "p").encode(), map) == "ok"
+    for number in range(10_000):
+        os.link(folder / "p", folder / f"p{number}")
+    return (map,)
+
+
+def pending(keeper, folder):
+    return (("ebpf_iterator", empty(keeper), "start", list_of(1, MANY), 1),)
+
+
+def iterator(keeper, folder):
+    return (("ebpf_iterator", holes(keeper), "start", [], 1),)
+
+
+def of(make, *args):
+    """Arguments of which one is a map."""
+    return lambda keeper, _: [make(keeper) if arg is MAP else arg for arg in args]
+
+
+LONG = {
+    "merge of maps": ("merge", of_maps),
+    "merge one by one": ("merge", one_by_one),
+    "merge in batches": ("merge", of(empty, MAP, list_of((1, 1), MANY))),
+    "with": ("with", of_many_keys),
+    "without": ("without", of(empty, list_of(1, MANY), MAP)),
+    "keys": ("keys", of(holes, MAP)),
+    "values": ("values", of(holes, MAP)),
+    "to_list": ("to_list", of(holes, MAP)),
+    "size": ("size", of(holes, MAP)),
+    "clear": ("clear", of(holes, MAP)),
+    "clear of a queue": ("clear", of(full, MAP)),
+    "drain": ("drain", of(holes, MAP)),
+    "drain of a queue": ("drain", of(full, MAP)),
+    "drain_chunk": ("drain_chunk", of(holes, "start", MAP, 1000)),
+    "drain_chunk of a queue": ("drain_chunk", of(full, "start", MAP, MANY)),
+    "next_chunk": ("next_chunk", of(holes, "start", MAP, 1000)),
+    "next": ("next", iterator),
+    "next of what is pending": ("next", pending),
+    "list": ("list", among_many_maps),
+    "info": ("info", among_many_pins),
+}
+
+
+@pytest.mark.parametrize("what", LONG)
+@pytest.mark.parametrize("end", ["close", "reset"])
+def test_a_long_request_ends_with_its_connection(end, what, node, keeper, connect, folder):
+    """It goes on in slow motion, so that it would not be over by itself."""
+    function, arguments = LONG[what]
+    args = arguments(keeper, folder)
+    peer = connect(node)
+    with slow(node):
+        begin(keeper, peer, function, *args)
+        getattr(peer, end)()
+        wait_ended(node, keeper, timeout=30)
+    assert counted(keeper, "errors", CANCELED) == 1
+
+
+# --- what comes after it
+
+
+def test_what_has_come_and_not_begun_is_not_done(node, keeper, connect):
+    peer = connect(node)
+    map = keeper.maps("new", *HASH)
+    begin_merge(keeper, peer)
+    send(peer, "put", [1, 1, map])
+    peer.close()
+    wait_ended(node, keeper)
+    assert keeper.maps("size", map) == 0
+
+
+def test_what_came_just_before_the_end_is_done(node, keeper, connect):
+    """A node may cast and go."""
+    map = keeper.maps("new", "array", 4, 4, 1000)
+    for number in range(50):
+        peer = connect(node)
+        for key in range(20):
+            send(peer, "put", [20 * number + key, 1, map])
+        peer.socket.shutdown(1)
+    wait_ended(node, keeper)
+    assert keeper.maps("values", map) == [native(1)] * 1000
+
+
+def test_who_waits_in_silence_is_answered(start_cnode, connect):
+    """Its host is there, and says so."""
+    node = start_cnode("--ticktime", "1")
+    peer = connect(node)
+    inner, outer = nest(peer)
+    send(peer, "merge", [outer, list_of((0, inner), 400)])
+    assert peer.serves(60)
+    assert peer.maps("stats")[etf.Atom("requests")][etf.Atom("merge"), 2] == 1
+    assert not peer.maps("stats")[etf.Atom("errors")].get(CANCELED)
+
+
+# --- the end of the node
+
+
+def test_a_node_ends_soon_whatever_it_is_at(node, keeper, connect):
+    for _ in range(10):
+        begin_merge(keeper, connect(node))
+    node.process.terminate()
+    assert node.wait_exit(3) == 0
