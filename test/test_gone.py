@@ -5,7 +5,6 @@ What it has done by then is done; nobody is told, and nothing more happens.
 """
 
 import os
-import shutil
 import signal
 import struct
 import sys
@@ -19,7 +18,6 @@ import etf
 from cluster import wait_until
 from hostile import HASH, spawn_request
 
-PINS = Path("/sys/fs/bpf")
 CANCELED = etf.Atom("ecanceled")
 MAP = object()  # among arguments
 MANY = 600_000  # entries, which as an answer are less than 16 MiB
@@ -36,16 +34,11 @@ def list_of(item, number):
 
 
 @pytest.fixture
-def folder():
-    folder = PINS / f"ebpf_cnode_gone_{os.getpid()}"
-    folder.mkdir(mode=0o700)
-    yield folder
-    shutil.rmtree(folder)
-
-
-@pytest.fixture
 def node(start_cnode):
-    return start_cnode("--max-maps", "12000")
+    """It has a bpf file system of its own."""
+    mount = 'mount -t bpf bpf /sys/fs/bpf && exec "$0" "$@"'
+    wrapper = ["unshare", "--mount", "sh", "-c", mount]
+    return start_cnode("--max-maps", "12000", wrapper=wrapper)
 
 
 @pytest.fixture
@@ -131,43 +124,44 @@ def full(keeper):
     return queue
 
 
-def of_many_keys(keeper, folder):
+def of_many_keys(keeper, node):
     """Each another one, in no order."""
     items = (struct.pack(">BI", 98, n * 0x9E3779B1 % (1 << 31)) for n in range(MANY))
     octets = b"l" + struct.pack(">I", MANY) + b"".join(items) + b"j"
     return etf.Opaque("raw", octets), empty(keeper)
 
 
-def of_maps(keeper, folder):
+def of_maps(keeper, node):
     inner, outer = nest(keeper)
     return outer, list_of((0, inner), 10_000)
 
 
-def one_by_one(keeper, folder):
+def one_by_one(keeper, node):
     """The kernel puts no more than one at a time into such a map."""
     cpus = keeper.maps("new", "cpumap", 4, 4, 1)
     return cpus, list_of((0, 64), MANY)
 
 
-def among_many_maps(keeper, folder):
+def among_many_maps(keeper, node):
     asked = [keeper.start_erpc("ebpf_maps", "new", HASH) for _ in range(10_000)]
     assert {keeper.finish_erpc(request)[1][0] for request in asked} == {"ebpf_map"}
     return ()
 
 
-def among_many_pins(keeper, folder):
+def among_many_pins(keeper, node):
     map = empty(keeper)
-    assert keeper.maps("pin", str(folder / "p").encode(), map) == "ok"
+    assert keeper.maps("pin", b"/sys/fs/bpf/p", map) == "ok"
+    folder = Path(f"/proc/{node.pid}/root/sys/fs/bpf")
     for number in range(10_000):
         os.link(folder / "p", folder / f"p{number}")
     return (map,)
 
 
-def pending(keeper, folder):
+def pending(keeper, node):
     return (("ebpf_iterator", empty(keeper), "start", list_of(1, MANY), 1),)
 
 
-def iterator(keeper, folder):
+def iterator(keeper, node):
     return (("ebpf_iterator", holes(keeper), "start", [], 1),)
 
 
@@ -202,10 +196,10 @@ LONG = {
 
 @pytest.mark.parametrize("what", LONG)
 @pytest.mark.parametrize("end", ["close", "reset"])
-def test_a_long_request_ends_with_its_connection(end, what, node, keeper, connect, folder):
+def test_a_long_request_ends_with_its_connection(end, what, node, keeper, connect):
     """It goes on in slow motion, so that it would not be over by itself."""
     function, arguments = LONG[what]
-    args = arguments(keeper, folder)
+    args = arguments(keeper, node)
     peer = connect(node)
     with slow(node):
         begin(keeper, peer, function, *args)
