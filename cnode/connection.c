@@ -338,7 +338,7 @@ static const char *shake_hands(struct connection *c, ErlConnect *peer)
 	struct handshake handshake = {
 		.node = service->node,
 		.listener = service->listener,
-		.timeout_ms = HANDSHAKE_MS,
+		.deadline = c->peer.deadline,
 		.judge = judge_name,
 		.context = c,
 	};
@@ -354,6 +354,8 @@ static const char *shake_hands(struct connection *c, ErlConnect *peer)
 		return NULL;
 	case -EMFILE:
 		return "there are --max-connections already";
+	case -ETIMEDOUT:
+		return "what its last connection had asked for does not end";
 	case -ESHUTDOWN:
 		return ending;
 	case -ESTALE:
@@ -466,6 +468,7 @@ void connection_start(struct service *service, int fd)
 	}
 	c->service = service;
 	c->peer.transport = &c->transport;
+	c->peer.deadline = clock_ms() + HANDSHAKE_MS;
 	c->account.budget = service->budget;
 	term_writer_init(&c->out);
 	c->out.account = &c->account;

@@ -326,6 +326,14 @@ static const char *explain(const struct handshake *h)
 	return h->writes == 0 ? explain_first(h) : "it has another cookie";
 }
 
+/* Not 0, which is no limit for ei. */
+static unsigned left_ms(const struct handshake *h)
+{
+	int64_t left = h->deadline - clock_ms();
+
+	return left > 0 ? (unsigned)left : 1;
+}
+
 static const char *accept_by_ei(struct handshake *h, struct transport *t)
 {
 	const char *failure;
@@ -333,8 +341,7 @@ static const char *accept_by_ei(struct handshake *h, struct transport *t)
 	int fd;
 
 	offered = t;
-	fd = ei_accept_tmo(h->node, h->listener, h->peer,
-			   (unsigned)h->timeout_ms);
+	fd = ei_accept_tmo(h->node, h->listener, h->peer, left_ms(h));
 	offered = NULL;
 	if (fd < 0) {
 		failure = explain(h);
@@ -354,10 +361,9 @@ const char *handshake_accept(struct handshake *h, struct transport *t,
 
 	memset(peer, 0, sizeof(*peer));
 	h->peer = peer;
-	h->deadline = clock_ms() + h->timeout_ms;
 	t->handshake = h;
 	/* so that a write of the handshake cannot outlast it by much */
-	transport_bound_waits(t, (unsigned)h->timeout_ms / 1000 + 1);
+	transport_bound_waits(t, left_ms(h) / 1000 + 1);
 	failure = accept_by_ei(h, t);
 	t->handshake = NULL;
 	if (failure)

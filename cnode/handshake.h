@@ -20,8 +20,8 @@ extern ei_socket_callbacks handshake_callbacks;
 struct handshake {
 	/* by the caller */
 	ei_cnode *node;
-	int listener;   /* the descriptor that ei_xlisten() returned */
-	int timeout_ms; /* for the whole of it */
+	int listener;     /* the descriptor that ei_xlisten() returned */
+	int64_t deadline; /* for the whole of it, in clock_ms() */
 	/*
 	 * NULL, or why no peer is let in that calls itself so. It has not
 	 * shown yet that it knows the cookie.
@@ -30,7 +30,6 @@ struct handshake {
 	void *context;
 	/* the handshake's own */
 	ErlConnect *peer;
-	int64_t deadline;    /* in clock_ms() */
 	int error;           /* errno of what failed on the socket */
 	unsigned writes;     /* our packets: status, challenge, digest */
 	const char *refusal; /* why the peer was turned away by its name */

@@ -308,8 +308,8 @@ static enum exit_status init_service(struct node *node)
  */
 static uint64_t most_memory(const struct options *options)
 {
-	uint64_t connections = (uint64_t)options->max_connections +
-			       options->max_handshakes + PEERS_MAX_LEAVING;
+	uint64_t connections =
+		(uint64_t)options->max_connections + options->max_handshakes;
 
 	if (options->max_memory > UINT64_MAX / 4)
 		return 0;

@@ -16,12 +16,12 @@
 #include "clock.h"
 #include "log.h"
 
-#define LOOK_MS 400 /* at least, from one look after busy peers to the next */
-#define MAX_LEAVING 128 /* handshakes that are to go, and are not gone yet */
+#define LOOK_MS 400   /* at least, from one look after busy peers to the next */
+#define ENTER_MS 1000 /* for a handshake to end that has to */
 
 struct peers {
 	pthread_mutex_t lock;
-	pthread_cond_t left; /* signalled when the last one has gone */
+	pthread_cond_t changed;          /* one has left, or has to */
 	TAILQ_HEAD(peer_list, peer) all; /* the oldest first */
 	unsigned handshakes;
 	unsigned connected;
@@ -41,7 +41,7 @@ struct peers *peers_new(unsigned max, unsigned max_handshakes)
 	pthread_mutex_init(&peers->lock, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&peers->left, &monotonic);
+	pthread_cond_init(&peers->changed, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	TAILQ_INIT(&peers->all);
 	peers->max = max;
@@ -53,9 +53,25 @@ void peers_free(struct peers *peers)
 {
 	if (!peers)
 		return;
-	pthread_cond_destroy(&peers->left);
+	pthread_cond_destroy(&peers->changed);
 	pthread_mutex_destroy(&peers->lock);
 	free(peers);
+}
+
+/* Until something has changed. False: the time, in clock_ms(), is over. */
+static bool wait_until(struct peers *peers, int64_t deadline)
+{
+	struct timespec end = { .tv_sec = deadline / 1000,
+				.tv_nsec = deadline % 1000 * 1000000 };
+
+	return pthread_cond_timedwait(&peers->changed, &peers->lock, &end) == 0;
+}
+
+static void end(struct peers *peers, struct peer *peer)
+{
+	peer->replaced = true;
+	transport_shutdown(peer->transport);
+	pthread_cond_broadcast(&peers->changed);
 }
 
 static void end_oldest_handshake(struct peers *peers)
@@ -64,27 +80,35 @@ static void end_oldest_handshake(struct peers *peers)
 
 	TAILQ_FOREACH(peer, &peers->all, others)
 	{
-		if (!peer->name[0] && !peer->replaced) {
-			peer->replaced = true;
-			transport_shutdown(peer->transport);
+		if (!peer->connected && !peer->replaced) {
+			end(peers, peer);
 			return;
 		}
 	}
 }
 
+/* Each takes a thread and a descriptor until it has left. */
+static bool make_room(struct peers *peers)
+{
+	int64_t deadline = clock_ms() + ENTER_MS;
+
+	if (peers->handshakes >= peers->max_handshakes)
+		end_oldest_handshake(peers);
+	while (peers->handshakes >= peers->max_handshakes)
+		if (!wait_until(peers, deadline))
+			return false;
+	return true;
+}
+
 int peers_enter(struct peers *peers, struct peer *peer)
 {
-	int error = 0;
+	int error = -EMFILE;
 
 	pthread_mutex_lock(&peers->lock);
-	if (peers->closing ||
-	    peers->handshakes >= peers->max_handshakes + PEERS_MAX_LEAVING) {
-		error = -EMFILE;
-	} else {
-		if (peers->handshakes >= peers->max_handshakes)
-			end_oldest_handshake(peers);
+	if (!peers->closing && make_room(peers)) {
 		TAILQ_INSERT_TAIL(&peers->all, peer, others);
 		peers->handshakes++;
+		error = 0;
 	}
 	pthread_mutex_unlock(&peers->lock);
 	return error;
@@ -100,39 +124,62 @@ bool peers_was_replaced(struct peers *peers, const struct peer *peer)
 	return replaced;
 }
 
+/* With a place that is free. */
+static void take_place(struct peers *peers, struct peer *peer)
+{
+	peer->connected = true;
+	peers->handshakes--;
+	peers->connected++;
+}
+
+/* Who waits for the end of a peer of its name, to be in its place. */
+static struct peer *find_heir(const struct peers *peers, const char *name)
+{
+	struct peer *peer;
+
+	TAILQ_FOREACH(peer, &peers->all, others)
+	if (!peer->connected && !peer->replaced &&
+	    strcmp(peer->name, name) == 0)
+		return peer;
+	return NULL;
+}
+
 void peers_leave(struct peers *peers, struct peer *peer)
 {
+	struct peer *heir;
+
 	pthread_mutex_lock(&peers->lock);
 	TAILQ_REMOVE(&peers->all, peer, others);
-	if (peer->name[0])
+	if (peer->connected) {
 		peers->connected--;
-	else
+		heir = find_heir(peers, peer->name);
+		if (heir)
+			take_place(peers, heir);
+	} else {
 		peers->handshakes--;
-	if (TAILQ_EMPTY(&peers->all))
-		pthread_cond_signal(&peers->left);
+	}
+	pthread_cond_broadcast(&peers->changed);
 	pthread_mutex_unlock(&peers->lock);
 }
 
-/* Their places are free from now on. */
+/* --- One name, one connection ------------------------------------------- */
+
 static void end_others(struct peers *peers, const char *name)
 {
 	struct peer *other;
 
 	TAILQ_FOREACH(other, &peers->all, others)
-	{
-		if (strcmp(other->name, name) != 0)
-			continue;
-		other->replaced = true;
-		transport_shutdown(other->transport);
-	}
+	if (strcmp(other->name, name) == 0)
+		end(peers, other);
 }
 
-static bool is_there(const struct peers *peers, const char *name)
+static bool is_there(const struct peers *peers, const struct peer *but,
+		     const char *name)
 {
 	const struct peer *other;
 
 	TAILQ_FOREACH(other, &peers->all, others)
-	if (strcmp(other->name, name) == 0)
+	if (other != but && strcmp(other->name, name) == 0)
 		return true;
 	return false;
 }
@@ -148,24 +195,52 @@ static bool has_come_later(const struct peer *peer, const char *name)
 	return false;
 }
 
-static int join(struct peers *peers, struct peer *peer, const char *name,
-		struct handles *handles, struct handles_owner **owner)
+static int check(const struct peers *peers, const struct peer *peer,
+		 const char *name)
 {
 	if (peers->closing)
 		return -ESHUTDOWN;
 	if (peer->replaced || has_come_later(peer, name))
 		return -ESTALE;
-	if (peers->connected >= peers->max && !is_there(peers, name))
+	if (!peer->connected && peers->connected >= peers->max &&
+	    !is_there(peers, peer, name))
 		return -EMFILE;
+	return 0;
+}
+
+/* Until nobody else has that name. */
+static int wait_for_others(struct peers *peers, const struct peer *peer)
+{
+	int64_t deadline = peer->deadline;
+	int error = check(peers, peer, peer->name);
+
+	while (error == 0 && is_there(peers, peer, peer->name)) {
+		if (!wait_until(peers, deadline))
+			return -ETIMEDOUT;
+		error = check(peers, peer, peer->name);
+	}
+	return error;
+}
+
+static int join(struct peers *peers, struct peer *peer, const char *name,
+		struct handles *handles, struct handles_owner **owner)
+{
+	int error = check(peers, peer, name);
+
+	if (error < 0)
+		return error;
 	*owner =
 		handles_owner_up(handles, name, peer->transport->peer_creation);
 	if (!*owner)
 		return -ENOMEM;
 	end_others(peers, name);
 	strncpy(peer->name, name, sizeof(peer->name) - 1);
-	peers->handshakes--;
-	peers->connected++;
-	return 0;
+	error = wait_for_others(peers, peer);
+	if (error < 0)
+		handles_owner_down(handles, *owner);
+	else if (!peer->connected)
+		take_place(peers, peer);
+	return error;
 }
 
 int peers_join(struct peers *peers, struct peer *peer, const char *name,
@@ -178,6 +253,8 @@ int peers_join(struct peers *peers, struct peer *peer, const char *name,
 	pthread_mutex_unlock(&peers->lock);
 	return error;
 }
+
+/* --- While they are served ---------------------------------------------- */
 
 /* What came before the end of a peer has some time to be done. */
 static void look_after(struct peer *peer)
@@ -195,7 +272,7 @@ static void tick(struct peer *peer)
 	unsigned sends = atomic_load(&peer->transport->sends);
 
 	if ((atomic_load(&peer->busy) || turns != peer->turns_seen) &&
-	    sends == peer->sends_seen && peer->name[0])
+	    sends == peer->sends_seen && peer->connected)
 		transport_tick(peer->transport);
 	peer->turns_seen = turns;
 	peer->sends_seen = atomic_load(&peer->transport->sends);
@@ -245,19 +322,18 @@ void peers_end_slow(struct peers *peers, int64_t ms)
 
 bool peers_shutdown(struct peers *peers, int timeout_ms)
 {
-	struct timespec deadline;
+	int64_t deadline = clock_ms() + timeout_ms;
 	struct peer *peer;
-	int error = 0;
+	bool empty;
 
-	clock_gettime(CLOCK_MONOTONIC, &deadline);
-	deadline.tv_sec += timeout_ms / 1000;
 	pthread_mutex_lock(&peers->lock);
 	peers->closing = true;
 	TAILQ_FOREACH(peer, &peers->all, others)
 	transport_shutdown(peer->transport);
-	while (!TAILQ_EMPTY(&peers->all) && error == 0)
-		error = pthread_cond_timedwait(&peers->left, &peers->lock,
-					       &deadline);
+	pthread_cond_broadcast(&peers->changed);
+	while (!(empty = TAILQ_EMPTY(&peers->all)))
+		if (!wait_until(peers, deadline))
+			break;
 	pthread_mutex_unlock(&peers->lock);
-	return error == 0;
+	return empty;
 }

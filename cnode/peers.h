@@ -10,19 +10,18 @@
 #include "handles.h"
 #include "transport.h"
 
-#define PEERS_MAX_LEAVING                                                      \
-	128 /* handshakes that are to go, and are still here */
-
 /* A connection among all those of this node; lives in struct connection. */
 struct peer {
 	struct transport *transport;
-	char name[MAXATOMLEN_UTF8]; /* "" until the handshake is over */
+	int64_t deadline;           /* of its handshake, in clock_ms() */
+	char name[MAXATOMLEN_UTF8]; /* "" until peers_join() */
 	/* set by its thread: it is at work, and how often it began to be */
 	atomic_bool busy;
 	atomic_uint turns;
 	/* the registry's own */
-	bool replaced;
-	bool gone; /* it was not there any more the last time */
+	bool connected; /* it has one of the places; else it shakes hands */
+	bool replaced;  /* it has to go, for another one */
+	bool gone;      /* it was not there any more the last time */
 	unsigned turns_seen;
 	unsigned sends_seen;
 	TAILQ_ENTRY(peer) others;
@@ -37,7 +36,8 @@ void peers_free(struct peers *peers);
 
 /*
  * For its handshake, for which the one that has been at its own for longest
- * has to go where there are max_handshakes. -EMFILE: too many for that.
+ * has to go where there are max_handshakes, and is waited for. -EMFILE: it does
+ * not go.
  */
 int peers_enter(struct peers *peers, struct peer *peer);
 
@@ -49,10 +49,12 @@ void peers_leave(struct peers *peers, struct peer *peer);
 
 /*
  * The handshake is over: older connections of that name are ended, and the
- * peer becomes the owner's. All of it is one step, so that of two that come at
- * once the one that is not ended has the owner. 0; -EMFILE: there are as many
- * nodes as may be; -ESTALE: another one of that name has come; -ESHUTDOWN:
- * peers_shutdown() was called; -ENOMEM.
+ * peer becomes the owner's, so that of two that come at once the one that is
+ * not ended has the owner. Then they are waited for, until the time of the
+ * handshake is over: what they did comes before what this one asks for, and
+ * its place is theirs. 0; -EMFILE: there are as many nodes as may be; -ESTALE:
+ * another one of that name has come; -ETIMEDOUT: an older one has not ended;
+ * -ESHUTDOWN: peers_shutdown() was called; -ENOMEM.
  */
 int peers_join(struct peers *peers, struct peer *peer, const char *name,
 	       struct handles *handles, struct handles_owner **owner);

@@ -4,6 +4,7 @@
 What it has done by then is done; nobody is told, and nothing more happens.
 """
 
+import ctypes
 import os
 import signal
 import struct
@@ -21,6 +22,7 @@ from hostile import HASH, spawn_request
 CANCELED = etf.Atom("ecanceled")
 MAP = object()  # among arguments
 MANY = 600_000  # entries, which as an answer are less than 16 MiB
+PTRACE_ATTACH, PTRACE_DETACH, WALL = 16, 17, 0x40000000
 
 
 def native(number):
@@ -233,6 +235,57 @@ def test_what_came_just_before_the_end_is_done(node, keeper, connect):
     assert keeper.maps("values", map) == [native(1)] * 1000
 
 
+@pytest.mark.parametrize("type", ["array_of_maps", "hash_of_maps"])
+def test_a_clear_is_not_undone_by_what_a_connection_before_had_asked_for(
+    type, node, keeper, connect
+):
+    inner, outer = nest(keeper, type, 4000)
+    pairs = [(key, inner) for key in range(4000)]
+    for _ in range(3):
+        old = connect(node, name="again@h", creation=77)
+        begin(keeper, old, "merge", outer, pairs)
+        wait_until(lambda: keeper.maps("is_key", 9, outer) == "true")
+        old.reset()
+        new = connect(node, name="again@h", creation=77)
+        assert new.maps("clear", outer) == outer
+        assert keeper.maps("size", outer) == 0
+        wait_ended(node, keeper, 1)
+        assert keeper.maps("size", outer) == 0
+        new.close()
+        wait_ended(node, keeper)
+
+
+def test_a_name_that_comes_back_all_the_time_has_one_thread(start_cnode, connect):
+    node = start_cnode("--max-connections", "3")
+    keeper = connect(node)
+    assert keeper.serves()
+    alone = node.threads()
+    for _ in range(20):
+        peer = connect(node, name="evil@h", creation=77)
+        begin_merge(keeper, peer)
+        peer.close()
+    # one that is served, and one that begins
+    wait_until(lambda: node.threads() <= alone + 2)
+    honest = connect(node, name="honest@h")
+    assert honest.serves()
+    wait_until(lambda: node.threads() == alone + 1)
+
+
+def test_who_comes_back_to_the_last_place_gets_it(start_cnode, connect):
+    """Its own, though others stand in line."""
+    node = start_cnode("--max-connections", "2")
+    keeper = connect(node)
+    old = connect(node, name="again@h", creation=77)
+    for _ in range(10):
+        begin_merge(keeper, old)
+        new = connect(node, name="again@h", creation=77)
+        assert not connect(node, name="other@h").serves()
+        assert new.serves()
+        old.close()
+        old = new
+    node.wait_log("refused .* other@h: there are --max-connections already")
+
+
 def test_who_waits_in_silence_is_answered(start_cnode, connect):
     """Its host is there, and says so."""
     node = start_cnode("--ticktime", "1")
@@ -242,6 +295,51 @@ def test_who_waits_in_silence_is_answered(start_cnode, connect):
     assert peer.serves(60)
     assert peer.maps("stats")[etf.Atom("requests")][etf.Atom("merge"), 2] == 1
     assert not peer.maps("stats")[etf.Atom("errors")].get(CANCELED)
+
+
+# --- where it does not end
+
+
+def threads_of(node):
+    return set(os.listdir(f"/proc/{node.pid}/task"))
+
+
+@contextmanager
+def stuck(thread):
+    """It stands still, as in a long system call."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def ptrace(request):
+        if libc.ptrace(request, thread, None, None) < 0:
+            raise OSError(ctypes.get_errno(), f"ptrace of thread {thread}")
+
+    ptrace(PTRACE_ATTACH)
+    os.waitpid(thread, WALL)
+    try:
+        yield
+    finally:
+        ptrace(PTRACE_DETACH)
+
+
+def test_who_comes_back_too_early_is_refused_and_told_why(node, keeper, connect):
+    """And who tries again is served, after what is under way."""
+    others = threads_of(node)
+    old = connect(node, name="again@h", creation=77)
+    _, outer = begin_merge(keeper, old)
+    (thread,) = threads_of(node) - others
+    with stuck(int(thread)):
+        new = connect(node, name="again@h", creation=77)
+        assert not new.serves(20)
+        node.wait_log(
+            "warning refused .* again@h: what its last connection had asked for "
+            "does not end"
+        )
+        waits = connect(node, name="again@h", creation=77)
+        request = waits.start_erpc("ebpf_maps", "clear", [outer])
+        assert keeper.serves()
+    assert waits.finish_erpc(request) == ("return", outer)
+    assert keeper.maps("size", outer) == 0
+    wait_ended(node, keeper, 1)
 
 
 # --- the end of the node

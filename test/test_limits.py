@@ -53,6 +53,22 @@ def test_the_oldest_of_too_many_handshakes_goes(start_cnode, connect):
     assert len(warnings(node, "max-handshakes")) == 1
 
 
+def test_no_more_than_max_handshakes_are_open(start_cnode, connect):
+    """Nor any newcomer refused, however many come."""
+    node = start_cnode("--max-handshakes", "3")
+    idle = node.threads()
+    sockets = len(node.descriptors())
+    silent = [connect(node, handshake=False) for _ in range(300)]
+    wait_until(lambda: node.threads() == idle + 3)
+    wait_until(lambda: len(node.descriptors()) == sockets + 3)
+    for one in silent[:-3]:
+        one.wait_closed(3)
+    for one in silent[-3:]:
+        one.handshake()
+        assert one.serves()
+    assert not warnings(node, "too many handshakes")
+
+
 # --- handles
 
 
