@@ -231,7 +231,8 @@ class Network:
         return self
 
     def __exit__(self, *exception):
-        """The link goes with the namespace."""
+        """The link would go with the namespace, but at some later time."""
+        subprocess.run(["ip", "link", "delete", self.here], check=False)
         ip("netns", "delete", self.name)
 
     def ip(self, *args):
