@@ -14,6 +14,7 @@ from cluster import wait_until
 
 HASH = ("hash", 4, 8, 4)
 HANDSHAKE_LIMIT = 5
+MS = 0.001  # what the node counts time by
 
 
 def still_served(beam, node):
@@ -69,7 +70,7 @@ def test_a_silent_client_is_hung_up_after_the_deadline(fresh_cnode, connect):
     slow.send_raw(b"\0\x20N\0\0")
     silent.wait_closed(30)
     slow.wait_closed(30)
-    assert time.monotonic() - begun >= HANDSHAKE_LIMIT
+    assert time.monotonic() - begun >= HANDSHAKE_LIMIT - MS
     assert len(wait_until(lambda: fresh_cnode.find_log("warning refused")[1:])) == 1
 
 
@@ -96,7 +97,7 @@ def test_a_client_that_drips_its_handshake_is_hung_up_too(fresh_cnode, connect):
             return True
 
     wait_until(hung_up, 30)
-    assert time.monotonic() - begun >= HANDSHAKE_LIMIT
+    assert time.monotonic() - begun >= HANDSHAKE_LIMIT - MS
 
 
 def test_who_comes_and_goes_in_a_loop_cannot_flood_the_log(start_cnode, connect):
