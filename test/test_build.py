@@ -93,7 +93,7 @@ def run_the_suite(tree, sanitizers):
     run(
         # The address space as gcc's thread sanitizer wants it.
         *("setarch", "-R", sys.executable, "-m", "pytest", tree / "test"),
-        *("-q", "-m", "not counts and not ci"),
+        *("-q", "-m", "not counts and not ci", "-n", "2", "--dist", "loadfile"),
         cwd=place,
         timeout=3000,
         CI="",  # the everyday form of what has two
@@ -109,7 +109,7 @@ def run_the_suite(tree, sanitizers):
 
 
 def test_the_suite_passes_under_sanitizers(srcdir, tmp_path):
-    """Both at a time: most of what they do is to wait."""
+    """Both at a time, each in two halves: most of what they do is to wait."""
     kinds = "address,undefined", "thread"
     trees = [copy(srcdir, tmp_path / kind) for kind in kinds]
     with ThreadPoolExecutor() as pool:

@@ -9,6 +9,7 @@ import select
 import struct
 import termios
 import time
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,7 @@ import etf
 from cluster import SANITIZED, wait_until
 from conftest import Maps
 from hostile import CONNECTION_KIB, HASH, KEPT_KIB, requests, spawn_request
+from syscall_numbers import NUMBERS
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -95,6 +97,12 @@ def hold(node, peer, size):
     begin(peer, size)
     wait_until(lambda: is_taken(node, peer), 20, "the node has read it")
     return not is_refused(peer)
+
+
+def waits_to_send(node):
+    """How many of its threads wait for a socket to take an answer in."""
+    calls = Path(f"/proc/{node.pid}/task").glob("*/syscall")
+    return sum(call.read_text().startswith(f"{NUMBERS['sendto']} ") for call in calls)
 
 
 def use_up(node, connect):
@@ -389,6 +397,7 @@ def test_who_reads_slowly_goes_when_others_want_the_memory(start_cnode, connect)
     for peer in readers:
         for _ in range(20):  # more than sockets hold
             peer.start_erpc("ebpf_maps", "get", [0, large])
+    wait_until(lambda: waits_to_send(node) == 2)
     holders = [connect(node) for _ in range(2)]
     for peer in holders:
         assert hold(node, peer, MESSAGE - 8 * KIB)

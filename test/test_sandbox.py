@@ -21,6 +21,7 @@ import dist
 import etf
 from cluster import kill, spawn, wait_until
 from conftest import Maps, raises
+from syscall_numbers import NUMBERS
 
 pytestmark = pytest.mark.sandbox
 
@@ -411,22 +412,6 @@ def test_what_the_node_does_works_there(probe):
     assert probe("map") == "ok"
     assert probe("read", "/proc/self/mounts") == "ok"
     assert probe("list", "/sys/fs/bpf") == "ok"
-
-
-def preprocess(text, *options):
-    command = ["cc", "-E", "-P", *options, "-include", "sys/syscall.h", "-"]
-    done = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
-    return done.stdout
-
-
-def numbers():
-    """{name: number} of the system calls of this machine, by the headers of libc."""
-    names = re.findall(r"define SYS_(\w+) ", preprocess("", "-dM"))
-    told = preprocess("".join(f"@{name} SYS_{name}\n" for name in names))
-    return {name: int(n) for name, n in re.findall(r"@(\w+) (\d+)\b", told)}
-
-
-NUMBERS = numbers()
 
 
 def call(name, *numbers):
