@@ -30,7 +30,8 @@
 
 #define BACKLOG 512
 #define EI_MAX_FDS (1u << 20)
-#define SPARE_FDS 64         /* listener, epmd, what a call opens */
+#define SPARE_FDS 64 /* listener, epmd, what a call opens */
+#define CONNECTION_FDS 8
 #define KEPT_FREE (64 << 20) /* octets, until a connection ends */
 #define OWN_MEMORY (KEPT_FREE + ((uint64_t)64 << 20)) /* at start, and kept */
 #define MAP_SIZE 4096 /* at most, of a handle and what belongs to it */
@@ -231,15 +232,27 @@ static enum exit_status open_listener(struct node *node)
 	return STATUS_LISTEN;
 }
 
-/* Maps must not take the descriptors that connections need. */
-static uint32_t bound_maps(const struct options *options)
+/*
+ * No more descriptors than can be in use: a connection has one, and some for
+ * what its request names and looks through. Maps must not take those that
+ * connections need: how many there may be.
+ */
+static uint32_t bound_descriptors(const struct options *options)
 {
-	rlim_t needed = (rlim_t)options->max_connections +
-			options->max_handshakes + SPARE_FDS;
+	rlim_t connections =
+		(rlim_t)options->max_connections + options->max_handshakes;
+	rlim_t needed = connections + SPARE_FDS;
+	rlim_t most =
+		connections * CONNECTION_FDS + SPARE_FDS + options->max_maps;
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
-	    limit.rlim_cur >= needed + options->max_maps)
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return options->max_maps;
+	if (limit.rlim_cur > most) {
+		limit.rlim_cur = most;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	if (limit.rlim_cur >= needed + options->max_maps)
 		return options->max_maps;
 	limit.rlim_cur = limit.rlim_cur > needed ? limit.rlim_cur - needed : 1;
 	log_warning("--max-maps is %u, not %u: no more than that is left of "
@@ -255,7 +268,7 @@ static enum exit_status init_service(struct node *node)
 	struct service *service = &node->service;
 	const struct options *options = node->options;
 	struct handles_limits limits = {
-		.max = bound_maps(options),
+		.max = bound_descriptors(options),
 		.max_per_node = options->max_maps_per_node,
 		.grace = options->grace,
 	};

@@ -541,11 +541,19 @@ def test_until_eof_it_ends_with_its_standard_input(start_cnode, cluster):
 # --- limits
 
 
+def descriptor_limits(node):
+    return resource.prlimit(node.pid, resource.RLIMIT_NOFILE)
+
+
 def test_the_soft_limit_of_descriptors_is_raised(start_cnode):
     node = start_cnode(wrapper=["prlimit", "--nofile=256:2048"])
-    with open(f"/proc/{node.pid}/limits") as f:
-        limits = re.search(r"Max open files +(\d+) +(\d+)", f.read())
-    assert limits.groups() == ("2048", "2048")
+    assert descriptor_limits(node) == (2048, 2048)
+
+
+def test_it_is_raised_no_further_than_to_what_can_be_in_use(start_cnode):
+    few = ("--max-connections", 2, "--max-handshakes", 3, "--max-maps", 4)
+    node = start_cnode(*few, wrapper=["prlimit", "--nofile=256:2048"])
+    assert descriptor_limits(node) == (8 * (2 + 3) + 4 + 64, 2048)
 
 
 def test_no_more_connections_than_allowed(start_cnode, connect):
