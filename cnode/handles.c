@@ -14,18 +14,7 @@
 
 #include "handles_internal.h"
 #include "log.h"
-
-/* By default who writes waits until nobody reads: with many, for ever. */
-static void init_lock(pthread_rwlock_t *lock)
-{
-	pthread_rwlockattr_t attributes;
-
-	pthread_rwlockattr_init(&attributes);
-	pthread_rwlockattr_setkind_np(
-		&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-	pthread_rwlock_init(lock, &attributes);
-	pthread_rwlockattr_destroy(&attributes);
-}
+#include "rwlock.h"
 
 struct handles *handles_new(const char *node, uint32_t creation,
 			    const struct handles_limits *limits)
@@ -34,7 +23,7 @@ struct handles *handles_new(const char *node, uint32_t creation,
 
 	if (!h)
 		return NULL;
-	init_lock(&h->lock);
+	rwlock_init(&h->lock);
 	handle_table_init(&h->table, node, creation, limits->max);
 	h->max_per_node = limits->max_per_node;
 	h->grace = (int64_t)limits->grace * 1000;

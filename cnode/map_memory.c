@@ -17,18 +17,7 @@
 #include "map_charges.h"
 #include "map_octets.h"
 #include "map_sweep.h"
-
-/* By default who writes waits until nobody reads: with many, for ever. */
-static void init_opening(pthread_rwlock_t *opening)
-{
-	pthread_rwlockattr_t attributes;
-
-	pthread_rwlockattr_init(&attributes);
-	pthread_rwlockattr_setkind_np(
-		&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-	pthread_rwlock_init(opening, &attributes);
-	pthread_rwlockattr_destroy(&attributes);
-}
+#include "rwlock.h"
 
 struct map_memory *map_memory_new(uint64_t max)
 {
@@ -39,7 +28,7 @@ struct map_memory *map_memory_new(uint64_t max)
 	memory->max = max;
 	pthread_mutex_init(&memory->lock, NULL);
 	pthread_cond_init(&memory->over, NULL);
-	init_opening(&memory->opening);
+	rwlock_init(&memory->opening);
 	return memory;
 }
 

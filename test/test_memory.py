@@ -408,7 +408,7 @@ def test_who_reads_slowly_goes_when_others_want_the_memory(start_cnode, connect)
             try:
                 peer.tick()
                 if has_come(peer):
-                    peer.socket.recv(4 * KIB)
+                    peer.socket.recv(16 * KIB)  # so that windows open
             except (dist.Closed, ConnectionResetError):
                 pass
 
