@@ -352,7 +352,7 @@ def test_deep_nesting_harms_nobody(levels, fresh_cnode, connect, alice):
 
 
 @pytest.mark.parametrize(
-    "rounds", [600, pytest.param(30000, marks=pytest.mark.ci)]
+    "rounds", [600, pytest.param(10000, marks=pytest.mark.ci)]
 )
 def test_random_octets_never_harm_the_node(rounds, fresh_cnode, connect, alice):
     """Requests with some octets changed, from a fixed seed."""
@@ -619,8 +619,8 @@ def test_a_peer_is_ticked_while_its_long_request_trickles_in(start_cnode, connec
 
 
 @pytest.mark.ci
-def test_a_node_with_a_short_ticktime_stays_through_minutes(fresh_cnode, start_beam):
-    assert stays_connected(start_beam(*QUICK), fresh_cnode, 90) == "up"
+def test_a_node_with_a_short_ticktime_stays_through_many_of_them(fresh_cnode, start_beam):
+    assert stays_connected(start_beam(*QUICK), fresh_cnode, 30) == "up"
 
 
 def test_a_node_with_a_short_ticktime_stays_through_a_long_operation(
