@@ -33,6 +33,7 @@ def test_1024_nodes_are_connected_and_no_more(start_cnode, connect):
     assert comes_in(connect(node, handshake=False))
 
 
+@pytest.mark.counts
 def test_128_are_in_their_handshake_and_no_more(start_cnode, connect):
     """They are quicker here than the 5 s that each of them has."""
     node = start_cnode()

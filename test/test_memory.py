@@ -387,6 +387,7 @@ def test_who_sends_slowly_may_stay_while_there_is_memory(start_cnode, connect):
     assert not node.find_log("hung up|disconnected")
 
 
+@counts
 def test_who_reads_slowly_goes_when_others_want_the_memory(start_cnode, connect):
     """Who takes in a little all the time, of answers that wait in memory."""
     node = start_cnode(*SLOW)
@@ -414,7 +415,8 @@ def test_who_reads_slowly_goes_when_others_want_the_memory(start_cnode, connect)
 
     want(asks, map, go_on)
     names = "|".join(peer.name for peer in readers)
-    node.wait_log(f"warning hung up ({names}): --max-memory is used up")
+    # on a busy host they may be too slow even for who wants no memory
+    node.wait_log(f"hung up ({names}): --max-memory is|({names}): it took nothing in")
 
 
 # --- how much it is, whatever they do
@@ -543,7 +545,7 @@ def test_all_that_may_be_fits_in(start_cnode, connect):
         assert merged[0] == "return"
     asked = [(peer, peer.start_erpc("ebpf_maps", "next_chunk", ["start", large, 400_000])) for peer in peers[:8]]
     for peer, request in asked:
-        assert len(peer.wait_exit(request, 60)) > MIB
+        assert len(peer.wait_exit(request, 60)) > 5 * FREE
     limit = int(limit_of_data(node))
     print({name: f"{octets / MIB:.0f} MiB" for name, octets in memory(node).items()}, limit // MIB)
     assert memory(node)["VmData"] < limit
