@@ -124,7 +124,6 @@ static size_t cursor_size(const struct map *map)
 static bool reserve_pairs(struct call *call, uint32_t entries)
 {
 	size_t pos = call->out->pos;
-
 	bool no_memory;
 
 	if (term_write_reserve(call->out, entries * pair_size(call->map) +

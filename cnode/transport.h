@@ -9,9 +9,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-struct handshake;
-
 struct account;
+struct handshake;
 
 /*
  * The stream under one connection, buffered both ways. One thread owns it;

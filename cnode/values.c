@@ -74,35 +74,41 @@ static bool open_process(struct call *call, struct term t)
 	return keep_fd(call, &call->key_fd, names_open_process(pid));
 }
 
+static bool read_tagged_path(struct call *call, struct term t, const char *tag,
+			     char path[PATH_MAX])
+{
+	struct term name;
+
+	if (!read_tagged(t, tag, &name))
+		return call_raise(call, RAISED_BADARG);
+	return call_read_path(call, name, path);
+}
+
+/* What was found at path; -EACCES: it may not be looked for there. */
+static bool keep_found(struct call *call, int *kept, int fd,
+		       enum refusal refusal, const char *path)
+{
+	return fd == -EACCES ? refusal_raise(call, refusal, path)
+			     : keep_fd(call, kept, fd);
+}
+
 static bool open_file(struct call *call, struct term t)
 {
 	char path[PATH_MAX];
-	struct term name;
-	int fd;
 
-	if (!read_tagged(t, "file", &name))
-		return call_raise(call, RAISED_BADARG);
-	if (!call_read_path(call, name, path))
-		return false;
-	fd = names_open_file(call->context->file_root, path);
-	return fd == -EACCES
-		       ? refusal_raise(call, REFUSAL_OUTSIDE_FILE_ROOT, path)
-		       : keep_fd(call, &call->key_fd, fd);
+	return read_tagged_path(call, t, "file", path) &&
+	       keep_found(call, &call->key_fd,
+			  names_open_file(call->context->file_root, path),
+			  REFUSAL_OUTSIDE_FILE_ROOT, path);
 }
 
 static bool open_cgroup(struct call *call, struct term t, int *kept)
 {
 	char path[PATH_MAX];
-	struct term name;
-	int fd;
 
-	if (!read_tagged(t, "cgroup", &name))
-		return call_raise(call, RAISED_BADARG);
-	if (!call_read_path(call, name, path))
-		return false;
-	fd = names_open_cgroup(path);
-	return fd == -EACCES ? refusal_raise(call, REFUSAL_NO_CGROUP, path)
-			     : keep_fd(call, kept, fd);
+	return read_tagged_path(call, t, "cgroup", path) &&
+	       keep_found(call, kept, names_open_cgroup(path),
+			  REFUSAL_NO_CGROUP, path);
 }
 
 /* A descriptor as the octets of a key or a value. */
