@@ -9,6 +9,7 @@ EBPF_SANITIZED set where the C node is a sanitizer build
 """
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -32,6 +33,15 @@ def pytest_addoption(parser):
         metavar="FILE",
         help="write the packets that nodes send to C nodes (traffic.py)",
     )
+
+
+@pytest.fixture
+def folder():
+    """A folder of the test's own in the bpf file system."""
+    folder = Path(f"/sys/fs/bpf/ebpf_cnode_test_{os.getpid()}")
+    folder.mkdir(mode=0o700)
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session", autouse=True)

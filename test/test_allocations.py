@@ -29,7 +29,6 @@ from hostile import requests
 
 pytestmark = pytest.mark.preload
 
-PINS = Path("/sys/fs/bpf")
 FIELDS = ("armed", "left", "streak", "failed", "live")
 MANY = 600  # entries; their list does not fit into the first buffers
 ENDLESS = 1 << 30
@@ -92,15 +91,6 @@ def start(start_cnode, cluster, allocator):
         return start_cnode("--grace", "0", *options, env=env, **others)
 
     return start
-
-
-@pytest.fixture
-def folder():
-    """A folder of the test's own in the bpf file system."""
-    folder = PINS / f"ebpf_cnode_alloc_{os.getpid()}"
-    folder.mkdir(mode=0o700)
-    yield folder
-    shutil.rmtree(folder)
 
 
 # --- the start

@@ -6,10 +6,8 @@ are pinned, and no handle of before is taken for one of after.
 """
 
 import os
-import shutil
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
@@ -17,7 +15,6 @@ from beam import BeamError
 from cluster import PATIENCE, SANITIZED, wait_until, without_sandbox
 from conftest import raises
 
-PINS = Path("/sys/fs/bpf")
 COUNTERS = 16  # processes on each of two nodes, each with a key of its own
 HASH = ("hash", 4, 8, 64)
 TIMEOUT = 60_000  # ms; who got this would not have been told at once
@@ -45,15 +42,6 @@ COUNTED = """
 [receive {counted, Key, Last, Why} -> {Key, Last, Why}
  after Limit -> {Key, 0, not_told} end || Key <- Keys]
 """
-
-
-@pytest.fixture
-def folder():
-    """A folder of the test's own in the bpf file system."""
-    folder = PINS / f"ebpf_cnode_killed_{os.getpid()}"
-    folder.mkdir(mode=0o700)
-    yield folder
-    shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -3,11 +3,9 @@
 
 import os
 import resource
-import shutil
 import socket
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -17,18 +15,9 @@ from cluster import PATIENCE, wait_until
 from conftest import Maps, raises
 
 HASH = ("hash", 4, 8, 4)
-PINS = Path("/sys/fs/bpf")
 EMFILE = ("error", "emfile")
 ENOMEM = ("error", "enomem")
 MIB = 1 << 20
-
-
-@pytest.fixture
-def folder():
-    folder = PINS / f"ebpf_cnode_limits_{os.getpid()}"
-    folder.mkdir(mode=0o700)
-    yield folder
-    shutil.rmtree(folder)
 
 
 def warnings(node, words, start=0):

@@ -6,10 +6,8 @@ What is there is asked of the kernel, by a node that has no such limit.
 
 import os
 import resource
-import shutil
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -24,14 +22,6 @@ ENOMEM = ("error", "enomem")
 CPUS = os.sysconf("SC_NPROCESSORS_CONF")
 IDS = [(), ("--no-open-by-id",)]
 NAMES = ["by id", "without ids"]
-
-
-@pytest.fixture
-def folder():
-    folder = Path(f"/sys/fs/bpf/ebpf_cnode_memory_{os.getpid()}")
-    folder.mkdir(mode=0o700)
-    yield folder
-    shutil.rmtree(folder)
 
 
 @pytest.fixture

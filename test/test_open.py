@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +15,6 @@ from cluster import wait_until
 from conftest import Maps, raises
 
 ORDER = sys.byteorder
-PINS = Path("/sys/fs/bpf")
 HASH = ("hash", 4, 8, 4)
 INFO_KEYS = {
     *("id", "name", "type", "key_size", "value_size", "max_entries", "flags"),
@@ -45,15 +43,6 @@ def bpftool():
         return done.stdout if plain else json.loads(done.stdout or "null")
 
     return bpftool
-
-
-@pytest.fixture
-def folder():
-    """A folder of the test's own in the bpf file system."""
-    folder = PINS / f"ebpf_cnode_test_{os.getpid()}"
-    folder.mkdir(mode=0o700)
-    yield folder
-    shutil.rmtree(folder)
 
 
 taken = itertools.count()

@@ -3,11 +3,9 @@
 
 import os
 import re
-import shutil
 import struct
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +14,6 @@ import etf
 from cluster import wait_until
 
 HASH = ("hash", 4, 8, 16)
-PINS = Path("/sys/fs/bpf")
 EACCES = ("error", "eacces")
 
 READING = """
@@ -57,14 +54,6 @@ class Guarded:
 def guarded(start_cnode, connect):
     node = start_cnode("--allow", "writer@*=rw", "--allow", "reader@*=ro")
     return Guarded(node, connect)
-
-
-@pytest.fixture
-def folder():
-    folder = PINS / f"ebpf_cnode_permissions_{os.getpid()}"
-    folder.mkdir(mode=0o700)
-    yield folder
-    shutil.rmtree(folder)
 
 
 # --- what a reader may do

@@ -4,7 +4,6 @@
 import os
 import pwd
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -20,21 +19,12 @@ OPTIONS = ["--pin-root", "--file-root"]
 
 
 @pytest.fixture
-def pins():
-    """A folder in the bpf file system."""
-    folder = PINS / f"ebpf_cnode_roots_{os.getpid()}"
-    folder.mkdir(mode=0o700)
-    yield folder
-    shutil.rmtree(folder)
-
-
-@pytest.fixture
-def fit(pins, tmp_path):
+def fit(folder, tmp_path):
     """{option: a folder that will do}, each in one that is for root alone."""
-    folders = {"--pin-root": pins / "root", "--file-root": tmp_path / "root"}
-    for folder in folders.values():
-        folder.parent.chmod(0o700)
-        folder.mkdir(mode=0o700)
+    folders = {"--pin-root": folder / "root", "--file-root": tmp_path / "root"}
+    for each in folders.values():
+        each.parent.chmod(0o700)
+        each.mkdir(mode=0o700)
     (folders["--file-root"] / "file").touch()
     return folders
 

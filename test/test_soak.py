@@ -11,12 +11,10 @@ EBPF_SOAK  how many seconds it takes: 60 with CI=true; else it runs only where
 import os
 import random
 import re
-import shutil
 import subprocess
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -24,7 +22,6 @@ from beam import Beam
 from cluster import SANITIZED, wait_until
 from conftest import CI
 
-PINS = Path("/sys/fs/bpf")
 NODES = 8
 WORKERS = 3  # processes on each
 STEPS = 50  # that a node has done before it is killed
@@ -47,15 +44,6 @@ def compiled(srcdir, tmp_path_factory):
     command = ["erlc", "+warnings_as_errors", "-o", folder, source]
     subprocess.run(command, check=True)
     return folder
-
-
-@pytest.fixture
-def folder():
-    """A folder of the test's own in the bpf file system."""
-    folder = PINS / f"ebpf_cnode_soak_{os.getpid()}"
-    folder.mkdir(mode=0o700)
-    yield folder
-    shutil.rmtree(folder)
 
 
 class Crowd:
