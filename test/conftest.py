@@ -8,8 +8,10 @@ EBPF_BUILDDIR  the top of the build
 EBPF_SANITIZED set where the C node is a sanitizer build
 """
 
+import ctypes
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -25,6 +27,22 @@ from traffic import Recorder  # noqa: E402
 
 TOP = Path(__file__).resolve().parent.parent
 CI = os.environ.get("CI") == "true"
+
+
+CLONE_NEWNS = 0x00020000  # sched.h
+
+
+def pytest_configure():
+    """Mounts of our own: pins of others, other runs of this too, do not count."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNS):
+        pytest.exit(f"no mounts of our own: {os.strerror(ctypes.get_errno())}; be root")
+    for command in (
+        "mount --make-rprivate /",
+        "umount --all --types bpf",
+        "mount --types bpf bpf /sys/fs/bpf",
+    ):
+        subprocess.run(command.split(), check=True)
 
 
 def pytest_addoption(parser):
