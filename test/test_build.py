@@ -61,6 +61,19 @@ def tree(srcdir, tmp_path):
     return copy(srcdir, tmp_path)
 
 
+@pytest.fixture(scope="module")
+def built(srcdir, tmp_path_factory):
+    """The place of a build without warnings."""
+    return build(copy(srcdir, tmp_path_factory.mktemp("built")), "--enable-werror")
+
+
+@pytest.fixture(scope="module")
+def bootstrapped(srcdir, tmp_path_factory):
+    tree = copy(srcdir, tmp_path_factory.mktemp("bootstrapped"))
+    run("./bootstrap", cwd=tree)
+    return tree
+
+
 def run(*command, cwd, timeout=600, **env):
     """Its output; fails where the command does."""
     done = subprocess.run(
@@ -116,19 +129,16 @@ def test_the_suite_passes_under_sanitizers(srcdir, tmp_path):
         list(pool.map(run_the_suite, trees, kinds))
 
 
-def test_the_build_has_no_warnings(tree):
-    place = build(tree, "--enable-werror")
-    assert (place / "cnode" / "ebpf_cnode").exists()
+def test_the_build_has_no_warnings(built):
+    assert (built / "cnode" / "ebpf_cnode").exists()
 
 
-def test_dialyzer_finds_nothing(tree):
-    place = build(tree)
-    run("make", "dialyzer", cwd=place)
+def test_dialyzer_finds_nothing(built):
+    run("make", "dialyzer", cwd=built)
 
 
-def test_the_distribution_builds_checks_and_installs_itself(tree):
-    place = build(tree)
-    output = run("make", "distcheck", "PYTESTFLAGS=-k version", cwd=place, timeout=900)
+def test_the_distribution_builds_checks_and_installs_itself(built):
+    output = run("make", "distcheck", "PYTESTFLAGS=-k version", cwd=built, timeout=900)
     assert re.search(r"\b[1-9]\d* passed", output)
     assert "ready for distribution" in output
 
@@ -160,11 +170,10 @@ def snapshot(tree):
     }
 
 
-def test_a_second_bootstrap_does_nothing(tree):
-    run("./bootstrap", cwd=tree)
-    before = snapshot(tree)
-    output = run("./bootstrap", cwd=tree)
-    assert snapshot(tree) == before
+def test_a_second_bootstrap_does_nothing(bootstrapped):
+    before = snapshot(bootstrapped)
+    output = run("./bootstrap", cwd=bootstrapped)
+    assert snapshot(bootstrapped) == before
     steps = dict(line.split(None, 1) for line in output.splitlines()[:4])
     assert steps == {
         "packages": "all there",
@@ -174,11 +183,10 @@ def test_a_second_bootstrap_does_nothing(tree):
     }
 
 
-def test_the_demo_does_the_main_job_and_leaves_nothing(tree, tmp_path):
+def test_the_demo_does_the_main_job_and_leaves_nothing(bootstrapped, tmp_path):
     epmd = Epmd(free_port())
     env = {"ERL_EPMD_PORT": str(epmd.port), "HOME": str(tmp_path)}
-    run("./bootstrap", cwd=tree)
-    output = run("./bootstrap", "demo", cwd=tree, timeout=120, **env)
+    output = run("./bootstrap", "demo", cwd=bootstrapped, timeout=120, **env)
     for word in ("rpc:call", "ebpf_maps:new", "ssh", "error"):
         assert word in output
     assert not epmd.answers()
@@ -195,13 +203,12 @@ def test_a_failed_step_names_itself_and_its_log(tree):
     assert "main.c" in Path(log).read_text()
 
 
-def test_the_shell_has_the_facade_and_a_c_node(tree, tmp_path):
+def test_the_shell_has_the_facade_and_a_c_node(bootstrapped, tmp_path):
     epmd = Epmd(free_port())
     env = {**os.environ, "ERL_EPMD_PORT": str(epmd.port), "HOME": str(tmp_path)}
-    run("./bootstrap", cwd=tree)
     done = subprocess.run(
         ["./bootstrap", "shell"],
-        cwd=tree,
+        cwd=bootstrapped,
         env=env,
         input="M = ebpf_maps:new(hash, 4, 8, 10).\nebpf_maps:put(1, 42, M).\n"
         "ebpf_maps:get(1, M).\nq().\n",

@@ -93,7 +93,7 @@ class Load:
         opened = beam.erpc(self.node, "open", ("pinned", str(pin).encode()))
         assert opened[0] == "ebpf_map", opened
         for key, last in acknowledged.items():
-            assert last > 5
+            assert last >= 5  # what the map shows may be told of yet
             value = beam.erpc(self.node, "get", key, opened)
             # the one that was under way has happened, or it has not
             assert int.from_bytes(value, "little") in (last, last + 1), key
