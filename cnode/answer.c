@@ -136,7 +136,7 @@ static void write_outcome(struct rpc *rpc, const struct request *request,
 		write_error(w, request, call);
 		return;
 	}
-	w->limit = begin + rpc->functions.max_message;
+	w->limit = begin + rpc->functions.common->max_message;
 	write_return_head(w, request);
 	memcpy(call->args, request->args, sizeof(call->args));
 	if (!functions_call(call, request->module, request->function,

@@ -28,7 +28,7 @@ static void log_too_big(const struct call *call)
 		    "refused %s/%u to %s: the answer is longer than "
 		    "--max-message %zu",
 		    call->function, call->arity, call->context->peer,
-		    call->context->max_message);
+		    call->context->common->max_message);
 }
 
 bool call_raise(struct call *call, enum raised_reason reason)
@@ -100,7 +100,7 @@ static char *room(struct call *call, struct buffer *buffer, size_t size,
 
 char *call_room(struct call *call, struct buffer *buffer, size_t size)
 {
-	return room(call, buffer, size, call->context->max_message);
+	return room(call, buffer, size, call->context->common->max_message);
 }
 
 char *call_batch_room(struct call *call, size_t size)
@@ -140,7 +140,7 @@ static bool read_handle(struct call *call, struct term t, struct map **map)
 	map_unref(*map);
 	*map = NULL;
 	if (call_read_handle_ref(t, &ref))
-		*map = handles_get(call->context->handles, &ref);
+		*map = handles_get(call->context->common->handles, &ref);
 	return *map || call_raise_term(call, RAISED_BADMAP, t);
 }
 

@@ -96,7 +96,7 @@ static const char *shake_hands(struct connection *c, ErlConnect *peer)
 			       ? "it was the oldest of --max-handshakes"
 			       : failure;
 	switch (peers_join(service->peers, &c->peer, peer->nodename,
-			   service->handles, &c->rpc.functions.owner)) {
+			   service->common.handles, &c->rpc.functions.owner)) {
 	case 0:
 		return NULL;
 	case -EMFILE:
@@ -121,7 +121,7 @@ static bool handshake(struct connection *c, const char *address)
 	if (!refusal)
 		return true;
 	if (refusal != ending)
-		stats_refused(c->service->stats);
+		stats_refused(c->service->common.stats);
 	log_limited(&limit, refusal == ending ? LOG_INFO : LOG_WARNING,
 		    "refused %s %s: %s", address,
 		    peer.nodename[0] ? peer.nodename : "(no name)", refusal);
@@ -137,13 +137,13 @@ static void serve_peer(struct connection *c, const char *address)
 
 	log_limited(&coming, LOG_NOTICE, "connected %s from %s", c->peer.name,
 		    address);
-	stats_join(c->service->stats, &c->stats);
+	stats_join(c->service->common.stats, &c->stats);
 	rpc_resume(&c->rpc, &c->out);
 	error = c->out.failed ? -ENOMEM : connection_serve(c);
 	log_limited(&going, LOG_NOTICE, "disconnected %s: %s", c->peer.name,
 		    describe_end(error, words, sizeof(words)));
-	stats_leave(c->service->stats, &c->stats);
-	handles_owner_down(c->service->handles, c->rpc.functions.owner);
+	stats_leave(c->service->common.stats, &c->stats);
+	handles_owner_down(c->service->common.handles, c->rpc.functions.owner);
 }
 
 static void free_connection(struct connection *c)
@@ -165,16 +165,10 @@ static void *run(void *argument)
 	describe_address(c->transport.fd, address, sizeof(address));
 	c->rpc.name = c->service->node->thisnodename;
 	c->rpc.peer = c->peer.name;
-	c->rpc.functions.handles = c->service->handles;
-	c->rpc.functions.map_memory = c->service->map_memory;
+	c->rpc.functions.common = &c->service->common;
 	c->rpc.functions.account = &c->account;
 	c->rpc.functions.peer = c->peer.name;
-	c->rpc.functions.pin_root = &c->service->pin_root;
-	c->rpc.functions.file_root = &c->service->file_root;
-	c->rpc.functions.pin_limit = &c->service->pin_limit;
-	c->rpc.functions.max_message = c->service->max_message;
 	c->rpc.functions.stats = &c->stats;
-	c->rpc.functions.all_stats = c->service->stats;
 	c->rpc.functions.stopped = &c->transport.stopped;
 	if (pids_init(&c->rpc.pids, c->service->node) &&
 	    handshake(c, address)) {
@@ -208,7 +202,7 @@ void connection_start(struct service *service, int fd)
 
 	if (!c) {
 		close(fd);
-		stats_refused(service->stats);
+		stats_refused(service->common.stats);
 		log_limited(&limit, LOG_WARNING, "refused a connection: %s",
 			    strerror(ENOMEM));
 		return;
@@ -227,7 +221,7 @@ void connection_start(struct service *service, int fd)
 	if (error == 0)
 		error = start_thread(c);
 	if (error < 0) {
-		stats_refused(service->stats);
+		stats_refused(service->common.stats);
 		log_limited(&limit, LOG_WARNING, "refused a connection: %s",
 			    error == -EMFILE
 				    ? "there are too many handshakes; see "

@@ -5,12 +5,9 @@
 #include <ei.h>
 #include <stddef.h>
 
-#include "handles.h"
+#include "functions.h"
 #include "peers.h"
 #include "permissions.h"
-#include "pin_limit.h"
-#include "root.h"
-#include "stats.h"
 
 /*
  * Octets of one connection at most: its stack, and its buffers as far as they
@@ -22,16 +19,10 @@
 struct service {
 	ei_cnode *node;
 	int listener; /* as ei_xlisten() returned it */
-	struct handles *handles;
-	struct map_memory *map_memory;
+	struct functions_common common;
 	struct budget *budget; /* of what is in memory for them */
 	struct peers *peers;
-	struct stats_all *stats;
 	const struct permissions *permissions;
-	struct root pin_root;
-	struct root file_root;
-	struct pin_limit pin_limit;
-	size_t max_message;
 	size_t max_waiting; /* octets, for longer than ticktime */
 	unsigned ticktime;  /* s */
 };

@@ -85,7 +85,7 @@ static int refuse_too_long(struct connection *c, size_t size)
 		log_limited(&limit, LOG_WARNING,
 			    "refused a request of %s: its %zu octets are more "
 			    "than --max-message %zu",
-			    c->peer.name, size, c->service->max_message);
+			    c->peer.name, size, c->service->common.max_message);
 	return error;
 }
 
@@ -136,7 +136,7 @@ static int serve_next(struct connection *c)
 	if (available < DIST_LENGTH_SIZE)
 		return -EAGAIN;
 	size = next_length(c);
-	if (size > c->service->max_message)
+	if (size > c->service->common.max_message)
 		return refuse_too_long(c, size);
 	if (available < DIST_LENGTH_SIZE + size)
 		return -EAGAIN;
@@ -214,8 +214,9 @@ static int tick_or_give_up(struct connection *c)
 
 static int receive(struct connection *c)
 {
-	ssize_t n = transport_receive(
-		&c->transport, DIST_LENGTH_SIZE + c->service->max_message);
+	ssize_t n = transport_receive(&c->transport,
+				      DIST_LENGTH_SIZE +
+					      c->service->common.max_message);
 
 	if (n == -EAGAIN)
 		return tick_or_give_up(c);

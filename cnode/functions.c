@@ -208,7 +208,7 @@ void functions_write_reason(const struct call *call, struct term_writer *w)
 	case RAISED_TOO_BIG:
 		term_write_tuple(w, 2);
 		term_write_atom(w, name);
-		term_write_uint(w, call->context->max_message);
+		term_write_uint(w, call->context->common->max_message);
 		break;
 	case RAISED_ERRNO_DONE:
 		term_write_tuple(w, 2);

@@ -6,7 +6,9 @@
 
 #include "handles.h"
 #include "permissions.h"
+#include "pin_limit.h"
 #include "posix.h"
+#include "root.h"
 #include "stats.h"
 #include "term.h"
 
@@ -14,8 +16,6 @@
 
 struct account;
 struct map_memory;
-struct root;
-struct pin_limit;
 
 /* Memory that is kept from call to call. */
 struct buffer {
@@ -23,21 +23,26 @@ struct buffer {
 	size_t capacity;
 };
 
-/* What the functions work with, on behalf of one connected node. */
-struct functions_context {
+/* What the functions work with, whoever calls. */
+struct functions_common {
 	struct handles *handles;
-	struct handles_owner *owner;
 	struct map_memory *map_memory;
-	struct account *account; /* of the buffers */
-	const char *peer;        /* its name */
+	struct stats_all *stats;
+	struct root pin_root;
+	struct root file_root;
+	struct pin_limit pin_limit;
+	size_t max_message; /* also the most that a buffer grows to */
+};
+
+/* And on behalf of one connected node. */
+struct functions_context {
+	struct functions_common *common;
+	struct handles_owner *owner;
+	const char *peer; /* its name */
 	enum permission permission;
-	const struct root *pin_root;
-	const struct root *file_root;
-	struct pin_limit *pin_limit;
-	size_t max_message;         /* also the most that a buffer grows to */
 	const atomic_bool *stopped; /* nobody waits for an answer any more */
-	struct stats *stats;        /* of that node, */
-	struct stats_all *all_stats;
+	struct stats *stats;
+	struct account *account; /* of the buffers */
 	struct buffer key;
 	struct buffer value;
 	struct buffer cursor;

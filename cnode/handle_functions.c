@@ -56,8 +56,8 @@ static bool write_new_handle(struct call *call, struct map *map,
 
 	call->map =
 		map_ref(map); /* another thread may end the handle at once */
-	error = handles_add(context->handles, context->owner, map, &term,
-			    &call->ref);
+	error = handles_add(context->common->handles, context->owner, map,
+			    &term, &call->ref);
 
 	if (error < 0) {
 		map_unref(map);
@@ -71,13 +71,13 @@ static bool write_new_handle(struct call *call, struct map *map,
 static bool new_map(struct call *call, const struct map_options *options)
 {
 	struct map *map = NULL;
-	int error = handles_check_room(call->context->handles,
+	int error = handles_check_room(call->context->common->handles,
 				       call->context->owner);
 
 	if (!call_check_handle_fits(call))
 		return false;
 	if (error == 0)
-		error = map_memory_make(call->context->map_memory,
+		error = map_memory_make(call->context->common->map_memory,
 					&options->spec, call->context->peer,
 					&map);
 	if (error < 0)
@@ -148,12 +148,13 @@ static bool open_pinned(struct call *call, const char *text, uint32_t flags,
 {
 	struct pin_path path;
 
-	*error = pin_path_open(&path, call->context->pin_root, text);
+	*error = pin_path_open(&path, &call->context->common->pin_root, text);
 	if (*error == -EACCES)
 		return refusal_raise(call, REFUSAL_OUTSIDE_PIN_ROOT, text);
 	if (*error == 0)
-		*error = map_memory_open_pinned(call->context->map_memory,
-						path.text, flags, map);
+		*error = map_memory_open_pinned(
+			call->context->common->map_memory, path.text, flags,
+			map);
 	pin_path_close(&path);
 	return true;
 }
@@ -202,7 +203,7 @@ static bool open_map(struct call *call, const struct map_options *options)
 {
 	uint32_t flags = options->spec.flags;
 	struct map *map = NULL;
-	int error = handles_check_room(call->context->handles,
+	int error = handles_check_room(call->context->common->handles,
 				       call->context->owner);
 
 	if (!may_open(call, options))
@@ -267,10 +268,10 @@ bool handle_functions_close(struct call *call)
 		return call_raise_term(call, RAISED_BADMAP, call->args[0]);
 	if (call_read_handle_ref(call->args[0], &call->ref)) {
 		if (context->permission < PERMISSION_WRITE &&
-		    handles_is_others(context->handles, context->owner,
+		    handles_is_others(context->common->handles, context->owner,
 				      &call->ref))
 			return refusal_raise(call, REFUSAL_NOT_ITS_OWN, NULL);
-		error = handles_close(context->handles, context->owner,
+		error = handles_close(context->common->handles, context->owner,
 				      &call->ref, &call->unwatch,
 				      &call->unwatch_size);
 	}
@@ -304,7 +305,8 @@ static bool with_path(struct call *call,
 	if (!call_read_map(call, call->args[1]) ||
 	    !call_read_path(call, call->args[0], text))
 		return false;
-	error = pin_path_open_place(&path, call->context->pin_root, text);
+	error = pin_path_open_place(&path, &call->context->common->pin_root,
+				    text);
 	if (error == -EACCES)
 		return refusal_raise(call, REFUSAL_OUTSIDE_PIN_ROOT, text);
 	if (error == 0)
@@ -318,8 +320,9 @@ static int pin(struct call *call, const struct pin_path *path)
 	const struct functions_context *context = call->context;
 
 	map_memory_will_be_pinned(call->map);
-	return pin_limit_pin(context->pin_limit, context->pin_root, call->map,
-			     path, context->peer);
+	return pin_limit_pin(&context->common->pin_limit,
+			     &context->common->pin_root, call->map, path,
+			     context->peer);
 }
 
 static int unpin(struct call *call, const struct pin_path *path)

@@ -55,7 +55,7 @@ static void write_handles(struct call *call, uint32_t id, handles_visitor visit)
 	struct listing listing = { .call = call };
 	size_t list = term_write_list_open(call->out);
 
-	handles_each(call->context->handles, id, visit, &listing);
+	handles_each(call->context->common->handles, id, visit, &listing);
 	term_write_list_close(call->out, list, listing.count);
 }
 

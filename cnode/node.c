@@ -64,7 +64,8 @@ static bool serve_signal(const struct node *node)
 	if (read(node->signals, &signal, sizeof(signal)) != sizeof(signal))
 		return true;
 	if (signal.ssi_signo == SIGUSR1) {
-		stats_log(node->service.stats, node->service.handles);
+		stats_log(node->service.common.stats,
+			  node->service.common.handles);
 		return true;
 	}
 	log_notice("ending: signal %u (%s)", signal.ssi_signo,
@@ -87,11 +88,11 @@ static int tell_manager(struct node *node)
 	struct stats_report report;
 
 	if (notify_wait(&node->notify) == 0) {
-		stats_read(node->service.stats, &report);
+		stats_read(node->service.common.stats, &report);
 		snprintf(status, sizeof(status),
 			 "%u nodes connected, %u map handles",
 			 report.connections,
-			 handles_count(node->service.handles));
+			 handles_count(node->service.common.handles));
 		notify_running(&node->notify, status);
 	}
 	return notify_wait(&node->notify);
@@ -117,7 +118,8 @@ static void run(struct node *node)
 		/* in this order: who leaves has given up its handles before */
 		wait = peers_tick(node->service.peers) ? BUSY_LOOK_MS : -1;
 		end_slow_peers(node);
-		wait = shorter(wait, handles_reap(node->service.handles));
+		wait = shorter(wait,
+			       handles_reap(node->service.common.handles));
 		wait = shorter(wait, tell_manager(node));
 		wait = shorter(wait, log_catch_up(false));
 		if (!accepting)
@@ -148,23 +150,23 @@ static void stop(struct node *node)
 	/* ei's entry stays: handshakes that still run look it up */
 	if (node->listener.fd >= 0)
 		close(node->listener.fd);
-	map_memory_stop(service->map_memory);
+	map_memory_stop(service->common.map_memory);
 	if (!service->peers || !peers_shutdown(service->peers, SHUTDOWN_MS))
 		return; /* threads still use the rest; the process ends now */
-	handles_free(service->handles);
+	handles_free(service->common.handles);
 	peers_free(service->peers);
-	stats_all_free(service->stats);
-	map_memory_free(service->map_memory);
-	root_close(&service->pin_root);
-	root_close(&service->file_root);
+	stats_all_free(service->common.stats);
+	map_memory_free(service->common.map_memory);
+	root_close(&service->common.pin_root);
+	root_close(&service->common.file_root);
 }
 
 enum exit_status node_run(const struct options *options)
 {
 	static struct node node = { .listener.fd = -1,
 				    .service.listener = -1,
-				    .service.pin_root.fd = -1,
-				    .service.file_root.fd = -1,
+				    .service.common.pin_root.fd = -1,
+				    .service.common.file_root.fd = -1,
 				    .signals = -1,
 				    .notify.fd = -1 };
 	enum exit_status status;

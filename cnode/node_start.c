@@ -207,10 +207,10 @@ static enum exit_status open_roots(struct node *node)
 	const struct options *options = node->options;
 	struct service *service = &node->service;
 	enum exit_status status =
-		pin_root_open(&service->pin_root, options->pin_root);
+		pin_root_open(&service->common.pin_root, options->pin_root);
 
 	if (status == STATUS_OK)
-		status = root_open(&service->file_root, "file-root",
+		status = root_open(&service->common.file_root, "file-root",
 				   options->file_root);
 	return status;
 }
@@ -274,21 +274,21 @@ static enum exit_status init_service(struct node *node)
 	};
 
 	service->node = &node->ei;
-	service->max_message = options->max_message;
+	service->common.max_message = options->max_message;
 	service->permissions = &options->permissions;
 	service->max_waiting = options->max_waiting;
 	service->ticktime = options->ticktime;
-	service->handles =
+	service->common.handles =
 		handles_new(node->ei.thisnodename, node->ei.creation, &limits);
 	service->peers =
 		peers_new(options->max_connections, options->max_handshakes);
 	node->budget.max = options->max_memory;
 	service->budget = &node->budget;
-	service->map_memory = map_memory_new(options->max_map_memory);
-	pin_limit_init(&service->pin_limit, options->max_pins);
-	service->stats = stats_all_new();
-	if (service->handles && service->peers && service->map_memory &&
-	    service->stats)
+	service->common.map_memory = map_memory_new(options->max_map_memory);
+	pin_limit_init(&service->common.pin_limit, options->max_pins);
+	service->common.stats = stats_all_new();
+	if (service->common.handles && service->peers &&
+	    service->common.map_memory && service->common.stats)
 		return STATUS_OK;
 	log_error("no memory");
 	return STATUS_OTHER;
@@ -314,7 +314,7 @@ static enum exit_status give_up_privileges(const struct node *node)
 {
 	const struct options *options = node->options;
 	const struct sandbox sandbox = {
-		.pin_root = node->service.pin_root.fd,
+		.pin_root = node->service.common.pin_root.fd,
 		.epmd_port = epmd_port(),
 		.memory = most_memory(options),
 		.open_by_id = !options->no_open_by_id,
@@ -327,9 +327,10 @@ static enum exit_status give_up_privileges(const struct node *node)
 	if (status == STATUS_OK)
 		status = sandbox_enter(&sandbox);
 	if (status == STATUS_OK)
-		status = root_check(&node->service.pin_root, "pin-root");
+		status = root_check(&node->service.common.pin_root, "pin-root");
 	if (status == STATUS_OK)
-		status = root_check(&node->service.file_root, "file-root");
+		status = root_check(&node->service.common.file_root,
+				    "file-root");
 	return status;
 }
 

@@ -35,7 +35,7 @@ static void describe_map(const struct call *call, char *text, size_t size)
 
 	for (uint32_t i = call->arity; i > 0 && !map; i--)
 		if (call_read_handle_ref(call->args[i - 1], &ref))
-			map = handles_get(call->context->handles, &ref);
+			map = handles_get(call->context->common->handles, &ref);
 	if (map)
 		snprintf(text, size, ": map %u", map->id);
 	map_unref(map);

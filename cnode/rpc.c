@@ -49,7 +49,8 @@ void rpc_resume(struct rpc *rpc, struct term_writer *out)
 {
 	struct resumption resumption = { rpc, out };
 
-	handles_each(rpc->functions.handles, 0, watch_again, &resumption);
+	handles_each(rpc->functions.common->handles, 0, watch_again,
+		     &resumption);
 }
 
 /* A pid of the peer; one of another node, or none, asks for nothing here. */
@@ -181,8 +182,8 @@ static int serve_monitor_exit(struct rpc *rpc,
 	(void)out;
 	if (!term_read_ref(message->id, &ref))
 		return -EBADMSG;
-	handles_process_ended(rpc->functions.handles, rpc->functions.owner,
-			      &ref);
+	handles_process_ended(rpc->functions.common->handles,
+			      rpc->functions.owner, &ref);
 	return 0;
 }
 

@@ -76,11 +76,12 @@ bool stats_functions_stats(struct call *call)
 	size_t map = term_write_map_open(w);
 	struct stats_report report;
 
-	stats_read(call->context->all_stats, &report);
+	stats_read(call->context->common->stats, &report);
 	term_write_entry(w, "uptime", (uint64_t)report.uptime);
 	term_write_entry(w, "connections", report.connections);
 	term_write_entry(w, "refused", report.refused);
-	term_write_entry(w, "handles", handles_count(call->context->handles));
+	term_write_entry(w, "handles",
+			 handles_count(call->context->common->handles));
 	term_write_atom(w, "octets");
 	write_octets(w, &report.sum);
 	term_write_atom(w, "requests");

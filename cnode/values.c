@@ -97,9 +97,10 @@ static bool open_file(struct call *call, struct term t)
 	char path[PATH_MAX];
 
 	return read_tagged_path(call, t, "file", path) &&
-	       keep_found(call, &call->key_fd,
-			  names_open_file(call->context->file_root, path),
-			  REFUSAL_OUTSIDE_FILE_ROOT, path);
+	       keep_found(
+		       call, &call->key_fd,
+		       names_open_file(&call->context->common->file_root, path),
+		       REFUSAL_OUTSIDE_FILE_ROOT, path);
 }
 
 static bool open_cgroup(struct call *call, struct term t, int *kept)
@@ -339,14 +340,16 @@ static int share(struct call *call, uint32_t id, erlang_ref *ref)
 {
 	struct functions_context *context = call->context;
 	struct map *map;
-	int error = handles_find_id(context->handles, context->owner, id, ref);
+	int error = handles_find_id(context->common->handles, context->owner,
+				    id, ref);
 
 	if (error != -ENOENT)
 		return error;
 	error = map_open_id(id, 0, &map);
 	if (error < 0)
 		return error;
-	error = handles_add_shared(context->handles, context->owner, map, ref);
+	error = handles_add_shared(context->common->handles, context->owner,
+				   map, ref);
 	if (error < 0)
 		map_unref(map);
 	return error;
@@ -363,7 +366,7 @@ static void write_map(struct call *call, const char *octets)
 	memcpy(&id, octets, sizeof(id));
 	error = share(call, id, &ref);
 	if (error == 0)
-		map = handles_get(call->context->handles, &ref);
+		map = handles_get(call->context->common->handles, &ref);
 	if (map) {
 		call_write_handle(call, map, &ref);
 		map_unref(map);

@@ -42,27 +42,31 @@ void fuzz_node_start(void)
 	service = (struct service){
 		.node = &node,
 		.listener = ei_xlisten(&node, &loopback, &port, 1),
-		.handles = handles_new(WORLD_NODE, node.creation, &limits),
-		.map_memory = map_memory_new(UINT64_MAX),
+		.common = {
+			.handles = handles_new(WORLD_NODE, node.creation,
+					       &limits),
+			.map_memory = map_memory_new(UINT64_MAX),
+			.stats = stats_all_new(),
+			.pin_root.fd = -1,
+			.file_root = world_files,
+			.pin_limit = { .max = UINT32_MAX,
+				       .lock = PTHREAD_MUTEX_INITIALIZER },
+			.max_message = FUZZ_NODE_MAX_MESSAGE,
+		},
 		.budget = &budget,
 		.peers = peers_new(16, 128),
-		.stats = stats_all_new(),
 		.permissions = &everything,
-		.pin_root.fd = -1,
-		.pin_limit = { .max = UINT32_MAX,
-			       .lock = PTHREAD_MUTEX_INITIALIZER },
 		.max_waiting = SIZE_MAX,
-		.max_message = FUZZ_NODE_MAX_MESSAGE,
-		.file_root = world_files,
 		.ticktime = 3600,
 	};
-	REQUIRE(service.listener >= 0 && service.handles && service.peers &&
-		service.map_memory && service.stats);
+	REQUIRE(service.listener >= 0 && service.common.handles &&
+		service.peers && service.common.map_memory &&
+		service.common.stats);
 }
 
 struct handles *fuzz_node_handles(void)
 {
-	return service.handles;
+	return service.common.handles;
 }
 
 static unsigned threads(void)
@@ -83,12 +87,13 @@ static int free_fd_before;
 static void hold_maps(void)
 {
 	if (holder)
-		handles_owner_down(service.handles, holder);
-	handles_reap(service.handles);
+		handles_owner_down(service.common.handles, holder);
+	handles_reap(service.common.handles);
 	world_make_maps();
-	holder = handles_owner_up(service.handles, "holder@localhost", 1);
+	holder =
+		handles_owner_up(service.common.handles, "holder@localhost", 1);
 	REQUIRE(holder);
-	world_hold_maps(service.handles, holder);
+	world_hold_maps(service.common.handles, holder);
 }
 
 void fuzz_node_prepare(void)
@@ -136,12 +141,12 @@ void fuzz_node_check(void)
 	size_t size;
 
 	await_threads();
-	handles_reap(service.handles);
-	handles_each(service.handles, 0, note_permanent, &p);
+	handles_reap(service.common.handles);
+	handles_each(service.common.handles, 0, note_permanent, &p);
 	REQUIRE(p.others == 0);
 	for (unsigned i = 0; i < p.count; i++)
-		handles_close(service.handles, NULL, &p.refs[i], &process,
-			      &size);
+		handles_close(service.common.handles, NULL, &p.refs[i],
+			      &process, &size);
 	/* a play may have closed handles of the world's maps */
 	REQUIRE(world_free_fd() <= free_fd_before);
 }

@@ -82,13 +82,19 @@ static void serve_anew(unsigned settings, char *packet, size_t size)
 		.max = world_maps() + (settings & FULL ? 0 : ROOM),
 		.max_per_node = UINT32_MAX,
 	};
-	static const struct root no_root = { .fd = -1 };
-	static struct pin_limit pin_limit = {
-		.max = UINT32_MAX, .lock = PTHREAD_MUTEX_INITIALIZER
-	};
 	static struct stats stats;
 	struct handles *handles =
 		handles_new(WORLD_NODE, node.creation, &limits);
+	struct functions_common common = {
+		.handles = handles,
+		.map_memory = map_memory,
+		.stats = all_stats,
+		.pin_root.fd = -1,
+		.file_root = world_files,
+		.pin_limit = { .max = UINT32_MAX,
+			       .lock = PTHREAD_MUTEX_INITIALIZER },
+		.max_message = settings & SMALL_ANSWERS ? 512 : 65536,
+	};
 	struct handles_owner *owner = handles_owner_up(handles, WORLD_PEER, 7);
 	struct rpc rpc = {
 		.name = WORLD_NODE,
@@ -96,18 +102,12 @@ static void serve_anew(unsigned settings, char *packet, size_t size)
 		.peer_size = strlen(WORLD_PEER),
 		.peer_flags = peer_flags(settings),
 		.functions = {
-			.handles = handles,
+			.common = &common,
 			.owner = owner,
-			.map_memory = map_memory,
 			.peer = WORLD_PEER,
 			.permission = settings & READ_ONLY ? PERMISSION_READ
 							   : PERMISSION_WRITE,
-			.pin_root = &no_root,
-			.pin_limit = &pin_limit,
-			.max_message = settings & SMALL_ANSWERS ? 512 : 65536,
-			.file_root = &world_files,
 			.stats = &stats,
-			.all_stats = all_stats,
 			.stopped = &stopped,
 		},
 	};
