@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 sys.dont_write_bytecode = True
@@ -103,19 +104,13 @@ def pytest_make_collect_report(collector):
     _no_skip(outcome.get_result())
 
 
-TOLD = pytest.StashKey()
-
-
-@pytest.fixture
-def tell(request):
-    """tell(title, text): it stands at the end of the log, also of what passed."""
-    return request.config.stash.setdefault(TOLD, {}).__setitem__
-
-
-def pytest_terminal_summary(terminalreporter, config):
-    for title, text in config.stash.get(TOLD, {}).items():
-        terminalreporter.section(title)
-        terminalreporter.write_line(text)
+def pytest_terminal_summary(terminalreporter):
+    """What record_property(title, text) was told: also of what passed."""
+    for report in chain.from_iterable(terminalreporter.stats.values()):
+        if getattr(report, "when", None) == "call":
+            for title, text in report.user_properties:
+                terminalreporter.section(title)
+                terminalreporter.write_line(text)
 
 
 def setting(name, default):

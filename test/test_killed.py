@@ -320,7 +320,7 @@ Traced()
 
 
 def test_an_embedded_node_that_is_killed_under_load_is_back_within_a_second(
-    embedding, callers, folder, start_cnode, tell
+    embedding, callers, folder, start_cnode, record_property
 ):
     """Each of the times, and with nothing in between that waits."""
     took, a_start = [], 0
@@ -354,6 +354,6 @@ def test_an_embedded_node_that_is_killed_under_load_is_back_within_a_second(
         start_cnode()
         a_start = max(a_start, time.monotonic() - begun)
     times = ", ".join(f"{seconds:.3f}" for seconds in took)
-    tell("an embedded node that is killed", f"is back after {times} s")
+    record_property("an embedded node that is killed", f"is back after {times} s")
     assert embedding.beam.eval(TRACED) == [("ebpf_maps_cnode", "init")] * KILLS
     assert max(took) <= max(BACK * PATIENCE, STARTS * a_start), took

@@ -85,7 +85,7 @@ def in_place(path):
     return re.sub(r"^.*/installed\d+(?=/)", "", str(path))
 
 
-def test_systemd_finds_little_exposed(installed, tell):
+def test_systemd_finds_little_exposed(installed, record_property):
     done = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--no-pager"]
         + [find(installed, SERVICE)],
@@ -94,7 +94,7 @@ def test_systemd_finds_little_exposed(installed, tell):
         timeout=60,
     )
     said = done.stdout.strip()
-    tell("systemd-analyze security", said if CI else said.splitlines()[-1])
+    record_property("systemd-analyze security", said if CI else said.splitlines()[-1])
     assert done.returncode == 0 and not done.stderr
     level = re.search(rf"exposure level for {SERVICE}: ([\d.]+) ", done.stdout)
     assert float(level[1]) < 2.0
