@@ -189,8 +189,11 @@ def test_neither_does_its_end_nor_a_call_that_fails(embedding, cluster):
          || {F, A} <- [{get, [1, nope]}, {new, [hash, 4, 4, 4, [{node, 'no@where'}]]},
                        {new, [hash, 4, -1, 4]}, {list, ['no@where']}, {list, []}]]"""
     assert one.shows(calls) is False
+    first = one.beam.eval("whereis(ebpf_maps_cnode)")
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: "ended with status 137" in one.beam.printed())
+    gone = (first, "undefined")
+    wait_until(lambda: one.beam.eval("whereis(ebpf_maps_cnode)") not in gone)
     assert one.shows(calls) is False
     assert one.shows(SHOWN) is False
     one.beam.eval("exit(whereis(ebpf_maps_cnode), kill)")

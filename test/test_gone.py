@@ -321,6 +321,7 @@ def test_who_comes_back_too_early_is_refused_and_told_why(node, keeper, connect)
     others = threads_of(node)
     old = connect(node, name="again@h", creation=77)
     _, outer = begin_merge(keeper, old)
+    wait_until(lambda: keeper.maps("size", outer) == 1)
     (thread,) = threads_of(node) - others
     with stuck(int(thread)):
         new = connect(node, name="again@h", creation=77)

@@ -158,7 +158,7 @@ def test_who_looks_through_many_pins_holds_up_nobody(
         for function, args in [("info", [map]), ("list", [])] * 2:
             walk = partial(connect(node).maps, function, *args)
             walkers.append(stack.enter_context(meanwhile(lambda _, walk=walk: walk())))
-        wait_until(lambda: all(walker.rounds for walker in walkers))
+        wait_until(lambda: all(walker.rounds for walker in walkers), 60)
         before = sum(walker.rounds for walker in walkers)
         for _ in range(200):
             assert bystander.maps("get", 1, map, 0) == 0
