@@ -66,6 +66,7 @@ def test_a_siege_sees_a_node_that_stalls(siege, monkeypatch):
             s.node.process.send_signal(signal.SIGCONT)
 
 
+@pytest.mark.counts
 def test_a_siege_sees_a_node_that_is_slow(siege):
     """Though no call takes as long as one may: it runs for moments."""
     with pytest.raises(AssertionError, match="half of .* calls took"):
