@@ -42,6 +42,7 @@ bool entries_start(struct call *call, struct entries *entries)
 	return walk->cursor;
 }
 
+/* No walk gets into a map whose keys are descriptors: none is in a cursor. */
 bool entries_start_at(struct call *call, struct entries *entries,
 		      struct term cursor)
 {
@@ -53,7 +54,8 @@ bool entries_start_at(struct call *call, struct entries *entries,
 		return false;
 	if (term_is_atom(cursor, "done")) {
 		walk->position = WALK_DONE;
-	} else if (term_read_binary(cursor, &octets, &size) &&
+	} else if (!(call->map->traits & MAP_KEY_IS_FD) &&
+		   term_read_binary(cursor, &octets, &size) &&
 		   size == walk_cursor_size(call->map, walk)) {
 		walk->position = WALK_AT;
 		memcpy(walk->cursor, octets, size);

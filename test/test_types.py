@@ -768,6 +768,22 @@ def test_a_number_is_no_key_of_storage(maps, storage):
             maps.get(key, map)
 
 
+def test_a_number_in_a_cursor_is_no_key_of_storage(maps, root):
+    """Nor one of a descriptor that the node has open, as that of its root."""
+    map = maps.new("inode_storage", 4, 8, 0, NO_PREALLOC)
+    key = ("file", f"{root}/public/".encode())
+    maps.put(key, 7, map)
+    for number in range(64):
+        for left in (0, 1, 2):
+            cursor = u32(left) + u32(number)
+            for function in ("next_chunk", "drain_chunk"):
+                with raises("badarg"):
+                    maps.call(function, cursor, map, 1)
+            with raises("badarg"):
+                maps.next(("ebpf_iterator", map, cursor, [], 1))
+    assert maps.get(key, map) == u64(7)
+
+
 @pytest.mark.parametrize("type", [*STORAGE, "sk_storage"])
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 8, 16, 100, 1000])
 def test_storage_is_made_with_values_of_any_size(type, size, maps):
