@@ -146,13 +146,30 @@ void term_write_map_close(struct term_writer *w, size_t open, uint32_t n)
 	patch_count(w, open, n);
 }
 
+/* Of 255 characters at most, which may be more octets. */
+static void write_long_atom(struct term_writer *w, const char *name,
+			    size_t size)
+{
+	char *space = term_write_space(w, ATOM_HEADER_SIZE + size);
+
+	if (!space)
+		return;
+	space[0] = ERL_ATOM_UTF8_EXT;
+	space[1] = (char)(size >> 8);
+	space[2] = (char)size;
+	/* NOLINTNEXTLINE(bugprone-not-null-terminated-result): no string */
+	memcpy(space + ATOM_HEADER_SIZE, name, size);
+}
+
 void term_write_atom(struct term_writer *w, const char *name)
 {
 	size_t size = strlen(name);
 	char *space;
 
-	if (size > UINT8_MAX)
-		w->failed = true;
+	if (size > UINT8_MAX) {
+		write_long_atom(w, name, size);
+		return;
+	}
 	space = term_write_space(w, 2 + size);
 	if (!space)
 		return;

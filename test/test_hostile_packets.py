@@ -438,6 +438,8 @@ def test_a_name_may_be_as_long_as_libei_takes_it(siege):
         peer = s.connect(name="é" * 127 + "@h")
         map = peer.maps("new", *HASH)
         assert peer.maps("put", 1, 1, map) == map
+        for handles in (peer.maps("handles"), s.beam.erpc(s.node.name, "handles")):
+            assert (map, peer.name, "node") in handles
 
 
 @pytest.mark.parametrize("creation", [3, 4, 200])
