@@ -27,9 +27,14 @@ static bool reserve(struct budget *budget, size_t octets)
 	return true;
 }
 
+static size_t counted(size_t size)
+{
+	return size > BUDGET_FREE ? size : 0;
+}
+
 bool budget_reserve(struct account *account, size_t size)
 {
-	if (!account || size <= BUDGET_FREE)
+	if (!account || counted(size) == 0)
 		return true;
 	if (!reserve(account->budget, size)) {
 		account->refused = size;
@@ -39,12 +44,28 @@ bool budget_reserve(struct account *account, size_t size)
 	return true;
 }
 
+static void give_back(struct account *account, size_t octets)
+{
+	if (!account || octets == 0)
+		return;
+	atomic_fetch_sub(&account->held, octets);
+	atomic_fetch_sub(&account->budget->used, octets);
+}
+
 void budget_release(struct account *account, size_t size)
 {
-	if (!account || size <= BUDGET_FREE)
-		return;
-	atomic_fetch_sub(&account->held, size);
-	atomic_fetch_sub(&account->budget->used, size);
+	give_back(account, counted(size));
+}
+
+/* Takes nothing that others might have. */
+static void *shrink(struct account *account, void *block, size_t old_size,
+		    size_t size)
+{
+	void *other = realloc(block, size);
+
+	if (other)
+		give_back(account, counted(old_size) - counted(size));
+	return other;
 }
 
 void *budget_realloc(struct account *account, void *block, size_t old_size,
@@ -52,6 +73,8 @@ void *budget_realloc(struct account *account, void *block, size_t old_size,
 {
 	void *other;
 
+	if (block && size < old_size)
+		return shrink(account, block, old_size, size);
 	if (!budget_reserve(account, size))
 		return NULL;
 	other = realloc(block, size);

@@ -103,19 +103,33 @@ static int resize(struct transport *t, size_t capacity)
 	return 0;
 }
 
+/*
+ * Who sends the beginning of the next message with the end of each must not
+ * keep the buffer of a large one. While a message comes it is half full at
+ * least.
+ */
+static void shrink(struct transport *t)
+{
+	size_t capacity = BUFFER_SIZE;
+
+	while (capacity < 2 * t->in_end)
+		capacity *= 2;
+	if (capacity < t->in_capacity)
+		resize(t, capacity); /* or it stays as it is */
+}
+
 /* Room at the end: what is there moves to the front; a full buffer doubles. */
 static int make_room(struct transport *t, size_t wanted)
 {
-	size_t capacity = t->in_capacity;
+	size_t capacity;
 
 	memmove(t->in, t->in + t->in_pos, transport_available(t));
 	t->in_end -= t->in_pos;
 	t->in_pos = 0;
-	if (t->in_end == 0 && capacity > BUFFER_SIZE)
-		resize(t, BUFFER_SIZE); /* or it stays as it is */
+	shrink(t);
 	if (t->in_end < t->in_capacity)
 		return 0;
-	capacity = capacity * 2 < wanted ? capacity * 2 : wanted;
+	capacity = t->in_capacity * 2 < wanted ? t->in_capacity * 2 : wanted;
 	return capacity > t->in_capacity ? resize(t, capacity) : -ENOBUFS;
 }
 

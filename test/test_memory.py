@@ -375,6 +375,32 @@ def test_who_sends_slowly_goes_when_others_want_the_memory(start_cnode, connect)
     assert not node.find_log(f"(hung up|disconnected) ({modest.name}|{asks.name})")
 
 
+@pytest.mark.parametrize("size", [100, 40 * KIB, 200 * KIB])
+def test_who_sends_one_message_after_the_other_keeps_no_large_buffer(
+    size, node, connect
+):
+    """The end of each comes with the beginning of the next one."""
+    asks = connect(node)
+    map = asks.maps("new", "array", 4, 3 * MIB, 1)
+
+    def message(peer, octets):
+        control = (dist.REG_SEND, peer.pid(), "", "nobody")
+        return framed(b"p" + etf.encode(control) + etf.encode(bytes(octets)))
+
+    following = {}
+    for peer in [connect(node) for _ in range(3)]:
+        following[peer] = octets = message(peer, size)
+        peer.send_raw(message(peer, MESSAGE - 8 * KIB) + octets[:-10])
+        wait_until(lambda: is_taken(node, peer), 20, "the node has read it")
+
+    def is_answered():
+        for peer, octets in following.items():
+            peer.send_raw(octets[-10:] + octets[:-10])
+        return asks.erpc("ebpf_maps", "get", [0, map]) == ("return", bytes(3 * MIB))
+
+    wait_until(is_answered, 5, "there is memory")
+
+
 def test_who_sends_slowly_may_stay_while_there_is_memory(start_cnode, connect):
     node = start_cnode("--ticktime", "1", *OPTIONS)
     slow, asks = connect(node), connect(node)
