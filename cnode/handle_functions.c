@@ -327,7 +327,8 @@ static int pin(struct call *call, const struct pin_path *path)
 
 static int unpin(struct call *call, const struct pin_path *path)
 {
-	return map_unpin(call->map, path->text);
+	return pin_limit_unpin(&call->context->common->pin_limit, call->map,
+			       path);
 }
 
 bool handle_functions_pin(struct call *call)

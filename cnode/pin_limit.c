@@ -51,3 +51,17 @@ int pin_limit_pin(struct pin_limit *limit, const struct root *root,
 	pthread_mutex_unlock(&limit->lock);
 	return result > 0 ? refuse(limit, who) : result;
 }
+
+/* What has been looked at is what is removed, as far as this process goes. */
+int pin_limit_unpin(struct pin_limit *limit, const struct map *map,
+		    const struct pin_path *path)
+{
+	int error;
+
+	if (!bpf_fs_has(path->fd))
+		return map_unpin(map, path->text);
+	pthread_mutex_lock(&limit->lock);
+	error = map_unpin(map, path->text);
+	pthread_mutex_unlock(&limit->lock);
+	return error;
+}

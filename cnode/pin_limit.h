@@ -15,7 +15,9 @@ struct root;
  */
 struct pin_limit {
 	uint32_t max;
-	pthread_mutex_t lock; /* from a count to the pin that it lets be made */
+	/* from a count to the pin that it lets be made, and from a look at a
+	   pin to its removal */
+	pthread_mutex_t lock;
 };
 
 void pin_limit_init(struct pin_limit *limit, uint32_t max);
@@ -27,5 +29,12 @@ void pin_limit_init(struct pin_limit *limit, uint32_t max);
 int pin_limit_pin(struct pin_limit *limit, const struct root *root,
 		  const struct map *map, const struct pin_path *path,
 		  const char *who);
+
+/*
+ * As map_unpin() at such a place; what another thread pins there meanwhile
+ * stays.
+ */
+int pin_limit_unpin(struct pin_limit *limit, const struct map *map,
+		    const struct pin_path *path);
 
 #endif

@@ -16,6 +16,7 @@ import pytest
 
 from cluster import wait_until
 from conftest import Maps, raises
+from syscall_numbers import NUMBERS
 
 HASH = ("hash", 4, 8, 4)
 ENOSPC = ("error", "enospc")
@@ -427,6 +428,34 @@ def waiting_at(node):
     """Where in the kernel each of its threads is."""
     for task in Path(f"/proc/{node.pid}/task").iterdir():
         yield (task / "stack").read_bytes()
+
+
+REMOVAL = [NUMBERS[name] for name in ("unlink", "unlinkat") if name in NUMBERS]
+
+
+def is_removing(node):
+    """Whether one of its threads is about to remove a file."""
+    for task in Path(f"/proc/{node.pid}/task").iterdir():
+        number = (task / "syscall").read_text().split()[0]
+        if number.isdigit() and int(number) in REMOVAL:
+            return True
+    return False
+
+
+def test_what_is_unpinned_is_what_was_looked_at(start_cnode, connect, bpf_fs):
+    """And no pin of another that has come to its place since."""
+    late = "--inject=unlink,unlinkat:delay_enter=300000"
+    node = start_cnode(wrapper=["strace", "-D", "-f", "-qq", "-o", "/dev/null", late])
+    one, other = connect(node), connect(node)
+    path = bpf_fs / "m"
+    first, second = one.maps("new", *HASH), other.maps("new", *HASH)
+    assert one.maps("pin", octets(path), first) == "ok"
+    asked = one.start_erpc("ebpf_maps", "unpin", [octets(path), first])
+    wait_until(lambda: is_removing(node))
+    path.unlink()
+    assert other.maps("pin", octets(path), second) == "ok"
+    assert one.finish_erpc(asked) == ("return", ("error", "enoent"))
+    assert other.maps("info", second)["pinned"] == [octets(path)]
 
 
 # --- what stands where pins are
