@@ -146,10 +146,11 @@ static int open_named(const char *name, uint32_t flags, struct map **found)
 static bool open_pinned(struct call *call, const char *text, uint32_t flags,
 			struct map **map, int *error)
 {
+	const struct root *root = &call->context->common->pin_root;
 	struct pin_path path;
 
-	*error = pin_path_open(&path, &call->context->common->pin_root, text);
-	if (*error == -EACCES)
+	*error = pin_path_open(&path, root, text);
+	if (*error == -EACCES && root->path)
 		return refusal_raise(call, REFUSAL_OUTSIDE_PIN_ROOT, text);
 	if (*error == 0)
 		*error = map_memory_open_pinned(
@@ -298,6 +299,7 @@ static bool with_path(struct call *call,
 		      int (*operation)(struct call *call,
 				       const struct pin_path *path))
 {
+	const struct root *root = &call->context->common->pin_root;
 	char text[PATH_MAX];
 	struct pin_path path;
 	int error;
@@ -305,9 +307,8 @@ static bool with_path(struct call *call,
 	if (!call_read_map(call, call->args[1]) ||
 	    !call_read_path(call, call->args[0], text))
 		return false;
-	error = pin_path_open_place(&path, &call->context->common->pin_root,
-				    text);
-	if (error == -EACCES)
+	error = pin_path_open_place(&path, root, text);
+	if (error == -EACCES && root->path)
 		return refusal_raise(call, REFUSAL_OUTSIDE_PIN_ROOT, text);
 	if (error == 0)
 		error = operation(call, &path);

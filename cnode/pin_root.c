@@ -76,12 +76,15 @@ int pin_path_open(struct pin_path *path, const struct root *root,
 	const char *rest;
 
 	path->fd = -1;
-	if (!root->path)
-		return copy(path, text);
-	rest = names_below(root->path, text);
-	if (!rest || !*rest)
-		return -EACCES;
-	path->fd = names_open_at(root->fd, rest, 0, RESOLVE);
+	if (root->path) {
+		rest = names_below(root->path, text);
+		if (!rest || !*rest)
+			return -EACCES;
+		path->fd = names_open_at(root->fd, rest, 0, RESOLVE);
+	} else {
+		path->fd = open(text, O_PATH | O_CLOEXEC);
+		path->fd = path->fd < 0 ? -errno : path->fd;
+	}
 	if (path->fd < 0)
 		return path->fd;
 	snprintf(path->text, sizeof(path->text), "/proc/self/fd/%d", path->fd);

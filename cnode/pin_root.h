@@ -23,8 +23,9 @@ struct pin_path {
  * Finds an absolute path below the root, by no symbolic link: what is there,
  * to be opened; or its place, to be pinned to or unpinned. -EACCES for what is
  * not below the root, whether it exists or not. Without a root it is any path,
- * and the folder of a place is open all the same, unless it is no place for a
- * pin.
+ * and what is there, or the folder of a place, is open all the same, unless it
+ * is no place for a pin: to look it up can take as long as the server of a file
+ * system likes, and is not to be done with a lock.
  */
 int pin_path_open(struct pin_path *path, const struct root *root,
 		  const char *text);

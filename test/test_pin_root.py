@@ -293,6 +293,21 @@ def test_refused_paths_leave_no_descriptor(maps, map, root, node, outside):
     assert len(node.descriptors()) == before
 
 
+def test_without_it_the_kernel_says_what_it_keeps_from_the_user(
+    start_cnode, alice, tmp_path
+):
+    """An error value, as of other paths: nothing was refused by an option."""
+    tmp_path.chmod(0o700)
+    node = start_cnode("--user", "nobody")
+    maps = Maps(alice, node)
+    map = maps.new("hash", 4, 8, 4)
+    path = str(tmp_path / "folder" / "m").encode()
+    eacces = ("error", "eacces")
+    assert maps.pin(path, map) == maps.unpin(path, map) == eacces
+    assert maps.open(("pinned", path)) == eacces
+    assert not node.find_log("--pin-root")
+
+
 def test_without_it_pins_may_be_anywhere(start_cnode, alice, folder):
     maps = Maps(alice, start_cnode())
     map = maps.new(*HASH)

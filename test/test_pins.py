@@ -424,6 +424,31 @@ def test_who_names_a_path_that_takes_for_ever_holds_up_nobody(
         assert (kind, tag) == ("return", "error") and reason in ("enotconn", "eperm")
 
 
+def test_who_opens_a_path_that_takes_for_ever_holds_up_nobody(
+    start_cnode, connect, bpf_fs, stuck
+):
+    """Nor who looks, since ids tell nothing, for maps that have gone."""
+    place, server = stuck
+    only = "-all,+bpf,+net_admin"
+    wrapper = ["setpriv", f"--bounding-set={only}", f"--inh-caps={only}"]
+    node = start_cnode("--max-map-memory", 4 << 20, wrapper=wrapper)
+    waiting, other = connect(node), connect(node)
+    big = ("array", 4, 4096, 600)
+    map, path = other.maps("new", *big), octets(bpf_fs / "m")
+    assert other.maps("pin", path, map) == "ok"
+    assert other.maps("close", map) == "ok"
+    what = ("pinned", octets(place / "pin"))
+    asked = waiting.start_erpc("ebpf_maps", "open", [what])
+    wait_until(lambda: b"fuse" in b"".join(waiting_at(node)), what="it waits for it")
+    try:
+        assert other.maps("new", *big) == ("error", "enomem")
+        assert other.maps("open", ("pinned", path))[0] == "ebpf_map"
+    finally:
+        os.close(server)
+    kind, (tag, reason) = waiting.finish_erpc(asked)
+    assert (kind, tag) == ("return", "error") and reason in ("enotconn", "eperm")
+
+
 def waiting_at(node):
     """Where in the kernel each of its threads is."""
     for task in Path(f"/proc/{node.pid}/task").iterdir():
