@@ -178,12 +178,12 @@ struct map *handles_get(struct handles *h, const erlang_ref *ref)
 }
 
 /* New ones go to the head of a chain: the oldest one comes last. */
-static struct handle *find_id(struct handles *h, uint32_t id)
+static struct handle *find_id(struct handles *h, uint32_t id, bool restricted)
 {
 	struct handle *handle, *oldest = NULL;
 
 	LIST_FOREACH(handle, handle_table_chain(&h->table, id), of_chain)
-	if (handle->map->id == id)
+	if (handle->map->id == id && handle->map->restricted == restricted)
 		oldest = handle;
 	return oldest;
 }
@@ -204,14 +204,14 @@ static int share(struct handles *h, struct handles_owner *owner,
 }
 
 int handles_find_id(struct handles *h, struct handles_owner *owner, uint32_t id,
-		    erlang_ref *ref)
+		    bool restricted, erlang_ref *ref)
 {
 	enum room found = ROOM_FOR_MORE;
 	struct handle *handle;
 	int error = -ENOENT;
 
 	pthread_rwlock_wrlock(&h->lock);
-	handle = find_id(h, id);
+	handle = find_id(h, id, restricted);
 	if (handle) {
 		error = share(h, owner, handle, &found);
 		handle_table_make_ref(&h->table, handle, ref);
@@ -233,7 +233,7 @@ int handles_add_shared(struct handles *h, struct handles_owner *owner,
 
 	if (error < 0)
 		return error;
-	if (handles_find_id(h, owner, id, &oldest) == 0 &&
+	if (handles_find_id(h, owner, id, false, &oldest) == 0 &&
 	    memcmp(oldest.n, ref->n, sizeof(ref->n)) != 0) {
 		drop(h, ref);
 		*ref = oldest;

@@ -74,11 +74,12 @@ int handles_add(struct handles *handles, struct handles_owner *owner,
 		erlang_ref *ref);
 
 /*
- * For a kernel map that is come upon: the oldest live handle of that map. One
+ * For a kernel map that is come upon: the oldest live handle of that map, of
+ * those that can read and write, or else of those that can do but one. One
  * that was made here before is then held by owner as well. -ENOENT: none.
  */
 int handles_find_id(struct handles *handles, struct handles_owner *owner,
-		    uint32_t id, erlang_ref *ref);
+		    uint32_t id, bool restricted, erlang_ref *ref);
 
 /* As handles_add(), for what handles_find_id() is to find and to share. */
 int handles_add_shared(struct handles *handles, struct handles_owner *owner,

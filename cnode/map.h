@@ -58,6 +58,7 @@ struct map {
 	atomic_bool kept;  /* it may outlive us: pinned, or in another map, */
 	atomic_bool inner; /* which is this */
 	bool write_only;   /* its descriptor */
+	bool restricted;   /* the same, or only to read */
 };
 
 struct map_spec {

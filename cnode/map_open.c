@@ -80,8 +80,8 @@ static int settle(struct map *map)
 	return map->lock ? 0 : -ENOMEM;
 }
 
-/* Owns the descriptor from here on, also when it fails. */
-static int map_from_fd(int fd, struct map **result)
+/* Owns the descriptor, of those flags, from here on, also when it fails. */
+static int map_from_fd(int fd, uint32_t flags, struct map **result)
 {
 	struct map *map = calloc(1, sizeof(*map));
 	int error = -ENOMEM;
@@ -91,6 +91,7 @@ static int map_from_fd(int fd, struct map **result)
 		return error;
 	}
 	map->fd = fd;
+	map->restricted = flags & (BPF_F_RDONLY | BPF_F_WRONLY);
 	atomic_init(&map->refs, 1);
 	error = describe(map);
 	if (error == 0)
@@ -158,7 +159,7 @@ int map_new(const struct map_spec *spec, struct map **map)
 				    spec->key_size, spec->value_size,
 				    spec->max_entries, &options);
 	btf__free(btf);
-	return fd < 0 ? fd : map_from_fd(fd, map);
+	return fd < 0 ? fd : map_from_fd(fd, spec->flags, map);
 }
 
 int map_open_id(uint32_t id, uint32_t flags, struct map **map)
@@ -166,7 +167,7 @@ int map_open_id(uint32_t id, uint32_t flags, struct map **map)
 	LIBBPF_OPTS(bpf_get_fd_by_id_opts, options, .open_flags = flags);
 	int fd = bpf_map_get_fd_by_id_opts(id, &options);
 
-	return fd < 0 ? fd : map_from_fd(fd, map);
+	return fd < 0 ? fd : map_from_fd(fd, flags, map);
 }
 
 /* Programs and links are pinned too, and know other commands by their number.
@@ -195,7 +196,7 @@ int map_open_pinned(const char *path, uint32_t flags, struct map **map)
 		close(fd);
 		return -EINVAL;
 	}
-	return map_from_fd(fd, map);
+	return map_from_fd(fd, flags, map);
 }
 
 int map_pinned_id(const char *path, uint32_t only, uint32_t *id)

@@ -335,17 +335,35 @@ char *values_room(struct call *call)
 			 map_entry_size(call->map));
 }
 
+static int find_live(struct call *call, uint32_t id, bool restricted,
+		     erlang_ref *ref)
+{
+	struct functions_context *context = call->context;
+
+	return handles_find_id(context->common->handles, context->owner, id,
+			       restricted, ref);
+}
+
+/* What can do less is no match for who may do more; but better than nothing. */
+static int share_restricted(struct call *call, uint32_t id, erlang_ref *ref)
+{
+	int error = find_live(call, id, true, ref);
+
+	return error == -ENOENT ? -EPERM : error;
+}
+
 /* A handle for the map of that id: a live one, or else a new one to share. */
 static int share(struct call *call, uint32_t id, erlang_ref *ref)
 {
 	struct functions_context *context = call->context;
 	struct map *map;
-	int error = handles_find_id(context->common->handles, context->owner,
-				    id, ref);
+	int error = find_live(call, id, false, ref);
 
 	if (error != -ENOENT)
 		return error;
 	error = map_open_id(id, 0, &map);
+	if (error == -EPERM)
+		return share_restricted(call, id, ref);
 	if (error < 0)
 		return error;
 	error = handles_add_shared(context->common->handles, context->owner,

@@ -703,6 +703,43 @@ def test_a_new_handle_of_a_nested_map_belongs_to_all_that_got_it(
     assert maps.size(outer) == 1
 
 
+@pytest.mark.parametrize("flag", ["read", "write"])
+def test_what_others_opened_to_do_less_is_not_the_handle_of_a_nested_map(
+    flag, nested, bob
+):
+    """What may be done with it is not theirs to say, nor how long it lives."""
+    node, maps, outer = nested
+    id = maps.info(maps.get(1, outer))["id"]
+    maps.close(maps.get(1, outer))
+    others = Maps(bob, node)
+    less = others.open(("id", id), [flag])
+    assert less[0] == "ebpf_map"
+    found = maps.get(1, outer)
+    assert found != less
+    assert maps.put(7, 9, found) == found and maps.get(7, found) == u64(9)
+    assert maps.values(outer) == [found]
+    others.close(less)
+    assert maps.get(7, found) == u64(9)
+
+
+def test_without_ids_a_handle_that_can_do_less_is_better_than_none(
+    start_cnode, alice, folder
+):
+    maps = Maps(alice, start_cnode("--no-open-by-id"))
+    inner = maps.new(*HASH)
+    outer = maps.new("hash_of_maps", 4, 4, 4, [("inner_map", inner)])
+    maps.put(1, inner, outer)
+    path = str(folder / "inner").encode()
+    assert maps.pin(path, inner) == "ok"
+    less = maps.open(("pinned", path), ["read"])
+    assert maps.get(1, outer) == inner
+    maps.close(inner)
+    assert maps.get(1, outer) == less
+    maps.close(less)
+    with raises("eperm"):
+        maps.get(1, outer)
+
+
 def test_a_nested_map_that_nobody_holds_goes_with_the_outer_one(nested, bpftool):
     node, maps, outer = nested
     inner = maps.get(1, outer)
