@@ -91,9 +91,12 @@ int names_open_cgroup(const char *path)
 	struct root root = {
 		CGROUP_ROOT, open(CGROUP_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC)
 	};
-	int fd = open_below(&root, path, O_DIRECTORY);
 	struct statfs status;
+	int fd;
 
+	if (root.fd < 0 && (errno == EMFILE || errno == ENFILE))
+		return -errno;
+	fd = open_below(&root, path, O_DIRECTORY);
 	root_close(&root);
 	if (fd < 0)
 		return fd;

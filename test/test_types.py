@@ -7,6 +7,7 @@ demands; a bare Erlang node asks.
 
 import ctypes
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -862,6 +863,23 @@ def test_naming_files_leaves_no_descriptor(maps, root, rooted):
     maps.merge(map, [(key, 1) for key in keys])
     maps.without(keys, map)
     assert len(rooted.descriptors()) == before
+
+
+def test_without_descriptors_no_cgroup_is_told_to_be_none(start_cnode, alice, cgroup):
+    node = start_cnode()
+    maps = Maps(alice, node)
+    map = maps.new("cgroup_array", 4, 4, 4)
+    value = ("cgroup", cgroup[0])
+    soft, hard = resource.prlimit(node.pid, resource.RLIMIT_NOFILE)
+    used = {int(fd) for fd in os.listdir(f"/proc/{node.pid}/fd")}
+    free = [fd for fd in range(max(used) + 3) if fd not in used]
+    for number in free[:2]:  # for none, and for one
+        resource.prlimit(node.pid, resource.RLIMIT_NOFILE, (number, hard))
+        with raises("emfile"):
+            maps.put(0, value, map)
+    resource.prlimit(node.pid, resource.RLIMIT_NOFILE, (soft, hard))
+    assert maps.put(0, value, map) == map
+    assert not node.find_log("cgroup file system")
 
 
 @pytest.mark.parametrize("type", ["cgrp_storage", "cgroup_array"])
