@@ -73,22 +73,138 @@ def test_it_exports_what_the_c_node_serves(facade, program):
     assert NOT_SERVED <= exported
 
 
-def test_every_function_does_what_it_does_by_rpc(facade, cnode):
-    map = facade.new(*HASH, [("name", "facade")])
-    assert map[0] == "ebpf_map"
-    assert facade.put(1, 2, map) == map
-    assert facade.get(1, map) == u64(2)
-    assert facade.get(9, map, "none") == "none"
-    assert facade.update(1, 3, map) == map
-    key, value, iterator = facade.next(facade.iterator(map))
-    assert (key, value) == (b"\1\0\0\0", u64(3))
-    assert facade.next(iterator) == "none"
-    assert f"{facade.fd(map)}" in os.listdir(f"/proc/{cnode.pid}/fd")
-    assert facade.take(1, map) == (u64(3), map)
-    assert facade.take(1, map) == "error"
-    assert facade.remove(1, map) == map
-    assert facade.close(map) == "ok"
-    assert facade.close(map) == ("error", "ebadf")
+FUN_OR_OPTIONS = {("fold", 3), ("foreach", 2), ("update_with", 3), ("iterator", 2)}
+
+
+class Calls:
+    """Calls of the facade by their names, and which of it they were."""
+
+    def __init__(self, facade):
+        self.facade = facade
+        self.called = set()
+
+    def __getattr__(self, function):
+        def call(*args):
+            self.called.add((function, len(args)))
+            return getattr(self.facade, function)(*args)
+
+        return call
+
+
+def test_every_function_does_what_it_is_for(facade, cnode, start_cnode, folder):
+    """test_facade_walks.py has those that take a fun or options."""
+    f = Calls(facade)
+    hash = f.new(*HASH)
+    named = f.new(*HASH, [("name", "facade")])
+    queue = f.new("queue", 0, 8, 4)
+    entries_of(f, hash)
+    whole_maps_of(f, named)
+    queues_of(f, queue)
+    walks_of(f, hash)
+    assert f"{f.fd(hash)}" in os.listdir(f"/proc/{cnode.pid}/fd")
+    assert (f.type(queue), f.node(hash)) == ("queue", cnode.name)
+    pins_of(f, named, str(folder / "map").encode())
+    what_nodes_tell(f, cnode, start_cnode().name, named)
+    for map in (hash, named, queue):
+        assert f.close(map) == "ok"
+    assert f.close(hash) == ("error", "ebadf")
+    exported = set(facade.beam.eval("ebpf_maps:module_info(exports)"))
+    others = {("format_error", 2), ("module_info", 0), ("module_info", 1)}
+    assert f.called == exported - FUN_OR_OPTIONS - others
+
+
+def entries_of(f, hash):
+    assert f.put(1, 2, hash) == hash
+    assert f.insert(2, 3, hash) == hash
+    assert f.update(2, 4, hash) == hash
+    assert f.get(2, hash) == u64(4)
+    assert f.get(9, hash, "none") == "none"
+    assert f.find(1, hash) == ("ok", u64(2))
+    assert (f.is_key(1, hash), f.is_key(9, hash)) == ("true", "false")
+    assert f.take(2, hash) == (u64(4), hash)
+    assert f.take(2, hash) == "error"
+    assert f.put(3, 3, hash) == hash
+    assert f.remove(3, hash) == hash
+    assert f.find(3, hash) == "error"
+
+
+def whole_maps_of(f, map):
+    assert f.merge(map, {1: 10, 2: 20, 3: 30}) == map
+    entries = [(n.to_bytes(4, "little"), u64(10 * n)) for n in (1, 2, 3)]
+    assert f.size(map) == 3
+    assert sorted(f.to_list(map)) == entries
+    assert sorted(f.keys(map)) == [key for key, _ in entries]
+    assert sorted(f.values(map)) == [value for _, value in entries]
+    assert getattr(f, "with")([1, 9], map) == {1: u64(10)}
+    assert f.without([1, 9], map) == map
+    assert sorted(f.drain(map)) == entries[1:]
+    assert f.put(1, 1, map) == map
+    assert f.clear(map) == map
+    assert f.size(map) == 0
+
+
+def queues_of(f, queue):
+    assert f.push(7, queue) == queue
+    assert (f.peek(queue), f.pop(queue), f.pop(queue)) == (u64(7), u64(7), "empty")
+
+
+def walks_of(f, hash):
+    """It has one entry."""
+    entry = (b"\1\0\0\0", u64(2))
+    key, value, iterator = f.next(f.iterator(hash))
+    assert ((key, value), f.next(iterator)) == (entry, "none")
+    assert f.next_chunk("start", hash, 9) == ([entry], "done")
+    assert f.drain_chunk("start", hash, 9) == ([entry], "done")
+    assert f.next_chunk("start", hash, 9) == ([], "done")
+
+
+def pins_of(f, map, path):
+    assert f.pin(path, map) == "ok"
+    assert f.info(map)["pinned"] == [path]
+    for args in ([("pinned", path)], [("pinned", path), ["read"]]):
+        again = f.open(*args)
+        assert f.size(again) == 0
+        assert f.close(again) == "ok"
+    assert f.unpin(path, map) == "ok"
+    assert f.freeze(map) == "ok"
+    with raises("eperm"):
+        f.put(1, 1, map)
+
+
+def what_nodes_tell(f, cnode, other, map):
+    """The C node that is asked by default, and another one."""
+    id = f.info(map)["id"]
+    assert [info["handles"] for info in f.list() if info["id"] == id] == [[map]]
+    assert [info["handles"] for info in f.list(other) if info["id"] == id] == [[]]
+    assert (map, f.facade.beam.name, "node") in f.handles()
+    assert f.handles(other) == []
+    assert f.stats()["requests"]["put", 3] > 0
+    assert f.stats(other)["requests"] == {
+        ("list", 0): 1,
+        ("handles", 0): 1,
+        ("stats", 0): 1,
+    }
+
+
+def test_a_node_that_opens_nothing_by_id_raises_eperm(facade, start_cnode):
+    other = start_cnode("--no-open-by-id").name
+    for function, args in (
+        ("list", [other]),
+        ("open", [("id", 1), [("node", other)]]),
+        ("open", [("name", "nope"), [("node", other)]]),
+    ):
+        with raises("eperm"):
+            getattr(facade, function)(*args)
+
+
+@pytest.mark.parametrize("function", ["list", "handles", "stats"])
+def test_what_another_node_tells_takes_a_node(function, facade, start_cnode):
+    node = start_cnode()
+    node.stop()
+    with raises(("nodedown", node.name)):
+        getattr(facade, function)(node.name)
+    with raises("badarg"):
+        getattr(facade, function)("nohost")
 
 
 BAD_CALLS = [
