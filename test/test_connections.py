@@ -802,7 +802,7 @@ def test_an_answer_that_would_be_too_long_raises_too_big(start_cnode, alice):
     assert still_served(alice, node)
 
 
-def test_16_mib_pass_by_default(fresh_cnode, alice):
+def test_4_mib_pass_both_ways(fresh_cnode, alice):
     size = 4 * 1024 * 1024 - 4096
     map = alice.erpc(fresh_cnode.name, "new", "array", 4, size, 1)
     same = alice.eval(

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The limits where no option sets them: they bite at what README.md says."""
 
+import os
+
 import pytest
 
 from cluster import allow_descriptors, wait_until
 from conftest import Maps
 from dist import Closed, Refused
+from hostile import spawn_request
+from test_limits import ask_for, drain
 
-CONNECTIONS, HANDSHAKES, MAPS = 1024, 128, 10_000
+CONNECTIONS, HANDSHAKES, MAPS, PINS = 1024, 128, 10_000, 4096
+MESSAGE, WAITING = 16 << 20, 4 << 20
 EMFILE = ("error", "emfile")
 
 
@@ -71,3 +76,49 @@ def test_10_000_maps_are_held_and_no_more(start_cnode, connect):
     assert maker.maps("close", made[0]) == "ok"
     assert other.maps("new", "array", 4, 4, 1)[0] == "ebpf_map"
     assert maker.maps("new", "array", 4, 4, 1) == EMFILE
+
+
+def put(peer, size):
+    """The length of a request with a value of that size, and its answer."""
+    map = peer.maps("new", "array", 4, size, 1)
+    ref = peer.ref()
+    args = [ref, "ebpf_maps", "put", [bytes(4), bytes(size), map]]
+    packet = spawn_request(peer, id=ref, args=args)
+    peer.send_packet(packet)
+    answer = peer.finish_erpc(ref, 30)
+    peer.maps("close", map)
+    return len(packet), answer[0], answer[1] if answer[0] == "error" else answer[1] == map
+
+
+def test_requests_of_16_mib_are_served_and_no_longer_ones(fresh_cnode, connect):
+    peer = connect(fresh_cnode)
+    length, *_ = put(peer, 1 << 20)
+    longest = (1 << 20) + MESSAGE - length
+    assert put(peer, longest) == (MESSAGE, "return", True)
+    assert put(peer, longest + 1) == (MESSAGE + 1, "error", ("too_big", MESSAGE))
+
+
+def test_answers_of_more_than_4_mib_wait_for_a_tick_time_and_no_longer(
+    start_cnode, connect
+):
+    """Shorter ones may: test_a_reader_of_a_little_at_a_time_holds_up_itself."""
+    node = start_cnode("--ticktime", "2")
+    peer = connect(node)
+    ask_for(peer, WAITING, 12)
+    assert drain(peer, 1 << 16, 0.1) < 12 * WAITING
+    node.wait_log(f"disconnected {peer.name}: more than --max-waiting octets waited", 20)
+
+
+def test_4096_pins_are_made_and_no_more(start_cnode, alice, folder):
+    """All but the last are links to the first one, which is sooner done."""
+    node = start_cnode("--pin-root", folder)
+    maps = Maps(alice, node)
+    map = maps.new("array", 4, 4, 1)
+    paths = [str(folder / f"m{n}").encode() for n in range(PINS + 1)]
+    assert maps.pin(paths[0], map) == "ok"
+    for path in paths[1 : PINS - 1]:
+        os.link(paths[0], path)
+    assert maps.pin(paths[PINS - 1], map) == "ok"
+    assert not node.find_log("warning")
+    assert maps.pin(paths[PINS], map) == ("error", "enospc")
+    node.wait_log(f"warning refused {alice.name} a pin: there are --max-pins {PINS}")
