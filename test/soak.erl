@@ -171,18 +171,20 @@ pop(_K, _V, #worker{queue = Q, items = [First | Rest]} = W) ->
     true = value(First) =:= call(W, pop, [Q]),
     W#worker{items = Rest}.
 
-%% A handle from its beginning to its end, and one of the same map by its pin.
+%% A handle from its beginning to its end, and two of the same map by its pin.
 handle(K, V, #worker{pin = Pin} = W) ->
     New = call(W, new, [array, 4, 8, ?KEYS + 1, [{name, soak}]]),
     ok = call(W, pin, [Pin, New]),
     Again = call(W, open, [{pinned, Pin}]),
     Again = call(W, put, [K, V, Again]),
-    true = value(V) =:= call(W, get, [K, New]),
+    Reading = call(W, open, [{pinned, Pin}, [read]]),
+    true = value(V) =:= call(W, get, [K, Reading]),
+    eperm = raised(W, put, [K, 0, Reading]),
     #{type := array, value_size := 8, pinned := [Pin]} = call(W, info, [New]),
     ok = call(W, unpin, [Pin, New]),
     ok = call(W, freeze, [New]),
     eperm = raised(W, put, [K, 0, Again]),
-    [ok, ok] = [call(W, close, [Map]) || Map <- [New, Again]],
+    [ok, ok, ok] = [call(W, close, [Map]) || Map <- [New, Again, Reading]],
     {error, ebadf} = call(W, close, [New]),
     {badmap, New} = raised(W, get, [K, New]),
     W.

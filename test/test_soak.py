@@ -126,8 +126,18 @@ def resources(node, connect):
     return kinds, node.threads(), anonymous
 
 
+def never_called(node, connect, program):
+    """The functions that are served and that nobody has asked for."""
+    listed = subprocess.run([program, "--functions"], capture_output=True, text=True)
+    served = re.findall(r"ebpf_maps:(\w+)/(\d+)", listed.stdout)
+    assert served
+    with connect(node) as peer:
+        called = peer.maps("stats")["requests"]
+    return [f"{f}/{n}" for f, n in served if (f, int(n)) not in called]
+
+
 def test_a_soak_leaves_the_node_as_it_was(
-    start_cnode, cluster, compiled, folder, connect
+    start_cnode, cluster, compiled, folder, connect, program
 ):
     node = start_cnode("--grace", "1")
     end = time.monotonic() + SECONDS
@@ -137,6 +147,7 @@ def test_a_soak_leaves_the_node_as_it_was(
             crowd.round(ROUND)
             seen.append(resources(node, connect))
             print(f"{crowd.steps} steps, {crowd.kills} kills: {seen[-1]}")
+    assert never_called(node, connect, program) == []
     settled, last = seen[1], seen[-1]
     assert last[:2] == settled[:2]
     if not SANITIZED:
