@@ -16,6 +16,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -141,7 +142,7 @@ static const struct rule rules[] = {
 	CALL(rt_sigaction, 0),
 	CALL(exit_group, 0),
 	CALL(gettid, 0),
-	CALL(tgkill, 0),
+	CALL(tgkill, 1, INT(2, SIGABRT)),
 	CALL(writev, 0),
 };
 

@@ -180,6 +180,13 @@ static long do_make_code(const char *argument)
 	return mprotect(page, 4096, PROT_READ | PROT_EXEC);
 }
 
+/* As libc ends a process of which the heap or the stack is broken. */
+static long do_abort(const char *argument)
+{
+	(void)argument;
+	abort();
+}
+
 /* Any other call, by its number and those of its arguments, else zeros. */
 static long do_syscall(const char *numbers)
 {
@@ -218,6 +225,7 @@ static const struct {
 	{ "connect", do_connect }, { "fast_open", do_fast_open },
 	{ "bind", do_bind },       { "make_code", do_make_code },
 	{ "syscall", do_syscall }, { "int80", do_int80 },
+	{ "abort", do_abort },
 };
 
 /* What is to be done, and the errno of it once the thread has come back. */

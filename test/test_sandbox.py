@@ -414,6 +414,10 @@ def test_what_the_node_does_works_there(probe):
     assert probe("list", "/sys/fs/bpf") == "ok"
 
 
+def test_it_may_still_abort(probe):
+    assert probe("abort") == "SIGABRT"
+
+
 def call(name, *numbers):
     """The action that makes a system call with these for its arguments."""
     return ["syscall", " ".join(map(str, [NUMBERS[name], *numbers]))]
@@ -463,6 +467,7 @@ FORBIDDEN = [
     (["clone", VM | signal.SIGCHLD], "ok"),
     (call("unshare", FILES), "ok"),
     (["kill"], "ok"),
+    (["tgkill"], "ok"),
     (["ptrace"], "ok|EPERM"),  # EPERM: where Yama is asked
     (["peek"], "EFAULT|EPERM"),
     (call("pidfd_send_signal", -1), "EBADF"),
@@ -539,6 +544,8 @@ def test_what_it_never_does_kills_it(action, else_, probe, neighbour):
         action = [*action, neighbour]
     if action[0] == "kill":
         action = call("kill", neighbour, 0)
+    if action[0] == "tgkill":
+        action = call("tgkill", neighbour, neighbour, 0)
     assert probe(*action) == "SIGSYS"
     assert re.fullmatch(else_, probe("--no-sandbox", *action))
 
