@@ -5,6 +5,7 @@ import os
 import signal
 import struct
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -129,6 +130,14 @@ class Embedding:
         for key, value in env.items():
             beam.apply("application", "set_env", "ebpf_maps", key, value)
 
+    def pid(self):
+        """The process id of its C node."""
+        [pid] = self.beam.eval(
+            "[P || {os_pid, P} <- [erlang:port_info(P, os_pid) || P <- erlang:ports()],"
+            " os:cmd(io_lib:format(\"cat /proc/~w/comm\", [P])) =:= \"ebpf_cnode\\n\"]"
+        )
+        return pid
+
     def shows(self, text):
         """Whether the cookie is in what the expressions of text give."""
         answer = self.beam.eval(
@@ -176,13 +185,20 @@ def test_no_start_of_an_embedded_c_node_shows_it(env, embedding, cluster):
 
 
 @pytest.mark.sandbox
+@pytest.mark.parametrize("file", ["cmdline", "environ"])
+def test_ps_does_not_show_it_either(file, embedding, cluster):
+    one = embedding()
+    assert one.shows("application:ensure_all_started(ebpf_maps)") is False
+    told = Path(f"/proc/{one.pid()}/{file}").read_bytes()
+    assert (one.node if file == "cmdline" else "HOME=").encode() in told
+    assert cluster.cookie.encode() not in told
+
+
+@pytest.mark.sandbox
 def test_neither_does_its_end_nor_a_call_that_fails(embedding, cluster):
     one = embedding()
     assert one.shows("application:ensure_all_started(ebpf_maps)") is False
-    [pid] = one.beam.eval(
-        "[P || {os_pid, P} <- [erlang:port_info(P, os_pid) || P <- erlang:ports()],"
-        " os:cmd(io_lib:format(\"cat /proc/~w/comm\", [P])) =:= \"ebpf_cnode\\n\"]"
-    )
+    pid = one.pid()
     calls = """
         [try apply(ebpf_maps, F, A)
          catch C:R:S -> {C, R, S, [catch ebpf_maps:format_error(R, S)]} end
