@@ -2,9 +2,9 @@
 """Records what nodes send to C nodes: pytest --record-traffic FILE.
 
 It reads along on the loopback interface, so that the tests notice nothing. Of
-each connection the handshake, which has to do with the cookie, is left out, and so
-are packets of great length.  FILE gets the packets of all connections, each behind its length as it came,
-and one of length 0 at the end of each connection.
+each connection the handshake, which has to do with the cookie, is left out, and
+so are packets of great length. FILE gets the packets of all connections, each
+behind its length as it came, and one of length 0 at the end of each connection.
 """
 
 import socket

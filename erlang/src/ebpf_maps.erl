@@ -78,7 +78,8 @@
 %% these variables:
 %% <dl>
 %% <dt>`node'</dt><dd>The C node that {@link new/5}, {@link open/2}, {@link list/0},
-%%   {@link handles/0} and {@link stats/0} ask when they are not told; by default `ebpf' on the host of this node.</dd>
+%%   {@link handles/0} and {@link stats/0} ask when they are not told; by default `ebpf' on the host
+%%   of this node.</dd>
 %% <dt>`timeout'</dt><dd>How long a call waits for its answer: milliseconds, by default 15000, or
 %%   `infinity'. With `infinity' a call still ends when the connection to the C node is lost, with
 %%   `{nodedown, Node}': when the C node or its host goes, within about `net_ticktime'.</dd>
