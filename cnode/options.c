@@ -20,7 +20,7 @@
 #define PROGRAM "ebpf_cnode"
 #define KIB 1024u
 #define MIB (1024u * KIB)
-#define MAX_MEMORY (512 * MIB)
+#define MAX_MEMORY ((uint64_t)512 << 20)
 /* of an answer: a value, and the output buffer while it grows */
 #define MESSAGE_COPIES 4
 
