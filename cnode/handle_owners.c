@@ -30,11 +30,16 @@ int handle_owners_hold(struct handles_owner *owner, struct handle *handle)
 bool handle_owners_hold_it(const struct handles_owner *owner,
 			   const struct handle *handle)
 {
-	const struct holding *holding;
+	const struct holding *of_handle = LIST_FIRST(&handle->holdings);
+	const struct holding *of_owner = LIST_FIRST(&owner->holdings);
 
-	LIST_FOREACH(holding, &handle->holdings, of_handle)
-	if (holding->owner == owner)
-		return true;
+	/* it would stand in both: the shorter one is looked through */
+	while (of_handle && of_owner) {
+		if (of_handle->owner == owner || of_owner->handle == handle)
+			return true;
+		of_handle = LIST_NEXT(of_handle, of_handle);
+		of_owner = LIST_NEXT(of_owner, of_owner);
+	}
 	return false;
 }
 
@@ -92,95 +97,100 @@ static void end_owner(struct handles *h, struct handles_owner *owner,
 
 /* --- How they come and go ----------------------------------------------- */
 
-/* Those that have ended and that no connection points to any more. */
-static void free_ended_owners(struct handles *h)
+/* Where it has ended and no connection points to it any more. */
+static void free_if_ended(struct handles *h, struct handles_owner *owner)
 {
-	struct handles_owner *owner = LIST_FIRST(&h->owners), *next;
-
-	for (; owner; owner = next) {
-		next = LIST_NEXT(owner, others);
-		if (owner->ended && owner->connections == 0) {
-			LIST_REMOVE(owner, others);
-			quotas_close(owner->quota);
-			free(owner);
-		}
-	}
+	if (!owner->ended || owner->connections > 0)
+		return;
+	TAILQ_REMOVE(&h->waiting, owner, waiting);
+	LIST_REMOVE(owner, of_name);
+	quotas_close(owner->quota);
+	free(owner);
 }
 
-static struct handles_owner *new_owner(struct handles *h, const char *name,
+static struct handles_owner *new_owner(struct handles *h, struct quota *quota,
 				       uint32_t creation)
 {
 	struct handles_owner *owner = calloc(1, sizeof(*owner));
 
-	if (owner)
-		owner->quota = quotas_open(&h->quotas, name);
-	if (!owner || !owner->quota) {
-		free(owner);
+	if (!owner)
 		return NULL;
-	}
-	strncpy(owner->name, name, sizeof(owner->name) - 1);
+	owner->quota = quotas_ref(quota);
+	memcpy(owner->name, quota->node, sizeof(owner->name));
 	owner->creation = creation;
 	LIST_INIT(&owner->holdings);
-	LIST_INSERT_HEAD(&h->owners, owner, others);
+	TAILQ_INSERT_TAIL(&h->waiting, owner, waiting);
+	LIST_INSERT_HEAD(&quota->owners, owner, of_name);
 	return owner;
+}
+
+/* Of that name and creation; those of another creation end. NULL: no memory. */
+static struct handles_owner *find_or_make(struct handles *h,
+					  struct quota *quota,
+					  uint32_t creation,
+					  struct ended_handles *ended)
+{
+	struct handles_owner *owner, *next, *same = NULL;
+
+	for (owner = LIST_FIRST(&quota->owners); owner; owner = next) {
+		next = LIST_NEXT(owner, of_name);
+		if (owner->creation != creation)
+			end_owner(h, owner, ended);
+		else if (!owner->ended)
+			same = owner;
+		free_if_ended(h, owner);
+	}
+	return same ? same : new_owner(h, quota, creation);
 }
 
 struct handles_owner *handles_owner_up(struct handles *h, const char *name,
 				       uint32_t creation)
 {
 	struct ended_handles ended = SLIST_HEAD_INITIALIZER(ended);
-	struct handles_owner *owner, *same = NULL;
+	struct handles_owner *owner = NULL;
+	struct quota *quota;
 
 	pthread_rwlock_wrlock(&h->lock);
-	LIST_FOREACH(owner, &h->owners, others)
-	{
-		if (strcmp(owner->name, name) != 0)
-			continue;
-		if (owner->creation != creation)
-			end_owner(h, owner, &ended);
-		else if (!owner->ended)
-			same = owner;
-	}
-	if (!same)
-		same = new_owner(h, name, creation);
-	if (same)
-		same->connections++;
-	free_ended_owners(h);
+	quota = quotas_open(&h->quotas, name);
+	if (quota)
+		owner = find_or_make(h, quota, creation, &ended);
+	if (owner && owner->connections++ == 0)
+		TAILQ_REMOVE(&h->waiting, owner, waiting);
+	quotas_close(quota);
 	pthread_rwlock_unlock(&h->lock);
 	handle_owners_free_ended(&ended);
-	return same;
+	return owner;
 }
 
+/* The grace is the same for all: who has begun to wait last is the last. */
 void handles_owner_down(struct handles *h, struct handles_owner *owner)
 {
 	pthread_rwlock_wrlock(&h->lock);
-	owner->connections--;
-	owner->deadline = clock_ms() + h->grace;
-	if (owner->connections == 0 && LIST_EMPTY(&owner->holdings))
-		owner->ended = true;
-	free_ended_owners(h);
+	if (--owner->connections == 0) {
+		owner->deadline = clock_ms() + h->grace;
+		TAILQ_INSERT_TAIL(&h->waiting, owner, waiting);
+		if (LIST_EMPTY(&owner->holdings))
+			owner->ended = true;
+	}
+	free_if_ended(h, owner);
 	pthread_rwlock_unlock(&h->lock);
 }
 
 int handles_reap(struct handles *h)
 {
-	int64_t now = clock_ms(), next = -1, left;
 	struct ended_handles ended = SLIST_HEAD_INITIALIZER(ended);
 	struct handles_owner *owner;
+	int64_t now = clock_ms(), left = -1;
 
 	pthread_rwlock_wrlock(&h->lock);
-	LIST_FOREACH(owner, &h->owners, others)
-	{
-		if (owner->connections > 0)
-			continue;
-		left = owner->deadline - now;
-		if (left <= 0)
-			end_owner(h, owner, &ended);
-		else if (next < 0 || left < next)
-			next = left;
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it is out of the list */
+	while ((owner = TAILQ_FIRST(&h->waiting)) && owner->deadline <= now) {
+		end_owner(h, owner, &ended);
+		free_if_ended(h, owner);
 	}
-	free_ended_owners(h);
+	if (owner)
+		left = owner->deadline - now;
 	pthread_rwlock_unlock(&h->lock);
 	handle_owners_free_ended(&ended);
-	return next > INT32_MAX ? INT32_MAX : (int)next;
+	return left > INT32_MAX ? INT32_MAX : (int)left;
 }

@@ -27,8 +27,7 @@ struct handles *handles_new(const char *node, uint32_t creation,
 	handle_table_init(&h->table, node, creation, limits->max);
 	h->max_per_node = limits->max_per_node;
 	h->grace = (int64_t)limits->grace * 1000;
-	LIST_INIT(&h->quotas);
-	LIST_INIT(&h->owners);
+	TAILQ_INIT(&h->waiting);
 	return h;
 }
 
@@ -352,8 +351,9 @@ void handles_free(struct handles *h)
 			handle_owners_end_handle(h, handle, &ended);
 	}
 	handle_owners_free_ended(&ended);
-	while ((owner = LIST_FIRST(&h->owners))) {
-		LIST_REMOVE(owner, others);
+	while ((owner = TAILQ_FIRST(&h->waiting))) {
+		TAILQ_REMOVE(&h->waiting, owner, waiting);
+		LIST_REMOVE(owner, of_name);
 		quotas_close(owner->quota);
 		free(owner);
 	}

@@ -69,7 +69,8 @@ struct handles_owner {
 	bool ended;       /* another incarnation has come */
 	int64_t deadline; /* while there are no connections: ms */
 	struct holding_list holdings;
-	LIST_ENTRY(handles_owner) others;
+	TAILQ_ENTRY(handles_owner) waiting; /* without connections */
+	LIST_ENTRY(handles_owner) of_name;  /* in its quota */
 };
 
 struct handles {
@@ -78,7 +79,8 @@ struct handles {
 	int64_t grace; /* ms */
 	struct handle_table table;
 	struct quotas quotas;
-	LIST_HEAD(owner_list, handles_owner) owners;
+	/* whose time is over first, first */
+	TAILQ_HEAD(waiting_owners, handles_owner) waiting;
 };
 
 /* Handles that have ended, whose maps are to be closed without the lock. */

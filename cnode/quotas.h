@@ -11,13 +11,18 @@
  * what is permanent that one of them has made. Who uses it sees to locking.
  */
 struct quota {
+	LIST_ENTRY(quota) others; /* beside what is looked for */
 	char node[MAXATOMLEN_UTF8];
 	uint32_t handles;
 	unsigned users; /* owners and permanent handles that point here */
-	LIST_ENTRY(quota) others;
+	LIST_HEAD(, handles_owner) owners; /* whose name that is */
 };
 
-LIST_HEAD(quotas, quota);
+#define QUOTAS_CHAINS 1024
+
+struct quotas {
+	LIST_HEAD(, quota) chains[QUOTAS_CHAINS]; /* of zeros: empty */
+};
 
 /* That of a node, to be given back; NULL: no memory. */
 struct quota *quotas_open(struct quotas *quotas, const char *node);

@@ -106,3 +106,37 @@ def test_bpf_calls_of_a_whole_map(start, beam, tmp_path):
         assert beam.eval("length(ebpf_maps:to_list(M))") == 100_000
     print(f"to_list of 100,000 entries: {trace.calls['bpf']} bpf(2) calls")
     assert 0 < trace.calls["bpf"] <= most(BPF_CALLS_OF_100_000_ENTRIES)
+
+
+GONE = 500  # nodes that are waited for
+INSTRUCTIONS_FOR_EACH_THAT_IS_GONE = 40  # to go over them once takes 50
+
+
+def come_and_go(connect, node, names, outer):
+    for name in names:
+        with connect(node, name=name, creation=77) as peer:
+            peer.maps("get", 0, outer)
+
+
+def test_what_nodes_that_are_waited_for_cost_who_comes(
+    start_cnode, connect, tmp_path
+):
+    """Each holds a handle that all of them share, which no limit forbids."""
+    out = tmp_path / "callgrind.out"
+    callgrind = Callgrind(start_cnode("--no-sandbox", wrapper=on_callgrind(out)), out)
+    node = callgrind.node
+    maker = connect(node)
+    inner = maker.maps("new", "array", 4, 4, 1)
+    outer = maker.maps("new", "array_of_maps", 4, 4, 1, [("inner_map", inner)])
+    maker.maps("put", 0, inner, outer)
+    maker.maps("close", inner)
+    come_and_go(connect, node, ["first@h"], outer)
+    costs = []
+    for names in ("before", "after"):
+        with callgrind:
+            come_and_go(connect, node, [f"{names}{n}@h" for n in range(20)], outer)
+        costs.append(callgrind.instructions / 20)
+        come_and_go(connect, node, [f"{names}_gone{n}@h" for n in range(GONE)], outer)
+    each = (costs[1] - costs[0]) / GONE
+    print(f"{costs[0]:.0f} instructions, and {each:.1f} for each node that is gone")
+    assert each <= INSTRUCTIONS_FOR_EACH_THAT_IS_GONE
