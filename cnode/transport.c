@@ -84,14 +84,6 @@ static void end_wait(struct transport *t)
 		atomic_store(&t->waiting_since, 0);
 }
 
-void transport_consume(struct transport *t, size_t size)
-{
-	t->in_pos += size;
-	if (t->in_pos == t->in_end)
-		t->in_pos = t->in_end = 0;
-	end_wait(t);
-}
-
 static int resize(struct transport *t, size_t capacity)
 {
 	char *in = budget_realloc(t->account, t->in, t->in_capacity, capacity);
@@ -103,19 +95,42 @@ static int resize(struct transport *t, size_t capacity)
 	return 0;
 }
 
+static void to_front(struct transport *t)
+{
+	memmove(t->in, t->in + t->in_pos, transport_available(t));
+	t->in_end -= t->in_pos;
+	t->in_pos = 0;
+}
+
 /*
- * Who sends the beginning of the next message with the end of each must not
- * keep the buffer of a large one. While a message comes it is half full at
- * least.
+ * After a large message the buffer is no larger than what is there takes: who
+ * sends more behind it must not keep that memory, while that is served or for
+ * as long as it goes on.
  */
 static void shrink(struct transport *t)
 {
 	size_t capacity = BUFFER_SIZE;
 
-	while (capacity < 2 * t->in_end)
+	while (capacity < transport_available(t))
 		capacity *= 2;
-	if (capacity < t->in_capacity)
-		resize(t, capacity); /* or it stays as it is */
+	if (capacity >= t->in_capacity)
+		return;
+	to_front(t);
+	resize(t, capacity); /* or it stays as it is */
+}
+
+/* Of much that comes bit by bit, all has waited for as long as the first. */
+void transport_consume(struct transport *t, size_t size)
+{
+	t->in_pos += size;
+	if (t->in_pos == t->in_end)
+		t->in_pos = t->in_end = 0;
+	if (t->in_capacity > BUFFER_SIZE)
+		shrink(t);
+	if (size > BUFFER_SIZE || transport_available(t) <= BUFFER_SIZE)
+		end_wait(t);
+	if (transport_available(t) > BUFFER_SIZE)
+		begin_wait(t);
 }
 
 /* Room at the end: what is there moves to the front; a full buffer doubles. */
@@ -123,10 +138,7 @@ static int make_room(struct transport *t, size_t wanted)
 {
 	size_t capacity;
 
-	memmove(t->in, t->in + t->in_pos, transport_available(t));
-	t->in_end -= t->in_pos;
-	t->in_pos = 0;
-	shrink(t);
+	to_front(t);
 	if (t->in_end < t->in_capacity)
 		return 0;
 	capacity = t->in_capacity * 2 < wanted ? t->in_capacity * 2 : wanted;
@@ -191,7 +203,8 @@ int transport_send(struct transport *t, const char *data, size_t size)
 	t->sent_at = clock_ms();
 	atomic_fetch_add(&t->sends, 1);
 	pthread_mutex_unlock(&t->out_lock);
-	end_wait(t);
+	if (transport_available(t) <= BUFFER_SIZE)
+		end_wait(t);
 	return error;
 }
 

@@ -375,6 +375,13 @@ def test_who_sends_slowly_goes_when_others_want_the_memory(start_cnode, connect)
     assert not node.find_log(f"(hung up|disconnected) ({modest.name}|{asks.name})")
 
 
+def late_message(peer, size):
+    """A message of so many octets that asks for nothing; 10 of them last."""
+    control = (dist.REG_SEND, peer.pid(), "", "nobody")
+    octets = framed(b"p" + etf.encode(control) + etf.encode(bytes(size)))
+    return octets[:-10], octets[-10:]
+
+
 @pytest.mark.parametrize("size", [100, 40 * KIB, 200 * KIB])
 def test_who_sends_one_message_after_the_other_keeps_no_large_buffer(
     size, node, connect
@@ -383,22 +390,55 @@ def test_who_sends_one_message_after_the_other_keeps_no_large_buffer(
     asks = connect(node)
     map = asks.maps("new", "array", 4, 3 * MIB, 1)
 
-    def message(peer, octets):
-        control = (dist.REG_SEND, peer.pid(), "", "nobody")
-        return framed(b"p" + etf.encode(control) + etf.encode(bytes(octets)))
-
     following = {}
     for peer in [connect(node) for _ in range(3)]:
-        following[peer] = octets = message(peer, size)
-        peer.send_raw(message(peer, MESSAGE - 8 * KIB) + octets[:-10])
+        following[peer] = most, last = late_message(peer, size)
+        peer.send_raw(b"".join(late_message(peer, MESSAGE - 8 * KIB)) + most)
         wait_until(lambda: is_taken(node, peer), 20, "the node has read it")
 
     def is_answered():
-        for peer, octets in following.items():
-            peer.send_raw(octets[-10:] + octets[:-10])
+        for peer, (most, last) in following.items():
+            peer.send_raw(last + most)
         return asks.erpc("ebpf_maps", "get", [0, map]) == ("return", bytes(3 * MIB))
 
     wait_until(is_answered, 5, "there is memory")
+
+
+def test_what_is_served_after_a_large_message_keeps_no_memory(node, connect):
+    """However long it takes."""
+    asks = connect(node)
+    map = asks.maps("new", "array", 4, 3 * MIB, 1)
+    holes = asks.maps("new", "prog_array", 4, 4, 1 << 22)
+    for peer in [connect(node) for _ in range(3)]:
+        most, last = late_message(peer, MESSAGE - 8 * KIB)
+        peer.send_raw(most)
+        wait_until(lambda: is_taken(node, peer), 20, "the node has read it")
+        long = requests(peer, "ebpf_maps", "size", [holes])["erpc"]
+        peer.send_raw(last + framed(long) * 50)
+    wait_until(lambda: asks.erpc("ebpf_maps", "get", [0, map])[0] == "return", 5)
+
+
+def test_who_has_much_served_bit_by_bit_goes_when_others_want_the_memory(
+    start_cnode, connect
+):
+    node = start_cnode("--ticktime", "2", *OPTIONS)
+    peer, asks = connect(node), connect(node)
+    holes = asks.maps("new", "prog_array", 4, 4, 1 << 18)
+    most, last = late_message(peer, MESSAGE // 2 + 64 * KIB)
+    peer.send_raw(most)
+    wait_until(lambda: is_taken(node, peer), 20, "the node has read it")
+    with node.asleep():  # so that much has come when it is served
+        long = framed(requests(peer, "ebpf_maps", "size", [holes])["cast"])
+        peer.socket.settimeout(1)
+        with pytest.raises(TimeoutError):
+            peer.socket.sendall(last + long * (8 * MIB // len(long)))
+    too_many = etf.Opaque("list", b"l" + struct.pack(">I", MIB) + b"j" * (MIB + 1))
+
+    def is_hung_up():
+        asks.erpc("ebpf_maps", "with", [too_many, holes])
+        return node.find_log(f"hung up {peer.name}: --max-memory is used up")
+
+    wait_until(is_hung_up, 20)
 
 
 def test_who_sends_slowly_may_stay_while_there_is_memory(start_cnode, connect):
