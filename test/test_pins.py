@@ -467,6 +467,7 @@ def is_removing(node):
     return False
 
 
+@pytest.mark.preload  # of strace, a leak sanitizer wants nothing to know
 def test_what_is_unpinned_is_what_was_looked_at(start_cnode, connect, bpf_fs):
     """And no pin of another that has come to its place since."""
     late = "--inject=unlink,unlinkat:delay_enter=300000"
