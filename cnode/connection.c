@@ -115,8 +115,10 @@ static const char *shake_hands(struct connection *c, ErlConnect *peer)
 static bool handshake(struct connection *c, const char *address)
 {
 	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
-	ErlConnect peer;
-	const char *refusal = shake_hands(c, &peer);
+	ErlConnect peer = { .nodename = "" };
+	const char *refusal = pids_init(&c->rpc.pids, c->service->node)
+				      ? shake_hands(c, &peer)
+				      : "there is no pid for it";
 
 	if (!refusal)
 		return true;
@@ -170,8 +172,7 @@ static void *run(void *argument)
 	c->rpc.functions.peer = c->peer.name;
 	c->rpc.functions.stats = &c->stats;
 	c->rpc.functions.stopped = &c->transport.stopped;
-	if (pids_init(&c->rpc.pids, c->service->node) &&
-	    handshake(c, address)) {
+	if (handshake(c, address)) {
 		c->rpc.peer_flags = c->transport.peer_flags;
 		c->rpc.peer_size = strlen(c->peer.name);
 		serve_peer(c, address);

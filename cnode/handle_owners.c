@@ -10,10 +10,15 @@
 
 #include "clock.h"
 #include "handles_internal.h"
+#include "log.h"
+
+/* Who is waited for and has made no map loses little; there may be many. */
+#define MAX_GUESTS 4096
 
 /* --- What they hold ----------------------------------------------------- */
 
-int handle_owners_hold(struct handles_owner *owner, struct handle *handle)
+int handle_owners_hold(struct handles *h, struct handles_owner *owner,
+		       struct handle *handle)
 {
 	struct holding *holding = calloc(1, sizeof(*holding));
 
@@ -21,9 +26,11 @@ int handle_owners_hold(struct handles_owner *owner, struct handle *handle)
 		return -ENOMEM;
 	holding->handle = handle;
 	holding->owner = owner;
+	owner->own += !handle->shared;
 	LIST_INSERT_HEAD(&owner->holdings, holding, of_owner);
 	LIST_INSERT_HEAD(&handle->holdings, holding, of_handle);
 	owner->quota->handles++;
+	h->holdings++;
 	return 0;
 }
 
@@ -43,12 +50,22 @@ bool handle_owners_hold_it(const struct handles_owner *owner,
 	return false;
 }
 
-static void free_holding(struct holding *holding)
+/* Who has gone and holds nothing any more is the next one to be over. */
+static void free_holding(struct handles *h, struct holding *holding)
 {
+	struct handles_owner *owner = holding->owner;
+
 	LIST_REMOVE(holding, of_handle);
 	LIST_REMOVE(holding, of_owner);
-	holding->owner->quota->handles--;
+	owner->own -= !holding->handle->shared;
+	owner->quota->handles--;
+	h->holdings--;
 	free(holding);
+	if (owner->queue && LIST_EMPTY(&owner->holdings)) {
+		owner->deadline = 0;
+		TAILQ_REMOVE(&owner->queue->owners, owner, waiting);
+		TAILQ_INSERT_HEAD(&owner->queue->owners, owner, waiting);
+	}
 }
 
 void handle_owners_end_handle(struct handles *h, struct handle *handle,
@@ -58,7 +75,7 @@ void handle_owners_end_handle(struct handles *h, struct handle *handle,
 
 	while ((holding = LIST_FIRST(&handle->holdings)))
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): as below */
-		free_holding(holding);
+		free_holding(h, holding);
 	if (handle->maker)
 		handle->maker->handles--;
 	quotas_close(handle->maker);
@@ -89,7 +106,7 @@ static void end_owner(struct handles *h, struct handles_owner *owner,
 		/* the analyzer does not see that it is out of the list */
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		handle = holding->handle;
-		free_holding(holding);
+		free_holding(h, holding);
 		if (LIST_EMPTY(&handle->holdings))
 			handle_owners_end_handle(h, handle, ended);
 	}
@@ -97,12 +114,26 @@ static void end_owner(struct handles *h, struct handles_owner *owner,
 
 /* --- How they come and go ----------------------------------------------- */
 
+static void wait_for(struct handles *h, struct handles_owner *owner)
+{
+	owner->queue = owner->own > 0 ? &h->makers : &h->guests;
+	TAILQ_INSERT_TAIL(&owner->queue->owners, owner, waiting);
+	owner->queue->length++;
+}
+
+static void wait_no_more(struct handles_owner *owner)
+{
+	TAILQ_REMOVE(&owner->queue->owners, owner, waiting);
+	owner->queue->length--;
+	owner->queue = NULL;
+}
+
 /* Where it has ended and no connection points to it any more. */
-static void free_if_ended(struct handles *h, struct handles_owner *owner)
+static void free_if_ended(struct handles_owner *owner)
 {
 	if (!owner->ended || owner->connections > 0)
 		return;
-	TAILQ_REMOVE(&h->waiting, owner, waiting);
+	wait_no_more(owner);
 	LIST_REMOVE(owner, of_name);
 	quotas_close(owner->quota);
 	free(owner);
@@ -119,7 +150,7 @@ static struct handles_owner *new_owner(struct handles *h, struct quota *quota,
 	memcpy(owner->name, quota->node, sizeof(owner->name));
 	owner->creation = creation;
 	LIST_INIT(&owner->holdings);
-	TAILQ_INSERT_TAIL(&h->waiting, owner, waiting);
+	wait_for(h, owner);
 	LIST_INSERT_HEAD(&quota->owners, owner, of_name);
 	return owner;
 }
@@ -138,7 +169,7 @@ static struct handles_owner *find_or_make(struct handles *h,
 			end_owner(h, owner, ended);
 		else if (!owner->ended)
 			same = owner;
-		free_if_ended(h, owner);
+		free_if_ended(owner);
 	}
 	return same ? same : new_owner(h, quota, creation);
 }
@@ -155,42 +186,76 @@ struct handles_owner *handles_owner_up(struct handles *h, const char *name,
 	if (quota)
 		owner = find_or_make(h, quota, creation, &ended);
 	if (owner && owner->connections++ == 0)
-		TAILQ_REMOVE(&h->waiting, owner, waiting);
+		wait_no_more(owner);
 	quotas_close(quota);
 	pthread_rwlock_unlock(&h->lock);
 	handle_owners_free_ended(&ended);
 	return owner;
 }
 
+/*
+ * Ends those whose time is over, and the first of more than there may be. How
+ * long the next one has; -1: there is none.
+ */
+static int64_t reap(struct handles *h, struct wait_queue *queue, uint32_t max,
+		    struct ended_handles *ended)
+{
+	int64_t now = clock_ms();
+	struct handles_owner *owner;
+
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it is out of the list */
+	while ((owner = TAILQ_FIRST(&queue->owners))) {
+		if (owner->deadline > now && queue->length <= max)
+			return owner->deadline - now;
+		end_owner(h, owner, ended);
+		free_if_ended(owner);
+	}
+	return -1;
+}
+
+static void tell_of_guests(void)
+{
+	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
+
+	log_limited(&limit, LOG_WARNING,
+		    "a node that has gone is waited for no longer: it has made "
+		    "none of the maps that it holds, as %d others",
+		    MAX_GUESTS);
+}
+
 /* The grace is the same for all: who has begun to wait last is the last. */
 void handles_owner_down(struct handles *h, struct handles_owner *owner)
 {
+	struct ended_handles ended = SLIST_HEAD_INITIALIZER(ended);
+	bool too_many;
+
 	pthread_rwlock_wrlock(&h->lock);
 	if (--owner->connections == 0) {
 		owner->deadline = clock_ms() + h->grace;
-		TAILQ_INSERT_TAIL(&h->waiting, owner, waiting);
+		wait_for(h, owner);
 		if (LIST_EMPTY(&owner->holdings))
 			owner->ended = true;
 	}
-	free_if_ended(h, owner);
+	free_if_ended(owner);
+	too_many = h->guests.length > MAX_GUESTS;
+	if (too_many)
+		reap(h, &h->guests, MAX_GUESTS, &ended);
 	pthread_rwlock_unlock(&h->lock);
+	handle_owners_free_ended(&ended);
+	if (too_many)
+		tell_of_guests();
 }
 
 int handles_reap(struct handles *h)
 {
 	struct ended_handles ended = SLIST_HEAD_INITIALIZER(ended);
-	struct handles_owner *owner;
-	int64_t now = clock_ms(), left = -1;
+	int64_t makers, guests, left;
 
 	pthread_rwlock_wrlock(&h->lock);
-	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it is out of the list */
-	while ((owner = TAILQ_FIRST(&h->waiting)) && owner->deadline <= now) {
-		end_owner(h, owner, &ended);
-		free_if_ended(h, owner);
-	}
-	if (owner)
-		left = owner->deadline - now;
+	makers = reap(h, &h->makers, UINT32_MAX, &ended);
+	guests = reap(h, &h->guests, MAX_GUESTS, &ended);
 	pthread_rwlock_unlock(&h->lock);
 	handle_owners_free_ended(&ended);
+	left = makers < 0 || (guests >= 0 && guests < makers) ? guests : makers;
 	return left > INT32_MAX ? INT32_MAX : (int)left;
 }

@@ -16,6 +16,8 @@
 #include "log.h"
 #include "rwlock.h"
 
+#define HOLDERS_OF_EACH 64 /* on average: of what is shared, at most */
+
 struct handles *handles_new(const char *node, uint32_t creation,
 			    const struct handles_limits *limits)
 {
@@ -27,7 +29,9 @@ struct handles *handles_new(const char *node, uint32_t creation,
 	handle_table_init(&h->table, node, creation, limits->max);
 	h->max_per_node = limits->max_per_node;
 	h->grace = (int64_t)limits->grace * 1000;
-	TAILQ_INIT(&h->waiting);
+	h->max_holdings = (uint64_t)limits->max * HOLDERS_OF_EACH;
+	TAILQ_INIT(&h->makers.owners);
+	TAILQ_INIT(&h->guests.owners);
 	return h;
 }
 
@@ -37,6 +41,7 @@ enum room {
 	ROOM_FOR_MORE,
 	ROOM_NOT_FOR_NODE,
 	ROOM_NOT_FOR_ANY,
+	ROOM_NOT_FOR_HOLDERS,
 };
 
 static enum room room(const struct handles *h,
@@ -63,7 +68,8 @@ static int tell(const struct handles *h, const struct handles_owner *owner,
 		enum room room)
 {
 	static struct log_limit any = LOG_LIMIT_INITIALIZER,
-				node = LOG_LIMIT_INITIALIZER;
+				node = LOG_LIMIT_INITIALIZER,
+				holders = LOG_LIMIT_INITIALIZER;
 
 	if (room == ROOM_NOT_FOR_ANY)
 		log_limited(&any, LOG_WARNING,
@@ -74,6 +80,12 @@ static int tell(const struct handles *h, const struct handles_owner *owner,
 			    "refused %s a map: it has --max-maps-per-node %u "
 			    "already",
 			    owner->name, h->max_per_node);
+	else if (room == ROOM_NOT_FOR_HOLDERS)
+		log_limited(&holders, LOG_WARNING,
+			    "refused %s a map that others hold: nodes hold "
+			    "%llu, %d times --max-maps, already",
+			    owner->name, (unsigned long long)h->max_holdings,
+			    HOLDERS_OF_EACH);
 	return room == ROOM_FOR_MORE ? 0 : -EMFILE;
 }
 
@@ -103,7 +115,7 @@ static int add(struct handles *h, struct handles_owner *owner,
 	if (new->lifetime == HANDLES_PERMANENT) {
 		handle->maker = quotas_ref(owner->quota);
 		owner->quota->handles++;
-	} else if (handle_owners_hold(owner, handle) < 0) {
+	} else if (handle_owners_hold(h, owner, handle) < 0) {
 		handle_table_remove(&h->table, handle);
 		free(handle); /* what it points to is the caller's yet */
 		return -ENOMEM;
@@ -195,11 +207,12 @@ static int share(struct handles *h, struct handles_owner *owner,
 		return -ESTALE;
 	if (!handle->shared || handle_owners_hold_it(owner, handle))
 		return 0;
-	if (owner->quota->handles >= h->max_per_node) {
+	if (owner->quota->handles >= h->max_per_node)
 		*found = ROOM_NOT_FOR_NODE;
-		return -EMFILE;
-	}
-	return handle_owners_hold(owner, handle);
+	else if (h->holdings >= h->max_holdings)
+		*found = ROOM_NOT_FOR_HOLDERS;
+	return *found == ROOM_FOR_MORE ? handle_owners_hold(h, owner, handle)
+				       : -EMFILE;
 }
 
 int handles_find_id(struct handles *h, struct handles_owner *owner, uint32_t id,
@@ -340,7 +353,6 @@ void handles_process_ended(struct handles *h, const struct handles_owner *owner,
 void handles_free(struct handles *h)
 {
 	struct ended_handles ended = SLIST_HEAD_INITIALIZER(ended);
-	struct handles_owner *owner;
 	struct handle *handle;
 
 	if (!h)
@@ -351,12 +363,7 @@ void handles_free(struct handles *h)
 			handle_owners_end_handle(h, handle, &ended);
 	}
 	handle_owners_free_ended(&ended);
-	while ((owner = TAILQ_FIRST(&h->waiting))) {
-		TAILQ_REMOVE(&h->waiting, owner, waiting);
-		LIST_REMOVE(owner, of_name);
-		quotas_close(owner->quota);
-		free(owner);
-	}
+	handles_reap(h); /* who holds nothing any more: all of them */
 	free(h->table.table);
 	pthread_rwlock_destroy(&h->lock);
 	free(h);

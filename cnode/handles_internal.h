@@ -61,6 +61,12 @@ struct handle_table {
 	struct handle_chain chains[HANDLE_CHAINS]; /* by the map's id */
 };
 
+/* Whose time is over first, first. */
+struct wait_queue {
+	TAILQ_HEAD(, handles_owner) owners;
+	uint32_t length;
+};
+
 struct handles_owner {
 	char name[MAXATOMLEN_UTF8];
 	uint32_t creation;
@@ -69,8 +75,11 @@ struct handles_owner {
 	bool ended;       /* another incarnation has come */
 	int64_t deadline; /* while there are no connections: ms */
 	struct holding_list holdings;
-	TAILQ_ENTRY(handles_owner) waiting; /* without connections */
-	LIST_ENTRY(handles_owner) of_name;  /* in its quota */
+	uint32_t own; /* of the holdings, those of handles that it has made */
+	/* without connections: where it stands until the deadline */
+	struct wait_queue *queue;
+	TAILQ_ENTRY(handles_owner) waiting;
+	LIST_ENTRY(handles_owner) of_name; /* in its quota */
 };
 
 struct handles {
@@ -79,8 +88,10 @@ struct handles {
 	int64_t grace; /* ms */
 	struct handle_table table;
 	struct quotas quotas;
-	/* whose time is over first, first */
-	TAILQ_HEAD(waiting_owners, handles_owner) waiting;
+	struct wait_queue makers;
+	struct wait_queue guests; /* have made nothing of what they hold */
+	uint64_t max_holdings;
+	uint64_t holdings;
 };
 
 /* Handles that have ended, whose maps are to be closed without the lock. */
@@ -111,7 +122,8 @@ struct handle_chain *handle_table_chain(struct handle_table *table,
 /* --- handle_owners.c: owners and what they hold ------------------------- */
 
 /* -ENOMEM */
-int handle_owners_hold(struct handles_owner *owner, struct handle *handle);
+int handle_owners_hold(struct handles *handles, struct handles_owner *owner,
+		       struct handle *handle);
 bool handle_owners_hold_it(const struct handles_owner *owner,
 			   const struct handle *handle);
 
