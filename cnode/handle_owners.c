@@ -15,6 +15,9 @@
 /* Who is waited for and has made no map loses little; there may be many. */
 #define MAX_GUESTS 4096
 
+#define SHORT_LIFE_MS 1000
+#define SHORT_LIVES 3
+
 /* --- What they hold ----------------------------------------------------- */
 
 int handle_owners_hold(struct handles *h, struct handles_owner *owner,
@@ -187,6 +190,8 @@ struct handles_owner *handles_owner_up(struct handles *h, const char *name,
 		owner = find_or_make(h, quota, creation, &ended);
 	if (owner && owner->connections++ == 0)
 		wait_no_more(owner);
+	if (owner)
+		owner->since = clock_ms();
 	quotas_close(quota);
 	pthread_rwlock_unlock(&h->lock);
 	handle_owners_free_ended(&ended);
@@ -203,14 +208,56 @@ static int64_t reap(struct handles *h, struct wait_queue *queue, uint32_t max,
 	int64_t now = clock_ms();
 	struct handles_owner *owner;
 
-	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it is out of the list */
 	while ((owner = TAILQ_FIRST(&queue->owners))) {
+		/* the analyzer does not see that who is freed is out of it */
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		if (owner->deadline > now && queue->length <= max)
 			return owner->deadline - now;
 		end_owner(h, owner, ended);
 		free_if_ended(owner);
 	}
 	return -1;
+}
+
+/*
+ * A node that comes back is asked to watch the processes that handles are for,
+ * and hangs up at the pid of one that cannot be its own. Who took its name may
+ * have left one: it would never be let in again.
+ */
+static unsigned end_processes(struct handles *h, struct handles_owner *owner,
+			      struct ended_handles *ended)
+{
+	struct holding *holding = LIST_FIRST(&owner->holdings), *next;
+	unsigned number = 0;
+
+	for (; holding; holding = next) {
+		next = LIST_NEXT(holding, of_owner);
+		if (holding->handle->lifetime != HANDLES_PROCESS)
+			continue;
+		handle_owners_end_handle(h, holding->handle, ended);
+		number++;
+	}
+	return number;
+}
+
+static bool lives_short(struct handles_owner *owner)
+{
+	if (clock_ms() - owner->since < SHORT_LIFE_MS)
+		owner->short_lives++;
+	else
+		owner->short_lives = 0;
+	return owner->short_lives >= SHORT_LIVES;
+}
+
+static void tell_of_processes(const char *name, unsigned number)
+{
+	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
+
+	log_limited(&limit, LOG_WARNING,
+		    "ended %u handles of processes of %s: %d connections of "
+		    "it in a row took less than %d ms, as when one of these is "
+		    "none of its own",
+		    number, name, SHORT_LIVES, SHORT_LIFE_MS);
 }
 
 static void tell_of_guests(void)
@@ -227,9 +274,14 @@ static void tell_of_guests(void)
 void handles_owner_down(struct handles *h, struct handles_owner *owner)
 {
 	struct ended_handles ended = SLIST_HEAD_INITIALIZER(ended);
+	char name[sizeof(owner->name)];
+	unsigned processes = 0;
 	bool too_many;
 
 	pthread_rwlock_wrlock(&h->lock);
+	memcpy(name, owner->name, sizeof(name));
+	if (lives_short(owner))
+		processes = end_processes(h, owner, &ended);
 	if (--owner->connections == 0) {
 		owner->deadline = clock_ms() + h->grace;
 		wait_for(h, owner);
@@ -242,6 +294,8 @@ void handles_owner_down(struct handles *h, struct handles_owner *owner)
 		reap(h, &h->guests, MAX_GUESTS, &ended);
 	pthread_rwlock_unlock(&h->lock);
 	handle_owners_free_ended(&ended);
+	if (processes > 0)
+		tell_of_processes(name, processes);
 	if (too_many)
 		tell_of_guests();
 }

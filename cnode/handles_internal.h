@@ -72,8 +72,10 @@ struct handles_owner {
 	uint32_t creation;
 	struct quota *quota;
 	unsigned connections;
-	bool ended;       /* another incarnation has come */
-	int64_t deadline; /* while there are no connections: ms */
+	int64_t since;        /* the last one: ms */
+	unsigned short_lives; /* of its connections, in a row */
+	bool ended;           /* another incarnation has come */
+	int64_t deadline;     /* while there are no connections: ms */
 	struct holding_list holdings;
 	uint32_t own; /* of the holdings, those of handles that it has made */
 	/* without connections: where it stands until the deadline */

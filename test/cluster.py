@@ -291,6 +291,11 @@ class CNode:
         """Fails where a sanitizer has spoken."""
         assert not REPORT.search(self.log), self.log
 
+    def anonymous_kib(self):
+        """What it has of its own, in stacks and heap; not what it has of files."""
+        rollup = Path(f"/proc/{self.pid}/smaps_rollup").read_text()
+        return int(re.search(r"^Anonymous: +(\d+)", rollup, re.M)[1])
+
     def threads(self):
         return len(os.listdir(f"/proc/{self.pid}/task"))
 

@@ -5,7 +5,6 @@ A siege is a C node of the test's own, an Erlang node that keeps calling it
 while the test attacks, and a look at what the attack has left behind.
 """
 
-import itertools
 import re
 from collections import Counter
 from pathlib import Path
@@ -122,7 +121,7 @@ class Siege:
         self.bystander = Bystander(self.beam, self.node)
         wait_until(lambda: self.node.threads() == self.idle_threads + 1)
         self.before = self.resources()
-        self.memory_before = self.memory()
+        self.memory_before = self.node.anonymous_kib()
         self.calls_before = self.bystander.counts()
         return self
 
@@ -167,14 +166,8 @@ class Siege:
         kinds = Counter(re.sub(r"\d+", "N", d) for d in self.node.descriptors())
         return kinds, self.node.threads()
 
-    def memory(self):
-        """KiB of its own, in stacks and heap; not what it has of files."""
-        with open(f"/proc/{self.node.pid}/smaps_rollup") as f:
-            rows = dict(line.split(":", 1) for line in itertools.islice(f, 1, None))
-        return int(rows["Anonymous"].split()[0])
-
     def grown(self):
-        return self.memory() - self.memory_before
+        return self.node.anonymous_kib() - self.memory_before
 
     def kept(self):
         """What the node has more than before the attack, in words.

@@ -399,3 +399,107 @@ def test_a_reference_of_another_node_or_creation_is_no_map(maps, cnode):
         fake = ("ebpf_map", ref, *HASH)
         assert maps.close(fake) == ("error", "ebadf")
     assert maps.walk(map) == []
+
+
+# --- who is waited for, and for what
+
+
+def come_upon(connect, node, outer, names, inner=1):
+    """Nodes that each hold what others made, and go."""
+    for name in names:
+        with connect(node, name=name, creation=77) as peer:
+            for index in range(inner):
+                assert peer.maps("get", index, outer)[0] == "ebpf_map"
+
+
+@pytest.fixture
+def shared(start_cnode, connect):
+    """shared(option...): a node, a peer that stays, a map of four maps."""
+
+    def shared(*options):
+        node = start_cnode(*options)
+        keeper = connect(node, name="keeper@h")
+        made = [keeper.maps("new", "array", 4, 4, 1) for _ in range(4)]
+        options = [("inner_map", made[0])]
+        outer = keeper.maps("new", "array_of_maps", 4, 4, 4, options)
+        for index, inner in enumerate(made):
+            keeper.maps("put", index, inner, outer)
+            keeper.maps("close", inner)
+        return node, keeper, outer
+
+    return shared
+
+
+def test_no_more_than_4096_guests_are_waited_for(shared, connect):
+    """Who has made a map of its own is waited for all the same."""
+    node, keeper, outer = shared("--grace", "3600")
+    with connect(node, name="maker@h", creation=77) as maker:
+        mine = maker.maps("new", *HASH)
+    come_upon(connect, node, outer, ["first@h"])
+    come_upon(connect, node, outer, (f"guest{n}@h" for n in range(4095)))
+    assert len(keeper.maps("handles")) == 2 + 4096
+    assert not node.find_log("is waited for no longer")
+    come_upon(connect, node, outer, ["last@h"])
+    node.wait_log("warning a node that has gone is waited for no longer: .* 4096 others")
+    names = {name for _, name, _ in keeper.maps("handles")}
+    assert len(names) == 2 + 4096 and "last@h" in names and "first@h" not in names
+    with connect(node, name="maker@h", creation=77) as maker:
+        assert maker.maps("put", 1, 1, mine) == mine
+
+
+def test_holders_of_what_is_shared_have_a_limit(shared, connect):
+    node, keeper, outer = shared("--max-maps", "5", "--grace", "3600")
+    free = 5 * 64 - 1  # the keeper holds the outer one
+    come_upon(connect, node, outer, (f"guest{n}@h" for n in range(free // 4)), 4)
+    last = connect(node, name="last@h")
+    for index in range(free % 4):
+        assert last.maps("get", index, outer)[0] == "ebpf_map"
+    kind, reason, _ = last.erpc("ebpf_maps", "get", [3, outer])
+    assert (kind, reason) == ("error", "emfile")
+    node.wait_log("warning refused last@h a map that others hold: nodes hold 320, 64 times")
+    assert keeper.maps("close", last.maps("get", 0, outer)) == "ok"
+    assert last.maps("get", 3, outer)[0] == "ebpf_map"
+
+
+@pytest.mark.counts
+def test_who_has_gone_and_holds_nothing_more_is_not_waited_for(start_cnode, connect):
+    """Its quota goes with it, so that names without end take no memory."""
+    node = start_cnode("--grace", "3600")
+    keeper = connect(node)
+
+    def come_and_go(number):
+        for n in range(number):
+            with connect(node, name=f"{'n' * 200}{n}@h", creation=77) as peer:
+                map = peer.maps("new", *HASH)
+            wait_until(lambda: keeper.maps("stats")["connections"] == 1)
+            assert keeper.maps("close", map) == "ok"
+
+    come_and_go(200)
+    before = node.anonymous_kib()
+    come_and_go(500)
+    assert node.anonymous_kib() - before < 400
+
+
+def test_a_pid_that_an_impostor_left_does_not_lock_a_node_out(
+    start_cnode, start_beam, connect
+):
+    """An emulator hangs up when it is asked to watch one that it cannot have."""
+    node = start_cnode("--grace", "3600")
+    beam = start_beam()
+    creation = beam.eval("erlang:system_info(creation)")
+    with connect(node, name=beam.name, creation=creation) as impostor:
+        pid = etf.pid(beam.name, 0xFFFFFFFF, 0xFFFFFFFF, creation)
+        args = ["hash", 4, 8, 4, [("lifetime", "process")]]
+        request = impostor.start_erpc("ebpf_maps", "new", args, sender=pid)
+        assert impostor.finish_erpc(request)[1][0] == "ebpf_map"
+    lost = 0
+    while lost < 10:
+        try:
+            map = beam.erpc(node.name, "new", *HASH)
+            break
+        except BeamError as e:
+            assert e.reason == ("erpc", "noconnection"), e
+            lost += 1
+    assert 0 < lost < 5
+    node.wait_log(f"warning ended 1 handles of processes of {beam.name}: 3 connections")
+    assert beam.erpc(node.name, "put", 1, 1, map) == map

@@ -121,9 +121,7 @@ def resources(node, connect):
     connect(node).close()
     wait_until(lambda: node.threads() == 2, 30, "the last one has gone")
     kinds = Counter(re.sub(r"\d+", "N", d) for d in node.descriptors())
-    with open(f"/proc/{node.pid}/smaps_rollup") as f:
-        anonymous = int(re.search(r"^Anonymous: +(\d+)", f.read(), re.M)[1])
-    return kinds, node.threads(), anonymous
+    return kinds, node.threads(), node.anonymous_kib()
 
 
 def never_called(node, connect, program):
