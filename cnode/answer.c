@@ -244,11 +244,11 @@ static void tell_more(struct rpc *rpc, struct term_writer *w,
 		      const struct call *call)
 {
 	struct term self = pids_self(&rpc->pids);
-	struct term process = { call->unwatch, call->unwatch_size };
+	struct term process = { call->unwatch.pid, call->unwatch.size };
 
 	if (call->watch)
 		dist_write_monitor(w, self, call->caller, &call->ref);
-	if (call->unwatch)
+	if (call->unwatch.pid)
 		dist_write_demonitor(w, self, process, &call->ref);
 }
 
@@ -270,5 +270,5 @@ void answer_request(struct rpc *rpc, const struct request *request,
 	tell_more(rpc, w, &call);
 	functions_count_error(&call);
 	stats_add_latency(rpc->functions.stats, clock_ns() - rpc->arrived);
-	free(call.unwatch);
+	free(call.unwatch.pid);
 }

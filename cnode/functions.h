@@ -84,10 +84,9 @@ struct call {
 	int key_fd;            /* what a key or value names; -1: nothing */
 	int value_fd;
 	/* what the node of the caller is to be told afterwards */
-	bool watch;    /* the end of a handle is that of the caller, */
-	char *unwatch; /* or no longer that of this pid: the caller's to free */
-	size_t unwatch_size;
-	erlang_ref ref; /* that handle's */
+	bool watch; /* the end of a handle is that of the caller, */
+	struct handles_process unwatch; /* or no longer that of this one */
+	erlang_ref ref;                 /* that handle's */
 };
 
 /* Counts what was raised. */

@@ -267,15 +267,12 @@ bool handle_functions_close(struct call *call)
 
 	if (!call_is_handle(call->args[0]))
 		return call_raise_term(call, RAISED_BADMAP, call->args[0]);
-	if (call_read_handle_ref(call->args[0], &call->ref)) {
-		if (context->permission < PERMISSION_WRITE &&
-		    handles_is_others(context->common->handles, context->owner,
-				      &call->ref))
-			return refusal_raise(call, REFUSAL_NOT_ITS_OWN, NULL);
-		error = handles_close(context->common->handles, context->owner,
-				      &call->ref, &call->unwatch,
-				      &call->unwatch_size);
-	}
+	if (call_read_handle_ref(call->args[0], &call->ref))
+		error = handles_close(
+			context->common->handles, context->owner, &call->ref,
+			context->permission < PERMISSION_WRITE, &call->unwatch);
+	if (error == -EACCES)
+		return refusal_raise(call, REFUSAL_NOT_ITS_OWN, NULL);
 	return write_ok_or_error(call, error);
 }
 

@@ -297,42 +297,47 @@ void handles_each(struct handles *h, uint32_t id, handles_visitor visit,
 
 /* --- Ending ------------------------------------------------------------- */
 
+/* Whether owner holds it, and nobody else does. */
+static bool is_its_own(const struct handles_owner *owner,
+		       const struct handle *handle)
+{
+	const struct holding *holding = LIST_FIRST(&handle->holdings);
+
+	return holding && holding->owner == owner &&
+	       !LIST_NEXT(holding, of_handle);
+}
+
+static void close_handle(struct handles *h, const struct handles_owner *owner,
+			 struct handle *handle, struct handles_process *process,
+			 struct ended_handles *ended)
+{
+	if (handle->process && handle_owners_hold_it(owner, handle)) {
+		process->pid = handle->process;
+		process->size = handle->process_size;
+		handle->process = NULL;
+	}
+	handle_owners_end_handle(h, handle, ended);
+}
+
 int handles_close(struct handles *h, const struct handles_owner *owner,
-		  const erlang_ref *ref, char **process, size_t *process_size)
+		  const erlang_ref *ref, bool only_own,
+		  struct handles_process *process)
 {
 	struct ended_handles ended = SLIST_HEAD_INITIALIZER(ended);
 	struct handle *handle;
+	int error = 0;
 
 	pthread_rwlock_wrlock(&h->lock);
 	handle = handle_table_find(&h->table, ref);
-	if (handle && handle->process && handle_owners_hold_it(owner, handle)) {
-		*process = handle->process;
-		*process_size = handle->process_size;
-		handle->process = NULL;
-	}
-	if (handle)
-		handle_owners_end_handle(h, handle, &ended);
+	if (!handle)
+		error = -EBADF;
+	else if (only_own && !is_its_own(owner, handle))
+		error = -EACCES;
+	else
+		close_handle(h, owner, handle, process, &ended);
 	pthread_rwlock_unlock(&h->lock);
 	handle_owners_free_ended(&ended);
-	return handle ? 0 : -EBADF;
-}
-
-bool handles_is_others(struct handles *h, const struct handles_owner *owner,
-		       const erlang_ref *ref)
-{
-	const struct holding *holding;
-	const struct handle *handle;
-	bool others = false;
-
-	pthread_rwlock_rdlock(&h->lock);
-	handle = handle_table_find(&h->table, ref);
-	if (handle) {
-		holding = LIST_FIRST(&handle->holdings);
-		others = !holding || holding->owner != owner ||
-			 LIST_NEXT(holding, of_handle);
-	}
-	pthread_rwlock_unlock(&h->lock);
-	return others;
+	return error;
 }
 
 void handles_process_ended(struct handles *h, const struct handles_owner *owner,

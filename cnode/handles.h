@@ -95,17 +95,20 @@ int handles_check_room(struct handles *handles,
 /* The map of a live handle, to be given back by map_unref(); NULL for none. */
 struct map *handles_get(struct handles *handles, const erlang_ref *ref);
 
+/* As handles_add() was given it. */
+struct handles_process {
+	char *pid; /* to be freed */
+	size_t size;
+};
+
 /*
- * Ends a handle. -EBADF where there is none. If it was to end with a process
- * of owner, *process is that as handles_add() was given it, to be freed.
+ * Ends a handle. -EBADF where there is none; -EACCES where with only_own it is
+ * not held by owner and nobody else. If it was to end with a process of owner,
+ * *process is that.
  */
 int handles_close(struct handles *handles, const struct handles_owner *owner,
-		  const erlang_ref *ref, char **process, size_t *process_size);
-
-/* Whether it is a live handle, and not held by owner and nobody else. */
-bool handles_is_others(struct handles *handles,
-		       const struct handles_owner *owner,
-		       const erlang_ref *ref);
+		  const erlang_ref *ref, bool only_own,
+		  struct handles_process *process);
 
 /* Ends a handle of that lifetime that owner holds, whose process has ended. */
 void handles_process_ended(struct handles *handles,

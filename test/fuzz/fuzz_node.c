@@ -137,16 +137,15 @@ static void await_threads(void)
 void fuzz_node_check(void)
 {
 	struct permanent p = { .count = 0 };
-	char *process;
-	size_t size;
+	struct handles_process process;
 
 	await_threads();
 	handles_reap(service.common.handles);
 	handles_each(service.common.handles, 0, note_permanent, &p);
 	REQUIRE(p.others == 0);
 	for (unsigned i = 0; i < p.count; i++)
-		handles_close(service.common.handles, NULL, &p.refs[i],
-			      &process, &size);
+		handles_close(service.common.handles, NULL, &p.refs[i], false,
+			      &process);
 	/* a play may have closed handles of the world's maps */
 	REQUIRE(world_free_fd() <= free_fd_before);
 }
