@@ -68,10 +68,10 @@ static int describe(struct map *map)
 /* What it takes to do our part where the kernel does not do all. */
 static int settle(struct map *map)
 {
-	unsigned char abilities = map_types_abilities(map->type);
+	int abilities = map_types_abilities(map->type);
 
-	if (!abilities)
-		return -ENOMEM;
+	if (abilities < 0)
+		return abilities;
 	if (!(abilities & MAP_TYPES_BUCKETS))
 		map->traits &= ~(unsigned)MAP_BUCKETS;
 	if (abilities & MAP_TYPES_TAKE)

@@ -89,67 +89,81 @@ static bool says_nothing(int error)
 	       error == -EPERM;
 }
 
-/* -1 where it takes none, or none can be made. */
+/* 0: it takes none. */
 static int make_template(uint32_t type)
 {
 	return map_types_traits(type) & MAP_VALUE_IS_MAP
 		       ? bpf_map_create(BPF_MAP_TYPE_ARRAY, NULL, 4, 4, 1, NULL)
-		       : -1;
+		       : 0;
 }
 
-/* An empty map of that type, if one of such sizes can be made. -errno. */
-static int make_probe(uint32_t type, uint32_t *key_size)
+static int make_sized(uint32_t type, int inner, uint32_t *key_size)
 {
 	static const uint32_t key_sizes[] = { 4, 0 };
-	LIBBPF_OPTS(bpf_map_create_opts, options);
-	uint32_t value_size = MAP_TYPES_VALUE_ALIGN;
-	int template = make_template(type), fd = -EINVAL;
+	LIBBPF_OPTS(bpf_map_create_opts, options,
+		    .inner_map_fd = (uint32_t)inner);
+	uint32_t value_size = inner ? 4 : MAP_TYPES_VALUE_ALIGN;
+	int fd = -EINVAL;
 
-	if (template >= 0) {
-		options.inner_map_fd = (uint32_t) template;
-		value_size = 4;
-	}
 	for (size_t i = 0; fd < 0 && !says_nothing(fd) && i < 2; i++) {
 		*key_size = key_sizes[i];
 		fd = bpf_map_create((enum bpf_map_type)type, NULL, *key_size,
 				    value_size, 1, &options);
 	}
-	if (template >= 0)
-		close(template);
 	return fd;
 }
 
-static unsigned char probe_type(uint32_t type)
+/* An empty map of that type, if one of such sizes can be made. -errno. */
+static int make_probe(uint32_t type, uint32_t *key_size)
+{
+	int inner = make_template(type);
+	int fd = inner < 0 ? inner : make_sized(type, inner, key_size);
+
+	if (inner > 0)
+		close(inner);
+	return fd;
+}
+
+/* Of a map that is opened, EPERM is for who may open none by id. */
+static int shortage(int error)
+{
+	return error == -EPERM ? -ENOMEM : error;
+}
+
+static int probe_type(uint32_t type)
 {
 	int cpus = libbpf_num_possible_cpus();
-	char *value =
-		cpus > 0 ? calloc((size_t)cpus, MAP_TYPES_VALUE_ALIGN) : NULL;
-	unsigned char abilities = 0;
 	uint32_t key_size = 0;
-	int fd = value ? make_probe(type, &key_size) : -ENOMEM;
+	char *value;
+	int fd, abilities;
 
+	if (cpus < 0)
+		return cpus;
+	value = calloc((size_t)cpus, MAP_TYPES_VALUE_ALIGN);
+	fd = value ? make_probe(type, &key_size) : -ENOMEM;
 	if (fd >= 0) {
 		abilities = probe_fd(fd, key_size, value);
 		close(fd);
-	} else if (!says_nothing(fd)) {
-		abilities = MAP_TYPES_KNOWN;
+	} else {
+		abilities = says_nothing(fd) ? shortage(fd) : MAP_TYPES_KNOWN;
 	}
 	free(value);
 	return abilities;
 }
 
-/* Types beyond the table are probed each time. 0: it cannot be told now. */
-unsigned char map_types_abilities(uint32_t type)
+/* Types beyond the table are probed each time. */
+int map_types_abilities(uint32_t type)
 {
 	static atomic_uchar known[64];
-	unsigned char abilities;
+	int abilities;
 
 	if (type >= sizeof(known) / sizeof(known[0]))
 		return probe_type(type);
 	abilities = atomic_load(&known[type]);
 	if (!abilities) {
 		abilities = probe_type(type);
-		atomic_store(&known[type], abilities);
+		if (abilities > 0)
+			atomic_store(&known[type], (unsigned char)abilities);
 	}
 	return abilities;
 }

@@ -16,7 +16,7 @@ enum map_types_ability {
 	MAP_TYPES_BUCKETS = 1 << 2, /* batch lookup */
 };
 
-/* Or-ed; 0 where it cannot be told for now, for want of memory or the like. */
-unsigned char map_types_abilities(uint32_t type);
+/* Or-ed; -errno for want of memory, descriptors or the like, for now. */
+int map_types_abilities(uint32_t type);
 
 #endif

@@ -882,6 +882,38 @@ def test_without_descriptors_no_cgroup_is_told_to_be_none(start_cnode, alice, cg
     assert not node.find_log("cgroup file system")
 
 
+@pytest.mark.parametrize("type", ["hash", "hash_of_maps"])
+def test_without_descriptors_no_type_is_found_out_about(
+    type, start_cnode, alice, maps
+):
+    """Which it says, and looks again the next time."""
+    node = start_cnode()
+    here = Maps(alice, node)
+
+    def make(maps, inner):
+        options = [("inner_map", inner)] if type == "hash_of_maps" else []
+        return maps.call("new", type, 8, 4, 4, options)
+
+    def cursor(maps):
+        """That of a walk: the kernel's, of buckets, if it has one."""
+        inner = maps.new("array", 4, 4, 1)
+        map = make(maps, inner)
+        for key in (1, 2):
+            maps.put(key, inner if type == "hash_of_maps" else key, map)
+        return maps.call("next_chunk", "start", map, 1)[1]
+
+    inner = here.new("array", 4, 4, 1)
+    soft, hard = resource.prlimit(node.pid, resource.RLIMIT_NOFILE)
+    used = {int(fd) for fd in os.listdir(f"/proc/{node.pid}/fd")}
+    free = [fd for fd in range(max(used) + 4) if fd not in used]
+    needed = 3 if type == "hash_of_maps" else 2  # with a template
+    for number in free[:needed]:
+        resource.prlimit(node.pid, resource.RLIMIT_NOFILE, (number, hard))
+        assert make(here, inner) == ("error", "emfile")
+    resource.prlimit(node.pid, resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(cursor(here)) == len(cursor(maps))
+
+
 @pytest.mark.parametrize("type", ["cgrp_storage", "cgroup_array"])
 def test_what_is_no_cgroup_is_eacces(type, maps, cgroup):
     row = (type, 4, 8, 0, NO_PREALLOC) if type[-1] == "e" else (type, 4, 4, 4)
