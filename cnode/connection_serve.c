@@ -140,6 +140,7 @@ static int serve_next(struct connection *c)
 		return refuse_too_long(c, size);
 	if (available < DIST_LENGTH_SIZE + size)
 		return -EAGAIN;
+	transport_has_come(&c->transport, DIST_LENGTH_SIZE + size);
 	if (size == 0)
 		serve_tick(c);
 	else

@@ -70,7 +70,8 @@ bool peers_tick(struct peers *peers);
 
 /*
  * Ends the connections for which something large has been in memory for longer
- * than ms, since they were slow to send or to take it.
+ * than ms, since they were slow to send or to take it; a request that has come
+ * whole and is being served is nothing of the kind.
  */
 void peers_end_slow(struct peers *peers, int64_t ms);
 

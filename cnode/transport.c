@@ -119,7 +119,23 @@ static void shrink(struct transport *t)
 	resize(t, capacity); /* or it stays as it is */
 }
 
-/* Of much that comes bit by bit, all has waited for as long as the first. */
+/*
+ * Of much that comes bit by bit, all has waited for as long as the first. What
+ * is behind a large message has come with the end of that.
+ */
+static void wait_for_rest(struct transport *t, size_t size, size_t rest)
+{
+	if (size > BUFFER_SIZE || rest <= BUFFER_SIZE)
+		end_wait(t);
+	if (rest > BUFFER_SIZE)
+		begin_wait(t);
+}
+
+void transport_has_come(struct transport *t, size_t size)
+{
+	wait_for_rest(t, size, transport_available(t) - size);
+}
+
 void transport_consume(struct transport *t, size_t size)
 {
 	t->in_pos += size;
@@ -127,10 +143,7 @@ void transport_consume(struct transport *t, size_t size)
 		t->in_pos = t->in_end = 0;
 	if (t->in_capacity > BUFFER_SIZE)
 		shrink(t);
-	if (size > BUFFER_SIZE || transport_available(t) <= BUFFER_SIZE)
-		end_wait(t);
-	if (transport_available(t) > BUFFER_SIZE)
-		begin_wait(t);
+	wait_for_rest(t, size, transport_available(t));
 }
 
 /* Room at the end: what is there moves to the front; a full buffer doubles. */

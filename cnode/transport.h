@@ -51,9 +51,17 @@ void transport_fini(struct transport *t);
  */
 void transport_bound_waits(struct transport *t, unsigned seconds);
 
-/* What is there: in[in_pos .. in_end). Drops size octets of it. */
+/* What is there: in[in_pos .. in_end). */
 size_t transport_available(const struct transport *t);
 const char *transport_data(const struct transport *t);
+
+/*
+ * The first size octets of it are a whole message: however long it is served,
+ * it is under way no longer.
+ */
+void transport_has_come(struct transport *t, size_t size);
+
+/* Drops size octets of it. */
 void transport_consume(struct transport *t, size_t size);
 
 /*

@@ -441,6 +441,65 @@ def test_who_has_much_served_bit_by_bit_goes_when_others_want_the_memory(
     wait_until(is_hung_up, 20)
 
 
+def have_served(node, peer, holes, behind=b""):
+    """A large request, for several times the tick time, with that behind it."""
+    filler = bytes(MESSAGE // 2 + 64 * KIB)
+    octets = framed(requests(peer, "ebpf_maps", "size", [holes], filler)["erpc"])
+    peer.send_raw(octets[:-LEFT])
+    wait_until(lambda: is_taken(node, peer), 20, "the node has read it")
+    with node.asleep():  # so that all comes at once
+        peer.send_raw(octets[-LEFT:] + behind)
+
+
+def want_more(asks):
+    """Asks for more than there is of memory."""
+    nils = b"l" + struct.pack(">I", MIB) + b"j" * (MIB + 1)
+    answer = asks.erpc("ebpf_maps", "with", [etf.Opaque("list", nils), asks.map])
+    assert answer[:2] == ENOMEM
+
+
+@pytest.fixture
+def patient(start_cnode, connect):
+    """A node that is soon over with its patience, and who asks it for memory."""
+    node = start_cnode("--ticktime", "1", *OPTIONS)
+    asks = connect(node)
+    asks.map = asks.maps("new", "prog_array", 4, 4, 1 << 23)
+    return node, asks
+
+
+def test_who_is_served_for_long_is_not_slow(patient, connect):
+    node, asks = patient
+    served, slow = connect(node), connect(node)
+    have_served(node, served, asks.map)
+    wait_until(lambda: is_taken(node, served), 20, "it is served")
+    assert hold(node, slow, MIB)  # later, and is hung up nevertheless
+
+    def is_hung_up():
+        dribble([slow])
+        want_more(asks)
+        return node.find_log(f"hung up {slow.name}: --max-memory is used up")
+
+    wait_until(is_hung_up, 20)
+    while has_come(served):
+        octets = served.socket.recv(64 * KIB)
+        assert octets and not octets.strip(b"\0"), "a tick, and no answer yet"
+    assert not node.find_log(f"(hung up|disconnected) {served.name}")
+
+
+def test_what_is_much_behind_what_is_served_is_slow(patient, connect):
+    """It has begun to come, and is not read on."""
+    node, asks = patient
+    served = connect(node)
+    most, _ = late_message(served, MESSAGE // 4)
+    have_served(node, served, asks.map, behind=most)
+
+    def is_hung_up():
+        want_more(asks)
+        return node.find_log(f"hung up {served.name}: --max-memory is used up")
+
+    wait_until(is_hung_up, 20)
+
+
 def test_who_sends_slowly_may_stay_while_there_is_memory(start_cnode, connect):
     node = start_cnode("--ticktime", "1", *OPTIONS)
     slow, asks = connect(node), connect(node)
