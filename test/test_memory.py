@@ -9,6 +9,7 @@ import select
 import struct
 import termios
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -302,7 +303,8 @@ def test_a_message_that_asks_for_nothing_ends_its_connection(node, connect):
     holders = use_up(node, connect)
     peer, other = connect(node), connect(node)
     start = node.mark()
-    peer.send_raw(struct.pack(">I", MIB) + bytes(MIB))
+    with suppress(dist.Closed):  # maybe before all of it is sent
+        peer.send_raw(struct.pack(">I", MIB) + bytes(MIB))
     peer.wait_closed()
     node.wait_log(rf"warning refused a request of {peer.name}: its {MIB} octets .*{WORDS}", start=start)
     node.wait_log(f"disconnected {peer.name}: there is no memory .*--max-memory", start=start)
