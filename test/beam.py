@@ -118,7 +118,7 @@ class Beam:
         os.close(theirs_in)
         os.close(theirs_out)
         try:
-            self.eval("ok.", timeout=30)
+            self.eval("ok.", timeout=60)
         except BaseException:
             self.kill()
             raise

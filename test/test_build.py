@@ -12,7 +12,7 @@ import pytest
 
 from cluster import Epmd, free_port
 
-pytestmark = pytest.mark.ci
+pytestmark = [pytest.mark.ci, pytest.mark.alone]
 
 MADE = shutil.ignore_patterns(
     ".git",

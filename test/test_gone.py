@@ -107,7 +107,7 @@ def slow(node):
 
 def holes(keeper):
     """A map where a walk finds nothing, key by key."""
-    return keeper.maps("new", "prog_array", 4, 4, 1 << 19)
+    return keeper.maps("new", "devmap", 4, 4, 1 << 19)
 
 
 def empty(keeper):
@@ -219,15 +219,15 @@ def test_what_has_come_and_not_begun_is_not_done(node, keeper, connect):
 
 
 def test_what_came_just_before_the_end_is_done(node, keeper, connect):
-    """A node may cast and go: each time it takes a fifth of a second."""
-    inner, outer = nest(keeper, entries=150)
+    """A node may cast and go: each time it takes a tenth of a second."""
+    inner, outer = nest(keeper, entries=50)
     for number in range(10):
         peer = connect(node)
-        for key in range(15):
-            send(peer, "put", [15 * number + key, inner, outer])
+        for key in range(5):
+            send(peer, "put", [5 * number + key, inner, outer])
         peer.socket.shutdown(1)
         wait_ended(node, keeper)
-    assert keeper.maps("size", outer) == 150
+    assert keeper.maps("size", outer) == 50
 
 
 @pytest.mark.parametrize("type", ["array_of_maps", "hash_of_maps"])
