@@ -295,6 +295,17 @@ void handles_each(struct handles *h, uint32_t id, handles_visitor visit,
 	pthread_rwlock_unlock(&h->lock);
 }
 
+void handles_each_of(struct handles *h, const struct handles_owner *owner,
+		     handles_visitor visit, void *context)
+{
+	const struct holding *holding;
+
+	pthread_rwlock_rdlock(&h->lock);
+	LIST_FOREACH(holding, &owner->holdings, of_owner)
+	visit_handle(h, holding->handle, false, visit, context);
+	pthread_rwlock_unlock(&h->lock);
+}
+
 /* --- Ending ------------------------------------------------------------- */
 
 /* Whether owner holds it, and nobody else does. */

@@ -133,4 +133,8 @@ typedef void (*handles_visitor)(const struct handles_info *info, void *context);
 void handles_each(struct handles *handles, uint32_t id, handles_visitor visit,
 		  void *context);
 
+/* The same, once for each handle that owner holds. */
+void handles_each_of(struct handles *handles, const struct handles_owner *owner,
+		     handles_visitor visit, void *context);
+
 #endif

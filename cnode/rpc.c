@@ -39,8 +39,7 @@ static void watch_again(const struct handles_info *info, void *context)
 	const struct resumption *r = context;
 	struct term process = { info->process, info->process_size };
 
-	if (info->lifetime == HANDLES_PROCESS &&
-	    strcmp(info->owner, r->rpc->peer) == 0)
+	if (info->lifetime == HANDLES_PROCESS)
 		dist_write_monitor(r->out, pids_self(&r->rpc->pids), process,
 				   info->ref);
 }
@@ -49,8 +48,8 @@ void rpc_resume(struct rpc *rpc, struct term_writer *out)
 {
 	struct resumption resumption = { rpc, out };
 
-	handles_each(rpc->functions.common->handles, 0, watch_again,
-		     &resumption);
+	handles_each_of(rpc->functions.common->handles, rpc->functions.owner,
+			watch_again, &resumption);
 }
 
 /* A pid of the peer; one of another node, or none, asks for nothing here. */
