@@ -307,6 +307,7 @@ def test_more_nodes_than_may_be_connected_are_refused(siege):
     """However often they try; those that are connected stay."""
     with siege("--max-connections", "60") as s:
         inside = [s.connect() for _ in range(59)]
+        assert all(peer.serves() for peer in inside)  # each has its place now
         for _ in range(300):
             assert not comes_in(s)
         assert all(peer.serves() for peer in inside)
