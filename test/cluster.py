@@ -2,6 +2,7 @@
 """The processes of a test: a private epmd, C nodes, and what they share."""
 
 import ctypes
+import itertools
 import os
 import re
 import resource
@@ -12,7 +13,7 @@ import struct
 import subprocess
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 SANITIZED = bool(os.environ.get("EBPF_SANITIZED"))
@@ -45,10 +46,16 @@ def allow_descriptors(number):
         resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
 
 
+PORTS = itertools.count(10000)  # none that the kernel gives by itself
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Nobody takes it before it is used: the network is the run's own."""
+    while True:
+        port = next(PORTS)
+        with socket.socket() as s, suppress(OSError):
+            s.bind(("", port))
+            return port
 
 
 def die_with_parent():

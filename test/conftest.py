@@ -31,14 +31,17 @@ CI = os.environ.get("CI") == "true"
 
 
 CLONE_NEWNS = 0x00020000  # sched.h
+CLONE_NEWNET = 0x40000000
 
 
 def pytest_configure():
-    """Mounts of our own: pins of others, other runs of this too, do not count."""
+    """Mounts and ports of our own: others, also of other runs of this, do not count."""
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(CLONE_NEWNS):
-        pytest.exit(f"no mounts of our own: {os.strerror(ctypes.get_errno())}; be root")
+    if libc.unshare(CLONE_NEWNS | CLONE_NEWNET):
+        error = os.strerror(ctypes.get_errno())
+        pytest.exit(f"no mounts and network of our own: {error}; be root")
     for command in (
+        "ip link set lo up",
         "mount --make-rprivate /",
         "umount --all --types bpf",
         "mount --types bpf bpf /sys/fs/bpf",

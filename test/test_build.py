@@ -86,7 +86,9 @@ def run(*command, cwd, timeout=600, **env):
         timeout=timeout,
     )
     print(done.stdout)
-    assert done.returncode == 0, f"{command} ended with {done.returncode}"
+    told = re.findall(r"^(?:FAILED|ERROR) .*", done.stdout, re.MULTILINE)
+    ended = f"{' '.join(done.args)} ended with {done.returncode}"
+    assert done.returncode == 0, "\n".join([ended, *told])
     return done.stdout
 
 
