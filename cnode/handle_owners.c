@@ -150,7 +150,6 @@ static struct handles_owner *new_owner(struct handles *h, struct quota *quota,
 	if (!owner)
 		return NULL;
 	owner->quota = quotas_ref(quota);
-	memcpy(owner->name, quota->node, sizeof(owner->name));
 	owner->creation = creation;
 	LIST_INIT(&owner->holdings);
 	wait_for(h, owner);
@@ -274,12 +273,12 @@ static void tell_of_guests(void)
 void handles_owner_down(struct handles *h, struct handles_owner *owner)
 {
 	struct ended_handles ended = SLIST_HEAD_INITIALIZER(ended);
-	char name[sizeof(owner->name)];
+	char name[sizeof(owner->quota->node)];
 	unsigned processes = 0;
 	bool too_many;
 
 	pthread_rwlock_wrlock(&h->lock);
-	memcpy(name, owner->name, sizeof(name));
+	memcpy(name, owner->quota->node, sizeof(name));
 	if (lives_short(owner))
 		processes = end_processes(h, owner, &ended);
 	if (--owner->connections == 0) {

@@ -74,17 +74,18 @@ static int tell(const struct handles *h, const struct handles_owner *owner,
 	if (room == ROOM_NOT_FOR_ANY)
 		log_limited(&any, LOG_WARNING,
 			    "refused %s a map: there are --max-maps %u already",
-			    owner->name, h->table.max);
+			    owner->quota->node, h->table.max);
 	else if (room == ROOM_NOT_FOR_NODE)
 		log_limited(&node, LOG_WARNING,
 			    "refused %s a map: it has --max-maps-per-node %u "
 			    "already",
-			    owner->name, h->max_per_node);
+			    owner->quota->node, h->max_per_node);
 	else if (room == ROOM_NOT_FOR_HOLDERS)
 		log_limited(&holders, LOG_WARNING,
 			    "refused %s a map that others hold: nodes hold "
 			    "%llu, %d times --max-maps, already",
-			    owner->name, (unsigned long long)h->max_holdings,
+			    owner->quota->node,
+			    (unsigned long long)h->max_holdings,
 			    HOLDERS_OF_EACH);
 	return room == ROOM_FOR_MORE ? 0 : -EMFILE;
 }
@@ -268,7 +269,7 @@ static void visit_handle(const struct handles *h, const struct handle *handle,
 
 	handle_table_make_ref(&h->table, handle, &ref);
 	do {
-		info.owner = holding ? holding->owner->name : NULL;
+		info.owner = holding ? holding->owner->quota->node : NULL;
 		visit(&info, context);
 		holding = holding ? LIST_NEXT(holding, of_handle) : NULL;
 	} while (holding && owners);

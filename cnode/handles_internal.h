@@ -68,9 +68,8 @@ struct wait_queue {
 };
 
 struct handles_owner {
-	char name[MAXATOMLEN_UTF8];
+	struct quota *quota; /* of its name */
 	uint32_t creation;
-	struct quota *quota;
 	unsigned connections;
 	int64_t since;        /* the last one: ms */
 	unsigned short_lives; /* of its connections, in a row */
