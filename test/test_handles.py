@@ -417,7 +417,7 @@ def shared(start_cnode, connect):
     """shared(option...): a node, a peer that stays, a map of four maps."""
 
     def shared(*options):
-        node = start_cnode(*options)
+        node = start_cnode("--ticktime", "3600", *options)
         keeper = connect(node, name="keeper@h")
         made = [keeper.maps("new", "array", 4, 4, 1) for _ in range(4)]
         options = [("inner_map", made[0])]
