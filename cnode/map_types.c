@@ -151,12 +151,17 @@ static int probe_type(uint32_t type)
 	return abilities;
 }
 
-/* Types beyond the table are probed each time. */
+/*
+ * Types beyond the table are probed each time. Of sockets, interfaces and the
+ * like none can do either, and some may be made by CAP_NET_ADMIN alone.
+ */
 int map_types_abilities(uint32_t type)
 {
 	static atomic_uchar known[64];
 	int abilities;
 
+	if (map_types_traits(type) & (MAP_VALUE_IS_SOCKET | MAP_VALUE_HAS_FD))
+		return MAP_TYPES_KNOWN;
 	if (type >= sizeof(known) / sizeof(known[0]))
 		return probe_type(type);
 	abilities = atomic_load(&known[type]);

@@ -109,6 +109,20 @@ def test_cap_bpf_alone_makes_all_but_the_network_types(readme, start_cnode, alic
     assert (refused, made) == (set(NET_ADMIN_TYPES), set(OTHER_TYPES))
 
 
+def test_cap_bpf_alone_opens_the_network_types(start_cnode, connect, folder):
+    maker = connect(start_cnode())
+    only = "-all,+bpf"
+    node = start_cnode(
+        wrapper=["setpriv", f"--bounding-set={only}", f"--inh-caps={only}"]
+    )
+    peer = connect(node)
+    for type, sizes in NET_ADMIN_TYPES.items():
+        path = bytes(folder / type)
+        assert maker.maps("pin", path, maker.maps("new", type, *sizes, 1)) == "ok"
+        map = peer.maps("open", ("pinned", path))
+        assert map[0] == "ebpf_map" and peer.maps("type", map) == type
+
+
 def test_the_setcap_line_is_enough_for_all_types(readme, start_cnode, alice):
     caps = re.search(r"^setcap ([a-z_,]+)\+ep", readme, re.MULTILINE)[1].split(",")
     caps = [cap.removeprefix("cap_") for cap in caps]
