@@ -239,6 +239,7 @@ static unsigned end_processes(struct handles *h, struct handles_owner *owner,
 	return number;
 }
 
+/* One that another has replaced says nothing: that has ended it. */
 static bool lives_short(struct handles_owner *owner)
 {
 	if (clock_ms() - owner->since < SHORT_LIFE_MS)
@@ -279,9 +280,9 @@ void handles_owner_down(struct handles *h, struct handles_owner *owner)
 
 	pthread_rwlock_wrlock(&h->lock);
 	memcpy(name, owner->quota->node, sizeof(name));
-	if (lives_short(owner))
-		processes = end_processes(h, owner, &ended);
 	if (--owner->connections == 0) {
+		if (lives_short(owner))
+			processes = end_processes(h, owner, &ended);
 		owner->deadline = clock_ms() + h->grace;
 		wait_for(h, owner);
 		if (LIST_EMPTY(&owner->holdings))

@@ -505,3 +505,15 @@ def test_a_pid_that_an_impostor_left_does_not_lock_a_node_out(
     assert 0 < lost < 5
     node.wait_log(f"warning ended 1 handles of processes of {beam.name}: 3 connections")
     assert beam.erpc(node.name, "put", 1, 1, map) == map
+
+
+def test_who_is_replaced_time_and_again_keeps_what_its_processes_have(
+    start_cnode, connect
+):
+    """As a node whose connections the network loses: none of them was short."""
+    node = start_cnode()
+    peer = connect(node, name="node@h", creation=77)
+    map = peer.maps("new", *HASH, [("lifetime", "process")])
+    for _ in range(5):
+        peer = connect(node, name="node@h", creation=77)
+        assert peer.maps("put", 1, 1, map) == map
