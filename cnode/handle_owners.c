@@ -53,6 +53,24 @@ bool handle_owners_hold_it(const struct handles_owner *owner,
 	return false;
 }
 
+/* Whose last own handle others have closed, among those of before its end. */
+static void become_guest(struct handles *h, struct handles_owner *owner)
+{
+	struct handles_owner *other;
+
+	TAILQ_REMOVE(&h->makers.owners, owner, waiting);
+	h->makers.length--;
+	TAILQ_FOREACH_REVERSE(other, &h->guests.owners, wait_list, waiting)
+	if (other->deadline <= owner->deadline)
+		break;
+	if (other)
+		TAILQ_INSERT_AFTER(&h->guests.owners, other, owner, waiting);
+	else
+		TAILQ_INSERT_HEAD(&h->guests.owners, owner, waiting);
+	h->guests.length++;
+	owner->queue = &h->guests;
+}
+
 /* Who has gone and holds nothing any more is the next one to be over. */
 static void free_holding(struct handles *h, struct holding *holding)
 {
@@ -68,6 +86,9 @@ static void free_holding(struct handles *h, struct holding *holding)
 		owner->deadline = 0;
 		TAILQ_REMOVE(&owner->queue->owners, owner, waiting);
 		TAILQ_INSERT_HEAD(&owner->queue->owners, owner, waiting);
+	} else if (owner->queue == &h->makers && owner->own == 0 &&
+		   !owner->ended) {
+		become_guest(h, owner);
 	}
 }
 
@@ -276,7 +297,6 @@ void handles_owner_down(struct handles *h, struct handles_owner *owner)
 	struct ended_handles ended = SLIST_HEAD_INITIALIZER(ended);
 	char name[sizeof(owner->quota->node)];
 	unsigned processes = 0;
-	bool too_many;
 
 	pthread_rwlock_wrlock(&h->lock);
 	memcpy(name, owner->quota->node, sizeof(name));
@@ -289,27 +309,26 @@ void handles_owner_down(struct handles *h, struct handles_owner *owner)
 			owner->ended = true;
 	}
 	free_if_ended(owner);
-	too_many = h->guests.length > MAX_GUESTS;
-	if (too_many)
-		reap(h, &h->guests, MAX_GUESTS, &ended);
 	pthread_rwlock_unlock(&h->lock);
 	handle_owners_free_ended(&ended);
 	if (processes > 0)
 		tell_of_processes(name, processes);
-	if (too_many)
-		tell_of_guests();
 }
 
 int handles_reap(struct handles *h)
 {
 	struct ended_handles ended = SLIST_HEAD_INITIALIZER(ended);
 	int64_t makers, guests, left;
+	bool too_many;
 
 	pthread_rwlock_wrlock(&h->lock);
+	too_many = h->guests.length > MAX_GUESTS;
 	makers = reap(h, &h->makers, UINT32_MAX, &ended);
 	guests = reap(h, &h->guests, MAX_GUESTS, &ended);
 	pthread_rwlock_unlock(&h->lock);
 	handle_owners_free_ended(&ended);
+	if (too_many)
+		tell_of_guests();
 	left = makers < 0 || (guests >= 0 && guests < makers) ? guests : makers;
 	return left > INT32_MAX ? INT32_MAX : (int)left;
 }

@@ -63,7 +63,7 @@ struct handle_table {
 
 /* Whose time is over first, first. */
 struct wait_queue {
-	TAILQ_HEAD(, handles_owner) owners;
+	TAILQ_HEAD(wait_list, handles_owner) owners;
 	uint32_t length;
 };
 

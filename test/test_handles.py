@@ -449,6 +449,23 @@ def test_no_more_than_4096_guests_are_waited_for(shared, connect):
         assert maker.maps("put", 1, 1, mine) == mine
 
 
+def test_who_has_nothing_of_its_own_left_is_a_guest(shared, connect):
+    """Others have closed what it had made, while it was waited for."""
+    node, keeper, outer = shared("--grace", "3600")
+    made = []
+    for n in range(4097):
+        with connect(node, name=f"maker{n}@h", creation=77) as peer:
+            made.append(peer.maps("new", *HASH))
+            peer.maps("get", 0, outer)
+    names = {name for _, name, _ in keeper.maps("handles")}
+    assert len(names) == 1 + 4097
+    for map in made:
+        assert keeper.maps("close", map) == "ok"
+    node.wait_log("warning a node that has gone is waited for no longer: .* 4096 others")
+    names = {name for _, name, _ in keeper.maps("handles")}
+    assert len(names) == 1 + 4096 and "maker0@h" not in names
+
+
 def test_holders_of_what_is_shared_have_a_limit(shared, connect):
     node, keeper, outer = shared("--max-maps", "5", "--grace", "3600")
     free = 5 * 64 - 1  # the keeper holds the outer one
