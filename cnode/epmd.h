@@ -10,8 +10,8 @@
 /* The port of the epmd of this host; 0: ERL_EPMD_PORT is none. */
 uint16_t epmd_port(void);
 
-/* To come first. Anything but STATUS_OK has been logged. */
-enum exit_status epmd_check_port(void);
+/* To come first, with our own port. Anything but STATUS_OK has been logged. */
+enum exit_status epmd_check_port(uint32_t own);
 
 /* Starts an epmd if there is none. Anything but STATUS_OK has been logged. */
 enum exit_status epmd_start(void);

@@ -346,7 +346,7 @@ enum exit_status node_start(struct node *node)
 	privilege_begin(!options->no_sandbox);
 	libbpf_set_print(log_libbpf);
 	handle_signals_of_start();
-	status = epmd_check_port();
+	status = epmd_check_port(options->port);
 	if (status == STATUS_OK)
 		status = init_ei_node(node);
 	if (status == STATUS_OK)

@@ -236,6 +236,13 @@ def test_a_port_in_use_is_told_with_status_5(start_cnode):
     assert str(port) in line
 
 
+def test_the_port_of_epmd_is_told_with_status_2(start_cnode, cluster):
+    """It would wait for an answer of itself, where there is no epmd yet."""
+    node = start_cnode("--port", cluster.epmd.port, ready=False)
+    assert node.wait_exit() == 2
+    assert f"error --port {cluster.epmd.port}: it is the port of epmd" in node.log
+
+
 def test_an_address_that_is_not_ours_is_told_with_status_5(start_cnode):
     node = start_cnode("--listen", "203.0.113.1", ready=False)
     status, line = status_and_line(node)
