@@ -130,6 +130,27 @@ static bool handshake(struct connection *c, const char *address)
 	return false;
 }
 
+/*
+ * On no account: it is no more than handles take, and who finds no room for it
+ * because of others would seem to hang up.
+ */
+static int resume(struct connection *c)
+{
+	struct term_writer out;
+	int error = 0;
+
+	term_writer_init(&out);
+	rpc_resume(&c->rpc, &out);
+	if (out.failed)
+		error = -ENOMEM;
+	else if (out.pos > 0)
+		error = transport_send(&c->transport, out.buf, out.pos);
+	if (error == 0)
+		stats_add(&c->stats.octets_out, out.pos);
+	term_writer_fini(&out);
+	return error;
+}
+
 static void serve_peer(struct connection *c, const char *address)
 {
 	static struct log_limit coming = LOG_LIMIT_INITIALIZER,
@@ -140,8 +161,9 @@ static void serve_peer(struct connection *c, const char *address)
 	log_limited(&coming, LOG_NOTICE, "connected %s from %s", c->peer.name,
 		    address);
 	stats_join(c->service->common.stats, &c->stats);
-	rpc_resume(&c->rpc, &c->out);
-	error = c->out.failed ? -ENOMEM : connection_serve(c);
+	error = resume(c);
+	if (error == 0)
+		error = connection_serve(c);
 	log_limited(&going, LOG_NOTICE, "disconnected %s: %s", c->peer.name,
 		    describe_end(error, words, sizeof(words)));
 	stats_leave(c->service->common.stats, &c->stats);

@@ -313,6 +313,21 @@ def test_a_message_that_asks_for_nothing_ends_its_connection(node, connect):
         assert not node.find_log(f"disconnected {holder.name}")
 
 
+def test_who_comes_back_is_told_of_its_processes_whoever_has_the_memory(node, connect):
+    """Else it would be hung up, and what they have be ended at the third time."""
+    name = f"{'n' * 200}@h"
+    with connect(node, name=name, creation=77) as peer:
+        args = [*HASH, [("lifetime", "process")]]
+        made = [peer.maps("new", *args) for _ in range(300)]
+    holders = use_up(node, connect)
+    with connect(node, name=name, creation=77) as peer:
+        watched = [peer.receive() for _ in made]
+        assert {control[0] for control, _ in watched} == {dist.MONITOR_P}
+        assert peer.maps("put", 1, 1, made[0]) == made[0]
+    for holder in holders:
+        assert not node.find_log(f"disconnected {holder.name}")
+
+
 def test_keys_count_with_what_it_takes_to_sort_them(start_cnode, connect):
     """An element of an octet takes 32 here: 2 MiB of them take 64 MiB."""
     keys = 2 * MIB
