@@ -110,7 +110,8 @@ bool handle_functions_new5(struct call *call)
 
 #define AMBIGUOUS 1 /* beside -errno: several maps have that name */
 
-static int open_named(const char *name, uint32_t flags, struct map **found)
+static int open_named(const atomic_bool *stopped, const char *name,
+		      uint32_t flags, struct map **found)
 {
 	struct map_info info;
 	struct map *map;
@@ -119,7 +120,8 @@ static int open_named(const char *name, uint32_t flags, struct map **found)
 
 	*found = NULL;
 	while ((error = map_next_id(&id)) == 0) {
-		error = map_open_id(id, flags, &map);
+		error = atomic_load(stopped) ? -ECANCELED
+					     : map_open_id(id, flags, &map);
 		if (error == -ENOENT) /* it has gone meanwhile */
 			continue;
 		if (error < 0)
@@ -182,7 +184,8 @@ static bool open_what(struct call *call, uint32_t flags, struct map **map,
 	} else if (term_is_atom(what[0], "name")) {
 		if (!map_options_read_name(what[1], name, &valid))
 			return call_raise(call, RAISED_BADARG);
-		*error = valid && name[0] ? open_named(name, flags, map)
+		*error = valid && name[0] ? open_named(call->context->stopped,
+						       name, flags, map)
 					  : -ENOENT;
 	} else {
 		return call_raise(call, RAISED_BADARG);

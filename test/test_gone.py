@@ -145,6 +145,11 @@ def among_many_maps(keeper, node):
     return ()
 
 
+def name_among_many(keeper, node):
+    among_many_maps(keeper, node)
+    return (("name", b"none"),)
+
+
 def among_many_pins(keeper, node):
     map = empty(keeper)
     assert keeper.maps("pin", b"/sys/fs/bpf/p", map) == "ok"
@@ -188,6 +193,7 @@ LONG = {
     "next of what is pending": ("next", pending),
     "list": ("list", among_many_maps),
     "info": ("info", among_many_pins),
+    "open by name": ("open", name_among_many),
 }
 
 
