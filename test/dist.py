@@ -91,7 +91,7 @@ def digest(cookie, challenge):
 
 def listen():
     s = socket.create_server(("127.0.0.1", 0))
-    s.settimeout(10)
+    s.settimeout(10 * PATIENCE)
     return s
 
 
@@ -116,7 +116,7 @@ class Peer:
         self.socket = socket.socket()
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.settimeout(10)
+        self.socket.settimeout(10 * PATIENCE)
         try:
             self.socket.connect(("127.0.0.1", port))
         except OSError:
@@ -219,10 +219,10 @@ class Peer:
 
     def receive(self, timeout=10):
         """(control, payload or None) of the next packet; answers ticks."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * PATIENCE
         while not (packet := self.receive_packet(timeout)):
             self.tick()
-            timeout = max(deadline - time.monotonic(), 0.001)
+            timeout = max(deadline - time.monotonic(), 0.001) / PATIENCE
         if packet[:1] != b"p":
             raise ValueError(f"no pass-through packet: {packet[:20].hex()}")
         control, rest = etf.decode_prefix(packet[1:])
@@ -230,9 +230,9 @@ class Peer:
 
     def receive_until(self, wanted, timeout=10):
         """The next (control, payload) for which wanted(control, payload)."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * PATIENCE
         while True:
-            message = self.receive(max(deadline - time.monotonic(), 0.001))
+            message = self.receive(max(deadline - time.monotonic(), 0.001) / PATIENCE)
             if wanted(*message):
                 return message
 
