@@ -41,7 +41,7 @@ def test_a_siege_sees_what_is_left_behind(siege, connect):
     memory = r".*" if SANITIZED else r", \d{4} KiB"
     with pytest.raises(AssertionError, match=left + memory):
         with siege() as s:
-            s.patience = 1
+            s.patience = 3
             stays = connect(s.node)
             stays.send_raw(struct.pack(">I", 8 * MIB) + bytes(7 * MIB))
 
@@ -50,7 +50,7 @@ def test_a_siege_sees_maps_that_are_left_behind(siege):
     permanent = [("lifetime", "permanent")]
     with pytest.raises(AssertionError, match="descriptors of anon_inode:bpf-map"):
         with siege() as s:
-            s.patience = 1
+            s.patience = 3
             peer = s.connect()
             for _ in range(9):
                 peer.maps("new", *HASH, permanent)
@@ -138,12 +138,12 @@ def packet_of_get(peer, map):
 
 def test_readers_that_never_read_are_hung_up(siege):
     """They ask for 1 MiB each time, until both ways are full."""
-    with siege("--ticktime", "1") as s:
+    with siege("--ticktime", "4") as s:
         peers = [s.connect(receive_buffer=1) for _ in range(8)]
         map = peers[0].maps("new", "array", 4, MIB, 1)
         asks = {p: packet_of_get(p, map) for p in peers}
         threads = [
-            threading.Thread(target=fill, args=(p, octets))
+            threading.Thread(target=fill, args=(p, octets, 8))
             for p, octets in asks.items()
         ]
         for thread in threads:
@@ -156,7 +156,7 @@ def test_readers_that_never_read_are_hung_up(siege):
 
 def test_readers_of_an_octet_now_and_then_are_hung_up(siege):
     """That makes no room that their kernel would tell of: they take nothing in."""
-    with siege("--ticktime", "1") as s:
+    with siege("--ticktime", "4") as s:
         peers = [s.connect(receive_buffer=1) for _ in range(20)]
         map = peers[0].maps("new", "array", 4, MIB, 1)
         for peer in peers:
@@ -202,9 +202,9 @@ def test_the_smallest_receive_buffer_gets_all(siege):
 
 
 def test_a_peer_that_only_answers_ticks_may_stay(siege):
-    with siege("--ticktime", "1") as s:
+    with siege("--ticktime", "4") as s:
         peers = [s.connect() for _ in range(50)]
-        deadline = time.monotonic() + 2
+        deadline = time.monotonic() + 8
         while time.monotonic() < deadline:
             for peer in peers:
                 assert peer.receive_packet(5) == b""
