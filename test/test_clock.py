@@ -80,9 +80,10 @@ def set_back(node, clock, connect):
 def test_a_grace_ends_though_the_clock_goes_back(
     start, clock, connect, start_beam, alice
 ):
-    node = start("--grace", "2")
+    node = start("--grace", "5")
     maker = start_beam()
     map = maker.erpc(node.name, "new", *HASH)
+    assert alice.apply("net_adm", "ping", node.name) == "pong"
     maker.kill()
     node.wait_log(f"disconnected {maker.name}")
     assert alice.erpc(node.name, "put", 1, 1, map) == map
@@ -96,7 +97,7 @@ def test_ticks_and_deadlines_go_on_though_the_clock_goes_back(
     start, clock, connect, alice
 ):
     """Who ticks stays, who is silent goes, and so does who shakes no hands."""
-    node = start("--ticktime", "2")
+    node = start("--ticktime", "4")
     map = alice.erpc(node.name, "new", *HASH)
     silent = connect(node)
     ticking = connect(node)

@@ -142,12 +142,17 @@ def test_list_leaves_no_descriptor(maps, hash, cnode):
     for _ in range(20):
         maps.list()
         maps.info(hash)
-    assert len(cnode.descriptors()) == before
+    assert len(cnode.descriptors()) <= before
 
 
 def test_a_map_that_has_gone_is_not_listed(maps, hash, name):
     maps.close(hash)
-    assert name.encode() not in [info["name"] for info in maps.list()]
+
+    def gone():
+        """Who else lists the maps of the host may hold it for a moment."""
+        return name.encode() not in [info["name"] for info in maps.list()]
+
+    wait_until(gone)
 
 
 def test_list_stands_maps_that_come_and_go(maps, bob, cnode):
@@ -457,7 +462,7 @@ MAKE_IN_A_PROCESS = """
         Me ! {made, erpc:call(N, ebpf_maps, F, A)},
         receive stop -> ok end
     end),
-    receive {made, M} -> {Holder, M} after 5000 -> late end."""
+    receive {made, M} -> {Holder, M} after 15000 -> late end."""
 STOP = "H ! stop, ok."
 
 
@@ -572,14 +577,15 @@ def test_a_closed_map_of_a_process_is_forgotten(start_cnode, bob):
 def test_a_map_of_a_lost_node_goes_after_the_grace(
     lifetime, start_cnode, start_beam, alice
 ):
-    node = start_cnode("--grace", "1")
+    node = start_cnode("--grace", "4")
     maker = start_beam()
     _, map = by_process(maker, node, *HASH, [("lifetime", lifetime)])
+    assert alice.apply("net_adm", "ping", node.name) == "pong"
     start = node.mark()
     maker.kill()
     node.wait_log(f"disconnected {maker.name}", start=start)
     assert alice.erpc(node.name, "put", 1, 2, map) == map
-    wait_until(lambda: node.map_count() == 0, 5)
+    wait_until(lambda: node.map_count() == 0)
     with raises(("badmap", map)):
         alice.erpc(node.name, "get", 1, map)
 
