@@ -13,6 +13,7 @@ import struct
 import subprocess
 import threading
 import time
+from collections import Counter
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -259,6 +260,12 @@ class CNode:
     @property
     def log(self):
         return "\n".join(self.lines)
+
+    def most_in_a_second(self, pattern, start=0):
+        """How many lines that match pattern were logged in one second."""
+        found = (match.string for match in self.find_log(pattern, start))
+        seconds = Counter(line.partition(".")[0] for line in found)
+        return max(seconds.values(), default=0)
 
     def mark(self):
         """Where the log ends now, for the start of wait_log and find_log."""
