@@ -3,6 +3,7 @@
 
 import ctypes
 import json
+import secrets
 import shutil
 import subprocess
 import sys
@@ -29,9 +30,9 @@ def bpftool():
 
 
 @pytest.fixture
-def named(maps, bpftool, request):
+def named(maps, bpftool):
     """Makes a map, and tells its id and what bpftool shows of it."""
-    name = f"t{abs(hash(request.node.nodeid)) % 10**12}"
+    name = f"t{secrets.token_hex(6)}"
 
     def named(*args, options=()):
         map = maps.new(*args, [("name", name), *options])

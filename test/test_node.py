@@ -648,15 +648,16 @@ def test_descriptors_are_not_inherited_by_epmd(start_cnode, lone_cluster):
 
 def test_nothing_of_the_node_stays_when_it_ends(start_cnode, alice):
     node = start_cnode()
-    alice.erpc(node.name, "new", "hash", 4, 4, 4, [("name", "left_over")])
+    name = f"left{os.getpid()}"
+    alice.erpc(node.name, "new", "hash", 4, 4, 4, [("name", name)])
     listed = subprocess.run(["bpftool", "map", "list"], capture_output=True, text=True)
-    assert "left_over" in listed.stdout
+    assert name in listed.stdout
     node.stop()
 
     def gone():
         done = subprocess.run(
             ["bpftool", "map", "list"], capture_output=True, text=True
         )
-        return "left_over" not in done.stdout
+        return name not in done.stdout
 
     wait_until(gone, 5)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may do what: --allow, --read-only, and what a refusal looks like."""
 
-import os
 import re
+import secrets
 import struct
 import subprocess
 import sys
@@ -42,7 +42,8 @@ class Guarded:
         self.connect = connect
         self.writer = connect(node, name="writer@here")
         self.reader = connect(node, name="reader@here")
-        self.map = self.writer.maps("new", *HASH, [("name", f"g{os.getpid()}")])
+        self.name = f"g{secrets.token_hex(6)}"  # the one before may not be gone
+        self.map = self.writer.maps("new", *HASH, [("name", self.name)])
         self.writer.maps("put", 1, 7, self.map)
 
     @property
@@ -186,7 +187,7 @@ def test_a_reader_opens_to_read_and_only_so(by, guarded, folder):
     assert guarded.writer.maps("pin", path, guarded.map) == "ok"
     what = {
         "id": ("id", guarded.id),
-        "name": ("name", f"g{os.getpid()}"),
+        "name": ("name", guarded.name),
         "pinned": ("pinned", path),
     }[by]
     for args in (

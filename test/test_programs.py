@@ -8,6 +8,7 @@ that (autoattach) after 7.1.
 import ctypes
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,8 @@ from conftest import raises
 CPUS = ctypes.CDLL("libbpf.so.1").libbpf_num_possible_cpus()
 ORDER = sys.byteorder
 TRACEFS = Path("/sys/kernel/tracing")
-PIDS, ALL = b"ebpf_cnode_pids", b"ebpf_cnode_all"
+# Other tests on this host may be these very ones.
+PIDS, ALL = (f"{what}_{secrets.token_hex(4)}".encode() for what in ("pids", "all"))
 BUSY = "import os\nwhile True: os.getppid()"
 
 libbpf = ctypes.CDLL("libbpf.so.1", use_errno=True)
@@ -64,6 +66,7 @@ def compiled(srcdir, tmp_path_factory):
     built = tmp_path_factory.mktemp("bpf") / "count.bpf.o"
     source = srcdir / "test" / "bpf" / "count.bpf.c"
     command = [clang, "-target", "bpf", "-g", "-O2", "-Wall", "-Werror", "-c"]
+    command += [f"-DPIDS={PIDS.decode()}", f"-DALL={ALL.decode()}"]
     for include in Path("/usr/include").glob("*-linux-gnu"):
         command += ["-idirafter", include]
     subprocess.run([*command, source, "-o", built], check=True)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * Counts what a process asks for its parent's id: getppid(2) by process, in a
- * hash map, and all of them in a per-CPU array. For test_programs.py.
+ * hash map, and all of them in a per-CPU array. For test_programs.py, which
+ * names the maps: -D PIDS=... -D ALL=..., no others on the host bear these.
  */
 #include <linux/bpf.h>
 
@@ -12,14 +13,14 @@ struct {
 	__uint(max_entries, 1024);
 	__type(key, __u32);
 	__type(value, __u64);
-} ebpf_cnode_pids SEC(".maps");
+} PIDS SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, __u64);
-} ebpf_cnode_all SEC(".maps");
+} ALL SEC(".maps");
 
 SEC("tracepoint/syscalls/sys_enter_getppid")
 int count(void *context)
@@ -28,14 +29,14 @@ int count(void *context)
 	__u64 one = 1, *number;
 
 	(void)context;
-	number = bpf_map_lookup_elem(&ebpf_cnode_all, &zero);
+	number = bpf_map_lookup_elem(&ALL, &zero);
 	if (number)
 		(*number)++;
-	number = bpf_map_lookup_elem(&ebpf_cnode_pids, &pid);
+	number = bpf_map_lookup_elem(&PIDS, &pid);
 	if (number)
 		__sync_fetch_and_add(number, 1);
 	else
-		bpf_map_update_elem(&ebpf_cnode_pids, &pid, &one, BPF_NOEXIST);
+		bpf_map_update_elem(&PIDS, &pid, &one, BPF_NOEXIST);
 	return 0;
 }
 
