@@ -27,36 +27,62 @@ def warnings(node, words, start=0):
 # --- handshakes
 
 
+def in_time(start_cnode, act):
+    """Does that to a node of 3 handshakes, within the 5 s that each of them has.
+
+    Where it says that one took longer, so slow is the host, to another one.
+    """
+
+    def done():
+        node = start_cnode("--max-handshakes", "3")
+        try:
+            act(node)
+        except (AssertionError, dist.Refused, dist.Closed):
+            if not warnings(node, "took too long over the handshake"):
+                raise
+            return False
+        return True
+
+    wait_until(done, 60, "all are quick enough")
+
+
 def test_the_oldest_of_too_many_handshakes_goes(start_cnode, connect):
-    node = start_cnode("--max-handshakes", "3")
-    silent = [connect(node, handshake=False) for _ in range(3)]
-    assert not warnings(node, "max-handshakes")
-    late = connect(node, handshake=False)
-    silent[0].wait_closed(3)  # long before its own time is over
-    node.wait_log(r"warning refused 127\.0\.0\.1:\d+ .*the oldest of --max-handshakes")
-    late.handshake()
-    assert late.erpc("ebpf_maps", "nope", [])[1] == "undef"
-    for one in silent[1:]:
-        one.handshake()
-        assert one.erpc("ebpf_maps", "nope", [])[1] == "undef"
-    assert len(warnings(node, "max-handshakes")) == 1
+    def crowd(node):
+        silent = [connect(node, handshake=False) for _ in range(3)]
+        assert not warnings(node, "max-handshakes")
+        late = connect(node, handshake=False)
+        silent[0].wait_closed(3)  # long before its own time is over
+        node.wait_log(
+            r"warning refused 127\.0\.0\.1:\d+ .*the oldest of --max-handshakes"
+        )
+        late.handshake()
+        assert late.erpc("ebpf_maps", "nope", [])[1] == "undef"
+        for one in silent[1:]:
+            one.handshake()
+            assert one.erpc("ebpf_maps", "nope", [])[1] == "undef"
+        assert len(warnings(node, "max-handshakes")) == 1
+
+    in_time(start_cnode, crowd)
 
 
 def test_no_more_than_max_handshakes_are_open(start_cnode, connect):
     """Nor any newcomer refused, however many come."""
-    node = start_cnode("--max-handshakes", "3")
-    idle = node.threads()
-    sockets = len(node.descriptors())
-    with node.asleep():
-        silent = [connect(node, handshake=False) for _ in range(300)]
-    wait_until(lambda: node.threads() == idle + 3)
-    wait_until(lambda: len(node.descriptors()) == sockets + 3)
-    for one in silent[:-3]:
-        one.wait_closed(3)
-    for one in silent[-3:]:
-        one.handshake()
-        assert one.serves()
-    assert not warnings(node, "too many handshakes")
+
+    def crowd(node):
+        idle = node.threads()
+        sockets = len(node.descriptors())
+        with node.asleep():
+            silent = [connect(node, handshake=False) for _ in range(300)]
+        wait_until(lambda: node.threads() == idle + 3)
+        wait_until(lambda: len(node.descriptors()) == sockets + 3)
+        for one in silent[:-3]:
+            one.wait_closed(3)
+        for one in silent[-3:]:
+            one.handshake()
+            assert one.serves()
+        assert not warnings(node, "too many handshakes")
+
+    in_time(start_cnode, crowd)
 
 
 # --- handles
@@ -164,6 +190,11 @@ def memlock(maps, map):
     return maps.info(map)[etf.Atom("memlock")]
 
 
+def wait_made(maps, *shape):
+    """Who lists the maps of the host may hold one for a moment that was closed."""
+    wait_until(lambda: maps.new(*shape)[0] == "ebpf_map")
+
+
 def test_maps_take_no_more_memory_than_allowed(start_cnode, alice, bob):
     node = start_cnode("--max-map-memory", 10 * MIB)
     first, second = (Maps(beam, node) for beam in (alice, bob))
@@ -178,7 +209,7 @@ def test_maps_take_no_more_memory_than_allowed(start_cnode, alice, bob):
     assert node.map_count() == 2
     assert second.new("array", 4, 4096, 100)[0] == "ebpf_map"
     first.close(made[0])
-    assert second.new("array", 4, 4096, 1000)[0] == "ebpf_map"
+    wait_made(second, "array", 4, 4096, 1000)
 
 
 def test_map_memory_is_that_of_the_kernel_and_comes_back(start_cnode, alice):
@@ -196,7 +227,7 @@ def test_map_memory_is_that_of_the_kernel_and_comes_back(start_cnode, alice):
     assert made[-1][0] == "ebpf_map"
     assert maps.new(*HASH) == ENOMEM
     maps.close(made[0])
-    assert maps.new(*HASH)[0] == "ebpf_map"
+    wait_made(maps, *HASH)
 
 
 HUGE = [
@@ -227,7 +258,8 @@ def test_a_huge_map_is_refused_before_it_is_made(shape, start_cnode, alice):
     else:
         assert answer == ENOMEM
     assert node.map_count() == 0
-    assert before - available_memory() < 512 * MIB
+    # what others take at the same time they give back
+    wait_until(lambda: before - available_memory() < 512 * MIB)
     assert maps.new(*HASH)[0] == "ebpf_map"
 
 
@@ -268,8 +300,7 @@ def test_a_pinned_map_counts_until_its_pin_goes(ids, start_cnode, alice, folder)
     for _ in range(2):
         assert maps.new(*BIG) == ENOMEM
     path.unlink()
-    # who lists the maps of the host may hold it for a moment
-    wait_until(lambda: maps.new(*BIG)[0] == "ebpf_map")
+    wait_made(maps, *BIG)
     assert maps.new(*BIG) == ENOMEM
 
 
@@ -281,7 +312,7 @@ def test_a_map_in_a_map_counts_until_that_goes(start_cnode, alice):
     maps.close(inner)
     assert maps.new(*BIG) == ENOMEM
     maps.close(outer)
-    wait_until(lambda: maps.new(*BIG)[0] == "ebpf_map")
+    wait_made(maps, *BIG)
 
 
 def test_a_map_counts_while_another_handle_holds_it(start_cnode, alice):
@@ -291,7 +322,7 @@ def test_a_map_counts_while_another_handle_holds_it(start_cnode, alice):
     maps.close(map)
     assert maps.new(*BIG) == ENOMEM
     maps.close(again)
-    assert maps.new(*BIG)[0] == "ebpf_map"
+    wait_made(maps, *BIG)
 
 
 def test_opened_maps_take_no_memory(start_cnode, alice):
@@ -307,7 +338,7 @@ def test_the_memory_of_a_node_that_is_gone_comes_back(start_cnode, connect):
     for _ in range(5):
         start = node.mark()
         peer = connect(node)
-        assert peer.maps("new", *BIG)[0] == "ebpf_map"
+        wait_until(lambda: peer.maps("new", *BIG)[0] == "ebpf_map")
         assert peer.maps("new", *BIG) == ENOMEM
         peer.close()
         node.wait_log(f"disconnected {peer.name}", start=start)
@@ -424,7 +455,7 @@ def ask_for(peer, size, times):
 
 
 def test_a_slow_reader_of_long_answers_is_hung_up(start_cnode, connect, alice):
-    node = start_cnode("--ticktime", "2", "--max-waiting", MIB)
+    node = start_cnode("--ticktime", "4", "--max-waiting", MIB)
     peer = connect(node)
     ask_for(peer, 4 * MIB - 4096, 12)
     assert drain(peer, 1 << 16, 0.1) < 12 * (4 * MIB - 4096)
