@@ -213,7 +213,10 @@ def fresh_cnode(start_cnode):
 
 
 class Shared:
-    """One C node for the many tests that leave it as they found it."""
+    """One C node for the many tests that leave it as they found it.
+
+    What nodes leave there that go is gone at once, not in a later test.
+    """
 
     def __init__(self, cluster, program):
         self.cluster = cluster
@@ -222,7 +225,7 @@ class Shared:
 
     def get(self):
         if not self.node or not self.node.alive():
-            self.node = CNode(self.cluster, self.program)
+            self.node = CNode(self.cluster, self.program, "--grace", "0")
             self.node.wait_ready()
         return self.node
 

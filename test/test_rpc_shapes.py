@@ -35,33 +35,33 @@ def at_once(alice, bob, cnode):
 
 WITH_RESULT = {
     "erpc:call/4": "erpc:call(N, M, F, A)",
-    "erpc:call/5": "erpc:call(N, M, F, A, 5000)",
+    "erpc:call/5": "erpc:call(N, M, F, A, 15000)",
     "rpc:call/4": "rpc:call(N, M, F, A)",
-    "rpc:call/5": "rpc:call(N, M, F, A, 5000)",
+    "rpc:call/5": "rpc:call(N, M, F, A, 15000)",
     "rpc:block_call/4": "rpc:block_call(N, M, F, A)",
-    "rpc:block_call/5": "rpc:block_call(N, M, F, A, 5000)",
+    "rpc:block_call/5": "rpc:block_call(N, M, F, A, 15000)",
     "erpc:multicall/4": "[{ok, V}] = erpc:multicall([N], M, F, A), V",
     "rpc:multicall/4": "{[V], []} = rpc:multicall([N], M, F, A), V",
-    "rpc:multicall/5": "{[V], []} = rpc:multicall([N], M, F, A, 5000), V",
+    "rpc:multicall/5": "{[V], []} = rpc:multicall([N], M, F, A, 15000), V",
     "erpc:send_request/4 and receive_response/2": """
-        erpc:receive_response(erpc:send_request(N, M, F, A), 5000)""",
+        erpc:receive_response(erpc:send_request(N, M, F, A), 15000)""",
     "erpc:send_request/4 and wait_response/2": """
-        {response, V} = erpc:wait_response(erpc:send_request(N, M, F, A), 5000),
+        {response, V} = erpc:wait_response(erpc:send_request(N, M, F, A), 15000),
         V""",
     "erpc:send_request/6 and receive_response/3": """
         Ids = erpc:send_request(N, M, F, A, tag, erpc:reqids_new()),
-        {V, tag, _} = erpc:receive_response(Ids, 5000, true),
+        {V, tag, _} = erpc:receive_response(Ids, 15000, true),
         V""",
     "rpc:async_call/4 and yield/1": "rpc:yield(rpc:async_call(N, M, F, A))",
     "rpc:async_call/4 and nb_yield/2": """
-        {value, V} = rpc:nb_yield(rpc:async_call(N, M, F, A), 5000), V""",
+        {value, V} = rpc:nb_yield(rpc:async_call(N, M, F, A), 15000), V""",
     "gen_server:call of rex with call": """
-        gen_server:call({rex, N}, {call, M, F, A, group_leader()}, 5000)""",
+        gen_server:call({rex, N}, {call, M, F, A, group_leader()}, 15000)""",
     "gen_server:call of rex with block_call": """
-        gen_server:call({rex, N}, {block_call, M, F, A, group_leader()}, 5000)""",
+        gen_server:call({rex, N}, {block_call, M, F, A, group_leader()}, 15000)""",
     "gen_server:send_request of rex": """
         Id = gen_server:send_request({rex, N}, {call, M, F, A, group_leader()}),
-        {reply, V} = gen_server:receive_response(Id, 5000),
+        {reply, V} = gen_server:receive_response(Id, 15000),
         V""",
 }
 
@@ -73,26 +73,26 @@ WITHOUT_RESULT = {
     "spawn_link/4": """
         process_flag(trap_exit, true),
         P = spawn_link(N, M, F, A),
-        receive {'EXIT', P, normal} -> ok after 5000 -> error(no_exit) end""",
+        receive {'EXIT', P, normal} -> ok after 15000 -> error(no_exit) end""",
     "spawn_monitor/4": """
         {P, R} = spawn_monitor(N, M, F, A),
         receive {'DOWN', R, process, P, normal} -> ok
-        after 5000 -> error(no_down) end""",
+        after 15000 -> error(no_down) end""",
     "spawn_opt/5 with link and monitor": """
         process_flag(trap_exit, true),
         {P, R} = spawn_opt(N, M, F, A, [link, monitor]),
         receive {'DOWN', R, process, P, normal} -> ok
-        after 5000 -> error(no_down) end,
-        receive {'EXIT', P, normal} -> ok after 5000 -> error(no_exit) end""",
+        after 15000 -> error(no_down) end,
+        receive {'EXIT', P, normal} -> ok after 15000 -> error(no_exit) end""",
     "spawn_request/5": """
         R = spawn_request(N, M, F, A, []),
         receive {spawn_reply, R, ok, P} when node(P) =:= N -> ok
-        after 5000 -> error(no_reply) end""",
+        after 15000 -> error(no_reply) end""",
     "spawn_request/5 with monitor": """
         R = spawn_request(N, M, F, A, [monitor]),
-        P = receive {spawn_reply, R, ok, P0} -> P0 after 5000 -> error(late) end,
+        P = receive {spawn_reply, R, ok, P0} -> P0 after 15000 -> error(late) end,
         receive {'DOWN', R, process, P, normal} -> ok
-        after 5000 -> error(no_down) end""",
+        after 15000 -> error(no_down) end""",
 }
 
 
@@ -130,21 +130,21 @@ WITH_EXCEPTION = {
     "rpc:multicall/4": """
         {[{badrpc, {'EXIT', X}}], []} = rpc:multicall([N], M, F, A), X""",
     "erpc:send_request/4": """
-        try erpc:receive_response(erpc:send_request(N, M, F, A), 5000)
+        try erpc:receive_response(erpc:send_request(N, M, F, A), 15000)
         catch error:{exception, R, S} -> {R, S} end""",
     "rpc:async_call/4": """
         {badrpc, {'EXIT', X}} = rpc:yield(rpc:async_call(N, M, F, A)), X""",
     "gen_server:call of rex": """
         {badrpc, {'EXIT', X}} =
-            gen_server:call({rex, N}, {call, M, F, A, group_leader()}, 5000),
+            gen_server:call({rex, N}, {call, M, F, A, group_leader()}, 15000),
         X""",
     "spawn_monitor/4": """
         {P, R} = spawn_monitor(N, M, F, A),
-        receive {'DOWN', R, process, P, X} -> X after 5000 -> error(late) end""",
+        receive {'DOWN', R, process, P, X} -> X after 15000 -> error(late) end""",
     "spawn_link/4": """
         process_flag(trap_exit, true),
         P = spawn_link(N, M, F, A),
-        receive {'EXIT', P, X} -> X after 5000 -> error(late) end""",
+        receive {'EXIT', P, X} -> X after 15000 -> error(late) end""",
 }
 
 
@@ -238,9 +238,9 @@ def test_ei_rpc_gives_the_value(connect, cnode, map):
     assert peer.rex("ebpf_maps", "get", [b"x", map, "none"]) == "none"
 
 
-def test_erl_call_gives_the_value(cluster, cnode):
+def test_erl_call_gives_the_value(cluster, fresh_cnode):
     done = subprocess.run(
-        ["erl_call", "-sname", cnode.sname, "-a", "ebpf_maps new [hash,4,4,16]"],
+        ["erl_call", "-sname", fresh_cnode.sname, "-a", "ebpf_maps new [hash,4,4,16]"],
         env=cluster.env,
         capture_output=True,
         text=True,
@@ -267,7 +267,7 @@ def test_a_monitor_of_a_name_that_is_not_there_is_told_noproc(at_once):
     answers = at_once("""
         R = monitor(process, {nosuch, N}),
         receive {'DOWN', R, process, {nosuch, N}, Why} -> Why
-        after 3000 -> late end""")
+        after 15000 -> late end""")
     assert answers == ["noproc", "noproc"]
 
 
@@ -278,7 +278,7 @@ def test_a_monitor_of_a_pid_that_has_gone_is_told_noproc(at_once):
     answers = at_once(GONE + """
         pong = net_adm:ping(N),
         R = monitor(process, P),
-        receive {'DOWN', R, process, P, Why} -> Why after 3000 -> late end""")
+        receive {'DOWN', R, process, P, Why} -> Why after 15000 -> late end""")
     assert answers == ["noproc", "noproc"]
 
 
@@ -287,13 +287,13 @@ def test_a_link_to_a_pid_that_has_gone_is_told_noproc(at_once):
         process_flag(trap_exit, true),
         pong = net_adm:ping(N),
         link(P),
-        receive {'EXIT', P, Why} -> Why after 3000 -> late end""")
+        receive {'EXIT', P, Why} -> Why after 15000 -> late end""")
     assert answers == ["noproc", "noproc"]
 
 
 def test_a_gen_server_call_of_a_name_that_is_not_there_exits_at_once(at_once):
     answers = at_once("""
-        try gen_server:call({nosuch, N}, hello, 3000)
+        try gen_server:call({nosuch, N}, hello, 15000)
         catch exit:{Why, {gen_server, call, _}} -> Why end""")
     assert answers == ["noproc", "noproc"]
 
@@ -301,7 +301,7 @@ def test_a_gen_server_call_of_a_name_that_is_not_there_exits_at_once(at_once):
 def test_a_gen_server_call_of_a_pid_that_has_gone_exits_at_once(at_once):
     answers = at_once(GONE + """
         pong = net_adm:ping(N),
-        try gen_server:call(P, hello, 3000)
+        try gen_server:call(P, hello, 15000)
         catch exit:{Why, {gen_server, call, _}} -> Why end""")
     assert answers == ["noproc", "noproc"]
 
