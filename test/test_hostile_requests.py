@@ -23,7 +23,7 @@ def framed(packet):
 
 
 def keeper(siege):
-    """Who stays, and its map."""
+    """Who stays, and its map. It has to tick: a test may take its tick time."""
     peer = siege.connect()
     return peer, peer.maps("new", *HASH)
 
@@ -47,6 +47,7 @@ def test_a_packet_cut_short_anywhere_ends_its_connection(siege):
             for size in range(1, len(packet)):
                 cut.append(s.connect())
                 cut[-1].send_packet(packet[:size])
+            peer.tick()
             for size, one in enumerate(cut, 1):
                 assert not one.serves(), f"{form}, {size} of {len(packet)} octets"
         assert peer.maps("get", 1, map, "none") == "none"
@@ -59,6 +60,7 @@ def test_a_stream_may_end_anywhere(end, step, siege):
     with siege() as s:
         peer, map = keeper(s)
         for packet in all_forms(peer, map).values():
+            peer.tick()
             data = framed(packet)
             for size in range(1, len(data), step):
                 one = s.connect()
@@ -72,6 +74,7 @@ def test_a_packet_with_octets_more_ends_its_connection(siege):
     with siege() as s:
         peer, map = keeper(s)
         for form, packet in all_forms(peer, map).items():
+            peer.tick()
             for more in (b"\0", b"\x83", etf.encode("word"), bytes(1000)):
                 one = s.connect()
                 one.send_packet(packet + more)
@@ -96,11 +99,12 @@ def test_a_request_too_long_may_be_cut_anywhere(siege):
         return requests(peer, "ebpf_maps", "put", args, bytes(filler))[form]
 
     with siege("--max-message", str(MAX)) as s:
-        _, map = keeper(s)
+        stays, map = keeper(s)
         peer = s.connect()
         asks = set(requests(peer, "m", "f", []))
         told = set()
         for form in asks:
+            stays.tick()
             short = put(form, 0)
             for cut in range(short.index(b"m\0\0\0\0") + 5, len(short) + 1):
                 peer.send_packet(put(form, BEGINNING - cut))
