@@ -106,7 +106,7 @@ def test_answers_of_more_than_4_mib_wait_for_a_tick_time_and_no_longer(
     start_cnode, connect
 ):
     """Shorter ones may: test_a_reader_of_a_little_at_a_time_holds_up_itself."""
-    node = start_cnode("--ticktime", "2")
+    node = start_cnode("--ticktime", "4")
     peer = connect(node)
     ask_for(peer, WAITING, 12)
     assert drain(peer, 1 << 16, 0.1) < 12 * WAITING

@@ -16,7 +16,7 @@ from cluster import kill, spawn, wait_until
 from hostile import Bystander
 
 HASH = ("hash", 4, 8, 4)
-TICK = 2  # s, of the node and its peers
+TICK = 4  # s, of the node and its peers
 
 # A request of 15 MiB, most of it one value.
 MERGE = """

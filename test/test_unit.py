@@ -423,7 +423,7 @@ def test_it_is_started_again_when_it_is_killed(service, alice):
 
 @runs
 def test_it_is_started_again_when_it_does_not_turn(service, alice):
-    service.start(settings=["WatchdogSec=1"])
+    service.start(settings=["WatchdogSec=3"])
     service.kill(signal.SIGSTOP)
     wait_until(service.is_back, 30)
     assert "Watchdog timeout" in service.systemd.log
