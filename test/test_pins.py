@@ -164,7 +164,7 @@ def test_who_looks_through_many_pins_holds_up_nobody(
         for _ in range(200):
             assert bystander.maps("get", 1, map, 0) == 0
         walks = sum(walker.rounds for walker in walkers) - before
-    assert walks < 40
+    assert walks < 100  # who waits for a walk each time waits for 200 of them
 
 
 def test_all_pins_of_a_map_are_found_among_many(start_cnode, alice, bpf_fs, others):

