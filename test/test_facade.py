@@ -501,7 +501,7 @@ def test_an_embedded_c_node_ends_with_the_application(embedded, cluster):
     pid = embedded.pid()
     assert embedded.beam.eval("application:stop(ebpf_maps)") == "ok"
     wait_until(lambda: not exists(pid), 5)
-    assert embedded.node.split("@")[0] not in cluster.epmd.names()
+    wait_until(lambda: embedded.node.split("@")[0] not in cluster.epmd.names(), 5)
 
 
 def test_an_embedded_c_node_ends_with_a_node_that_halts(embedded):

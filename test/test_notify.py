@@ -214,8 +214,12 @@ def test_an_epmd_that_it_starts_is_not_taken_for_it(
     start_cnode(cluster=lone_cluster, env=env)
     path_manager.wait_for(READY)
     port = str(lone_cluster.epmd.port)
-    found = [e for e in environments("epmd") if e.get("ERL_EPMD_PORT") == port]
-    assert len(found) == 1
+
+    def of_epmd():
+        return [e for e in environments("epmd") if e.get("ERL_EPMD_PORT") == port]
+
+    # those that it was started by end by themselves
+    found = wait_until(lambda: len(one := of_epmd()) == 1 and one)
     assert not [name for name in found[0] if name.startswith(("NOTIFY", "WATCHDOG"))]
 
 
