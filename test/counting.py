@@ -31,9 +31,12 @@ class Trace:
 
     def attached(self):
         for thread in (f"/proc/{self.node.pid}/task/{t}/status" for t in self.tasks()):
-            with open(thread) as f:
-                if "TracerPid:\t0" in f.read():
-                    return False
+            try:
+                with open(thread) as f:
+                    if "TracerPid:\t0" in f.read():
+                        return False
+            except (FileNotFoundError, ProcessLookupError):
+                return False  # it has just ended
         return True
 
     def tasks(self):
