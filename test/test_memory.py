@@ -122,11 +122,13 @@ def use_up(node, connect):
 
 
 def give_back(node, holders):
-    start = node.mark()
+    """Their threads free it, after what they log."""
+    start, threads = node.mark(), node.threads()
     for peer in holders:
         peer.close()
     for peer in holders:
         node.wait_log(f"disconnected {peer.name}", start=start)
+    wait_until(lambda: node.threads() <= threads - len(holders))
 
 
 def bulk(peer):
