@@ -281,7 +281,7 @@ def test_a_wrong_cookie_may_be_tried_for_ever(siege):
             assert not try_handshake(peer)
             peer.close()
         # of the wall clock: two of the node's own have a part in each of them
-        assert 0 < s.node.most_in_a_second("refused") <= 2 * 20
+        assert 0 < s.node.most_in_a_second("Z warning refused") <= 2 * 20
 
 
 def test_a_challenge_is_never_answered_by_an_echo(siege):
