@@ -406,13 +406,9 @@ def test_a_reference_of_another_node_or_creation_is_no_map(maps, cnode):
 # --- who is waited for, and for what
 
 
-def come_upon(connect, node, keeper, outer, names, inner=1):
-    """Nodes that each hold what others made, and go.
-
-    It may take longer than the tick time of who stays.
-    """
+def come_upon(connect, node, outer, names, inner=1):
+    """Nodes that each hold what others made, and go."""
     for name in names:
-        keeper.tick()
         with connect(node, name=name, creation=77) as peer:
             for index in range(inner):
                 assert peer.maps("get", index, outer)[0] == "ebpf_map"
@@ -420,7 +416,7 @@ def come_upon(connect, node, keeper, outer, names, inner=1):
 
 @pytest.fixture
 def shared(start_cnode, connect):
-    """shared(option...): a node, a peer that stays, a map of four maps."""
+    """shared(option...): a node, a peer that stays in silence, a map of four maps."""
 
     def shared(*options):
         node = start_cnode("--ticktime", "3600", *options)
@@ -442,10 +438,10 @@ def test_no_more_than_4096_guests_are_waited_for(shared, connect):
     with connect(node, name="maker@h", creation=77) as maker:
         mine = maker.maps("new", *HASH)
     guests = [f"guest{n}@h" for n in range(4096)]
-    come_upon(connect, node, keeper, outer, guests)
+    come_upon(connect, node, outer, guests)
     assert len(keeper.maps("handles")) == 2 + 4096
     assert not node.find_log("is waited for no longer")
-    come_upon(connect, node, keeper, outer, ["last@h"])
+    come_upon(connect, node, outer, ["last@h"])
     node.wait_log("warning a node that has gone is waited for no longer: .* 4096 others")
     names = {name for _, name, _ in keeper.maps("handles")}
     assert len(names) == 2 + 4096 and "last@h" in names
@@ -476,7 +472,7 @@ def test_holders_of_what_is_shared_have_a_limit(shared, connect):
     node, keeper, outer = shared("--max-maps", "5", "--grace", "3600")
     free = 5 * 64 - 1  # the keeper holds the outer one
     guests = (f"guest{n}@h" for n in range(free // 4))
-    come_upon(connect, node, keeper, outer, guests, 4)
+    come_upon(connect, node, outer, guests, 4)
     last = connect(node, name="last@h")
     for index in range(free % 4):
         assert last.maps("get", index, outer)[0] == "ebpf_map"

@@ -109,6 +109,7 @@ def waits_to_send(node):
 def use_up(node, connect):
     """Holds all but less than 128 KiB of the budget; gives who does."""
     holders = []
+    threads = node.threads()
     size = MESSAGE
     while size > FREE:
         peer = connect(node)
@@ -118,6 +119,7 @@ def use_up(node, connect):
             peer.close()
             size //= 2
     assert len(holders) > 3
+    wait_until(lambda: node.threads() <= threads + len(holders))
     return holders
 
 
