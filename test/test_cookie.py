@@ -199,8 +199,11 @@ def test_neither_does_its_end_nor_a_call_that_fails(embedding, cluster):
     one = embedding()
     assert one.shows("application:ensure_all_started(ebpf_maps)") is False
     pid = one.pid()
+    # the host may have thousands of maps, and to show them takes time
     calls = """
-        [try apply(ebpf_maps, F, A)
+        [try apply(ebpf_maps, F, A) of
+             Maps when F =:= list -> lists:sublist(Maps, 10);
+             Answer -> Answer
          catch C:R:S -> {C, R, S, [catch ebpf_maps:format_error(R, S)]} end
          || {F, A} <- [{get, [1, nope]}, {new, [hash, 4, 4, 4, [{node, 'no@where'}]]},
                        {new, [hash, 4, -1, 4]}, {list, ['no@where']}, {list, []}]]"""
