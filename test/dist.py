@@ -213,16 +213,19 @@ class Peer:
 
     def receive_packet(self, timeout=10):
         """The next packet as it came; b"" is a tick."""
-        deadline = time.monotonic() + timeout * PATIENCE
+        return self.packet_by(time.monotonic() + timeout * PATIENCE)
+
+    def packet_by(self, deadline):
         size = struct.unpack(">I", self.read(4, deadline))[0]
         return self.read(size, deadline)
 
     def receive(self, timeout=10):
         """(control, payload or None) of the next packet; answers ticks."""
-        deadline = time.monotonic() + timeout * PATIENCE
-        while not (packet := self.receive_packet(timeout)):
+        return self.message_by(time.monotonic() + timeout * PATIENCE)
+
+    def message_by(self, deadline):
+        while not (packet := self.packet_by(deadline)):
             self.tick()
-            timeout = max(deadline - time.monotonic(), 0.001) / PATIENCE
         if packet[:1] != b"p":
             raise ValueError(f"no pass-through packet: {packet[:20].hex()}")
         control, rest = etf.decode_prefix(packet[1:])
@@ -232,7 +235,7 @@ class Peer:
         """The next (control, payload) for which wanted(control, payload)."""
         deadline = time.monotonic() + timeout * PATIENCE
         while True:
-            message = self.receive(max(deadline - time.monotonic(), 0.001) / PATIENCE)
+            message = self.message_by(deadline)
             if wanted(*message):
                 return message
 

@@ -471,8 +471,7 @@ def test_who_has_nothing_of_its_own_left_is_a_guest(shared, connect):
 def test_holders_of_what_is_shared_have_a_limit(shared, connect):
     node, keeper, outer = shared("--max-maps", "5", "--grace", "3600")
     free = 5 * 64 - 1  # the keeper holds the outer one
-    guests = (f"guest{n}@h" for n in range(free // 4))
-    come_upon(connect, node, outer, guests, 4)
+    come_upon(connect, node, outer, (f"guest{n}@h" for n in range(free // 4)), 4)
     last = connect(node, name="last@h")
     for index in range(free % 4):
         assert last.maps("get", index, outer)[0] == "ebpf_map"

@@ -72,6 +72,17 @@ def is_taken(node, peer):
     return unsent(peer) == 0 and queued(node, peer) == 0
 
 
+def wait_taken(node, peer, asks=None):
+    """Who asks next may be one that is not to be silent meanwhile."""
+
+    def taken():
+        if asks:
+            asks.tick()
+        return is_taken(node, peer)
+
+    wait_until(taken, 20, "the node has read it")
+
+
 def has_come(peer):
     return bool(select.select([peer.socket], [], [], 0)[0])
 
@@ -93,10 +104,10 @@ def begin(peer, size):
     return octets[-LEFT:]
 
 
-def hold(node, peer, size):
+def hold(node, peer, size, asks=None):
     """Whether the node keeps the beginning of such a request, or refuses it."""
     begin(peer, size)
-    wait_until(lambda: is_taken(node, peer), 20, "the node has read it")
+    wait_taken(node, peer, asks)
     return not is_refused(peer)
 
 
@@ -415,7 +426,7 @@ def test_who_sends_one_message_after_the_other_keeps_no_large_buffer(
     for peer in [connect(node) for _ in range(3)]:
         following[peer] = most, last = late_message(peer, size)
         peer.send_raw(b"".join(late_message(peer, MESSAGE - 8 * KIB)) + most)
-        wait_until(lambda: is_taken(node, peer), 20, "the node has read it")
+        wait_taken(node, peer)
 
     def is_answered():
         for peer, (most, last) in following.items():
@@ -433,7 +444,7 @@ def test_what_is_served_after_a_large_message_keeps_no_memory(node, connect):
     for peer in [connect(node) for _ in range(3)]:
         most, last = late_message(peer, MESSAGE - 8 * KIB)
         peer.send_raw(most)
-        wait_until(lambda: is_taken(node, peer), 20, "the node has read it")
+        wait_taken(node, peer)
         long = requests(peer, "ebpf_maps", "size", [holes])["erpc"]
         peer.send_raw(last + framed(long) * 50)
     wait_until(lambda: asks.erpc("ebpf_maps", "get", [0, map])[0] == "return", 5)
@@ -447,7 +458,7 @@ def test_who_has_much_served_bit_by_bit_goes_when_others_want_the_memory(
     holes = asks.maps("new", "devmap", 4, 4, 1 << 18)
     most, last = late_message(peer, MESSAGE // 2 + 64 * KIB)
     peer.send_raw(most)
-    wait_until(lambda: is_taken(node, peer), 20, "the node has read it")
+    wait_taken(node, peer)
     with node.asleep():  # so that much has come when it is served
         long = framed(requests(peer, "ebpf_maps", "size", [holes])["cast"])
         peer.socket.settimeout(1)
@@ -475,16 +486,6 @@ def have_served(node, peer, asks, behind=b""):
         asks.tick()
 
 
-def wait_taken(node, peer, asks):
-    """Who only asks is not silent meanwhile."""
-
-    def taken():
-        asks.tick()
-        return is_taken(node, peer)
-
-    wait_until(taken, 20, "the node has read it")
-
-
 def want_more(asks):
     """Asks for more than there is of memory."""
     nils = b"l" + struct.pack(">I", MIB) + b"j" * (MIB + 1)
@@ -507,9 +508,7 @@ def test_who_is_served_for_long_is_not_slow(patient, connect):
     have_served(node, served, asks)
     wait_taken(node, served, asks)
     slow = connect(node)
-    begin(slow, MIB)  # later, and is hung up nevertheless
-    wait_taken(node, slow, asks)
-    assert not is_refused(slow)
+    assert hold(node, slow, MIB, asks)  # later, and is hung up nevertheless
 
     def is_hung_up():
         dribble([slow])
