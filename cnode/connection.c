@@ -136,18 +136,13 @@ static bool handshake(struct connection *c, const char *address)
  */
 static int resume(struct connection *c)
 {
-	struct term_writer out;
-	int error = 0;
+	int error;
 
-	term_writer_init(&out);
-	rpc_resume(&c->rpc, &out);
-	if (out.failed)
-		error = -ENOMEM;
-	else if (out.pos > 0)
-		error = transport_send(&c->transport, out.buf, out.pos);
-	if (error == 0)
-		stats_add(&c->stats.octets_out, out.pos);
-	term_writer_fini(&out);
+	rpc_resume(&c->rpc, &c->out);
+	if (c->out.failed)
+		return -ENOMEM;
+	error = connection_flush(c);
+	c->out.account = &c->account;
 	return error;
 }
 
@@ -235,7 +230,6 @@ void connection_start(struct service *service, int fd)
 	c->peer.deadline = clock_ms() + HANDSHAKE_MS;
 	c->account.budget = service->budget;
 	term_writer_init(&c->out);
-	c->out.account = &c->account;
 	if (transport_init(&c->transport, fd, service->ticktime,
 			   service->max_waiting, &c->account)) {
 		error = peers_enter(service->peers, &c->peer);

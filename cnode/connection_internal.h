@@ -20,6 +20,12 @@ struct connection {
 	bool entered;
 };
 
+/*
+ * Sends what is in out, and keeps no more of it than counts on no account.
+ * -errno: as transport_send().
+ */
+int connection_flush(struct connection *c);
+
 /* Serves the peer until its end. -errno: why it ended. */
 int connection_serve(struct connection *c);
 

@@ -153,7 +153,7 @@ static int serve_next(struct connection *c)
 
 /* --- Input and output --------------------------------------------------- */
 
-static int flush(struct connection *c)
+int connection_flush(struct connection *c)
 {
 	int error = 0;
 
@@ -200,7 +200,7 @@ static int serve(struct connection *c)
 		if (is_stopped(c))
 			return -ECONNRESET;
 		if (error < 0 || c->out.pos >= FLUSH_SIZE || !has_room(c))
-			flush_error = flush(c);
+			flush_error = connection_flush(c);
 	} while (error == 0 && flush_error == 0);
 	return error == -EAGAIN || error == 0 ? flush_error : error;
 }

@@ -18,6 +18,31 @@
 #define SHORT_LIFE_MS 1000
 #define SHORT_LIVES 3
 
+/* --- How they are waited for -------------------------------------------- */
+
+/* The grace is the same for all: who begins to wait comes after the last. */
+static void wait_for(struct handles *h, struct handles_owner *owner)
+{
+	struct wait_queue *queue = owner->own > 0 ? &h->makers : &h->guests;
+	struct handles_owner *before = TAILQ_LAST(&queue->owners, wait_list);
+
+	while (before && before->deadline > owner->deadline)
+		before = TAILQ_PREV(before, wait_list, waiting);
+	if (before)
+		TAILQ_INSERT_AFTER(&queue->owners, before, owner, waiting);
+	else
+		TAILQ_INSERT_HEAD(&queue->owners, owner, waiting);
+	queue->length++;
+	owner->queue = queue;
+}
+
+static void wait_no_more(struct handles_owner *owner)
+{
+	TAILQ_REMOVE(&owner->queue->owners, owner, waiting);
+	owner->queue->length--;
+	owner->queue = NULL;
+}
+
 /* --- What they hold ----------------------------------------------------- */
 
 int handle_owners_hold(struct handles *h, struct handles_owner *owner,
@@ -53,24 +78,6 @@ bool handle_owners_hold_it(const struct handles_owner *owner,
 	return false;
 }
 
-/* Whose last own handle others have closed, among those of before its end. */
-static void become_guest(struct handles *h, struct handles_owner *owner)
-{
-	struct handles_owner *other;
-
-	TAILQ_REMOVE(&h->makers.owners, owner, waiting);
-	h->makers.length--;
-	TAILQ_FOREACH_REVERSE(other, &h->guests.owners, wait_list, waiting)
-	if (other->deadline <= owner->deadline)
-		break;
-	if (other)
-		TAILQ_INSERT_AFTER(&h->guests.owners, other, owner, waiting);
-	else
-		TAILQ_INSERT_HEAD(&h->guests.owners, owner, waiting);
-	h->guests.length++;
-	owner->queue = &h->guests;
-}
-
 /* Who has gone and holds nothing any more is the next one to be over. */
 static void free_holding(struct handles *h, struct holding *holding)
 {
@@ -88,7 +95,8 @@ static void free_holding(struct handles *h, struct holding *holding)
 		TAILQ_INSERT_HEAD(&owner->queue->owners, owner, waiting);
 	} else if (owner->queue == &h->makers && owner->own == 0 &&
 		   !owner->ended) {
-		become_guest(h, owner);
+		wait_no_more(owner); /* as a maker: others have closed it */
+		wait_for(h, owner);
 	}
 }
 
@@ -138,20 +146,6 @@ static void end_owner(struct handles *h, struct handles_owner *owner,
 
 /* --- How they come and go ----------------------------------------------- */
 
-static void wait_for(struct handles *h, struct handles_owner *owner)
-{
-	owner->queue = owner->own > 0 ? &h->makers : &h->guests;
-	TAILQ_INSERT_TAIL(&owner->queue->owners, owner, waiting);
-	owner->queue->length++;
-}
-
-static void wait_no_more(struct handles_owner *owner)
-{
-	TAILQ_REMOVE(&owner->queue->owners, owner, waiting);
-	owner->queue->length--;
-	owner->queue = NULL;
-}
-
 /* Where it has ended and no connection points to it any more. */
 static void free_if_ended(struct handles_owner *owner)
 {
@@ -163,8 +157,7 @@ static void free_if_ended(struct handles_owner *owner)
 	free(owner);
 }
 
-static struct handles_owner *new_owner(struct handles *h, struct quota *quota,
-				       uint32_t creation)
+static struct handles_owner *new_owner(struct quota *quota, uint32_t creation)
 {
 	struct handles_owner *owner = calloc(1, sizeof(*owner));
 
@@ -173,7 +166,6 @@ static struct handles_owner *new_owner(struct handles *h, struct quota *quota,
 	owner->quota = quotas_ref(quota);
 	owner->creation = creation;
 	LIST_INIT(&owner->holdings);
-	wait_for(h, owner);
 	LIST_INSERT_HEAD(&quota->owners, owner, of_name);
 	return owner;
 }
@@ -194,7 +186,7 @@ static struct handles_owner *find_or_make(struct handles *h,
 			same = owner;
 		free_if_ended(owner);
 	}
-	return same ? same : new_owner(h, quota, creation);
+	return same ? same : new_owner(quota, creation);
 }
 
 struct handles_owner *handles_owner_up(struct handles *h, const char *name,
@@ -208,10 +200,12 @@ struct handles_owner *handles_owner_up(struct handles *h, const char *name,
 	quota = quotas_open(&h->quotas, name);
 	if (quota)
 		owner = find_or_make(h, quota, creation, &ended);
-	if (owner && owner->connections++ == 0)
+	if (owner && owner->queue)
 		wait_no_more(owner);
-	if (owner)
+	if (owner) {
+		owner->connections++;
 		owner->since = clock_ms();
+	}
 	quotas_close(quota);
 	pthread_rwlock_unlock(&h->lock);
 	handle_owners_free_ended(&ended);
@@ -291,7 +285,6 @@ static void tell_of_guests(void)
 		    MAX_GUESTS);
 }
 
-/* The grace is the same for all: who has begun to wait last is the last. */
 void handles_owner_down(struct handles *h, struct handles_owner *owner)
 {
 	struct ended_handles ended = SLIST_HEAD_INITIALIZER(ended);
