@@ -74,18 +74,22 @@ uint16_t epmd_port(void)
 /* ei and epmd take anything: text for port 0, and 70000 for 4464. */
 enum exit_status epmd_check_port(uint32_t own)
 {
-	if (epmd_port() != 0 && epmd_port() != own)
-		return STATUS_OK;
-	if (epmd_port() != 0) {
+	uint16_t port = epmd_port();
+
+	if (port == 0) {
+		log_error("ERL_EPMD_PORT is '%s', which is no port: it is to "
+			  "be a number from 1 to 65535, or not to be set for "
+			  "%d",
+			  getenv("ERL_EPMD_PORT"), DEFAULT_PORT);
+		return STATUS_EPMD;
+	}
+	if (port == own) {
 		log_error("--port %u: it is the port of epmd; choose another, "
 			  "or go without for any that is free",
 			  own);
 		return STATUS_USAGE;
 	}
-	log_error("ERL_EPMD_PORT is '%s', which is no port: it is to be a "
-		  "number from 1 to 65535, or not to be set for %d",
-		  getenv("ERL_EPMD_PORT"), DEFAULT_PORT);
-	return STATUS_EPMD;
+	return STATUS_OK;
 }
 
 /* As erl does: `epmd -daemon', by PATH or from where the build found it. */
