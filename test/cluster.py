@@ -293,9 +293,18 @@ class CNode:
         """Stopped while the block runs: what comes meanwhile waits for it."""
         self.process.send_signal(signal.SIGSTOP)
         try:
+            wait_until(self.is_stopped)  # a thread stops when it is next at work
             yield
         finally:
             self.process.send_signal(signal.SIGCONT)
+
+    def is_stopped(self):
+        """Whether each thread is; one may end meanwhile."""
+        states = set()
+        for stat in Path(f"/proc/{self.pid}/task").glob("*/stat"):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                states.add(stat.read_text().rpartition(") ")[2][0])
+        return states == {"T"}
 
     def kill(self):
         kill(self.process)

@@ -147,13 +147,10 @@ def test_a_peer_killed_in_the_middle_of_a_reply_holds_up_nobody(
     victim = start_beam()
     victim.erpc(node.name, "size", map)
     threads = node.threads()
-    os.kill(node.pid, signal.SIGSTOP)
-    try:
+    with node.asleep():
         victim.eval(ASK_ALL, N=node.name, M=map)
         wait_until(lambda: any(waiting for _, waiting in queues(node)))
         os.kill(victim.pid, signal.SIGSTOP)
-    finally:
-        os.kill(node.pid, signal.SIGCONT)
     steady(lambda: max(out for out, _ in queues(node)), 10_000)
     calls = others(node)  # not before: the node was stopped, and their calls with it
     threads += 1
