@@ -299,12 +299,12 @@ class CNode:
             self.process.send_signal(signal.SIGCONT)
 
     def is_stopped(self):
-        """Whether each thread is; one may end meanwhile."""
+        """Whether each thread is, traced (t) or not (T); one may end meanwhile."""
         states = set()
         for stat in Path(f"/proc/{self.pid}/task").glob("*/stat"):
             with suppress(FileNotFoundError, ProcessLookupError):
                 states.add(stat.read_text().rpartition(") ")[2][0])
-        return states == {"T"}
+        return states <= {"T", "t"}
 
     def kill(self):
         kill(self.process)

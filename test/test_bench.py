@@ -65,8 +65,7 @@ def bench(srcdir, program, ebin, helpers, tmp_path_factory):
     """(what it printed, what the JSON has, the folder) of one run"""
     output = tmp_path_factory.mktemp("bench")
     done = run(srcdir, program, ebin, helpers, output, ONLY="")
-    print(done.stderr)
-    assert done.returncode == 0
+    assert done.returncode == 0, done.stderr
     return done.stdout, json.loads((output / "bench.json").read_text()), output
 
 

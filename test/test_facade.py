@@ -354,26 +354,14 @@ def test_a_node_that_is_down_is_nodedown(facade, start_cnode):
     assert facade.new(*HASH, [("node", node.name)]) == ("error", "nodedown")
 
 
-def is_stopped(pid):
-    states = []
-    for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/stat") as f:
-            states.append(f.read().rpartition(") ")[2][0])
-    return set(states) == {"T"}
-
-
 def test_a_node_that_does_not_answer_is_a_timeout(facade, start_cnode):
     node = start_cnode()
     map = facade.new(*HASH, [("node", node.name)])
     facade.beam.apply("application", "set_env", "ebpf_maps", "timeout", 300)
-    node.process.send_signal(signal.SIGSTOP)
-    wait_until(lambda: is_stopped(node.pid), 5)
-    try:
+    with node.asleep():
         with raises(("timeout", node.name)):
             facade.get(1, map)
         assert facade.new(*HASH, [("node", node.name)]) == ("error", "timeout")
-    finally:
-        node.process.send_signal(signal.SIGCONT)
     facade.beam.apply("application", "unset_env", "ebpf_maps", "timeout")
     assert facade.put(1, 1, map) == map
 

@@ -123,14 +123,11 @@ def test_a_peer_killed_in_the_middle_of_a_request_has_asked_for_nothing(
     victim = start_beam()
     victim.erpc(node.name, "size", map)
     threads = node.threads()
-    os.kill(node.pid, signal.SIGSTOP)
-    try:
+    with node.asleep():
         victim.eval(MERGE, N=node.name, M=map)
         there = steady(lambda: max(waiting for _, waiting in queues(node)), 10_000)
         assert there < 15 << 20, "the whole request fits into the buffers"
         victim.kill()
-    finally:
-        os.kill(node.pid, signal.SIGCONT)
     node.wait_log(f"disconnected {victim.name}: it hung up")
     wait_until(lambda: node.threads() == threads - 1)
     assert alice.erpc(node.name, "size", map) == 0

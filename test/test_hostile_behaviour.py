@@ -2,7 +2,6 @@
 """Peers whose packets are right, and who do with them what no node does."""
 
 import select
-import signal
 import socket
 import struct
 import threading
@@ -61,9 +60,8 @@ def test_a_siege_sees_a_node_that_stalls(siege, monkeypatch):
     monkeypatch.setattr("hostile.SLOWEST_MS", 1000)
     with pytest.raises(AssertionError, match="timeout"):
         with siege() as s:
-            s.node.process.send_signal(signal.SIGSTOP)
-            time.sleep(2.5)
-            s.node.process.send_signal(signal.SIGCONT)
+            with s.node.asleep():
+                time.sleep(2.5)
 
 
 @pytest.mark.counts
