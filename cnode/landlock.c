@@ -128,7 +128,10 @@ static int allow_mount(void *context, const char *path)
 	return error;
 }
 
-/* Where pins are is told of all, with or without a root for new ones. */
+/*
+ * Where pins are is told of all, with or without a root for new ones. A root
+ * above bpf file systems has other files below it as well.
+ */
 static int allow_pins(int ruleset, int pin_root)
 {
 	struct pins_rule rule = {
@@ -137,9 +140,12 @@ static int allow_pins(int ruleset, int pin_root)
 	};
 	int error = bpf_fs_each_mount(NULL, allow_mount, &rule);
 
-	if (error == 0 && pin_root >= 0)
-		error = allow_below(ruleset, pin_root, FS_READ_DIR | FS_PINS);
-	return error;
+	if (error < 0 || pin_root < 0)
+		return error;
+	rule.rights = FS_READ_DIR | FS_PINS;
+	return bpf_fs_has(pin_root)
+		       ? allow_below(ruleset, pin_root, rule.rights)
+		       : bpf_fs_each_mount_below(pin_root, allow_mount, &rule);
 }
 
 static int allow_epmd(int ruleset, uint16_t port)

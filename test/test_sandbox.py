@@ -673,6 +673,21 @@ def test_with_a_root_for_pins_it_pins_below_it_alone(probe, pins):
     assert probe(*inside, "list", pins) == "ok"  # for what info/1 tells of pins
 
 
+def test_with_a_root_above_bpf_file_systems_it_pins_in_these_alone(probe, tmp_path):
+    above = ["--pin-root", tmp_path]
+    (tmp_path / "bpf").mkdir()
+    (tmp_path / "file").touch()
+    subprocess.run(["mount", "-t", "bpf", "bpf", tmp_path / "bpf"], check=True)
+    try:
+        assert probe(*above, "pin", tmp_path / "bpf" / "map") == "ok"
+        assert probe(*above, "unlink", tmp_path / "bpf" / "map") == "ok"
+        assert probe(*above, "unlink", tmp_path / "file") == "EACCES"
+        assert probe(*above, "list", tmp_path) == "EACCES"
+        assert probe("--no-sandbox", *above, "unlink", tmp_path / "file") == "ok"
+    finally:
+        subprocess.run(["umount", tmp_path / "bpf"], check=True)
+
+
 # --- the cookie
 
 
