@@ -22,7 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
@@ -88,7 +87,8 @@ static const struct rule rules[] = {
 	/* to epmd; and interfaces by their names */
 	CALL(socket, 3, INT(0, AF_INET), OF_STREAM, INT(2, 0)),
 	CALL(connect, 0),
-	CALL(ioctl, 1, INT(1, SIOCGIFINDEX)),
+	CALL(setsockopt, 2, INT(1, SOL_SOCKET), INT(2, SO_BINDTODEVICE)),
+	CALL(getsockopt, 2, INT(1, SOL_SOCKET), INT(2, SO_BINDTOIFINDEX)),
 	CALL(fcntl, 1, INT(1, F_SETFD)),
 
 	/* files: Landlock says which */

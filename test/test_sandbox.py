@@ -457,6 +457,7 @@ X32 = 1 << 30
 AF_ALG = 38
 AF_XDP = 44
 MPTCP = 262
+SIOCGIFINDEX = 0x8933
 UPPER = 1 << 32  # of a register, where an int does not look
 
 # What is tried, and what comes of it without the sandbox.
@@ -509,6 +510,8 @@ FORBIDDEN = [
     (bpf(1000), "E2BIG"),
     (call("perf_event_open", 0), "EFAULT|EPERM|EACCES"),
     (call("init_module", 0, 0, 0), "EPERM|ENOSYS"),
+    # an interface that is not there: the kernel runs modprobe, if asked so
+    (call("ioctl", -1, SIOCGIFINDEX, 0), "EBADF"),
     # the host
     (call("mount", 0, 0, 0, 0, 0), "EFAULT"),
     (call("umount2", 0, 0), "EFAULT"),
@@ -554,7 +557,7 @@ def test_what_it_never_does_kills_it(action, else_, probe, neighbour):
 USED = """
     accept4 bpf brk clock_gettime clone clone3 close connect exit exit_group fcntl
     fstat fstatfs futex getdents64 getgid getpeername getpid getrandom gettid
-    gettimeofday getuid ioctl lseek madvise mmap mprotect mremap munmap newfstatat
+    gettimeofday getuid lseek madvise mmap mprotect mremap munmap newfstatat
     openat openat2 pidfd_open poll ppoll read readlink readlinkat recvfrom
     restart_syscall rseq rt_sigaction rt_sigprocmask rt_sigreturn sched_getaffinity
     sendto set_robust_list setsockopt shutdown signalfd4 socket statfs sysinfo tgkill

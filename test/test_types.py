@@ -1251,8 +1251,9 @@ def test_an_interface_is_given_by_its_name(type, size, maps):
     for form in ("lo", b"lo", list(b"lo")):
         assert maps.put(1, ("ifname", form), map) == map
         assert maps.take(1, map) == (LOOPBACK.to_bytes(size, sys.byteorder), map)
-    with raises("enodev"):
-        maps.put(1, ("ifname", b"nope"), map)
+    for name in (b"nope", b"", b"a" * 15, b"a" * 16, b"lo" + b"o" * 14):
+        with raises("enodev"):
+            maps.put(1, ("ifname", name), map)
     for what in (("ifname",), ("ifname", 1), ("ifname", b"l\0o"), ("cgroup", b"lo")):
         with raises("badarg"):
             maps.put(1, what, map)
