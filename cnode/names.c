@@ -95,6 +95,8 @@ int names_open_cgroup(const char *path)
 
 	if (root.fd < 0 && (errno == EMFILE || errno == ENFILE))
 		return -errno;
+	if (strcmp(path, CGROUP_ROOT) == 0)
+		path = CGROUP_ROOT "/"; /* it is one, too */
 	fd = open_below(&root, path, O_DIRECTORY);
 	root_close(&root);
 	if (fd < 0)

@@ -34,7 +34,7 @@ int names_open_at(int folder, const char *path, uint64_t flags,
  */
 int names_open_file(const struct root *root, const char *path);
 
-/* A folder of the cgroup file system, below /sys/fs/cgroup. */
+/* A folder of the cgroup file system, /sys/fs/cgroup or below. */
 int names_open_cgroup(const char *path);
 
 /* The index of a network interface; -ENODEV for none of that name. */

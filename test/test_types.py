@@ -939,6 +939,15 @@ def test_what_is_no_cgroup_is_eacces(type, maps, cgroup):
         put(cgroup[0] + b"/nope")
 
 
+def test_the_topmost_cgroup_is_one_with_or_without_a_slash(start_cnode, alice):
+    script = 'mount -t cgroup2 cgroup2 /sys/fs/cgroup; exec "$0" "$@"'
+    node = start_cnode(wrapper=["unshare", "--mount", "sh", "-c", script])
+    maps = Maps(alice, node)
+    map = maps.new("cgroup_array", 4, 4, 1)
+    for path in (b"/sys/fs/cgroup/", b"/sys/fs/cgroup"):
+        assert maps.put(0, ("cgroup", path), map) == map
+
+
 # --- maps without keys
 
 
