@@ -70,7 +70,8 @@ bool refusal_raise(struct call *call, enum refusal refusal, const char *path)
 		[REFUSAL_NOT_ITS_OWN] = { "it may only read, and the handle is "
 					  "not its own",
 					  LOG_LIMIT_INITIALIZER },
-		[REFUSAL_OUTSIDE_PIN_ROOT] = { "not below --pin-root",
+		[REFUSAL_OUTSIDE_PIN_ROOT] = { "not to be reached below "
+					       "--pin-root",
 					       LOG_LIMIT_INITIALIZER },
 		[REFUSAL_OUTSIDE_FILE_ROOT] = { "not to be reached below "
 						"--file-root",

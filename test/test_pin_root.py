@@ -2,6 +2,7 @@
 """--pin-root: no path of a caller leads out of it."""
 
 import os
+import pwd
 import shutil
 import threading
 from pathlib import Path
@@ -114,7 +115,7 @@ def test_a_path_outside_of_it_is_refused(form, node, maps, map, folder, outside)
             call()
         line = node.wait_log(
             r"Z warning refused (pin|unpin|open)/[12] to (\S+) <\d+\.\d+>: "
-            r"not below --pin-root: (.*)$",
+            r"not to be reached below --pin-root: (.*)$",
             start=start,
         )
         assert (line[2], line[3].encode()) == (maps.beam.name, path)
@@ -169,6 +170,20 @@ def test_no_link_is_followed(maps, map, root, folder, outside):
     assert maps.unpin(octets(root / "to_inside"), map) == ("error", "eperm")
     assert inside.exists() and (root / "to_inside").is_symlink()
     assert not (folder / "made").exists() and not (folder / "new").exists()
+
+
+def test_what_is_below_it_is_not_said_to_be_outside(maps, node, map, root):
+    """The user may not enter a folder there; and there may be links."""
+    os.chown(root / "sub", pwd.getpwnam("nobody").pw_uid, -1)
+    (root / "sub").chmod(0o700)
+    (root / "link").symlink_to("sub")
+    for path in (octets(root / "sub" / "map"), octets(root / "link")):
+        start = node.mark()
+        with raises("eacces"):
+            maps.open(("pinned", path))
+        line = node.wait_log("warning refused open/1 .*: (.*): (.*)$", start=start)
+        assert line[1] == "not to be reached below --pin-root"
+        assert line[2].encode() == path
 
 
 def test_a_long_name_is_an_error_value(maps, map, root):
