@@ -239,7 +239,6 @@ class Service:
         lines = [
             "[Unit]",
             "DefaultDependencies=no",
-            "StartLimitIntervalSec=0",
             "[Service]",
             f"StandardError=append:{LOG}",
             f"Environment=ERL_EPMD_PORT={self.cluster.epmd.port}",
@@ -428,6 +427,21 @@ def test_it_is_started_again_when_it_does_not_turn(service, alice):
     wait_until(service.is_back, 30)
     assert "Watchdog timeout" in service.systemd.log
     assert Maps(alice, service).new(*HASH)[0] == "ebpf_map"
+
+
+@runs
+def test_it_is_started_again_until_its_address_is_there(service):
+    """As when its network comes up later than it does."""
+    service.start(
+        "--listen", "192.0.2.1", settings=["RestartSec=20ms"], check=False
+    )
+    wait_until(lambda: int(service.show("NRestarts")) > 10)
+    address = ["192.0.2.1/32", "dev", "lo"]
+    subprocess.run(["ip", "address", "add", *address], check=True)
+    try:
+        wait_until(lambda: service.show("ActiveState") == "active")
+    finally:
+        subprocess.run(["ip", "address", "del", *address], check=True)
 
 
 @runs
