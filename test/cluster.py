@@ -73,7 +73,7 @@ def spawn(args, **options):
 def kill(process):
     if process.poll() is None:
         process.kill()
-    process.wait(10)
+    process.wait(60)  # each call that is under way in the kernel ends first
 
 
 def without_sandbox(program):
@@ -115,10 +115,10 @@ class Epmd:
                 continue
             if name == "epmd" and f"ERL_EPMD_PORT={self.port}".encode() in env:
                 os.kill(int(folder.name), signal.SIGKILL)
-        wait_until(lambda: not self.answers(), 5, "epmd has ended")
+        wait_until(lambda: not self.answers(), what="epmd has ended")
 
     def ask(self, request):
-        with socket.create_connection(("127.0.0.1", self.port), 5) as s:
+        with socket.create_connection(("127.0.0.1", self.port), 10) as s:
             s.sendall(struct.pack(">H", len(request)) + request)
             answer = b""
             while chunk := s.recv(4096):

@@ -161,7 +161,7 @@ def test_a_name_cannot_forge_a_log_line(fresh_cnode, connect):
         except (dist.Refused, dist.Closed):
             pass
         peer.close()
-    wait_until(lambda: len(fresh_cnode.lines) >= start + 2, 5)
+    wait_until(lambda: len(fresh_cnode.lines) >= start + 2)
     for line in fresh_cnode.lines[start:]:
         assert not line.startswith(forged)
         assert line.isprintable()
@@ -455,7 +455,7 @@ def test_a_map_belongs_to_the_connected_peer(start_cnode, connect):
     kind, map = peer.finish_erpc(request)
     assert kind == "return"
     peer.close()
-    wait_until(lambda: node.map_count() == 0, 5)
+    wait_until(lambda: node.map_count() == 0)
 
 
 @pytest.mark.parametrize("_", range(10))
@@ -481,7 +481,7 @@ def test_many_connections_of_one_name_leave_one(fresh_cnode, connect, alice):
     assert peers[-1].maps("close", peers[-1].maps("new", *HASH)) == "ok"
     for peer in peers[:-1]:
         peer.wait_closed()
-    wait_until(lambda: fresh_cnode.threads() <= threads + 1, 5)
+    wait_until(lambda: fresh_cnode.threads() <= threads + 1)
 
 
 # --- many
@@ -554,7 +554,7 @@ def test_a_peer_that_answers_ticks_stays(start_cnode, connect):
     begun = time.monotonic()
     ticks = 0
     while time.monotonic() - begun < 7:
-        assert peer.receive_packet(5) == b""
+        assert peer.receive_packet() == b""
         peer.tick()
         ticks += 1
     assert ticks >= 2

@@ -51,7 +51,7 @@ def test_128_are_in_their_handshake_and_no_more(start_cnode, connect):
     wait_until(lambda: node.threads() == 2 + HANDSHAKES)
     assert not node.find_log("warning")
     late = connect(node, handshake=False)
-    silent[0].wait_closed(4)
+    silent[0].wait_closed()
     node.wait_log("warning refused .*the oldest of --max-handshakes")
     assert comes_in(late)
     assert len(node.find_log("warning")) == 1

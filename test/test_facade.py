@@ -488,8 +488,8 @@ def test_an_embedded_c_node_ends_with_the_application(embedded, cluster):
     embedded.start()
     pid = embedded.pid()
     assert embedded.beam.eval("application:stop(ebpf_maps)") == "ok"
-    wait_until(lambda: not exists(pid), 5)
-    wait_until(lambda: embedded.node.split("@")[0] not in cluster.epmd.names(), 5)
+    wait_until(lambda: not exists(pid))
+    wait_until(lambda: embedded.node.split("@")[0] not in cluster.epmd.names())
 
 
 def test_an_embedded_c_node_ends_with_a_node_that_halts(embedded):
@@ -498,7 +498,7 @@ def test_an_embedded_c_node_ends_with_a_node_that_halts(embedded):
     pid = embedded.pid()
     with pytest.raises(EOFError):
         embedded.beam.eval("halt(), receive never -> ok end")
-    wait_until(lambda: not exists(pid), 5)
+    wait_until(lambda: not exists(pid))
 
 
 def test_an_embedded_c_node_ends_with_a_node_that_is_killed(embedded, cluster):
@@ -506,8 +506,8 @@ def test_an_embedded_c_node_ends_with_a_node_that_is_killed(embedded, cluster):
     embedded.start()
     pid = embedded.pid()
     embedded.beam.kill()
-    wait_until(lambda: not exists(pid), 5)
-    wait_until(lambda: embedded.node.split("@")[0] not in cluster.epmd.names(), 5)
+    wait_until(lambda: not exists(pid))
+    wait_until(lambda: embedded.node.split("@")[0] not in cluster.epmd.names())
 
 
 def test_a_c_node_that_is_up_already_is_watched(embedded, start_cnode):
@@ -517,8 +517,8 @@ def test_a_c_node_that_is_up_already_is_watched(embedded, start_cnode):
     assert embedded.pid() is None
     assert Facade(embedded.beam).new(*HASH)[0] == "ebpf_map"
     running.stop()
-    wait_until(embedded.pid, 5)
-    wait_until(embedded.up, 5)
+    wait_until(embedded.pid)
+    wait_until(embedded.up)
     assert Facade(embedded.beam).new(*HASH)[0] == "ebpf_map"
 
 
@@ -540,7 +540,7 @@ def test_of_two_embedding_nodes_one_runs_the_c_node(embedded, cluster):
 def test_what_an_embedded_c_node_logs_goes_to_logger(embedded):
     embedded = embedded()
     embedded.start()
-    wait_until(lambda: f"ready {embedded.node}" in embedded.beam.printed(), 5)
+    wait_until(lambda: f"ready {embedded.node}" in embedded.beam.printed())
 
 
 def test_a_missing_privilege_of_an_embedded_c_node_is_said_in_words(

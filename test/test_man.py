@@ -203,7 +203,7 @@ def test_each_example_starts_a_node(cnode_page, lone_cluster, start_cnode, start
         beam.kill()
         node.stop()
         node.must_live = False
-        wait_until(lambda: not lone_cluster.epmd.names(), 5)
+        wait_until(lambda: not lone_cluster.epmd.names())
 
 
 def test_each_other_example_prints_something(cnode_page, program):

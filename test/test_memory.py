@@ -433,7 +433,7 @@ def test_who_sends_one_message_after_the_other_keeps_no_large_buffer(
             peer.send_raw(last + most)
         return asks.erpc("ebpf_maps", "get", [0, map]) == ("return", bytes(3 * MIB))
 
-    wait_until(is_answered, 5, "there is memory")
+    wait_until(is_answered, what="there is memory")
 
 
 def test_what_is_served_after_a_large_message_keeps_no_memory(node, connect):
@@ -447,7 +447,7 @@ def test_what_is_served_after_a_large_message_keeps_no_memory(node, connect):
         wait_taken(node, peer)
         long = requests(peer, "ebpf_maps", "size", [holes])["erpc"]
         peer.send_raw(last + framed(long) * 50)
-    wait_until(lambda: asks.erpc("ebpf_maps", "get", [0, map])[0] == "return", 5)
+    wait_until(lambda: asks.erpc("ebpf_maps", "get", [0, map])[0] == "return")
 
 
 def test_who_has_much_served_bit_by_bit_goes_when_others_want_the_memory(

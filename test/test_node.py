@@ -680,4 +680,4 @@ def test_nothing_of_the_node_stays_when_it_ends(start_cnode, alice):
         )
         return name not in done.stdout
 
-    wait_until(gone, 5)
+    wait_until(gone)

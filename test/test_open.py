@@ -500,7 +500,7 @@ def test_a_map_of_a_process_goes_with_it(start_cnode, alice, bob):
     assert alice.erpc(node.name, "put", 1, 2, map) == map
     assert node.map_count() == 1
     bob.eval(STOP, H=holder)
-    wait_until(lambda: node.map_count() == 0, 5)
+    wait_until(lambda: node.map_count() == 0)
     with raises(("badmap", map)):
         alice.erpc(node.name, "get", 1, map)
 
@@ -512,7 +512,7 @@ def test_a_map_goes_however_its_process_ends(reason, start_cnode, bob):
     for _ in range(5):
         holder, map = by_process(bob, node, *HASH, [("lifetime", "process")])
         bob.eval(how[reason] + ", ok.", H=holder)
-        wait_until(lambda: node.map_count() == 0, 5)
+        wait_until(lambda: node.map_count() == 0)
 
 
 def test_only_the_maps_of_that_process_go(start_cnode, alice, bob):
@@ -522,11 +522,11 @@ def test_only_the_maps_of_that_process_go(start_cnode, alice, bob):
     holder, _ = by_process(bob, node, *HASH, [("lifetime", "process")])
     assert node.map_count() == 3
     bob.eval(STOP, H=holder)
-    wait_until(lambda: node.map_count() == 2, 5)
+    wait_until(lambda: node.map_count() == 2)
     for map in (kept, of_node):
         assert alice.erpc(node.name, "put", 1, 2, map) == map
     bob.eval(STOP, H=kept_holder)
-    wait_until(lambda: node.map_count() == 1, 5)
+    wait_until(lambda: node.map_count() == 1)
 
 
 def test_a_process_that_ends_before_its_map_is_made_leaves_none(start_cnode, bob):
@@ -545,7 +545,7 @@ def test_a_process_that_ends_before_its_map_is_made_leaves_none(start_cnode, bob
         A=[*HASH, [("lifetime", "process")]],
     )
     assert bob.erpc(node.name, "type", bob.erpc(node.name, "new", *HASH)) == "hash"
-    wait_until(lambda: node.map_count() == 1, 5)
+    wait_until(lambda: node.map_count() == 1)
 
 
 def test_an_opened_map_of_a_process_goes_with_it_but_not_the_map(
@@ -558,7 +558,7 @@ def test_an_opened_map_of_a_process_goes_with_it_but_not_the_map(
     holder, his = by_process(bob, node, what, options, function="open")
     assert node.map_count() == 2
     bob.eval(STOP, H=holder)
-    wait_until(lambda: node.map_count() == 1, 5)
+    wait_until(lambda: node.map_count() == 1)
     assert alice.erpc(node.name, "put", 1, 2, map) == map
 
 
@@ -597,7 +597,7 @@ def test_a_permanent_map_stays_until_it_is_closed(start_cnode, start_beam, alice
     maker.erpc(node.name, "put", 1, 2, map)
     of_node = maker.erpc(node.name, "new", *HASH)
     maker.kill()
-    wait_until(lambda: node.map_count() == 1, 5)
+    wait_until(lambda: node.map_count() == 1)
     assert alice.erpc(node.name, "get", 1, map) == u64(2)
     assert alice.erpc(node.name, "handles") == [(map, "none", "permanent")]
     with raises(("badmap", of_node)):
@@ -617,7 +617,7 @@ def test_a_process_keeps_its_map_while_its_node_returns_within_the_grace(
     node.wait_log(f"disconnected {maker.name}", start=start)
     assert maker.erpc(node.name, "put", 1, 2, map) == map
     maker.eval(STOP, H=holder)
-    wait_until(lambda: node.map_count() == 0, 5, "the map has gone with its process")
+    wait_until(lambda: node.map_count() == 0, what="the map has gone with its process")
 
 
 def test_a_process_that_ends_while_its_node_is_away_has_lost_its_map(
@@ -631,7 +631,7 @@ def test_a_process_that_ends_while_its_node_is_away_has_lost_its_map(
     node.wait_log(f"disconnected {maker.name}", start=start)
     maker.eval(STOP, H=holder)
     assert maker.apply("net_adm", "ping", node.name) == "pong"
-    wait_until(lambda: node.map_count() == 0, 5)
+    wait_until(lambda: node.map_count() == 0)
 
 
 def test_opened_handles_count_among_the_maps_that_are_allowed(start_cnode, alice):
@@ -700,10 +700,10 @@ def test_a_new_handle_of_a_nested_map_belongs_to_all_that_got_it(
     owners = {o for m, o, _ in maps.handles() if m == handles[0]}
     assert owners == {user.name for user in users}
     users[0].kill()
-    wait_until(lambda: len(maps.handles()) == 2, 5)
+    wait_until(lambda: len(maps.handles()) == 2)
     assert users[1].erpc(node.name, "get", 7, handles[1]) == u64(8)
     users[1].kill()
-    wait_until(lambda: node.map_count() == 1, 5)
+    wait_until(lambda: node.map_count() == 1)
     with raises(("badmap", handles[0])):
         maps.get(7, handles[0])
     assert maps.size(outer) == 1
@@ -753,7 +753,7 @@ def test_a_nested_map_that_nobody_holds_goes_with_the_outer_one(nested, bpftool)
     maps.close(inner)
     assert id in [shown["id"] for shown in bpftool("map", "list")]
     maps.remove(1, outer)
-    wait_until(lambda: id not in [s["id"] for s in bpftool("map", "list")], 5)
+    wait_until(lambda: id not in [s["id"] for s in bpftool("map", "list")])
 
 
 def test_unpin_removes_no_link_to_a_pin(maps, folder, tmp_path):

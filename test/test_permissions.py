@@ -364,7 +364,7 @@ def test_what_the_log_leaves_out_is_told_though_nothing_follows(start_cnode, con
                 connect(node, name="b@h")
         tried += 100
         assert tried <= 1000
-        wait_until(lambda: refusals_told(node) == tried, 5)
+        wait_until(lambda: refusals_told(node) == tried)
     for line in node.find_log(left_out):
         assert line[1].endswith(" b@h: --allow gives it nothing")
 
@@ -417,7 +417,7 @@ def test_refusals_cannot_flood_the_log(guarded):
         ask(guarded.reader, "put", 1, 1, guarded.map)
         return guarded.node.find_log(r"(\d+) more of (the next line|this kind) were not", start)
 
-    wait_until(told, 5)
+    wait_until(told)
     assert len(guarded.node.find_log("refused put/3", start)) < 500
 
 

@@ -231,7 +231,7 @@ def test_a_drain_takes_what_was_counted_and_counting_goes_on(maps, pids, busy):
     wait_until(lambda: maps.is_key(busy, pids) == "true")
     taken = dict(maps.drain(pids))
     assert number(taken[u32(busy)]) > 0
-    wait_until(lambda: maps.is_key(busy, pids) == "true", 5, "it counts again")
+    wait_until(lambda: maps.is_key(busy, pids) == "true", what="it counts again")
 
 
 def test_bpftool_and_we_read_the_same(maps, pids):

@@ -41,7 +41,7 @@ def test_the_embedded_example_starts_a_c_node(
     assert beam.eval(lines[1], timeout=30) == ("ok", ["ebpf_maps"])
     assert beam.apply("ebpf_maps", "new", "hash", 4, 8, 4)[0] == "ebpf_map"
     beam.kill()
-    wait_until(lambda: "ebpf" not in lone_cluster.epmd.names(), 5)
+    wait_until(lambda: "ebpf" not in lone_cluster.epmd.names())
 
 
 def test_the_table_has_all_functions(readme, program):
