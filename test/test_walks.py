@@ -98,12 +98,12 @@ class Churned:
 
     def rounds(self, times):
         """So many rounds, and more where the writer has been slow."""
-        deadline = time.monotonic() + 10 * PATIENCE
-        done = 0
-        while done < times or self.bob.eval("counters:get(Steps, 1)") < 12:
-            assert time.monotonic() < deadline or done < times, "the writer is idle"
+        for _ in range(times):
             yield
-            done += 1
+        deadline = time.monotonic() + 10 * PATIENCE
+        while self.bob.eval("counters:get(Steps, 1)") < 12:
+            assert time.monotonic() < deadline, "the writer is idle"
+            yield
 
     def stop(self):
         """How many steps the writer has made."""
@@ -112,7 +112,8 @@ class Churned:
             R = monitor(process, Churner), Churner ! stop,
             receive {'DOWN', R, _, _, {churned, Count}} -> Count;
                     {'DOWN', R, _, _, Other} -> Other
-            after 10000 -> late end."""
+            after 60000 -> late end.""",
+            timeout=90,
         )
 
 
