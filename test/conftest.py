@@ -13,6 +13,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
@@ -400,6 +402,19 @@ def siege(start_cnode, connect, bystander):
         return Siege(node, bystander, connect)
 
     return siege
+
+
+@contextmanager
+def before(end):
+    """What the block asserts holds until end, of time.monotonic().
+
+    A host may stand still for so long that it was asked too late.
+    """
+    try:
+        yield
+    except (AssertionError, BeamError):
+        if time.monotonic() < end:
+            raise
 
 
 class raises:

@@ -7,12 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 
 import etf
 from cluster import wait_until
-from conftest import Maps, raises
+from conftest import Maps, before, raises
 
 ORDER = sys.byteorder
 HASH = ("hash", 4, 8, 4)
@@ -577,14 +578,16 @@ def test_a_closed_map_of_a_process_is_forgotten(start_cnode, bob):
 def test_a_map_of_a_lost_node_goes_after_the_grace(
     lifetime, start_cnode, start_beam, alice
 ):
-    node = start_cnode("--grace", "4")
+    grace = 4  # s
+    node = start_cnode("--grace", grace)
     maker = start_beam()
     _, map = by_process(maker, node, *HASH, [("lifetime", lifetime)])
     assert alice.apply("net_adm", "ping", node.name) == "pong"
-    start = node.mark()
+    start, gone = node.mark(), time.monotonic()
     maker.kill()
     node.wait_log(f"disconnected {maker.name}", start=start)
-    assert alice.erpc(node.name, "put", 1, 2, map) == map
+    with before(gone + grace):
+        assert alice.erpc(node.name, "put", 1, 2, map) == map
     wait_until(lambda: node.map_count() == 0)
     with raises(("badmap", map)):
         alice.erpc(node.name, "get", 1, map)
