@@ -24,7 +24,7 @@ import pytest  # noqa: E402
 
 from beam import Beam, BeamError  # noqa: E402
 from cluster import SANITIZED, CNode, Cluster  # noqa: E402
-from dist import Peer  # noqa: E402
+from dist import Closed, Peer, Refused  # noqa: E402
 from hostile import Siege  # noqa: E402
 from traffic import Recorder  # noqa: E402
 
@@ -363,19 +363,31 @@ def maps(alice, cnode):
         maps.close_all()
 
 
+HANDSHAKE_LIMIT = 5  # s, that a node gives it
+
+
 @pytest.fixture
 def connect(cluster):
-    """Connects as a node of our own making: connect(cnode, name=...)."""
+    """Connects as a node of our own making: connect(cnode, name=...).
+
+    Once more where the host has stood still for so long that it was too late.
+    """
     peers = []
 
     def connect(node, handshake=True, name=None, cookie=None, flags=None, **options):
         name = name or f"{cluster.name('python')}@{cluster.host}"
         cookie = cluster.cookie if cookie is None else cookie
-        peer = Peer(node.port, name=name, cookie=cookie, **options)
-        peers.append(peer)
-        if handshake:
-            peer.handshake(**({"flags": flags} if flags is not None else {}))
-        return peer
+        flags = {"flags": flags} if flags is not None else {}
+        begun = time.monotonic()
+        while True:
+            peer = Peer(node.port, name=name, cookie=cookie, **options)
+            peers.append(peer)
+            try:
+                return peer.handshake(**flags) if handshake else peer
+            except (Refused, Closed):
+                took = time.monotonic() - begun
+                if not HANDSHAKE_LIMIT <= took < 4 * HANDSHAKE_LIMIT:
+                    raise
 
     yield connect
     for peer in peers:
