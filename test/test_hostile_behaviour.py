@@ -61,7 +61,7 @@ def test_a_siege_sees_a_node_that_stalls(siege, monkeypatch):
     with pytest.raises(AssertionError, match="timeout"):
         with siege() as s:
             with s.node.asleep():
-                time.sleep(2.5)
+                wait_until(lambda: all(wrong for _, _, wrong in s.bystander.look()))
 
 
 @pytest.mark.counts
