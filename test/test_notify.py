@@ -29,7 +29,7 @@ class Manager:
     def env(self, cluster, **others):
         return {**cluster.env, "NOTIFY_SOCKET": self.address, **others}
 
-    def receive(self, timeout=10 * PATIENCE):
+    def receive(self, timeout=20 * PATIENCE):
         """The lines of one datagram."""
         self.socket.settimeout(timeout)
         lines = self.socket.recv(4096).decode().splitlines()
@@ -38,7 +38,7 @@ class Manager:
 
     def wait_for(self, line):
         """Until a datagram with that line has come, which it gives."""
-        return wait_until(lambda: line in (told := self.receive()) and told)
+        return wait_until(lambda: line in (told := self.receive()) and told, 20)
 
     def drain(self):
         """Takes what has come."""

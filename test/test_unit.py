@@ -305,11 +305,12 @@ def test_it_serves_maps_and_says_how_many(service, alice):
     assert maps.get(1, map) == b"\2" + bytes(7)
     assert maps.new("devmap", 4, 4, 1)[0] == "ebpf_map"  # CAP_NET_ADMIN
     wait_until(
-        lambda: service.show("StatusText") == "1 nodes connected, 2 map handles"
+        lambda: service.show("StatusText") == "1 nodes connected, 2 map handles", 20
     )
     service.stop()
     assert service.show("Result") == "success"
-    assert service.cluster.epmd.port_of(service.sname) is None
+    # epmd may be asked before it has seen that the node is gone
+    wait_until(lambda: service.cluster.epmd.port_of(service.sname) is None)
 
 
 @runs
