@@ -235,8 +235,12 @@ def test_who_may_not_change_its_user_is_told_with_status_4(start_cnode):
     assert re.search(r"error --user nobody: .*Operation not permitted", node.log)
 
 
+def epmd_of(port):
+    """The process id of the epmd there; those that it was started by end by themselves."""
+    return wait_until(lambda: len(found := epmds(port)) == 1 and found[0])
+
+
 def epmds(port):
-    """Process ids of the epmd that listens there."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -280,14 +284,14 @@ def test_with_ambient_capabilities_it_needs_no_root(
     assert status(node.pid)["Seccomp"] == "2"
     peer = connect(node, cookie=lone_cluster.cookie)
     assert peer.maps("new", "devmap", 4, 4, 1)[0] == "ebpf_map"
-    (epmd,) = epmds(lone_cluster.epmd.port)
+    epmd = epmd_of(lone_cluster.epmd.port)
     told = capabilities(status(epmd))
     assert (told["Prm"], told["Eff"], told["Amb"]) == (0, 0, 0)
 
 
 def test_an_epmd_that_it_starts_is_of_its_user(start_cnode, lone_cluster):
     start_cnode("--user", "nobody", cluster=lone_cluster)
-    (epmd,) = epmds(lone_cluster.epmd.port)
+    epmd = epmd_of(lone_cluster.epmd.port)
     told = status(epmd)
     assert told["Uid"].split() == [str(NOBODY.pw_uid)] * 4
     assert (told["CapPrm"], told["CapEff"]) == ("0" * 16, "0" * 16)
