@@ -237,7 +237,7 @@ void functions_count_error(const struct call *call)
 const char *functions_error_name(size_t i, char room[POSIX_NAME_SIZE])
 {
 	if (i < STATS_RAISED)
-		return posix_name((int)i, room);
+		return posix_name(i > 0 ? (int)i : POSIX_ENOTSUPP, room);
 	i -= STATS_RAISED;
 	return i < sizeof(reasons) / sizeof(reasons[0]) ? reasons[i] : NULL;
 }

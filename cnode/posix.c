@@ -7,14 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The kernel's own, which leaks from bpf(2); libc has no name for it. */
-#define KERNEL_ENOTSUPP 524
-
 const char *posix_name(int error, char name[POSIX_NAME_SIZE])
 {
 	const char *libc_name = strerrorname_np(error);
 
-	if (error == KERNEL_ENOTSUPP)
+	if (error == POSIX_ENOTSUPP) /* libc has no name for it */
 		return "enotsupp";
 	if (error == EOPNOTSUPP) /* libc: EOPNOTSUPP, OTP: enotsup */
 		return "enotsup";

@@ -3,6 +3,7 @@
 #define POSIX_H
 
 #define POSIX_NAME_SIZE 32
+#define POSIX_ENOTSUPP 524 /* the kernel's own, which leaks from bpf(2) */
 
 /*
  * The atom that Erlang has for an errno: einval, enoent, ... in name. An

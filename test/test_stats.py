@@ -73,6 +73,16 @@ def test_errors_are_counted_by_reason(alice, node):
     }
 
 
+def test_an_error_that_libc_has_no_name_for_is_counted_by_its_name(alice, node):
+    ring = alice.erpc(node.name, "new", "ringbuf", 0, 0, 4096)
+    for _ in range(2):
+        with raises("enotsupp"):
+            alice.erpc(node.name, "get", b"", ring)
+    assert stats(alice, node)["errors"] == {"enotsupp": 2}
+    node.process.send_signal(signal.SIGUSR1)
+    assert " 2 errors [ enotsupp 2 ], " in node.wait_log(r"notice stats: ").string
+
+
 def test_all_that_was_answered_is_in_the_histogram(alice, node):
     for _ in range(20):
         alice.erpc(node.name, "handles")
