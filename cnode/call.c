@@ -256,7 +256,7 @@ bool call_write_error(struct call *call, int error)
 {
 	char name[POSIX_NAME_SIZE];
 
-	stats_add_error(call->context->stats, -error);
+	call->returned = -error;
 	term_write_tuple(call->out, 2);
 	term_write_atom(call->out, "error");
 	term_write_atom(call->out, posix_name(-error, name));

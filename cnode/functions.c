@@ -176,7 +176,7 @@ static const char *const reasons[] = {
 	[RAISED_NOTHING] = "normal",  [RAISED_UNDEF] = "undef",
 	[RAISED_BADARG] = "badarg",   [RAISED_BADKEY] = "badkey",
 	[RAISED_BADMAP] = "badmap",   [RAISED_KEYEXISTS] = "keyexists",
-	[RAISED_TOO_BIG] = "too_big",
+	[RAISED_TOO_BIG] = "too_big", [RAISED_AMBIGUOUS] = "ambiguous",
 };
 
 static bool is_errno(const struct raised *raised)
@@ -223,15 +223,20 @@ void functions_write_reason(const struct call *call, struct term_writer *w)
 
 /* --- Counts ------------------------------------------------------------- */
 
+static int counted_as(const struct raised *raised)
+{
+	return is_errno(raised) ? raised->error
+				: STATS_RAISED + (int)raised->reason;
+}
+
 void functions_count_error(const struct call *call)
 {
 	const struct raised *raised = &call->raised;
+	int error = raised->reason == RAISED_NOTHING ? call->returned
+						     : counted_as(raised);
 
-	if (raised->reason != RAISED_NOTHING)
-		stats_add_error(call->context->stats,
-				is_errno(raised)
-					? raised->error
-					: STATS_RAISED + (int)raised->reason);
+	if (error > 0)
+		stats_add_error(call->context->stats, error);
 }
 
 const char *functions_error_name(size_t i, char room[POSIX_NAME_SIZE])

@@ -59,6 +59,7 @@ enum raised_reason {
 	RAISED_TOO_BIG,    /* {too_big, max_message} */
 	RAISED_ERRNO,      /* error as an atom */
 	RAISED_ERRNO_DONE, /* {error as an atom, done} */
+	RAISED_AMBIGUOUS,  /* it is not: {error, ambiguous} is returned */
 };
 
 /* An exception of class error. */
@@ -78,6 +79,7 @@ struct call {
 	struct term args[FUNCTIONS_MAX_ARITY];
 	struct term caller; /* the pid that asks */
 	struct raised raised;
+	int returned; /* as {error, Reason}: how that counts; 0: it was not */
 	/* what functions_call() drops in the end */
 	struct map *map;       /* of the handle among args */
 	struct map *value_map; /* of a handle that is a value, or a template */
@@ -89,7 +91,7 @@ struct call {
 	erlang_ref ref;                 /* that handle's */
 };
 
-/* Counts what was raised. */
+/* Counts what was raised, or returned as an error. */
 void functions_count_error(const struct call *call);
 
 /* The name/arity of a row of the table; NULL past the last one. */

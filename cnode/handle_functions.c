@@ -217,6 +217,7 @@ static bool open_map(struct call *call, const struct map_options *options)
 	if (error == 0 && !open_what(call, flags, &map, &error))
 		return false;
 	if (error == AMBIGUOUS) {
+		call->returned = STATS_RAISED + RAISED_AMBIGUOUS;
 		term_write_tuple(call->out, 2);
 		term_write_atom(call->out, "error");
 		term_write_atom(call->out, "ambiguous");

@@ -2,6 +2,7 @@
 """What a C node says it has done: stats/0, and the line at SIGUSR1."""
 
 import re
+import secrets
 import signal
 import subprocess
 import threading
@@ -81,6 +82,15 @@ def test_an_error_that_libc_has_no_name_for_is_counted_by_its_name(alice, node):
     assert stats(alice, node)["errors"] == {"enotsupp": 2}
     node.process.send_signal(signal.SIGUSR1)
     assert " 2 errors [ enotsupp 2 ], " in node.wait_log(r"notice stats: ").string
+
+
+def test_a_name_that_several_maps_bear_is_an_error(alice, node):
+    name = f"s{secrets.token_hex(6)}"
+    for _ in range(2):
+        alice.erpc(node.name, "new", "hash", 4, 8, 1, [("name", name)])
+    ambiguous = ("error", "ambiguous")
+    assert alice.erpc(node.name, "open", ("name", name.encode())) == ambiguous
+    assert stats(alice, node)["errors"] == {"ambiguous": 1}
 
 
 def test_all_that_was_answered_is_in_the_histogram(alice, node):
