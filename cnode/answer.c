@@ -126,11 +126,11 @@ static void write_outcome(struct rpc *rpc, const struct request *request,
 	call->out = w;
 	call->caller = request->to;
 	if (call->raised.reason == RAISED_NOTHING && !request_is_mfa(request)) {
+		call->raised.reason = RAISED_BADARG;
 		if (request->form == REQUEST_ERPC) {
 			write_erpc_badarg(w, request);
 			return;
 		}
-		call->raised.reason = RAISED_BADARG;
 	}
 	if (call->raised.reason != RAISED_NOTHING) {
 		write_error(w, request, call);

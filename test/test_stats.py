@@ -23,6 +23,7 @@ from counting import (
     total,
 )
 from dist import Closed, Refused
+from hostile import requests
 
 
 @pytest.fixture
@@ -91,6 +92,18 @@ def test_a_name_that_several_maps_bear_is_an_error(alice, node):
     ambiguous = ("error", "ambiguous")
     assert alice.erpc(node.name, "open", ("name", name.encode())) == ambiguous
     assert stats(alice, node)["errors"] == {"ambiguous": 1}
+
+
+def test_what_is_no_call_is_an_error_in_each_form(node, connect):
+    """Module, function and arguments, that are none."""
+    peer = connect(node)
+    for form, packet in requests(peer, b"no module", 5, []).items():
+        if form not in ("ping", "sbcast"):
+            peer.send_packet(packet)
+            assert peer.serves(), form
+    told = peer.maps("stats")
+    answered = sum(n for _, n in told["latency"])
+    assert sum(told["errors"].values()) == answered > 8
 
 
 def test_all_that_was_answered_is_in_the_histogram(alice, node):
