@@ -213,6 +213,13 @@ static int tick_or_give_up(struct connection *c)
 	return 0;
 }
 
+/* So many octets, by which requests may have come to their end. */
+static void take_in(struct connection *c, size_t octets)
+{
+	c->rpc.arrived = clock_ns();
+	stats_add(&c->stats.octets_in, octets);
+}
+
 static int receive(struct connection *c)
 {
 	ssize_t n = transport_receive(&c->transport,
@@ -226,8 +233,7 @@ static int receive(struct connection *c)
 	if (n <= 0)
 		return n < 0 ? (int)n : -ECONNRESET;
 	c->quiets = 0;
-	c->rpc.arrived = clock_ns();
-	stats_add(&c->stats.octets_in, (uint64_t)n);
+	take_in(c, (size_t)n);
 	return 0;
 }
 
@@ -235,6 +241,7 @@ int connection_serve(struct connection *c)
 {
 	int error;
 
+	take_in(c, transport_available(&c->transport)); /* behind a handshake */
 	do {
 		atomic_fetch_add(&c->peer.turns, 1);
 		atomic_store(&c->peer.busy, true);

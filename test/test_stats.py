@@ -4,8 +4,10 @@
 import re
 import secrets
 import signal
+import struct
 import subprocess
 import threading
+import time
 from collections import Counter
 from contextlib import contextmanager
 
@@ -23,12 +25,16 @@ from counting import (
     total,
 )
 from dist import Closed, Refused
-from hostile import requests
+from hostile import requests, spawn_request
 
 
 @pytest.fixture
 def node(start_cnode):
     return start_cnode()
+
+
+def framed(octets):
+    return struct.pack(">I", len(octets)) + octets
 
 
 def stats(beam, node):
@@ -114,6 +120,35 @@ def test_all_that_was_answered_is_in_the_histogram(alice, node):
     assert sum(n for _, n in latency) == 20
     assert bounds == sorted(set(bounds))
     assert all(bound & (bound - 1) == 0 for bound in bounds)
+
+
+def test_a_request_that_comes_with_the_end_of_the_handshake_is_one_like_others(
+    node, connect
+):
+    """It has not waited since the host was started."""
+    peer = connect(node, handshake=False)
+    ref, send, sent = peer.ref(), peer.send_raw, []
+
+    def send_more(octets):
+        if octets[2:3] == b"r":  # the last one
+            early = framed(spawn_request(peer, id=ref))
+            sent.append(len(early))
+            octets += early
+        send(octets)
+
+    def count(octets):
+        sent.append(len(octets))
+        send(octets)
+
+    begun = time.monotonic_ns()
+    peer.send_raw = send_more
+    peer.handshake()
+    peer.send_raw = count
+    peer.wait_exit(ref)
+    told = peer.maps("stats")
+    took = time.monotonic_ns() - begun
+    assert [bound // 2 <= took for bound, _ in told["latency"]] == [True]
+    assert told["octets"]["in"] == sum(sent)
 
 
 def test_octets_are_those_of_packets(node, connect):
