@@ -9,7 +9,7 @@
 #define STATS_FUNCTIONS 48 /* rows of the table, at most */
 #define STATS_ERRORS 160   /* an errno, or STATS_RAISED and a reason */
 #define STATS_RAISED 140
-#define STATS_LATENCIES 40 /* 2^39 ns are nine minutes */
+#define STATS_LATENCIES 48 /* 2^47 ns are 39 hours */
 
 /* Written by one thread, read by any: what is read may be a moment old. */
 typedef _Atomic uint64_t stats_count;

@@ -143,6 +143,24 @@ def test_lines_of_a_kind_are_counted_by_the_second_though_the_clock_goes_back(
     wait_until(told, 10, "the lines are told of")
 
 
+def test_a_request_that_took_an_hour_counts_as_one(
+    start_cnode, program, cluster, clock, connect
+):
+    """By a monotonic clock that does what no other does: it jumps."""
+    env = {**cluster.env, **clock.env, "FAKETIME_DONT_FAKE_MONOTONIC": "0"}
+    node = start_cnode(*without_sandbox(program), env=env)
+    peer, looker = connect(node), connect(node)
+    inner = peer.maps("new", "array", 4, 4, 1)
+    outer = peer.maps("new", "array_of_maps", 4, 4, 1, [("inner_map", inner)])
+    # the kernel takes some ms for each
+    request = peer.start_erpc("ebpf_maps", "merge", [outer, [(0, inner)] * 300])
+    wait_until(lambda: looker.maps("stats")["requests"].get(("merge", 2)))
+    clock.set("+1h")
+    assert peer.finish_erpc(request, 60) == ("return", outer)
+    slowest, number = looker.maps("stats")["latency"][-1]
+    assert number == 1 and slowest > HOUR.total_seconds() * 1e9
+
+
 def test_the_uptime_goes_on_though_the_clock_goes_back(start, clock, connect, alice):
     node = start()
     before = alice.erpc(node.name, "stats")["uptime"]
