@@ -156,8 +156,10 @@ bool call_read_value_map(struct call *call, struct term t)
 
 bool call_check_handle_fits(struct call *call)
 {
-	return term_write_fits(call->out, CALL_MAX_HANDLE_SIZE) ||
-	       call_raise(call, RAISED_TOO_BIG);
+	if (!term_write_fits(call->out, CALL_MAX_HANDLE_SIZE))
+		return call_raise(call, RAISED_TOO_BIG);
+	return term_write_reserve(call->out, CALL_MAX_HANDLE_SIZE) ||
+	       call_raise_no_memory(call);
 }
 
 void call_write_type(struct call *call, uint32_t type)

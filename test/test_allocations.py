@@ -25,7 +25,7 @@ import pytest
 import dist
 from cluster import wait_until
 from conftest import CI
-from hostile import requests
+from hostile import requests, spawn_request
 
 pytestmark = pytest.mark.preload
 
@@ -455,6 +455,38 @@ def test_without_memory_every_form_is_answered_or_ends_its_connection(
             assert served or failed, (form, n)
 
         sweep.run(step, check)
+
+
+@pytest.mark.parametrize("room", range(0, 400, 50))
+def test_without_memory_for_its_answer_no_map_is_made(room, world, allocator):
+    """What is to be told stands behind another answer, which leaves that much."""
+    sweep = Sweep(world, allocator, 1)
+    before = 0
+
+    def step(peer):
+        nonlocal before
+        before = world.node.map_count()
+        args = [[ref := peer.ref(), "ebpf_maps", "nope", [bytes(4096 - 300 - room)]]]
+        args.append([new := peer.ref(), "ebpf_maps", "new", ["hash", 4, 8, 4]])
+        packets = [spawn_request(peer, id=a[0], args=a) for a in args]
+        try:
+            peer.send_raw(b"".join(struct.pack(">I", len(p)) + p for p in packets))
+            peer.wait_exit(ref)
+            made = peer.finish_erpc(new)
+            return made, world.node.map_count()
+        except dist.Closed:
+            return None
+
+    def check(outcome, failed, n):
+        if outcome is None:
+            assert failed, n
+        else:
+            answer, maps = outcome
+            made = answer[0] == "return" and is_map(answer[1])
+            assert made or failed and is_enomem(answer), (n, answer)
+            assert maps == before + made, (n, answer)
+
+    assert sweep.run(step, check) > 2
 
 
 @STREAKS
