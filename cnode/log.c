@@ -78,29 +78,33 @@ static bool is_writable(void)
 	return poll(&out, 1, 0) > 0 && out.revents & POLLOUT;
 }
 
-/* One at a time: a pipe that is writable takes one line. */
+/*
+ * One at a time, with a note of those before it that were lost: a pipe that is
+ * writable takes as much as a line may have. A disk that is full takes a part.
+ */
 static void write_line(const char *line, size_t size)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	static unsigned lost;
-	char note[LINE_SIZE];
-	int n;
+	static bool torn; /* the last one has no end */
+	char text[LINE_SIZE];
+	ssize_t note, n = -1;
 
 	pthread_mutex_lock(&lock);
-	if (is_writable()) {
-		n = lost == 0
-			    ? 0
-			    : snprintf(note, sizeof(note),
-				       "%u lines of the log are lost\n", lost);
-		if ((n == 0 || (write(STDERR_FILENO, note, (size_t)n) == n &&
-				is_writable())) &&
-		    write(STDERR_FILENO, line, size) == (ssize_t)size)
-			lost = 0;
-		else
-			lost++;
-	} else {
-		lost++;
-	}
+	note = lost == 0 ? 0
+			 : snprintf(text, sizeof(text),
+				    "%s%u lines of the log are lost\n",
+				    torn ? "\n" : "", lost);
+	if (size > sizeof(text) - (size_t)note)
+		size = sizeof(text) - (size_t)note;
+	memcpy(text + note, line, size);
+	size += (size_t)note;
+	text[size - 1] = '\n';
+	if (is_writable())
+		n = write(STDERR_FILENO, text, size);
+	if (n > 0)
+		torn = text[n - 1] != '\n';
+	lost = n == (ssize_t)size ? 0 : n >= note ? 1 : lost + 1;
 	pthread_mutex_unlock(&lock);
 }
 

@@ -2,6 +2,7 @@
 """File systems that take nothing: no pins, no cookie, no log."""
 
 import errno
+import fcntl
 import os
 import stat
 import subprocess
@@ -14,6 +15,7 @@ from conftest import Maps
 
 HASH = ("hash", 4, 8, 4)
 PINS = Path("/sys/fs/bpf")
+PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def mount(*args):
@@ -158,4 +160,60 @@ def test_a_log_goes_on_when_its_full_disk_has_room_again(
     assert number >= len(lost)
     assert f" connected {lost[0].name}" not in text
     assert alice.erpc(node.name, "put", 1, 3, map) == map
+    node.stop()
+
+
+def test_a_line_that_finds_no_room_for_its_end_is_no_part_of_the_next(
+    disk, start_cnode, cluster, connect
+):
+    log = disk / "log"
+    filler = fill(disk)
+
+    def give_a_page():
+        """Room for some lines."""
+        os.truncate(filler, filler.stat().st_size - PAGE)
+
+    give_a_page()
+    node = start_logging_to(log, start_cnode, cluster)
+
+    def cut():
+        connect(node).close()
+        text = log.read_bytes()
+        if len(text) % PAGE == 0 and text.endswith(b"\n"):
+            give_a_page()
+        return len(text) % PAGE == 0 and not text.endswith(b"\n")
+
+    wait_until(cut)
+    filler.unlink()
+    with connect(node) as peer:
+        wait_until(lambda: f"connected {peer.name}" in log.read_text())
+    lines = log.read_text().splitlines()
+    lost = [line for line in lines if line.endswith(" lines of the log are lost")]
+    assert lost and all(line.split(" ", 1)[0].isdigit() for line in lost)
+    node.stop()
+
+
+def test_what_is_lost_of_a_log_that_is_read_slowly_is_told_of_once(
+    tmp_path, start_cnode, cluster, connect
+):
+    """There is room for one write, each time that it has been read."""
+    path = tmp_path / "log"
+    os.mkfifo(path)
+    fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    node = start_logging_to(path, start_cnode, cluster)
+    keeper = connect(node)
+    assert keeper.serves()
+    os.read(fd, 1 << 16)
+    fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PAGE)
+    read = []
+    for number in range(5):
+        with connect(node, name=f"peer{number}@h") as peer:
+            assert peer.serves()
+        wait_until(lambda: keeper.maps("stats")["connections"] == 1)
+        read += os.read(fd, 1 << 16).decode().splitlines()
+    os.close(fd)
+    found = [line for line in read if " notice connected peer" in line]
+    told = [int(line.split()[0]) for line in read if line.endswith(" are lost")]
+    assert len(found) == 5
+    assert told == [1] * 4  # that each of them had gone
     node.stop()
