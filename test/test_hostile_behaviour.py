@@ -114,7 +114,7 @@ def test_a_handshake_may_not_dribble_for_ever(siege):
             time.sleep(1)
             return not peers
 
-        wait_until(over, 15)
+        wait_until(over, 30)
 
 
 def fill(peer, octets, seconds=5):
@@ -169,7 +169,7 @@ def test_readers_of_an_octet_now_and_then_are_hung_up(siege):
             time.sleep(0.1)
             return s.node.find_log("disconnected .* it took nothing in for --ticktime")
 
-        wait_until(over, 15)
+        wait_until(over, 30)
         wait_until(lambda: s.node.threads() == s.before[1], 10)
 
 
