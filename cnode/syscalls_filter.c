@@ -119,8 +119,7 @@ static const struct rule rules[] = {
 	CALL(rseq, 0),
 	CALL(rt_sigprocmask, 0),
 	CALL(exit, 0),
-	CALL(sched_getaffinity, 0), /* malloc: how many arenas */
-	CALL(sysinfo, 0),           /* qsort: how much memory it may take */
+	CALL(sysinfo, 0), /* qsort: how much memory it may take */
 
 	/* memory, but no code */
 	CALL(brk, 0),
@@ -138,7 +137,6 @@ static const struct rule rules[] = {
 
 	/* the end: by a signal, or abort(3) of libc with what it says */
 	CALL(signalfd4, 0),
-	CALL(rt_sigreturn, 0),
 	CALL(rt_sigaction, 0),
 	CALL(exit_group, 0),
 	CALL(gettid, 0),

@@ -563,9 +563,9 @@ USED = """
     fstat fstatfs futex getdents64 getgid getpeername getpid getrandom gettid
     gettimeofday getuid lseek madvise mmap mprotect mremap munmap newfstatat
     openat openat2 pidfd_open poll ppoll read readlink readlinkat recvfrom
-    restart_syscall rseq rt_sigaction rt_sigprocmask rt_sigreturn sched_getaffinity
-    sendto set_robust_list setsockopt shutdown signalfd4 socket statfs sysinfo tgkill
-    uname unlink unlinkat write writev
+    restart_syscall rseq rt_sigaction rt_sigprocmask sendto set_robust_list
+    setsockopt shutdown signalfd4 socket statfs sysinfo tgkill uname unlink unlinkat
+    write writev
 """
 
 
