@@ -1192,6 +1192,14 @@ REFUSING = {
     ("ringbuf", 0, 0, 4096): RING,
     ("user_ringbuf", 0, 0, 4096): RING,
 }
+if "arena" in known_types():  # from libbpf 1.4 on
+    REFUSING["arena", 0, 0, 4, ("mmapable",)] = {
+        **all_of(READING + " take pop peek clear drain drain_chunk", up("einval")),
+        **all_of("put insert push without", up("enotsup")),
+        "update": up("einval"),
+        "merge": up(("enotsup", 0)),
+        **all_of(WALKING, up("enotsup")),
+    }
 
 
 def perform(maps, name, map, key, value):
