@@ -108,6 +108,14 @@ char *call_batch_room(struct call *call, size_t size)
 	return room(call, &call->context->batch, size, MAX_BATCH);
 }
 
+bool call_check_answer(struct call *call, size_t size)
+{
+	if (!term_write_fits(call->out, size))
+		return call_raise(call, RAISED_TOO_BIG);
+	return term_write_reserve(call->out, size) ||
+	       call_raise_no_memory(call);
+}
+
 /* --- Handles ------------------------------------------------------------ */
 
 /* The tag and the reference of what has the tag of a handle. */
@@ -144,9 +152,12 @@ static bool read_handle(struct call *call, struct term t, struct map **map)
 	return *map || call_raise_term(call, RAISED_BADMAP, t);
 }
 
+/* It goes back as it came from what changes a map: that must not be done and
+ * then not be told for want of memory. */
 bool call_read_map(struct call *call, struct term t)
 {
-	return read_handle(call, t, &call->map);
+	return read_handle(call, t, &call->map) &&
+	       call_check_answer(call, t.size);
 }
 
 bool call_read_value_map(struct call *call, struct term t)

@@ -42,7 +42,13 @@ char *call_room(struct call *call, struct buffer *buffer, size_t size);
 /* The same of the batch buffer, which is no part of a message: 256 MiB. */
 char *call_batch_room(struct call *call, size_t size);
 
-/* A live handle: sets call->map. */
+/*
+ * Room for size octets more of the answer, before anything is done that it is
+ * to tell: {too_big, Max} or enomem raised else.
+ */
+bool call_check_answer(struct call *call, size_t size);
+
+/* A live handle, and room to write it back as it came: sets call->map. */
 bool call_read_map(struct call *call, struct term t);
 
 /*

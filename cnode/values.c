@@ -321,12 +321,8 @@ bool values_read(struct call *call, struct term t, const char **value)
 
 bool values_check_answer(struct call *call, struct term handle)
 {
-	size_t size = values_size(call->map) + handle.size + ANSWER_MARGIN;
-
-	if (!term_write_fits(call->out, size))
-		return call_raise(call, RAISED_TOO_BIG);
-	return term_write_reserve(call->out, size) ||
-	       call_raise_no_memory(call);
+	return call_check_answer(call, values_size(call->map) + handle.size +
+					       ANSWER_MARGIN);
 }
 
 char *values_room(struct call *call)

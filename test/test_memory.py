@@ -227,6 +227,40 @@ def test_nothing_is_lost_for_want_of_memory(node, connect):
     assert peer.maps("pop", queue) == value
 
 
+def lengthen(peer, handle, function, before=(), behind=()):
+    """A handle so long that there is room for the request that has it, and none
+    for the answer, in which the names of processes are more."""
+    args = [*before, (*handle, b""), *behind]
+    request = spawn_request(peer, args=[peer.ref(), "ebpf_maps", function, args])
+    return (*handle, bytes(FREE - len(framed(request))))
+
+
+def test_what_cannot_be_told_for_want_of_memory_is_not_done(node, connect):
+    """Of a handle only the reference counts, and all of it goes back."""
+    peer = connect(node, name=f"{'n' * 200}@h")
+    hash_ = peer.maps("new", "hash", 4, 8, 3)
+    queue = peer.maps("new", "queue", 0, 8, 3)
+    peer.maps("put", 1, 1, hash_)
+    content = peer.maps("to_list", hash_)
+    holders = use_up(node, connect)
+    for function, before, handle, behind in (
+        ("put", [1, 2], hash_, []),
+        ("insert", [2, 2], hash_, []),
+        ("update", [1, 2], hash_, []),
+        ("remove", [1], hash_, []),
+        ("without", [[1]], hash_, []),
+        ("merge", [], hash_, [[(2, 2)]]),
+        ("clear", [], hash_, []),
+        ("push", [1], queue, []),
+    ):
+        long = lengthen(peer, handle, function, before, behind)
+        args = [*before, long, *behind]
+        assert peer.erpc("ebpf_maps", function, args)[:2] == ENOMEM, function
+        assert peer.maps("to_list", hash_) == content, function
+    assert peer.maps("pop", queue) == "empty"
+    give_back(node, holders)
+
+
 @pytest.mark.parametrize("type", ["hash", "lpm_trie", "queue"])
 def test_what_is_drained_comes_once_for_want_of_memory(type, node, connect):
     """In smaller parts, and all of it."""
