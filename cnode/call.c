@@ -152,8 +152,10 @@ static bool read_handle(struct call *call, struct term t, struct map **map)
 	return *map || call_raise_term(call, RAISED_BADMAP, t);
 }
 
-/* It goes back as it came from what changes a map: that must not be done and
- * then not be told for want of memory. */
+/*
+ * It goes back as it came from what changes a map: that must not be done and
+ * then not be told for want of memory.
+ */
 bool call_read_map(struct call *call, struct term t)
 {
 	return read_handle(call, t, &call->map) &&
@@ -163,14 +165,6 @@ bool call_read_map(struct call *call, struct term t)
 bool call_read_value_map(struct call *call, struct term t)
 {
 	return read_handle(call, t, &call->value_map);
-}
-
-bool call_check_handle_fits(struct call *call)
-{
-	if (!term_write_fits(call->out, CALL_MAX_HANDLE_SIZE))
-		return call_raise(call, RAISED_TOO_BIG);
-	return term_write_reserve(call->out, CALL_MAX_HANDLE_SIZE) ||
-	       call_raise_no_memory(call);
 }
 
 void call_write_type(struct call *call, uint32_t type)

@@ -67,8 +67,6 @@ bool call_read_value_map(struct call *call, struct term t);
 /* By its name, or its number where libbpf knows none. */
 void call_write_type(struct call *call, uint32_t type);
 
-/* {too_big, Max} or enomem unless a new handle is sure to be in the answer. */
-bool call_check_handle_fits(struct call *call);
 bool call_is_handle(struct term t);
 bool call_read_handle_ref(struct term t, erlang_ref *ref);
 void call_write_handle(struct call *call, const struct map *map,

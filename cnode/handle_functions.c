@@ -74,7 +74,7 @@ static bool new_map(struct call *call, const struct map_options *options)
 	int error = handles_check_room(call->context->common->handles,
 				       call->context->owner);
 
-	if (!call_check_handle_fits(call))
+	if (!call_check_answer(call, CALL_MAX_HANDLE_SIZE))
 		return false;
 	if (error == 0)
 		error = map_memory_make(call->context->common->map_memory,
@@ -212,7 +212,7 @@ static bool open_map(struct call *call, const struct map_options *options)
 
 	if (!may_open(call, options))
 		return refusal_raise(call, REFUSAL_MAY_ONLY_READ, NULL);
-	if (!call_check_handle_fits(call))
+	if (!call_check_answer(call, CALL_MAX_HANDLE_SIZE))
 		return false;
 	if (error == 0 && !open_what(call, flags, &map, &error))
 		return false;

@@ -84,7 +84,7 @@ static const struct row rows[] = {
 	{ "max-message", "BYTES", "longest request and answer (16777216)",
 	  NUMBER(max_message, 4 * KIB, 1024 * MIB) },
 	{ "max-waiting", "BYTES",
-	  "longest answer to wait for a node beyond --ticktime (4194304)",
+	  "what may wait for a node beyond --ticktime (4194304)",
 	  NUMBER(max_waiting, 512 * KIB, 1024 * MIB) },
 	{ "max-memory", "BYTES",
 	  "what large requests and answers may take, all together (536870912)",

@@ -101,10 +101,10 @@ explain_posix(Posix, _Function, _Type, _Args) ->
     kernel_says(Posix).
 
 refused(open, _NamesPath) ->
-    "the path is not below the C node's --pin-root; or this node may only read there (--allow, "
-    "--read-only), and then opens maps with the option read";
+    "the path is not to be reached below the C node's --pin-root; or this node may only read "
+    "there (--allow, --read-only), and then opens maps with the option read";
 refused(Function, _NamesPath) when Function =:= pin; Function =:= unpin ->
-    ["the path is not below the C node's --pin-root; or ", may_only_read()];
+    ["the path is not to be reached below the C node's --pin-root; or ", may_only_read()];
 refused(close, _NamesPath) ->
     [may_only_read(), ", and closes no handles but its own"];
 refused(_Function, true) ->
