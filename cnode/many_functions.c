@@ -6,7 +6,8 @@
  *	                      keys as they came
  *	without(Keys, Map) -> Map, as it came
  *	merge(Map, Pairs)  -> Map, as it came; raises {Posix, Done} where the
- *	                      kernel stops, Done pairs having been put
+ *	                      kernel stops, or what a pair names has gone, Done
+ *	                      pairs having been put
  *	Pairs = [{Key, Value}] | #{Key => Value}
  */
 #include <errno.h>
@@ -267,6 +268,16 @@ static bool put_load(struct call *call, struct load *load)
 	return error == 0 || call_raise_done(call, error, load->done);
 }
 
+/* What was good when all were looked at has gone: a handle, a process. */
+static bool raise_gone(struct call *call, const struct load *load)
+{
+	const struct raised *raised = &call->raised;
+
+	return call_raise_done(
+		call, raised->reason == RAISED_ERRNO ? -raised->error : -EBADF,
+		load->done);
+}
+
 static bool put_pairs(struct call *call, struct term t)
 {
 	size_t value_size = map_entry_size(call->map);
@@ -281,7 +292,7 @@ static bool put_pairs(struct call *call, struct term t)
 		if (!call_goes_on(call) ||
 		    !values_read_key(call, pair[0], &key) ||
 		    !values_read(call, pair[1], &value))
-			return false;
+			return raise_gone(call, &load);
 		memcpy(load.keys + (size_t)load.count * call->map->key_size,
 		       key, call->map->key_size);
 		memcpy(load.values + load.count * value_size, value,

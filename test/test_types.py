@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from beam import BeamError
-from cluster import CNode
+from cluster import CNode, wait_until
 from conftest import Maps, Shared, raises
 
 CPUS = ctypes.CDLL("libbpf.so.1").libbpf_num_possible_cpus()
@@ -605,6 +605,21 @@ def test_each_of_many_maps_in_a_map_comes_once(key_size, way, maps):
     found = WAYS_TO_HAVE_ALL[way](maps, outer)
     assert sorted(maps.get(0, one) for one in found) == sorted(map(u32, range(60)))
     assert maps.size(outer) == (0 if way.startswith("drain") else 60)
+
+
+def test_a_merge_of_maps_that_are_closed_meanwhile_says_how_many_are_in(cnode, connect):
+    """All were good when it began, and some have been put: it stops as where
+    the kernel stops."""
+    peer, other = connect(cnode), connect(cnode)
+    inner = peer.maps("new", "array", 4, 4, 1)
+    outer = peer.maps("new", "hash_of_maps", 4, 4, 256, [("inner_map", inner)])
+    pairs = [(number, inner) for number in range(256)]
+    request = peer.start_erpc("ebpf_maps", "merge", [outer, pairs])
+    wait_until(lambda: other.maps("size", outer) > 0)
+    assert other.maps("close", inner) == "ok"
+    reason = peer.finish_erpc(request)[1]
+    assert reason == ("ebadf", other.maps("size", outer))
+    assert 0 < reason[1] < len(pairs)
 
 
 def test_a_drain_of_maps_takes_no_more_than_its_answer_holds(start_cnode, alice):

@@ -601,7 +601,8 @@ without(Keys, Map) -> result(ask(Map, without, [Keys, Map])).
 %%
 %% All pairs are checked before the first is put: `badarg' means that nothing has been done. Where
 %% the kernel stops, `{Posix, Done}' is raised, as `{e2big, Done}' of a map that is full: the first
-%% `Done' pairs of the list have been put, and no other.
+%% `Done' pairs of the list have been put, and no other. So it is where what a pair names has gone
+%% while others were put: a handle is `{ebadf, Done}' then.
 %%
 %% Pairs are sent in messages of up to 16384 and about 1 MiB; of 256 where values are maps, because
 %% the kernel may take 10 ms for each. All are checked here before the first message is sent, by the
