@@ -33,9 +33,9 @@ bool entries_start(struct call *call, struct entries *entries)
 	if (call->map->traits & MAP_VALUE_IS_MAP && walk->mode == WALK_TAKE) {
 		walk->keep = values_keep_map;
 		walk->context = call;
+		entries->with_maps = true;
 	}
-	entries->with_maps &= (call->map->traits & MAP_VALUE_IS_MAP) &&
-			      walk->mode == WALK_READ;
+	entries->with_maps &= (call->map->traits & MAP_VALUE_IS_MAP) != 0;
 	walk->stopped = call->context->stopped;
 	walk->cursor = call_room(call, &call->context->cursor,
 				 walk_cursor_size(call->map, walk));
@@ -91,7 +91,11 @@ static void move(const struct map *map, const struct walk_room *room,
 	memmove(room->values + to * value, room->values + from * value, value);
 }
 
-/* Handles for the maps that were read; those that have gone are left out. */
+/*
+ * Handles for the maps that were read; those that have gone are left out. Those
+ * that were taken out have theirs, unless others have closed it since: the rest
+ * must be told all the same.
+ */
 static bool hold_maps(struct call *call, struct entries *entries)
 {
 	uint32_t n = entries->count, held = 0;
@@ -101,7 +105,8 @@ static bool hold_maps(struct call *call, struct entries *entries)
 		if (!call_goes_on(call))
 			return false;
 		error = values_hold_map(call, entries_value(call, entries, i));
-		if (error < 0 && error != -ENOENT)
+		if (error < 0 && error != -ENOENT &&
+		    entries->walk.mode != WALK_TAKE)
 			return call_raise_errno(call, error);
 		if (error == 0)
 			move(call->map, &entries->room, i, held++);

@@ -622,6 +622,30 @@ def test_a_merge_of_maps_that_are_closed_meanwhile_says_how_many_are_in(cnode, c
     assert 0 < reason[1] < len(pairs)
 
 
+def test_a_drain_of_maps_tells_the_rest_when_one_is_closed_meanwhile(cnode, connect):
+    """Each is held from before it leaves: anybody may close that handle."""
+    peer, other = connect(cnode), connect(cnode)
+    inner = peer.maps("new", "array", 4, 4, 1)
+    outer = peer.maps("new", "hash_of_maps", 4, 4, 40, [("inner_map", inner)])
+    for number in range(40):
+        one = peer.maps("new", "array", 4, 4, 1)
+        peer.maps("put", number, one, outer)
+        peer.maps("close", one)
+
+    def held():
+        mine = [map for map, owner, _ in other.maps("handles") if owner == peer.name]
+        return [map for map in mine if map not in (inner, outer)]
+
+    request = peer.start_erpc("ebpf_maps", "drain", [outer])
+    wait_until(held)
+    assert other.maps("close", held()[0]) == "ok"
+    kind, drained = peer.finish_erpc(request)[:2]
+    assert kind == "return" and len(drained) == 39
+    assert sorted(map.raw for _, (_, map, *_) in drained) == sorted(
+        map.raw for _, map, *_ in held()
+    )
+
+
 def test_a_drain_of_maps_takes_no_more_than_its_answer_holds(start_cnode, alice):
     node = start_cnode("--max-message", "4096")
 
