@@ -433,9 +433,7 @@ def test_it_is_started_again_when_it_does_not_turn(service, alice):
 @runs
 def test_it_is_started_again_until_its_address_is_there(service):
     """As when its network comes up later than it does."""
-    service.start(
-        "--listen", "192.0.2.1", settings=["RestartSec=20ms"], check=False
-    )
+    service.start("--listen", "192.0.2.1", settings=["RestartSec=20ms"], check=False)
     wait_until(lambda: int(service.show("NRestarts")) > 10)
     address = ["192.0.2.1/32", "dev", "lo"]
     subprocess.run(["ip", "address", "add", *address], check=True)
