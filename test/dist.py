@@ -95,6 +95,10 @@ def listen():
     return s
 
 
+def framed(packet):
+    return struct.pack(">I", len(packet)) + packet
+
+
 class Peer:
     def __init__(
         self,
@@ -201,7 +205,7 @@ class Peer:
     # packets
 
     def send_packet(self, data):
-        self.send_raw(struct.pack(">I", len(data)) + data)
+        self.send_raw(framed(data))
 
     def tick(self):
         self.send_packet(b"")

@@ -470,7 +470,7 @@ def test_without_memory_for_its_answer_no_map_is_made(room, world, allocator):
         args.append([new := peer.ref(), "ebpf_maps", "new", ["hash", 4, 8, 4]])
         packets = [spawn_request(peer, id=a[0], args=a) for a in args]
         try:
-            peer.send_raw(b"".join(struct.pack(">I", len(p)) + p for p in packets))
+            peer.send_raw(b"".join(map(dist.framed, packets)))
             peer.wait_exit(ref)
             made = peer.finish_erpc(new)
             return made, world.node.map_count()

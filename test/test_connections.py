@@ -11,9 +11,9 @@ import pytest
 import dist
 import etf
 from cluster import wait_until
+from conftest import HANDSHAKE_LIMIT
 
 HASH = ("hash", 4, 8, 4)
-HANDSHAKE_LIMIT = 5
 MS = 0.001  # what the node counts time by
 
 
@@ -379,7 +379,7 @@ def test_a_packet_may_come_octet_by_octet(cnode, connect):
     peer = connect(cnode)
     head, args = spawn_request(peer)
     packet = b"p" + etf.encode(head) + etf.encode(args)
-    for octet in struct.pack(">I", len(packet)) + packet:
+    for octet in dist.framed(packet):
         peer.send_raw(bytes([octet]))
     assert peer.finish_erpc(head[1])[1] == "undef"
 
@@ -604,8 +604,7 @@ def test_a_peer_is_ticked_while_its_long_request_trickles_in(fresh_cnode, connec
     map = peer.maps("new", *HASH)
     head, _ = spawn_request(peer)
     args = [head[1], "ebpf_maps", "get", [b"none", map, bytes(100)]]
-    packet = b"p" + etf.encode(head) + etf.encode(args)
-    packet = struct.pack(">I", len(packet)) + packet
+    packet = dist.framed(b"p" + etf.encode(head) + etf.encode(args))
     ticks = 0
     for octet in packet[:60]:
         peer.send_raw(bytes([octet]))

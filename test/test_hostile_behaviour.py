@@ -27,10 +27,6 @@ def ci(*values):
     )
 
 
-def framed(octets):
-    return struct.pack(">I", len(octets)) + octets
-
-
 # --- the siege itself
 
 
@@ -89,7 +85,7 @@ def test_a_packet_may_dribble_in_octet_by_octet(many, siege):
     with siege("--ticktime", "4") as s:
         peers = [s.connect() for _ in range(50)]
         asked = {peer: peer.ref() for peer in peers}
-        data = {p: framed(spawn_request(p, id=r)) for p, r in asked.items()}
+        data = {p: dist.framed(spawn_request(p, id=r)) for p, r in asked.items()}
         for at in range(OCTETS):
             for peer in peers:
                 peer.send_raw(data[peer][at : at + 1])
@@ -131,7 +127,7 @@ def fill(peer, octets, seconds=5):
 
 def packet_of_get(peer, map):
     ref = peer.ref()
-    return framed(spawn_request(peer, args=[ref, *GET, [0, map]]))
+    return dist.framed(spawn_request(peer, args=[ref, *GET, [0, map]]))
 
 
 def test_readers_that_never_read_are_hung_up(siege):
@@ -245,7 +241,7 @@ def test_urgent_data_is_no_more_than_lost(siege):
         peer = s.connect()
         for at in (0, 1, 4, 5, 60):
             request = peer.ref()
-            data = framed(spawn_request(peer, id=request))
+            data = dist.framed(spawn_request(peer, id=request))
             peer.send_raw(data[:at])
             peer.socket.send(b"!", socket.MSG_OOB)
             peer.send_raw(data[at:])
@@ -411,7 +407,7 @@ def test_floods_are_borne(what, many, siege):
     with siege() as s:
         peer = s.connect()
         forms = {**requests(peer, "ebpf_maps", "nope", []), **signals(peer), "tick": b""}
-        in_one_write(peer, framed(forms[what]) * many)
+        in_one_write(peer, dist.framed(forms[what]) * many)
         read_rest(peer)
 
 
@@ -420,7 +416,7 @@ def test_who_floods_with_another_name_cannot_flood_the_log(siege):
         peer = s.connect()
         start = s.node.mark()
         forged = spawn_request(peer, sender=peer.pid(node="someone@else"))
-        in_one_write(peer, framed(forged) * 5000)
+        in_one_write(peer, dist.framed(forged) * 5000)
         assert peer.serves()
         assert len(s.node.lines) - start < 500
 
@@ -453,7 +449,7 @@ def test_all_handles_are_read_again_and_again(siege):
 def test_large_requests_that_are_never_finished(siege):
     with siege() as s:
         peers = [s.connect() for _ in range(24)]  # no more than --max-memory
-        data = framed(bytes(15 * MIB))[:-1]
+        data = dist.framed(bytes(15 * MIB))[:-1]
         for peer in peers:
             peer.send_raw(data)
         assert s.grown() > 100 * 1024 or SANITIZED

@@ -18,10 +18,6 @@ def all_forms(peer, map):
     return {**requests(peer, "ebpf_maps", "put", [1, 5, map]), **signals(peer)}
 
 
-def framed(packet):
-    return struct.pack(">I", len(packet)) + packet
-
-
 def keeper(siege):
     """Who stays, and its map. It has to tick: a test may take its tick time."""
     peer = siege.connect()
@@ -61,7 +57,7 @@ def test_a_stream_may_end_anywhere(end, step, siege):
         peer, map = keeper(s)
         for packet in all_forms(peer, map).values():
             peer.tick()
-            data = framed(packet)
+            data = dist.framed(packet)
             for size in range(1, len(data), step):
                 one = s.connect()
                 one.send_raw(data[:size])

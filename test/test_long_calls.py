@@ -57,7 +57,7 @@ def ends_at_once(node, signum):
     others = resource.getrusage(resource.RUSAGE_CHILDREN).ru_stime
     before = kernel_time(node.pid)
     node.process.send_signal(signum)
-    status = node.wait_exit(30)
+    status = node.wait_exit()
     total = resource.getrusage(resource.RUSAGE_CHILDREN).ru_stime - others
     assert total - before < AT_ONCE * PATIENCE, f"{total - before} s"
     return status

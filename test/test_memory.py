@@ -50,10 +50,6 @@ def memory(node):
 # --- peers that keep the node waiting
 
 
-def framed(octets):
-    return struct.pack(">I", len(octets)) + octets
-
-
 def queued(node, peer):
     """Octets that the node's end of a connection has, and has not read."""
     mine = peer.socket.getsockname()[1]
@@ -99,7 +95,7 @@ LEFT = 4 * KIB  # of a request that is under way
 
 def begin(peer, size):
     """A request of so many octets and some, but for its end, which it gives."""
-    octets = framed(spawn_request(peer, args=[0, *PUT, [0, bytes(size), bytes(LEFT)]]))
+    octets = dist.framed(spawn_request(peer, args=[0, *PUT, [0, bytes(size), bytes(LEFT)]]))
     peer.send_raw(octets[:-LEFT])
     return octets[-LEFT:]
 
@@ -232,7 +228,7 @@ def lengthen(peer, handle, function, before=(), behind=()):
     for the answer, in which the names of processes are more."""
     args = [*before, (*handle, b""), *behind]
     request = spawn_request(peer, args=[peer.ref(), "ebpf_maps", function, args])
-    return (*handle, bytes(FREE - len(framed(request))))
+    return (*handle, bytes(FREE - len(dist.framed(request))))
 
 
 def test_what_cannot_be_told_for_want_of_memory_is_not_done(node, connect):
@@ -444,7 +440,7 @@ def test_who_sends_slowly_goes_when_others_want_the_memory(start_cnode, connect)
 def late_message(peer, size):
     """A message of so many octets that asks for nothing; 10 of them last."""
     control = (dist.REG_SEND, peer.pid(), "", "nobody")
-    octets = framed(b"p" + etf.encode(control) + etf.encode(bytes(size)))
+    octets = dist.framed(b"p" + etf.encode(control) + etf.encode(bytes(size)))
     return octets[:-10], octets[-10:]
 
 
@@ -480,7 +476,7 @@ def test_what_is_served_after_a_large_message_keeps_no_memory(node, connect):
         peer.send_raw(most)
         wait_taken(node, peer)
         long = requests(peer, "ebpf_maps", "size", [holes])["erpc"]
-        peer.send_raw(last + framed(long) * 50)
+        peer.send_raw(last + dist.framed(long) * 50)
     wait_until(lambda: asks.erpc("ebpf_maps", "get", [0, map])[0] == "return")
 
 
@@ -494,7 +490,7 @@ def test_who_has_much_served_bit_by_bit_goes_when_others_want_the_memory(
     peer.send_raw(most)
     wait_taken(node, peer)
     with node.asleep():  # so that much has come when it is served
-        long = framed(requests(peer, "ebpf_maps", "size", [holes])["cast"])
+        long = dist.framed(requests(peer, "ebpf_maps", "size", [holes])["cast"])
         peer.socket.settimeout(1)
         with suppress(TimeoutError):  # all that is let in
             peer.socket.sendall(last + long * (8 * MIB // len(long)))
@@ -512,7 +508,7 @@ def have_served(node, peer, asks, behind=b""):
     """A large request, for several times the tick time, with that behind it."""
     filler = bytes(MESSAGE // 2 + 64 * KIB)
     args = [peer.ref(), "ebpf_maps", "size", [asks.map]]
-    octets = framed(spawn_request(peer, leader=filler, args=args))
+    octets = dist.framed(spawn_request(peer, leader=filler, args=args))
     peer.send_raw(octets[:-LEFT])
     wait_taken(node, peer, asks)
     with node.asleep():  # so that all comes at once

@@ -4,7 +4,6 @@
 import re
 import secrets
 import signal
-import struct
 import subprocess
 import threading
 import time
@@ -24,17 +23,13 @@ from counting import (
     on_callgrind,
     total,
 )
-from dist import Closed, Refused
+from dist import Closed, Refused, framed
 from hostile import requests, spawn_request
 
 
 @pytest.fixture
 def node(start_cnode):
     return start_cnode()
-
-
-def framed(octets):
-    return struct.pack(">I", len(octets)) + octets
 
 
 def stats(beam, node):
@@ -122,46 +117,48 @@ def test_all_that_was_answered_is_in_the_histogram(alice, node):
     assert all(bound & (bound - 1) == 0 for bound in bounds)
 
 
-def test_a_request_that_comes_with_the_end_of_the_handshake_is_one_like_others(
-    node, connect
-):
-    """It has not waited since the host was started."""
-    peer = connect(node, handshake=False)
-    ref, send, sent = peer.ref(), peer.send_raw, []
-
-    def send_more(octets):
-        if octets[2:3] == b"r":  # the last one
-            early = framed(spawn_request(peer, id=ref))
-            sent.append(len(early))
-            octets += early
-        send(octets)
-
-    def count(octets):
-        sent.append(len(octets))
-        send(octets)
-
-    begun = time.monotonic_ns()
-    peer.send_raw = send_more
-    peer.handshake()
-    peer.send_raw = count
-    peer.wait_exit(ref)
-    told = peer.maps("stats")
-    took = time.monotonic_ns() - begun
-    assert [bound // 2 <= took for bound, _ in told["latency"]] == [True]
-    assert told["octets"]["in"] == sum(sent)
-
-
-def test_octets_are_those_of_packets(node, connect):
-    peer = connect(node)
+def octets_sent(peer):
+    """A list that from now on gets how many it sends at a time."""
     sent, send = [], peer.send_raw
 
     def count(octets):
         sent.append(len(octets))
         send(octets)
 
+    peer.send_raw = count
+    return sent
+
+
+def test_a_request_that_comes_with_the_end_of_the_handshake_is_one_like_others(
+    node, connect
+):
+    """It has not waited since the host was started."""
+    peer = connect(node, handshake=False)
+    ref, send, early = peer.ref(), peer.send_raw, []
+
+    def send_more(octets):
+        if octets[2:3] == b"r":  # the last one
+            early.append(framed(spawn_request(peer, id=ref)))
+            octets += early[0]
+        send(octets)
+
+    begun = time.monotonic_ns()
+    peer.send_raw = send_more
+    peer.handshake()
+    peer.send_raw = send
+    sent = octets_sent(peer)
+    peer.wait_exit(ref)
+    told = peer.maps("stats")
+    took = time.monotonic_ns() - begun
+    assert [bound // 2 <= took for bound, _ in told["latency"]] == [True]
+    assert told["octets"]["in"] == len(early[0]) + sum(sent)
+
+
+def test_octets_are_those_of_packets(node, connect):
+    peer = connect(node)
     peer.maps("handles")
     before = peer.maps("stats")["octets"]
-    peer.send_raw = count
+    sent = octets_sent(peer)
     after = peer.maps("stats")["octets"]
     assert after["in"] - before["in"] == sum(sent)
     assert after["out"] > before["out"] > 0
