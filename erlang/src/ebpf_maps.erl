@@ -156,8 +156,14 @@
 
 -compile({no_auto_import, [node/1, size/1]}).
 
-%% The frame of an exception must be that of the function that was called.
--compile({inline, [result/1]}).
+%% The frame of an exception is that of the function that was called. A macro and not an inlined
+%% function: what that raises has the line of its own definition.
+-define(RESULT(Outcome),
+    case Outcome of
+        {value, Returned_} -> Returned_;
+        {raise, Reason_, Args_} -> error(Reason_, Args_, [{error_info, #{module => ?MODULE}}])
+    end
+).
 
 -import(ebpf_maps_request, [ask/3, ask/4, ask_node/4, error_instead/1, node_option/1]).
 
@@ -294,7 +300,7 @@
     Reason :: posix() | nodedown | timeout | notalive.
 new(Type, KeySize, ValueSize, MaxEntries) ->
     Args = [Type, KeySize, ValueSize, MaxEntries],
-    result(error_instead(ask_node(ebpf_maps_request:default_node(), new, Args, Args))).
+    ?RESULT(error_instead(ask_node(ebpf_maps_request:default_node(), new, Args, Args))).
 
 %% @doc Makes a map.
 %%
@@ -326,14 +332,14 @@ new(Type, KeySize, ValueSize, MaxEntries, Options) ->
     {Node, Rest} = node_option(Options),
     Sent = [Type, KeySize, ValueSize, MaxEntries, Rest],
     Args = [Type, KeySize, ValueSize, MaxEntries, Options],
-    result(error_instead(ask_node(Node, new, Sent, Args))).
+    ?RESULT(error_instead(ask_node(Node, new, Sent, Args))).
 
 %% @equiv open(What, [])
 -spec open(What) -> ebpf_map() | {error, Reason} when
     What :: {id, non_neg_integer()} | {pinned, Path :: text()} | {name, text()},
     Reason :: posix() | ambiguous | nodedown | timeout | notalive.
 open(What) ->
-    result(error_instead(ask_node(ebpf_maps_request:default_node(), open, [What], [What]))).
+    ?RESULT(error_instead(ask_node(ebpf_maps_request:default_node(), open, [What], [What]))).
 
 %% @doc Opens a map that is there already, whoever made it: by its id, by a path at which it is
 %% pinned, or by its name.
@@ -354,7 +360,7 @@ open(What) ->
     Reason :: posix() | ambiguous | nodedown | timeout | notalive.
 open(What, Options) ->
     {Node, Rest} = node_option(Options),
-    result(error_instead(ask_node(Node, open, [What, Rest], [What, Options]))).
+    ?RESULT(error_instead(ask_node(Node, open, [What, Rest], [What, Options]))).
 
 %% @doc Closes a map. The handle is dead from then on, on every node; the kernel frees the map when
 %% nothing else (an eBPF program, a pin) holds it.
@@ -364,34 +370,34 @@ open(What, Options) ->
 %%
 %% Cost: one round trip, one system call.
 -spec close(Map :: ebpf_map()) -> ok | {error, ebadf}.
-close(Map) -> result(ask(Map, close, [Map])).
+close(Map) -> ?RESULT(ask(Map, close, [Map])).
 
 %% @doc The number of the map's descriptor in the C node: what a program that is loaded there would
 %% use. It means nothing anywhere else.
 %%
 %% Cost: one round trip, no system call.
 -spec fd(Map :: ebpf_map()) -> non_neg_integer().
-fd(Map) -> result(ask(Map, fd, [Map])).
+fd(Map) -> ?RESULT(ask(Map, fd, [Map])).
 
 %% @doc The C node of a map.
 %%
 %% Raises `{badmap, Term}' only for what does not look like a handle. Cost: none, it is part of the
 %% handle.
 -spec node(Map :: ebpf_map()) -> node().
-node(Map) -> result(ebpf_maps_request:node_of(Map, [Map])).
+node(Map) -> ?RESULT(ebpf_maps_request:node_of(Map, [Map])).
 
 %% @doc The type of a map; an integer where the C node's libbpf has no name for it.
 %%
 %% Cost: one round trip, no system call.
 -spec type(Map :: ebpf_map()) -> type() | non_neg_integer().
-type(Map) -> result(ask(Map, type, [Map])).
+type(Map) -> ?RESULT(ask(Map, type, [Map])).
 
 %% @doc What is known of a map: its entry in {@link list/0}.
 %%
 %% Cost: one round trip and a few system calls; those that look for pins are as many as there are
 %% files in the bpf file systems of the C node.
 -spec info(Map :: ebpf_map()) -> map_info().
-info(Map) -> result(ask(Map, info, [Map])).
+info(Map) -> ?RESULT(ask(Map, info, [Map])).
 
 %% @doc The maps of the host of the default C node, whoever made them.
 %%
@@ -400,32 +406,32 @@ info(Map) -> result(ask(Map, info, [Map])).
 %%
 %% Cost: one round trip, a few system calls for each map and one for each pin.
 -spec list() -> [map_info()].
-list() -> result(ask_node(ebpf_maps_request:default_node(), list, [], [])).
+list() -> ?RESULT(ask_node(ebpf_maps_request:default_node(), list, [], [])).
 
 %% @doc The maps of the host of that C node; else as {@link list/0}.
 -spec list(Node :: node()) -> [map_info()].
-list(Node) -> result(ask_node(ebpf_maps_request:remote_node(Node), list, [], [Node])).
+list(Node) -> ?RESULT(ask_node(ebpf_maps_request:remote_node(Node), list, [], [Node])).
 
 %% @doc The live handles of the default C node, with the node or the process that each of them
 %% belongs to.
 %%
 %% Cost: one round trip, no system call.
 -spec handles() -> [{ebpf_map(), Owner :: node() | pid() | none, lifetime()}].
-handles() -> result(ask_node(ebpf_maps_request:default_node(), handles, [], [])).
+handles() -> ?RESULT(ask_node(ebpf_maps_request:default_node(), handles, [], [])).
 
 %% @doc The live handles of that C node; else as {@link handles/0}.
 -spec handles(Node :: node()) -> [{ebpf_map(), Owner :: node() | pid() | none, lifetime()}].
-handles(Node) -> result(ask_node(ebpf_maps_request:remote_node(Node), handles, [], [Node])).
+handles(Node) -> ?RESULT(ask_node(ebpf_maps_request:remote_node(Node), handles, [], [Node])).
 
 %% @doc What the default C node has done since it was started.
 %%
 %% Cost: one round trip, no system call. Nobody else's request waits for it.
 -spec stats() -> stats().
-stats() -> result(ask_node(ebpf_maps_request:default_node(), stats, [], [])).
+stats() -> ?RESULT(ask_node(ebpf_maps_request:default_node(), stats, [], [])).
 
 %% @doc What that C node has done since it was started.
 -spec stats(Node :: node()) -> stats().
-stats(Node) -> result(ask_node(ebpf_maps_request:remote_node(Node), stats, [], [Node])).
+stats(Node) -> ?RESULT(ask_node(ebpf_maps_request:remote_node(Node), stats, [], [Node])).
 
 %% @doc Pins a map at a path of the C node's host: until it is unpinned the kernel keeps the map,
 %% whether or not there are handles.
@@ -439,7 +445,7 @@ stats(Node) -> result(ask_node(ebpf_maps_request:remote_node(Node), stats, [], [
 %% Cost: one round trip, a few system calls to look at the path and one to pin; and some for the
 %% folders where pins may be, which are read to count what is there: half a microsecond for each pin.
 -spec pin(Path :: text(), Map :: ebpf_map()) -> ok | {error, posix()}.
-pin(Path, Map) -> result(ask(Map, pin, [Path, Map])).
+pin(Path, Map) -> ?RESULT(ask(Map, pin, [Path, Map])).
 
 %% @doc Removes a pin of that map. Handles of the map live on.
 %%
@@ -448,7 +454,7 @@ pin(Path, Map) -> result(ask(Map, pin, [Path, Map])).
 %%
 %% Cost: one round trip, and a few system calls.
 -spec unpin(Path :: text(), Map :: ebpf_map()) -> ok | {error, posix()}.
-unpin(Path, Map) -> result(ask(Map, unpin, [Path, Map])).
+unpin(Path, Map) -> ?RESULT(ask(Map, unpin, [Path, Map])).
 
 %% @doc Makes a map one that user space can never again write, by whatever handle; eBPF programs
 %% can.
@@ -458,7 +464,7 @@ unpin(Path, Map) -> result(ask(Map, unpin, [Path, Map])).
 %%
 %% Cost: one round trip, one system call.
 -spec freeze(Map :: ebpf_map()) -> ok | {error, posix()}.
-freeze(Map) -> result(ask(Map, freeze, [Map])).
+freeze(Map) -> ?RESULT(ask(Map, freeze, [Map])).
 
 %%--------------------------------------------------------------------------------------------------
 %% Entries
@@ -472,16 +478,16 @@ freeze(Map) -> result(ask(Map, freeze, [Map])).
 %%
 %% Cost: one round trip, one system call.
 -spec get(Key :: key(), Map :: ebpf_map()) -> value().
-get(Key, Map) -> result(ask(Map, get, [Key, Map])).
+get(Key, Map) -> ?RESULT(ask(Map, get, [Key, Map])).
 
 %% @doc The value of a key, or `Default' where there is none; else as {@link get/2}. The default
 %% travels to the C node and back.
 -spec get(Key :: key(), Map :: ebpf_map(), Default) -> value() | Default.
-get(Key, Map, Default) -> result(ask(Map, get, [Key, Map, Default])).
+get(Key, Map, Default) -> ?RESULT(ask(Map, get, [Key, Map, Default])).
 
 %% @doc `{ok, Value}' of a key, or `error' where there is none; else as {@link get/2}.
 -spec find(Key :: key(), Map :: ebpf_map()) -> {ok, value()} | error.
-find(Key, Map) -> result(ask(Map, find, [Key, Map])).
+find(Key, Map) -> ?RESULT(ask(Map, find, [Key, Map])).
 
 %% @doc Whether there is a value under a key. Of a bloom filter, whether a value may have been
 %% pushed into it: `false' is certain, `true' is not. In an lpm_trie, whether a prefix of the key is
@@ -489,7 +495,7 @@ find(Key, Map) -> result(ask(Map, find, [Key, Map])).
 %%
 %% Cost: one round trip, one system call.
 -spec is_key(Key :: key() | value(), Map :: ebpf_map()) -> boolean().
-is_key(Key, Map) -> result(ask(Map, is_key, [Key, Map])).
+is_key(Key, Map) -> ?RESULT(ask(Map, is_key, [Key, Map])).
 
 %% @doc Puts a value under a key, whether there was one or not, and returns the map, which is the
 %% same one. In a queue or a stack, with the key `<<>>', adds the value.
@@ -499,7 +505,7 @@ is_key(Key, Map) -> result(ask(Map, is_key, [Key, Map])).
 %%
 %% Cost: one round trip, one system call.
 -spec put(Key :: key(), Value :: value(), Map :: ebpf_map()) -> ebpf_map().
-put(Key, Value, Map) -> result(ask(Map, put, [Key, Value, Map])).
+put(Key, Value, Map) -> ?RESULT(ask(Map, put, [Key, Value, Map])).
 
 %% @doc Puts a value under a key that is not there yet, and returns the map. The kernel looks and
 %% puts at once.
@@ -509,7 +515,7 @@ put(Key, Value, Map) -> result(ask(Map, put, [Key, Value, Map])).
 %%
 %% Cost: one round trip, one system call.
 -spec insert(Key :: key(), Value :: value(), Map :: ebpf_map()) -> ebpf_map().
-insert(Key, Value, Map) -> result(ask(Map, insert, [Key, Value, Map])).
+insert(Key, Value, Map) -> ?RESULT(ask(Map, insert, [Key, Value, Map])).
 
 %% @doc Puts a value under a key that is there already, and returns the map.
 %%
@@ -520,7 +526,7 @@ insert(Key, Value, Map) -> result(ask(Map, insert, [Key, Value, Map])).
 %% (array-like ones, devmap, devmap_hash). There it is looked up and put under a lock in the C node,
 %% which does not hold back an eBPF program.
 -spec update(Key :: key(), Value :: value(), Map :: ebpf_map()) -> ebpf_map().
-update(Key, Value, Map) -> result(ask(Map, update, [Key, Value, Map])).
+update(Key, Value, Map) -> ?RESULT(ask(Map, update, [Key, Value, Map])).
 
 %% @doc Puts under a key what `Fun' makes of its value, and returns the map.
 %%
@@ -532,7 +538,7 @@ update(Key, Value, Map) -> result(ask(Map, update, [Key, Value, Map])).
 -spec update_with(Key :: key(), Fun, Map :: ebpf_map()) -> ebpf_map() when
     Fun :: fun((Value :: value()) -> value()).
 update_with(Key, Fun, Map) ->
-    result(ebpf_maps_walk:update_with(Key, Fun, Map, [Key, Fun, Map])).
+    ?RESULT(ebpf_maps_walk:update_with(Key, Fun, Map, [Key, Fun, Map])).
 
 %% @doc Removes a key, if it is there, and returns the map.
 %%
@@ -540,7 +546,7 @@ update_with(Key, Fun, Map) ->
 %%
 %% Cost: one round trip, one system call.
 -spec remove(Key :: key(), Map :: ebpf_map()) -> ebpf_map().
-remove(Key, Map) -> result(ask(Map, remove, [Key, Map])).
+remove(Key, Map) -> ?RESULT(ask(Map, remove, [Key, Map])).
 
 %% @doc Removes a key and returns its value with the map, or `error' where there is none. In a queue
 %% or a stack, with the key `<<>>', takes out the next value.
@@ -551,7 +557,7 @@ remove(Key, Map) -> result(ask(Map, remove, [Key, Map])).
 %%
 %% Cost: one round trip, one system call, or two on types without the atomic operation.
 -spec take(Key :: key(), Map :: ebpf_map()) -> {Value :: value(), ebpf_map()} | error.
-take(Key, Map) -> result(ask(Map, take, [Key, Map])).
+take(Key, Map) -> ?RESULT(ask(Map, take, [Key, Map])).
 
 %% @doc Adds a value to a queue, a stack or a bloom filter, and returns the map.
 %%
@@ -559,19 +565,19 @@ take(Key, Map) -> result(ask(Map, take, [Key, Map])).
 %%
 %% Cost: one round trip, one system call.
 -spec push(Value :: value(), Map :: ebpf_map()) -> ebpf_map().
-push(Value, Map) -> result(ask(Map, push, [Value, Map])).
+push(Value, Map) -> ?RESULT(ask(Map, push, [Value, Map])).
 
 %% @doc Takes the next value out of a queue or a stack: `empty' where there is none.
 %%
 %% Raises `enotsup' on other types. Cost: one round trip, one system call.
 -spec pop(Map :: ebpf_map()) -> value() | empty.
-pop(Map) -> result(ask(Map, pop, [Map])).
+pop(Map) -> ?RESULT(ask(Map, pop, [Map])).
 
 %% @doc The next value of a queue or a stack, which stays there: `empty' where there is none.
 %%
 %% Raises `enotsup' on other types. Cost: one round trip, one system call.
 -spec peek(Map :: ebpf_map()) -> value() | empty.
-peek(Map) -> result(ask(Map, peek, [Map])).
+peek(Map) -> ?RESULT(ask(Map, peek, [Map])).
 
 %%--------------------------------------------------------------------------------------------------
 %% Many entries
@@ -585,7 +591,7 @@ peek(Map) -> result(ask(Map, peek, [Map])).
 %%
 %% Cost: one round trip, one system call for each key.
 -spec with(Keys :: [key()], Map :: ebpf_map()) -> #{key() => value()}.
-with(Keys, Map) -> result(ask(Map, with, [Keys, Map])).
+with(Keys, Map) -> ?RESULT(ask(Map, with, [Keys, Map])).
 
 %% @doc Removes some keys, as far as they are there, and returns the map.
 %%
@@ -594,7 +600,7 @@ with(Keys, Map) -> result(ask(Map, with, [Keys, Map])).
 %%
 %% Cost: one round trip, one system call for each key.
 -spec without(Keys :: [key()], Map :: ebpf_map()) -> ebpf_map().
-without(Keys, Map) -> result(ask(Map, without, [Keys, Map])).
+without(Keys, Map) -> ?RESULT(ask(Map, without, [Keys, Map])).
 
 %% @doc Puts many pairs, in their order, and returns the map, which comes first here as in
 %% `maps:merge/2'.
@@ -616,7 +622,7 @@ without(Keys, Map) -> result(ask(Map, without, [Keys, Map])).
 %% Cost: one round trip for each message; one system call for each 256 KiB of entries, or for each
 %% pair on types without batches. About 1 s for a million pairs of 4 and 8 octets.
 -spec merge(Map :: ebpf_map(), Pairs :: [{key(), value()}] | #{key() => value()}) -> ebpf_map().
-merge(Map, Pairs) -> result(ebpf_maps_merge:merge(Map, Pairs)).
+merge(Map, Pairs) -> ?RESULT(ebpf_maps_merge:merge(Map, Pairs)).
 
 %% @doc The number of entries. The kernel has no counter: they are counted, as a walk goes, but on
 %% arrays, where all entries are always there.
@@ -626,16 +632,16 @@ merge(Map, Pairs) -> result(ebpf_maps_merge:merge(Map, Pairs)).
 %% Cost: one round trip and a walk in the C node, whose system calls read up to 1 MiB of entries
 %% each, or one entry on types without batches. Other callers of the same connection wait meanwhile.
 -spec size(Map :: ebpf_map()) -> non_neg_integer().
-size(Map) -> result(ask(Map, size, [Map])).
+size(Map) -> ?RESULT(ask(Map, size, [Map])).
 
 %% @doc The keys of all entries. Promises and cost are those of {@link to_list/1}: the values travel
 %% too.
 -spec keys(Map :: ebpf_map()) -> [key()].
-keys(Map) -> result(ebpf_maps_walk:keys(Map, [Map])).
+keys(Map) -> ?RESULT(ebpf_maps_walk:keys(Map, [Map])).
 
 %% @doc The values of all entries. Promises and cost are those of {@link to_list/1}.
 -spec values(Map :: ebpf_map()) -> [value()].
-values(Map) -> result(ebpf_maps_walk:values(Map, [Map])).
+values(Map) -> ?RESULT(ebpf_maps_walk:values(Map, [Map])).
 
 %% @doc All entries, in the order of the kernel. What that means while others write is said above,
 %% under {@section Walks}.
@@ -645,7 +651,7 @@ values(Map) -> result(ebpf_maps_walk:values(Map, [Map])).
 %% Cost: one round trip for each chunk of up to 16384 entries and about 1 MiB; in it one or a few
 %% system calls, or two for each entry on types without batches.
 -spec to_list(Map :: ebpf_map()) -> [{key(), value()}].
-to_list(Map) -> result(ebpf_maps_walk:to_list(Map, [Map])).
+to_list(Map) -> ?RESULT(ebpf_maps_walk:to_list(Map, [Map])).
 
 %% @doc Calls `Fun' with every entry and what the call before it returned, the first time with
 %% `Acc', and returns what the last call returned.
@@ -656,12 +662,12 @@ to_list(Map) -> result(ebpf_maps_walk:to_list(Map, [Map])).
 %% `Fun' is no fun of three arguments.
 -spec fold(Fun, Acc, Map :: ebpf_map()) -> Acc when
     Fun :: fun((Key :: key(), Value :: value(), Acc) -> Acc).
-fold(Fun, Acc, Map) -> result(ebpf_maps_walk:fold(Fun, Acc, Map, [Fun, Acc, Map])).
+fold(Fun, Acc, Map) -> ?RESULT(ebpf_maps_walk:fold(Fun, Acc, Map, [Fun, Acc, Map])).
 
 %% @doc Calls `Fun' with every entry; else as {@link fold/3}.
 -spec foreach(Fun, Map :: ebpf_map()) -> ok when
     Fun :: fun((Key :: key(), Value :: value()) -> term()).
-foreach(Fun, Map) -> result(ebpf_maps_walk:foreach(Fun, Map, [Fun, Map])).
+foreach(Fun, Map) -> ?RESULT(ebpf_maps_walk:foreach(Fun, Map, [Fun, Map])).
 
 %% @doc Removes all entries and returns the map. A queue or a stack is popped until it is empty.
 %%
@@ -671,7 +677,7 @@ foreach(Fun, Map) -> result(ebpf_maps_walk:foreach(Fun, Map, [Fun, Map])).
 %% Cost: one round trip and a walk in the C node, as {@link size/1}. Where values are maps the
 %% kernel takes 10 ms for each: with more than about a thousand, see that `timeout' is long enough.
 -spec clear(Map :: ebpf_map()) -> ebpf_map().
-clear(Map) -> result(ask(Map, clear, [Map])).
+clear(Map) -> ?RESULT(ask(Map, clear, [Map])).
 
 %% @doc Takes out all entries and returns them: no entry is in two such lists, and none that was
 %% there gets lost. Of a queue or a stack they are `{<<>>, Value}', in the order of {@link pop/1}.
@@ -688,7 +694,7 @@ clear(Map) -> result(ask(Map, clear, [Map])).
 %% Cost: as {@link to_list/1}, and one system call for each value of a queue or a stack, and for
 %% each map in a map.
 -spec drain(Map :: ebpf_map()) -> [{key(), value()}].
-drain(Map) -> result(ebpf_maps_walk:drain(Map, [Map])).
+drain(Map) -> ?RESULT(ebpf_maps_walk:drain(Map, [Map])).
 
 %%--------------------------------------------------------------------------------------------------
 %% Walks
@@ -696,7 +702,7 @@ drain(Map) -> result(ebpf_maps_walk:drain(Map, [Map])).
 
 %% @equiv iterator(Map, [{prefetch, 1000}])
 -spec iterator(Map :: ebpf_map()) -> iterator().
-iterator(Map) -> result(ebpf_maps_walk:iterator(Map, [], [Map])).
+iterator(Map) -> ?RESULT(ebpf_maps_walk:iterator(Map, [], [Map])).
 
 %% @doc The start of a walk through the map, for {@link next/1}.
 %%
@@ -708,7 +714,7 @@ iterator(Map) -> result(ebpf_maps_walk:iterator(Map, [], [Map])).
 %%
 %% Cost: one round trip.
 -spec iterator(Map :: ebpf_map(), Options :: [{prefetch, pos_integer()}]) -> iterator().
-iterator(Map, Options) -> result(ebpf_maps_walk:iterator(Map, Options, [Map, Options])).
+iterator(Map, Options) -> ?RESULT(ebpf_maps_walk:iterator(Map, Options, [Map, Options])).
 
 %% @doc The next entry of a walk, and where to go on; `none' at the end. What a walk promises while
 %% others write is said above, under {@section Walks}; what has gone when it would be its turn is
@@ -723,7 +729,7 @@ iterator(Map, Options) -> result(ebpf_maps_walk:iterator(Map, Options, [Map, Opt
 %% nothing. Without prefetching one round trip and one or two system calls; the iterator carries up
 %% to 16 keys, or those of a bucket, that are still to come.
 -spec next(Iterator :: iterator()) -> {Key :: key(), Value :: value(), iterator()} | none.
-next(Iterator) -> result(ebpf_maps_walk:next(Iterator, [Iterator])).
+next(Iterator) -> ?RESULT(ebpf_maps_walk:next(Iterator, [Iterator])).
 
 %% @doc The next entries of a walk, and where to go on; what the functions on whole maps are made
 %% of.
@@ -737,7 +743,7 @@ next(Iterator) -> result(ebpf_maps_walk:next(Iterator, [Iterator])).
 %% Cost: one round trip, one or a few system calls, or two for each entry on types without batches.
 -spec next_chunk(start | cursor() | done, Map :: ebpf_map(), MaxEntries :: pos_integer()) ->
     {[{key(), value()}], cursor() | done}.
-next_chunk(Cursor, Map, MaxEntries) -> result(ask(Map, next_chunk, [Cursor, Map, MaxEntries])).
+next_chunk(Cursor, Map, MaxEntries) -> ?RESULT(ask(Map, next_chunk, [Cursor, Map, MaxEntries])).
 
 %% @doc As {@link next_chunk/3}, and the entries have been removed; what {@link drain/1} is made of.
 %% Cursors of the two are not each other's.
@@ -747,16 +753,9 @@ next_chunk(Cursor, Map, MaxEntries) -> result(ask(Map, next_chunk, [Cursor, Map,
 %% Of a queue or a stack it is up to `MaxEntries' values, and `start' where there may be more.
 -spec drain_chunk(start | cursor() | done, Map :: ebpf_map(), MaxEntries :: pos_integer()) ->
     {[{key(), value()}], cursor() | done}.
-drain_chunk(Cursor, Map, MaxEntries) -> result(ask(Map, drain_chunk, [Cursor, Map, MaxEntries])).
+drain_chunk(Cursor, Map, MaxEntries) -> ?RESULT(ask(Map, drain_chunk, [Cursor, Map, MaxEntries])).
 
 %% @doc Explains an exception of this module in words, for the shell and for `erl_error': EEP 54.
 -spec format_error(Reason :: term(), erlang:stacktrace()) ->
     #{pos_integer() | general => unicode:chardata()}.
 format_error(Reason, Stack) -> ebpf_maps_errors:format_error(Reason, Stack).
-
-%%--------------------------------------------------------------------------------------------------
-%% Outcomes
-%%--------------------------------------------------------------------------------------------------
-
-result({value, Value}) -> Value;
-result({raise, Reason, Args}) -> error(Reason, Args, [{error_info, #{module => ?MODULE}}]).
