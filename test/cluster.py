@@ -40,11 +40,10 @@ def wait_until(predicate, timeout=10, what=None):
 
 
 def allow_descriptors(number):
-    """Here and now; more than the hard limit nobody gets."""
+    """Here and now; the host's own limit, fs.nr_open, is the most."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    assert hard >= number, f"{hard} descriptors are allowed, {number} are needed"
     if soft < number:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (number, max(hard, number)))
 
 
 PORTS = itertools.count(10000)  # none that the kernel gives by itself

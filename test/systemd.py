@@ -12,8 +12,7 @@ import threading
 from pathlib import Path
 
 from cluster import PATIENCE, kill, spawn, wait_until
-
-CGROUPS = Path("/sys/fs/cgroup")
+from host import CGROUPS
 
 # $1: a folder for layers; $2: what is laid over the host's files; $3: a pipe
 # that is taken for the kernel's log.
@@ -62,9 +61,7 @@ class Systemd:
         self.lines = []
         self.readers = []
         self.end_of_log = None
-        unified = CGROUPS / "unified"
-        top = unified if unified.is_dir() else CGROUPS
-        self.cgroup = top / f"ebpf_cnode_test_{os.getpid()}"
+        self.cgroup = CGROUPS / f"ebpf_cnode_test_{os.getpid()}"
         self.process = self.pid = None
 
     def start(self):

@@ -25,6 +25,7 @@ import pytest
 import dist
 from cluster import wait_until
 from conftest import CI
+from host import CPUS
 from hostile import requests, spawn_request
 
 pytestmark = pytest.mark.preload
@@ -267,7 +268,7 @@ STEPS = {
     "is_key": [(lambda w: (1, w.hash), "true")],
     "put": [
         (lambda w: (1, 9, w.hash), is_map),
-        (lambda w: (1, [u64(1)] * os.cpu_count(), w.percpu), is_map),
+        (lambda w: (1, [u64(1)] * CPUS, w.percpu), is_map),
         (lambda w: (1, w.hash, w.maps), is_map),
     ],
     "insert": [(lambda w: (3, 9, w.hash), is_map)],

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel's own tool sees the maps that the C node has made."""
 
-import ctypes
 import json
 import secrets
 import shutil
@@ -10,7 +9,8 @@ import sys
 
 import pytest
 
-CPUS = ctypes.CDLL("libbpf.so.1").libbpf_num_possible_cpus()
+from host import CPUS
+
 
 
 @pytest.fixture(scope="module")

@@ -98,7 +98,7 @@ def build(tree, *options):
     place.mkdir()
     run("autoreconf", "-fi", cwd=tree)
     run(tree / "configure", *options, cwd=place)
-    run("make", "-j", os.cpu_count(), cwd=place)
+    run("make", "-j", len(os.sched_getaffinity(0)), cwd=place)
     return place
 
 

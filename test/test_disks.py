@@ -12,10 +12,10 @@ import pytest
 
 from cluster import Cluster, wait_until
 from conftest import Maps
+from host import PAGE
 
 HASH = ("hash", 4, 8, 4)
 PINS = Path("/sys/fs/bpf")
-PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def mount(*args):

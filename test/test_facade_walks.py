@@ -6,7 +6,6 @@ its iterators. What a walk promises while others write is in test_walks too,
 for the C node alone.
 """
 
-import ctypes
 import sys
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 import etf
 from beam import Beam
 from conftest import Maps, raises
+from host import CPUS
 from test_walks import (
     ARRAYS,
     COMING,
@@ -26,7 +26,6 @@ from test_walks import (
     Churned,
 )
 
-CPUS = ctypes.CDLL("libbpf.so.1").libbpf_num_possible_cpus()
 ORDER = sys.byteorder
 CHUNK = 16384  # entries, at most
 MESSAGE = 65536  # octets, of a C node that is made to take no longer ones

@@ -12,8 +12,8 @@ import etf
 from beam import BeamError
 from cluster import wait_until
 from conftest import raises
+from host import CPUS, PAGE
 
-CPUS = ctypes.CDLL("libbpf.so.1").libbpf_num_possible_cpus()
 ORDER = sys.byteorder
 
 
@@ -104,8 +104,8 @@ PLAIN = [
     ("queue", 0, 8, 16),
     ("stack", 0, 8, 16),
     ("bloom_filter", 0, 8, 16),
-    ("ringbuf", 0, 0, 4096),
-    ("user_ringbuf", 0, 0, 4096),
+    ("ringbuf", 0, 0, PAGE),
+    ("user_ringbuf", 0, 0, PAGE),
 ]
 
 
@@ -135,7 +135,7 @@ def test_an_lpm_trie_is_made_with_no_prealloc_only(maps):
         (("hash", 4, 4, 0), "einval"),
         (("array", 8, 4, 1), "einval"),
         (("queue", 4, 4, 1), "einval"),
-        (("ringbuf", 0, 0, 4097), "einval"),
+        (("ringbuf", 0, 0, PAGE + 1), "einval"),
         (("hash", 2**32 - 1, 4, 1), "e2big"),
         (("hash", 4, 2**32 - 1, 1), "e2big"),
         (("hash", 4, 2**32 - 1, 2**32 - 1), "e2big"),
@@ -811,7 +811,7 @@ def test_a_queue_takes_no_key_but_the_empty_one(type, key, maps):
         ("queue", 0, 4, 4),
         ("stack", 0, 4, 4),
         ("bloom_filter", 0, 4, 4),
-        ("ringbuf", 0, 0, 4096),
+        ("ringbuf", 0, 0, PAGE),
     ],
     ids=str,
 )
@@ -946,8 +946,8 @@ def test_a_cpu_map_is_used(maps):
 @pytest.mark.parametrize(
     "shape, reason",
     [
-        (("ringbuf", 0, 0, 4096), "enotsupp"),
-        (("user_ringbuf", 0, 0, 4096), "enotsupp"),
+        (("ringbuf", 0, 0, PAGE), "enotsupp"),
+        (("user_ringbuf", 0, 0, PAGE), "enotsupp"),
     ],
     ids=str,
 )

@@ -24,7 +24,7 @@ def folder(tmp_path_factory):
 def make_fuzz(builddir, folder, targets, seconds):
     done = subprocess.run(
         [
-            *("make", "-j", str(os.cpu_count()), "fuzz", f"FUZZ_DIR={folder}"),
+            *("make", "-j", str(len(os.sched_getaffinity(0))), "fuzz", f"FUZZ_DIR={folder}"),
             *(f"FUZZ_TARGETS={targets}", f"FUZZ_SECONDS={seconds}"),
         ],
         cwd=builddir,

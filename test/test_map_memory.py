@@ -13,13 +13,13 @@ import pytest
 
 import etf
 from cluster import wait_until
+from host import CPUS
 
 MIB = 1 << 20
 LIMIT = 4 * MIB
 BIG = ("array", 4, 4096, 300)  # three of them, and some more
 HASH = ("hash", 4, 8, 4)
 ENOMEM = ("error", "enomem")
-CPUS = os.sysconf("SC_NPROCESSORS_CONF")
 IDS = [(), ("--no-open-by-id",)]
 NAMES = ["by id", "without ids"]
 

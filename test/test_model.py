@@ -5,7 +5,6 @@ The model says what each call gives or raises; after the last of them all that
 is in the map must be what is in the model.
 """
 
-import ctypes
 import sys
 
 import pytest
@@ -14,8 +13,8 @@ from hypothesis import strategies as st
 
 from beam import BeamError
 from conftest import CI
+from host import CPUS
 
-CPUS = ctypes.CDLL("libbpf.so.1").libbpf_num_possible_cpus()
 ORDER = sys.byteorder
 ROOM = 6
 KEYS = st.integers(0, 9)

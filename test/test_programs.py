@@ -18,8 +18,8 @@ import pytest
 
 from cluster import kill, spawn, wait_until
 from conftest import raises
+from host import CPUS
 
-CPUS = ctypes.CDLL("libbpf.so.1").libbpf_num_possible_cpus()
 ORDER = sys.byteorder
 TRACEFS = Path("/sys/kernel/tracing")
 # Other tests on this host may be these very ones.

@@ -454,7 +454,8 @@ A_THREAD = VM | FILES | SIGHAND | THREAD
 
 def in_namespace(name, common, refused=()):
     """A thread or process in a namespace of its own, and what becomes of it."""
-    return ["clone", common | NAMESPACES[name]], "EINVAL" if name in refused else "ok"
+    else_ = "EINVAL" if name in refused else "ok|EINVAL"  # of a kernel without them
+    return ["clone", common | NAMESPACES[name]], else_
 
 
 X32 = 1 << 30
@@ -489,7 +490,7 @@ FORBIDDEN = [
     (call("socket", socket.AF_UNIX, socket.SOCK_DGRAM, 0), "ok"),
     (call("socket", socket.AF_NETLINK, socket.SOCK_RAW, 0), "ok"),
     (call("socket", socket.AF_INET, socket.SOCK_RAW, 1), "EPERM"),
-    (call("socket", socket.AF_PACKET, socket.SOCK_RAW, 0), "EPERM"),
+    (call("socket", socket.AF_PACKET, socket.SOCK_RAW, 0), "EPERM|EAFNOSUPPORT"),
     (call("socket", socket.AF_VSOCK, socket.SOCK_STREAM, 0), "ok|EAFNOSUPPORT"),
     (call("socket", AF_ALG, socket.SOCK_SEQPACKET, 0), "ok|EAFNOSUPPORT"),
     (call("socket", AF_XDP, socket.SOCK_RAW, 0), "EPERM|EAFNOSUPPORT"),
@@ -513,7 +514,7 @@ FORBIDDEN = [
     (bpf(PROG_BIND_MAP), "E2BIG"),
     (bpf(1000), "E2BIG"),
     (call("perf_event_open", 0), "EFAULT|EPERM|EACCES"),
-    (call("init_module", 0, 0, 0), "EPERM|ENOSYS"),
+    (call("init_module", 0, 0, 0), "EPERM"),
     # an interface that is not there: the kernel runs modprobe, if asked so
     (call("ioctl", -1, SIOCGIFINDEX, 0), "EBADF"),
     # the host
@@ -554,7 +555,8 @@ def test_what_it_never_does_kills_it(action, else_, probe, neighbour):
     if action[0] == "tgkill":
         action = call("tgkill", neighbour, neighbour, 0)
     assert probe(*action) == "SIGSYS"
-    assert re.fullmatch(else_, probe("--no-sandbox", *action))
+    # ENOSYS: a kernel that was built without it
+    assert re.fullmatch(f"{else_}|ENOSYS", probe("--no-sandbox", *action))
 
 
 # All that the node uses; the arguments of some are looked at as well.
@@ -585,16 +587,20 @@ def test_every_other_system_call_kills_it(probe):
 
 
 if platform.machine() == "x86_64":
+    # What comes of it unconfined, and in the sandbox. Some hosts make no such
+    # call, and end the process before a filter is asked: test_machines.py has
+    # the filter's word on it.
+    OTHER_MACHINES = [
+        (["int80"], {"ok": "SIGSYS", "SIGSEGV": "SIGSEGV"}),
+        (["syscall", X32 | NUMBERS["getpid"]], {"ok": "SIGSYS", "ENOSYS": "SIGSYS"}),
+    ]
 
-    @pytest.mark.parametrize(
-        "action, else_",
-        [(["int80"], "ok"), (["syscall", X32 | NUMBERS["getpid"]], "ok|ENOSYS")],
-        ids=["i386", "x32"],
-    )
-    def test_a_call_of_another_machine_kills_it(action, else_, probe):
+    @pytest.mark.parametrize("action, ends", OTHER_MACHINES, ids=["i386", "x32"])
+    def test_a_call_of_another_machine_kills_it(action, ends, probe):
         """Their numbers mean others here; all of the process, not the thread."""
-        assert probe(*action) == "SIGSYS"
-        assert re.fullmatch(else_, probe("--no-sandbox", *action))
+        unconfined = probe("--no-sandbox", *action)
+        assert unconfined in ends
+        assert probe(*action) == ends[unconfined]
 
 
 @pytest.mark.parametrize("flags", [0, *NAMESPACES.values()], ids=hex)

@@ -24,6 +24,7 @@ from counting import (
     total,
 )
 from dist import Closed, Refused, framed
+from host import PAGE
 from hostile import requests, spawn_request
 
 
@@ -77,7 +78,7 @@ def test_errors_are_counted_by_reason(alice, node):
 
 
 def test_an_error_that_libc_has_no_name_for_is_counted_by_its_name(alice, node):
-    ring = alice.erpc(node.name, "new", "ringbuf", 0, 0, 4096)
+    ring = alice.erpc(node.name, "new", "ringbuf", 0, 0, PAGE)
     for _ in range(2):
         with raises("enotsupp"):
             alice.erpc(node.name, "get", b"", ring)

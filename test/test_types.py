@@ -19,10 +19,9 @@ import pytest
 from beam import BeamError
 from cluster import CNode, wait_until
 from conftest import Maps, Shared, raises
+from host import CGROUPS, CPUS, OLD_CGROUPS, PAGE
 
-CPUS = ctypes.CDLL("libbpf.so.1").libbpf_num_possible_cpus()
 LOOPBACK = 1
-CGROUPS = Path("/sys/fs/cgroup/unified")
 NO_PREALLOC = ["no_prealloc"]
 
 
@@ -982,10 +981,10 @@ def test_what_is_no_cgroup_is_eacces(type, maps, cgroup):
     for path in (
         b"/etc",
         b"/nope",
-        b"/sys/fs/cgroup",
-        b"/sys/fs/cgroup/memory",
-        b"/sys/fs/cgroup/unified/../../../../etc",
-        b"/sys/fs/cgroups",
+        bytes(CGROUPS.parent),
+        *map(bytes, OLD_CGROUPS),
+        bytes(CGROUPS) + b"/../../../../etc",
+        bytes(CGROUPS) + b"s",
     ):
         with raises("eacces"):
             put(path)
@@ -1243,8 +1242,8 @@ REFUSING = {
     ("cgroup_storage", 8, 8, 0): CGROUP_STORAGE,
     ("cgroup_storage", 16, 8, 0): CGROUP_STORAGE,
     ("percpu_cgroup_storage", 8, 8, 0): CGROUP_STORAGE,
-    ("ringbuf", 0, 0, 4096): RING,
-    ("user_ringbuf", 0, 0, 4096): RING,
+    ("ringbuf", 0, 0, PAGE): RING,
+    ("user_ringbuf", 0, 0, PAGE): RING,
 }
 if "arena" in known_types():  # from libbpf 1.4 on
     REFUSING["arena", 0, 0, 4, ("mmapable",)] = {

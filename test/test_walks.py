@@ -5,7 +5,6 @@ The keys 0 to 499 last, those from 1000000 on come and go, and there never were
 any others. A value is always its key, or its key times 3.
 """
 
-import ctypes
 import random
 import sys
 import time
@@ -16,8 +15,8 @@ import etf
 from beam import BeamError
 from cluster import PATIENCE
 from conftest import CI
+from host import CPUS
 
-CPUS = ctypes.CDLL("libbpf.so.1").libbpf_num_possible_cpus()
 ORDER = sys.byteorder
 LASTING = range(500)
 COMING = range(1_000_000, 1_000_300)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole maps in one message: what maps of Erlang has, and what is beyond it."""
 
-import ctypes
 import sys
 
 import pytest
@@ -10,8 +9,8 @@ import etf
 from beam import BeamError
 from cluster import wait_until
 from conftest import Maps, raises
+from host import CPUS
 
-CPUS = ctypes.CDLL("libbpf.so.1").libbpf_num_possible_cpus()
 ORDER = sys.byteorder
 NO_PREALLOC = ["no_prealloc"]
 SMALL = 65536
