@@ -982,7 +982,7 @@ def test_what_is_no_cgroup_is_eacces(type, maps, cgroup):
         b"/etc",
         b"/nope",
         bytes(CGROUPS.parent),
-        *map(bytes, OLD_CGROUPS),
+        *(bytes(folder) for folder in OLD_CGROUPS),
         bytes(CGROUPS) + b"/../../../../etc",
         bytes(CGROUPS) + b"s",
     ):
