@@ -59,7 +59,9 @@ def free_port():
 
 
 def die_with_parent():
+    """A run under nohup(1) ignores SIGHUP; its processes begin as in any other."""
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def spawn(args, **options):
