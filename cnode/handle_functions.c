@@ -18,6 +18,7 @@
 
 #include "call.h"
 #include "handlers.h"
+#include "locators.h"
 #include "map_memory.h"
 #include "map_options.h"
 #include "pin_limit.h"
@@ -108,91 +109,6 @@ bool handle_functions_new5(struct call *call)
 
 /* --- open/1,2 ----------------------------------------------------------- */
 
-#define AMBIGUOUS 1 /* beside -errno: several maps have that name */
-
-static int open_named(const atomic_bool *stopped, const char *name,
-		      uint32_t flags, struct map **found)
-{
-	struct map_info info;
-	struct map *map;
-	uint32_t id = 0;
-	int error;
-
-	*found = NULL;
-	while ((error = map_next_id(&id)) == 0) {
-		error = atomic_load(stopped) ? -ECANCELED
-					     : map_open_id(id, flags, &map);
-		if (error == -ENOENT) /* it has gone meanwhile */
-			continue;
-		if (error < 0)
-			break;
-		error = map_get_info(map, &info);
-		if (error < 0 || strcmp(info.name, name) != 0) {
-			map_unref(map);
-		} else if (*found) {
-			map_unref(map);
-			map_unref(*found);
-			return AMBIGUOUS;
-		} else {
-			*found = map;
-		}
-		if (error < 0) /* it may be the one */
-			break;
-	}
-	if (*found && error == -ENOENT)
-		return 0;
-	map_unref(*found);
-	return error;
-}
-
-static bool open_pinned(struct call *call, const char *text, uint32_t flags,
-			struct map **map, int *error)
-{
-	const struct root *root = &call->context->common->pin_root;
-	struct pin_path path;
-
-	*error = pin_path_open(&path, root, text);
-	if (*error == -EACCES && root->path)
-		return refusal_raise(call, REFUSAL_OUTSIDE_PIN_ROOT, text);
-	if (*error == 0)
-		*error = map_memory_open_pinned(
-			call->context->common->map_memory, path.text, flags,
-			map);
-	pin_path_close(&path);
-	return true;
-}
-
-/* Raises an exception, eperm where ids are not for this process; or else sets
- * *error. */
-static bool open_what(struct call *call, uint32_t flags, struct map **map,
-		      int *error)
-{
-	char name[MAP_NAME_SIZE], path[PATH_MAX];
-	bool valid;
-	struct term what[2];
-	uint32_t id;
-
-	if (!term_tuple_of(call->args[0], what, 2))
-		return call_raise(call, RAISED_BADARG);
-	if (term_is_atom(what[0], "id")) {
-		if (!term_read_uint32(what[1], &id))
-			return call_raise(call, RAISED_BADARG);
-		*error = map_open_id(id, flags, map);
-	} else if (term_is_atom(what[0], "pinned")) {
-		return call_read_path(call, what[1], path) &&
-		       open_pinned(call, path, flags, map, error);
-	} else if (term_is_atom(what[0], "name")) {
-		if (!map_options_read_name(what[1], name, &valid))
-			return call_raise(call, RAISED_BADARG);
-		*error = valid && name[0] ? open_named(call->context->stopped,
-						       name, flags, map)
-					  : -ENOENT;
-	} else {
-		return call_raise(call, RAISED_BADARG);
-	}
-	return *error != -EPERM || call_raise_errno(call, *error);
-}
-
 /* Who may only read opens to read only, and for no longer than it is there. */
 static bool may_open(const struct call *call, const struct map_options *options)
 {
@@ -214,9 +130,10 @@ static bool open_map(struct call *call, const struct map_options *options)
 		return refusal_raise(call, REFUSAL_MAY_ONLY_READ, NULL);
 	if (!call_check_answer(call, CALL_MAX_HANDLE_SIZE))
 		return false;
-	if (error == 0 && !open_what(call, flags, &map, &error))
+	if (error == 0 &&
+	    !locators_open(call, call->args[0], flags, &map, &error))
 		return false;
-	if (error == AMBIGUOUS) {
+	if (error == LOCATORS_AMBIGUOUS) {
 		call->returned = STATS_RAISED + RAISED_AMBIGUOUS;
 		term_write_tuple(call->out, 2);
 		term_write_atom(call->out, "error");

@@ -241,12 +241,13 @@ int handles_add_shared(struct handles *h, struct handles_owner *owner,
 			      .lifetime = HANDLES_NODE,
 			      .shared = true };
 	uint32_t id = map->id;
+	bool restricted = map->restricted;
 	int error = add_locked(h, owner, &new, ref);
 	erlang_ref oldest;
 
 	if (error < 0)
 		return error;
-	if (handles_find_id(h, owner, id, false, &oldest) == 0 &&
+	if (handles_find_id(h, owner, id, restricted, &oldest) == 0 &&
 	    memcmp(oldest.n, ref->n, sizeof(ref->n)) != 0) {
 		drop(h, ref);
 		*ref = oldest;

@@ -116,6 +116,12 @@ int map_pinned_id(const char *path, uint32_t only, uint32_t *id);
 /* The id after *id among those of the host; -ENOENT at the end. */
 int map_next_id(uint32_t *id);
 
+/*
+ * Whether this process may open by id at all. Where it may, -EPERM or -EACCES
+ * of map_open_id() is said of that one map, by a security module.
+ */
+bool map_may_open_by_id(void);
+
 int map_get_info(const struct map *map, struct map_info *info);
 int map_pin(const struct map *map, const char *path);
 /* -EINVAL: what is pinned there is another map. */

@@ -201,7 +201,8 @@ int map_open_pinned(const char *path, uint32_t flags, struct map **map)
 
 int map_pinned_id(const char *path, uint32_t only, uint32_t *id)
 {
-	/* to read: on a read-only file system there is nothing else */
+	/* to read: a pin, its file system or a security module may give no
+	   more */
 	LIBBPF_OPTS(bpf_obj_get_opts, options, .file_flags = BPF_F_RDONLY);
 	struct bpf_map_info info = { 0 };
 	uint32_t size = sizeof(info);
@@ -221,6 +222,13 @@ int map_pinned_id(const char *path, uint32_t only, uint32_t *id)
 int map_next_id(uint32_t *id)
 {
 	return bpf_map_get_next_id(*id, id);
+}
+
+bool map_may_open_by_id(void)
+{
+	uint32_t id = 0;
+
+	return map_next_id(&id) != -EPERM;
 }
 
 /* The number behind a label, as in "memlock:	4096". */
@@ -302,15 +310,11 @@ static int check_pin(const char *path)
 
 int map_unpin(const struct map *map, const char *path)
 {
-	struct map *pinned = NULL;
 	int error = check_pin(path);
+	uint32_t id;
 
 	if (error == 0)
-		error = map_open_pinned(path, 0, &pinned);
-	if (error < 0 || !pinned)
-		return error;
-	error = pinned->id == map->id ? 0 : -EINVAL;
-	map_unref(pinned);
+		error = map_pinned_id(path, map->id, &id);
 	if (error == 0 && unlink(path) < 0)
 		error = -errno;
 	return error;

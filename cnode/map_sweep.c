@@ -13,6 +13,7 @@
 #include "map_sweep.h"
 
 #include <errno.h>
+#include <linux/bpf.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,9 +30,10 @@
 int map_sweep_look_for(uint32_t id)
 {
 	struct map *map;
-	int error = map_open_id(id, 0, &map);
+	/* to read: a security module may give no more */
+	int error = map_open_id(id, BPF_F_RDONLY, &map);
 
-	if (error == -EPERM)
+	if (error == -EPERM && !map_may_open_by_id())
 		return error;
 	if (error == 0)
 		map_unref(map);
@@ -350,19 +352,12 @@ static void sweep_by_looking(struct map_memory *memory)
 		remove_gone(memory, inner);
 }
 
-static bool may_open_by_id(void)
-{
-	uint32_t id = 0;
-
-	return map_next_id(&id) != -EPERM;
-}
-
 /* Nobody else is at it: sweep and swept differ until it is over. */
 static void sweep(struct map_memory *memory)
 {
 	memory->sweep++;
 	pthread_mutex_unlock(&memory->lock);
-	if (may_open_by_id())
+	if (map_may_open_by_id())
 		sweep_by_id(memory);
 	else
 		sweep_by_looking(memory);

@@ -17,6 +17,7 @@
 #include "values.h"
 
 #include <errno.h>
+#include <linux/bpf.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -340,26 +341,14 @@ static int find_live(struct call *call, uint32_t id, bool restricted,
 			       restricted, ref);
 }
 
-/* What can do less is no match for who may do more; but better than nothing. */
-static int share_restricted(struct call *call, uint32_t id, erlang_ref *ref)
-{
-	int error = find_live(call, id, true, ref);
-
-	return error == -ENOENT ? -EPERM : error;
-}
-
-/* A handle for the map of that id: a live one, or else a new one to share. */
-static int share(struct call *call, uint32_t id, erlang_ref *ref)
+/* A new handle to share for the map of that id, open with those flags. */
+static int add_shared(struct call *call, uint32_t id, uint32_t flags,
+		      erlang_ref *ref)
 {
 	struct functions_context *context = call->context;
 	struct map *map;
-	int error = find_live(call, id, false, ref);
+	int error = map_open_id(id, flags, &map);
 
-	if (error != -ENOENT)
-		return error;
-	error = map_open_id(id, 0, &map);
-	if (error == -EPERM)
-		return share_restricted(call, id, ref);
 	if (error < 0)
 		return error;
 	error = handles_add_shared(context->common->handles, context->owner,
@@ -367,6 +356,32 @@ static int share(struct call *call, uint32_t id, erlang_ref *ref)
 	if (error < 0)
 		map_unref(map);
 	return error;
+}
+
+/*
+ * What can do less is no match for who may do more; but better than nothing:
+ * of what may not be opened by its id, or what a security module gives to be
+ * read only.
+ */
+static int share_restricted(struct call *call, uint32_t id, erlang_ref *ref)
+{
+	int error = find_live(call, id, true, ref);
+
+	return error == -ENOENT ? add_shared(call, id, BPF_F_RDONLY, ref)
+				: error;
+}
+
+/* A handle for the map of that id: a live one, or else a new one to share. */
+static int share(struct call *call, uint32_t id, erlang_ref *ref)
+{
+	int error = find_live(call, id, false, ref);
+
+	if (error != -ENOENT)
+		return error;
+	error = add_shared(call, id, 0, ref);
+	return error == -EPERM || error == -EACCES
+		       ? share_restricted(call, id, ref)
+		       : error;
 }
 
 /* The value of a map-in-map is the id of a map. What goes wrong is raised. */

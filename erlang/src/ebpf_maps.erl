@@ -349,11 +349,13 @@ open(What) ->
 %% whose host the map is.
 %%
 %% Returns `{error, enoent}' where there is no such map, `{error, ambiguous}' for a name that
-%% several maps bear, `{error, eperm}' for a pin that does not allow it, `{error, nodedown | timeout |
-%% notalive}' as {@link new/5} does. Raises `badarg' for what is none of these, and `eperm' by id and
-%% name where the C node may not look: it takes CAP_SYS_ADMIN.
+%% several maps bear, `{error, eacces}' for a pin whose permissions do not allow it: one that may
+%% only be read is opened with `read'. `{error, nodedown | timeout | notalive}' is as of
+%% {@link new/5}. Raises `badarg' for what is none of these, and `eperm' by id and name where the C
+%% node may not open by id, which takes CAP_SYS_ADMIN, or a security module of the host refuses the
+%% map. A name is looked for among the maps that may be read.
 %%
-%% Cost: one round trip and a few system calls; by name two for each map of the host.
+%% Cost: one round trip and a few system calls; by name a few for each map of the host.
 -spec open(What, Options) -> ebpf_map() | {error, Reason} when
     What :: {id, non_neg_integer()} | {pinned, Path :: text()} | {name, text()},
     Options :: [read | write | {lifetime, lifetime()} | {node, node()}],
@@ -402,7 +404,8 @@ info(Map) -> ?RESULT(ask(Map, info, [Map])).
 %% @doc The maps of the host of the default C node, whoever made them.
 %%
 %% Raises `eperm' where the C node may not look: it takes CAP_SYS_ADMIN, which `--no-open-by-id'
-%% gives up. A map that comes or goes meanwhile may be in the list or not.
+%% gives up. A map that comes or goes meanwhile may be in the list or not. One that a security module
+%% of the host does not let the C node read is left out.
 %%
 %% Cost: one round trip, a few system calls for each map and one for each pin.
 -spec list() -> [map_info()].
@@ -450,7 +453,8 @@ pin(Path, Map) -> ?RESULT(ask(Map, pin, [Path, Map])).
 %% @doc Removes a pin of that map. Handles of the map live on.
 %%
 %% Returns `{error, enoent}' where there is nothing at that path, and another {@type posix()} where
-%% it is not a pin of this map; then it stays.
+%% it is not a pin of this map; then it stays. A pin that may only be read is removed as any other,
+%% where the C node may write its folder.
 %%
 %% Cost: one round trip, and a few system calls.
 -spec unpin(Path :: text(), Map :: ebpf_map()) -> ok | {error, posix()}.
