@@ -16,9 +16,6 @@
 #include "log.h"
 #include "posix.h"
 
-/* A bucket must fit: two entries of the largest value that a hash has do. */
-#define MAX_BATCH ((size_t)256 * 1024 * 1024)
-
 /* The one limit that bites all over the place. */
 static void log_too_big(const struct call *call)
 {
@@ -105,7 +102,7 @@ char *call_room(struct call *call, struct buffer *buffer, size_t size)
 
 char *call_batch_room(struct call *call, size_t size)
 {
-	return room(call, &call->context->batch, size, MAX_BATCH);
+	return room(call, &call->context->batch, size, CALL_MAX_BATCH);
 }
 
 bool call_check_answer(struct call *call, size_t size)

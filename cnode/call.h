@@ -7,6 +7,9 @@
 
 #include "functions.h"
 
+/* A bucket must fit: many entries of the largest value that a hash has do. */
+#define CALL_MAX_BATCH ((size_t)256 * 1024 * 1024)
+
 /* The reference has the node's name, and the rest is numbers and a type. */
 #define CALL_MAX_HANDLE_SIZE (MAXATOMLEN_UTF8 + 128)
 

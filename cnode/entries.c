@@ -143,21 +143,34 @@ static bool reserve_pairs(struct call *call, uint32_t entries)
 			 : call_raise(call, RAISED_TOO_BIG);
 }
 
+/* How many a step may have: of what the answer holds, and of the memory. */
+static uint32_t most_of(const struct call *call, const struct entries *entries)
+{
+	size_t most = CALL_MAX_BATCH / entry_size(call->map);
+
+	if (entries->most > 0 && entries->most < most)
+		return entries->most;
+	return most < UINT32_MAX ? (uint32_t)most : UINT32_MAX;
+}
+
 /* One step, with as much more room as a large bucket needs. */
 static bool step(struct call *call, struct entries *entries, uint32_t wanted)
 {
-	int64_t n = -ENOSPC;
+	uint32_t most = most_of(call, entries);
+	int64_t n;
 
-	while (n == -ENOSPC) {
-		if (entries->most > 0 && wanted > entries->most)
-			return call_raise(call, RAISED_TOO_BIG);
+	for (;;) {
 		if (!make_room(call, &entries->room, wanted))
 			return false;
 		if (entries->walk.mode == WALK_TAKE &&
 		    !reserve_pairs(call, wanted))
 			return false;
 		n = walk_next(call->map, &entries->walk, &entries->room);
-		wanted *= 2;
+		if (n != -ENOBUFS)
+			break;
+		if (wanted >= most)
+			return call_raise(call, RAISED_TOO_BIG);
+		wanted = wanted > most / 2 ? most : wanted * 2;
 	}
 	if (n < 0)
 		return call_raise_errno(call, (int)n);

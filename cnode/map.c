@@ -298,9 +298,24 @@ static bool is_unsupported(int error)
 static uint32_t count_done(int error, enum batch_kind kind, uint32_t count,
 			   uint32_t room)
 {
-	if (error == 0 || (error == -ENOENT && kind != BATCH_PUT))
+	if (error == 0 || (error == -ENOENT && kind != BATCH_PUT) ||
+	    (error == -EINTR && kind == BATCH_GET))
 		return count;
 	return kind == BATCH_PUT && count < room ? count : 0;
+}
+
+/*
+ * Kernels before 6.14 end a batch by EINTR where a key has no value, with what
+ * is before it. In an array of maps that is a hole, which stays; in a trie it
+ * was removed meanwhile.
+ */
+static int end_at_hole(struct map *map, const struct map_batch *b)
+{
+	if (b->count > 0)
+		return 0;
+	if (map->traits & MAP_HOLES)
+		atomic_store(&map->no_batch[BATCH_GET], true);
+	return -ENOTSUP;
 }
 
 static int batch(struct map *map, struct map_batch *b, enum batch_kind kind)
@@ -320,6 +335,8 @@ static int batch(struct map *map, struct map_batch *b, enum batch_kind kind)
 		atomic_store(&map->no_batch[kind], true);
 		return -ENOTSUP;
 	}
+	if (error == -EINTR && kind == BATCH_GET)
+		error = end_at_hole(map, b);
 	return b->count > room ? -EIO : error;
 }
 

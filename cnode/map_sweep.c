@@ -156,7 +156,8 @@ static int scan(struct map_memory *memory, struct map *map)
 			     .stopped = &memory->stopped };
 	size_t entry = map->key_size + sizeof(int);
 	size_t entries = SCAN_OCTETS / entry + 1;
-	int64_t n = -ENOSPC;
+	size_t most = MAX_SCAN_OCTETS / entry;
+	int64_t n = -ENOBUFS;
 
 	if (!(map->traits & (MAP_BUCKETS | MAP_KEY_BATCH)))
 		return -ENOTSUP;
@@ -167,8 +168,12 @@ static int scan(struct map_memory *memory, struct map *map)
 	walk.cursor = malloc(walk_cursor_size(map, &walk));
 	if (!walk.cursor)
 		return -ENOMEM;
-	for (; n == -ENOSPC && entries * entry <= MAX_SCAN_OCTETS; entries *= 2)
+	while (n == -ENOBUFS && entries <= most) {
 		n = scan_entries(memory, map, &walk, (uint32_t)entries);
+		/* the most itself is tried, too, before it is given up */
+		entries = entries < most && entries * 2 > most ? most
+							       : entries * 2;
+	}
 	free(walk.cursor);
 	return n < 0 ? (int)n : 0;
 }

@@ -39,11 +39,16 @@ static bool is_stopped(const struct walk *walk)
 	       atomic_load_explicit(walk->stopped, memory_order_relaxed);
 }
 
+static bool is_reading(const struct walk *walk)
+{
+	return walk->mode == WALK_READ || walk->mode == WALK_KEYS;
+}
+
 static int do_batch(struct map *map, const struct walk *walk,
 		    struct map_batch *batch)
 {
-	return walk->mode == WALK_READ ? map_get_batch(map, batch)
-				       : map_take_batch(map, batch);
+	return is_reading(walk) ? map_get_batch(map, batch)
+				: map_take_batch(map, batch);
 }
 
 /* The kernel reads a cursor before it writes the next one: one room does. */
@@ -59,8 +64,8 @@ static int64_t next_buckets(struct map *map, struct walk *walk,
 	};
 	int error = do_batch(map, walk, &batch);
 
-	if (error < 0 && error != -ENOENT)
-		return error;
+	if (error < 0 && error != -ENOENT) /* ENOSPC may be a lookup's, too */
+		return error == -ENOSPC ? -ENOBUFS : error;
 	walk->position = error == 0 ? WALK_AT : WALK_DONE;
 	return batch.count;
 }
@@ -89,6 +94,13 @@ static int visit(struct keys *k)
 	int error = -EINVAL;
 
 	switch (k->walk->mode) {
+	case WALK_KEYS:
+		/* of numbers, only a lookup tells what is there from holes */
+		if (!(k->map->traits & MAP_INDEXED)) {
+			error = 0;
+			break;
+		}
+		/* fall through */
 	case WALK_READ:
 		error = map_get(k->map, place_of(k), value);
 		break;
@@ -103,8 +115,7 @@ static int visit(struct keys *k)
 		break;
 	}
 	k->count += error == 0;
-	/* ENOSPC: sockets whose cookies do not fit into the map's values */
-	return error == -ENOENT || error == -ENOSPC ? 0 : error;
+	return error == -ENOENT ? 0 : error;
 }
 
 /* What the kernel says of numbers, which cost a system call each. */
@@ -229,7 +240,7 @@ static int read_or_remove(struct keys *k)
 	uint32_t steps = 0;
 	int error = 0;
 
-	if (k->walk->mode == WALK_READ && may_batch(k)) {
+	if (is_reading(k->walk) && may_batch(k)) {
 		while (error == 0 && lacks_cursor(k) && steps++ < WALK_MOST)
 			error = step(k);
 		if (error == 0 && k->walk->position != WALK_DONE &&

@@ -27,9 +27,13 @@ enum walk_position {
 	WALK_DONE
 };
 
-/* What becomes of the entries: read, read and removed, or only removed. */
+/*
+ * What becomes of the entries: read, read and removed, or only removed. Of
+ * WALK_KEYS only the keys are wanted, and what stands for values is undefined.
+ */
 enum walk_mode {
 	WALK_READ,
+	WALK_KEYS,
 	WALK_TAKE,
 	WALK_REMOVE
 };
@@ -55,7 +59,7 @@ struct walk_room {
 };
 
 /*
- * The next entries: their number, which may be 0 before the end. -ENOSPC: the
+ * The next entries: their number, which may be 0 before the end. -ENOBUFS: the
  * next bucket has more entries than there is room for; nothing is lost.
  * -ECANCELED: it was stopped, and can go on from its cursor.
  */

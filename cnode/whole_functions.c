@@ -76,8 +76,9 @@ static bool write_all(struct call *call, struct entries *entries, writer write)
 
 static bool list(struct call *call, writer write)
 {
-	struct entries entries = { .walk.mode = WALK_READ,
-				   .with_maps = write != write_key };
+	bool keys = write == write_key;
+	struct entries entries = { .walk.mode = keys ? WALK_KEYS : WALK_READ,
+				   .with_maps = !keys };
 
 	return call_read_map(call, call->args[0]) && entries_check(call) &&
 	       write_all(call, &entries, write);
@@ -122,7 +123,7 @@ bool whole_functions_size(struct call *call)
 		return false;
 	if (call->map->traits & MAP_FIXED)
 		n = call->map->max_entries;
-	else if (!visit_all(call, WALK_READ, &n))
+	else if (!visit_all(call, WALK_KEYS, &n))
 		return false;
 	term_write_uint(call->out, n);
 	return true;

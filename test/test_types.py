@@ -1187,10 +1187,14 @@ EMPTY = {
     **all_of("remove without clear", MAP),
 }
 NO_SOCKETS = all_of(WRITING, up("enotsup"))
-ARRAY_OF_SOCKETS_ENOSPC = {
+NO_COOKIES = {  # values of 4 bytes, which the kernel's cookies do not fit into
     **EMPTY,
     **NO_SOCKETS,
     **all_of(READING + " take", up("enospc")),
+}
+NO_COOKIES_NOR_KEYS = {
+    **NO_COOKIES,
+    **all_of(WALKING + " drain drain_chunk", up("enospc")),
 }
 UNREADABLE = {  # a descriptor goes in, and nothing comes out
     **all_of(READING + " take " + WALKING, up("enotsupp")),
@@ -1222,11 +1226,11 @@ REFUSING = {
         "update": up(("badkey", KEY)),
         "merge": up(("einval", 0)),
     },
-    ("sockmap", 4, 4, 4): ARRAY_OF_SOCKETS_ENOSPC,
+    ("sockmap", 4, 4, 4): NO_COOKIES_NOR_KEYS,
     ("sockmap", 4, 8, 4): {**EMPTY, **NO_SOCKETS},
-    ("sockhash", 4, 4, 4): ARRAY_OF_SOCKETS_ENOSPC,
+    ("sockhash", 4, 4, 4): NO_COOKIES,
     ("sockhash", 4, 8, 4): {**EMPTY, **NO_SOCKETS},
-    ("reuseport_sockarray", 4, 4, 4): ARRAY_OF_SOCKETS_ENOSPC,
+    ("reuseport_sockarray", 4, 4, 4): NO_COOKIES_NOR_KEYS,
     ("reuseport_sockarray", 4, 8, 4): {**EMPTY, **NO_SOCKETS},
     ("xskmap", 4, 4, 4): {
         **all_of(READING + " take " + WALKING, up("enotsup")),

@@ -54,6 +54,9 @@
 %%   writing to sockmap, sockhash, reuseport_sockarray, xskmap and sk_storage, which need a socket
 %%   of the C node's own process: they can be made, shared, listed, and read where the kernel lets
 %%   them be read.</dd>
+%% <dt>`enospc'</dt><dd>There is no room for one more entry of a trie, or for one more pin; and where
+%%   the value of a sockmap, a sockhash or a reuseport_sockarray has to be read that has 4 bytes
+%%   only: the kernel has cookies of 8 to show.</dd>
 %% <dt>`eacces'</dt><dd>The C node refuses it: this node may only read there (`--allow',
 %%   `--read-only'), and then opens maps with the option `read' and closes no handles but its own; a
 %%   path to pin, unpin or open is not below `--pin-root', a `{file, Path}' not below `--file-root',
@@ -639,7 +642,7 @@ merge(Map, Pairs) -> ?RESULT(ebpf_maps_merge:merge(Map, Pairs)).
 size(Map) -> ?RESULT(ask(Map, size, [Map])).
 
 %% @doc The keys of all entries. Promises and cost are those of {@link to_list/1}: the values travel
-%% too.
+%% too, but those of maps of maps and of a sockhash without cookies.
 -spec keys(Map :: ebpf_map()) -> [key()].
 keys(Map) -> ?RESULT(ebpf_maps_walk:keys(Map, [Map])).
 
@@ -742,7 +745,8 @@ next(Iterator) -> ?RESULT(ebpf_maps_walk:next(Iterator, [Iterator])).
 %% more. It may be empty before the end, which is `done'. The walk can be left at any time. Its
 %% promises are said above, under {@section Walks}.
 %%
-%% Raises `enotsup' on maps without keys, `badarg' for a cursor that is none of such a map.
+%% Raises `enotsup' on maps without keys, `badarg' for a cursor that is none of such a map, and
+%% `{too_big, Max}' only where the bucket that is next does not fit into an answer.
 %%
 %% Cost: one round trip, one or a few system calls, or two for each entry on types without batches.
 -spec next_chunk(start | cursor() | done, Map :: ebpf_map(), MaxEntries :: pos_integer()) ->

@@ -41,6 +41,9 @@ keys(Map, Args) ->
         %% in chunks, each value would come as a handle that nobody asked for
         {Type, _, _, _} when Type =:= array_of_maps; Type =:= hash_of_maps ->
             ask(Map, keys, Args);
+        %% whose values the kernel does not give
+        {sockhash, _, 4, _} ->
+            ask(Map, keys, Args);
         _ ->
             collect(fun(Chunk) -> [Key || {Key, _} <- Chunk] end, Map, Args)
     end.

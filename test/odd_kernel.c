@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * For LD_PRELOAD: kernels that are older, or short of memory, by what system
+ * calls say there. What is to be odd is told by a file that the test has mapped
+ * too; all else is the kernel's own.
+ *
+ *	ODD_KERNEL     the file, a struct control
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL
+#endif
+
+struct control {
+	/* the places of an array of maps: EINTR where a batch meets a hole */
+	atomic_long places;
+	atomic_long interrupted; /* so many times */
+	/* so many updates, batches of them and new maps to come are ENOMEM, */
+	atomic_long starved;
+	atomic_long after; /* but so many entries of a batch are put before */
+	/* not 0: pidfd_open(2) knows no threads */
+	atomic_long threadless;
+	atomic_long refused; /* so many times */
+};
+
+static struct control unused;
+static struct control *control = &unused;
+static long (*real)(long number, ...);
+
+__attribute__((constructor)) static void map_control(void)
+{
+	const char *path = getenv("ODD_KERNEL");
+	int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
+	void *page;
+
+	*(void **)&real = dlsym(RTLD_NEXT, "syscall");
+	if (fd < 0 || !real)
+		_exit(99);
+	page = mmap(NULL, sizeof(*control), PROT_READ | PROT_WRITE, MAP_SHARED,
+		    fd, 0);
+	close(fd);
+	if (page == MAP_FAILED)
+		_exit(99);
+	control = page;
+}
+
+static long fail(int error)
+{
+	errno = error;
+	return -1;
+}
+
+/* Up to the first hole, as generic_map_lookup_batch() before 6.14. */
+static long stop_at_hole(union bpf_attr *attr, size_t size)
+{
+	const uint32_t *cursor = (void *)(uintptr_t)attr->batch.in_batch;
+	const uint32_t *keys = (void *)(uintptr_t)attr->batch.keys;
+	uint32_t *next = (void *)(uintptr_t)attr->batch.out_batch;
+	uint32_t asked = attr->batch.count, n = 0;
+	uint32_t first = cursor ? *cursor + 1 : 0;
+	uint32_t untouched = *next;
+	long result = real(SYS_bpf, BPF_MAP_LOOKUP_BATCH, attr, size);
+
+	if (result < 0 && errno != ENOENT)
+		return result;
+	while (n < attr->batch.count && keys[n] == first + n)
+		n++;
+	if (n == asked || first + n >= atomic_load(&control->places))
+		return result;
+	attr->batch.count = n;
+	*next = n > 0 ? keys[n - 1] : untouched;
+	atomic_fetch_add(&control->interrupted, 1);
+	return fail(EINTR);
+}
+
+static int is_starved(void)
+{
+	long left = atomic_load(&control->starved);
+
+	while (left > 0)
+		if (atomic_compare_exchange_weak(&control->starved, &left,
+						 left - 1))
+			return 1;
+	return 0;
+}
+
+static long put_some(union bpf_attr *attr, size_t size)
+{
+	long some = atomic_load(&control->after);
+
+	if (some >= attr->batch.count)
+		return real(SYS_bpf, BPF_MAP_UPDATE_BATCH, attr, size);
+	attr->batch.count = (uint32_t)some;
+	if (some > 0 && real(SYS_bpf, BPF_MAP_UPDATE_BATCH, attr, size) < 0)
+		return -1;
+	return fail(ENOMEM);
+}
+
+static long odd_bpf(int command, union bpf_attr *attr, size_t size)
+{
+	switch (command) {
+	case BPF_MAP_LOOKUP_BATCH:
+		if (atomic_load(&control->places) > 0)
+			return stop_at_hole(attr, size);
+		break;
+	case BPF_MAP_UPDATE_BATCH:
+		if (is_starved())
+			return put_some(attr, size);
+		break;
+	case BPF_MAP_UPDATE_ELEM:
+	case BPF_MAP_CREATE:
+		if (is_starved())
+			return fail(ENOMEM);
+		break;
+	default:
+		break;
+	}
+	return real(SYS_bpf, command, attr, size);
+}
+
+static long odd_pidfd_open(long pid, long flags)
+{
+	if (!atomic_load(&control->threadless))
+		return real(SYS_pidfd_open, pid, flags);
+	if (!(flags & PIDFD_THREAD))
+		return real(SYS_pidfd_open, pid, flags);
+	atomic_fetch_add(&control->refused, 1);
+	return fail(EINVAL);
+}
+
+long syscall(long number, ...)
+{
+	long args[6];
+	va_list list;
+
+	va_start(list, number);
+	for (int i = 0; i < 6; i++)
+		args[i] = va_arg(list, long);
+	va_end(list);
+	if (number == SYS_bpf)
+		return odd_bpf((int)args[0], (void *)args[1], (size_t)args[2]);
+	if (number == SYS_pidfd_open)
+		return odd_pidfd_open(args[0], args[1]);
+	return real(number, args[0], args[1], args[2], args[3], args[4],
+		    args[5]);
+}
