@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "node.h"
+#include "signals.h"
 
 /* What is opened first must not be taken for standard input or the log. */
 static void fill_standard_descriptors(void)
@@ -22,6 +23,7 @@ int main(int argc, char *argv[])
 	static struct options options; /* threads use it until the end */
 
 	fill_standard_descriptors();
+	signals_begin();
 	switch (options_read(&options, argc, argv)) {
 	case OPTIONS_DONE:
 		return STATUS_OK;

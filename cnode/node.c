@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -17,6 +16,7 @@
 #include "epmd.h"
 #include "log.h"
 #include "map_memory.h"
+#include "signals.h"
 #include "stats_log.h"
 
 #define BUSY_LOOK_MS 500   /* how often busy peers are looked after */
@@ -63,7 +63,7 @@ static bool serve_signal(const struct node *node)
 
 	if (read(node->signals, &signal, sizeof(signal)) != sizeof(signal))
 		return true;
-	if (signal.ssi_signo == SIGUSR1) {
+	if (!signals_ends(signal.ssi_signo)) {
 		stats_log(node->service.common.stats,
 			  node->service.common.handles);
 		return true;

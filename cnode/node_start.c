@@ -9,13 +9,11 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <malloc.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "bpf_fs.h"
@@ -27,6 +25,7 @@
 #include "pin_root.h"
 #include "privilege.h"
 #include "sandbox.h"
+#include "signals.h"
 
 #define BACKLOG 512
 #define EI_MAX_FDS (1u << 20)
@@ -66,50 +65,6 @@ static bool raise_fd_limit_and_init_ei(void)
 		return false;
 	limit.rlim_cur = limit.rlim_max;
 	return setrlimit(RLIMIT_NOFILE, &limit) == 0;
-}
-
-/* By nohup(1), and so to be: a terminal that closes ends us otherwise. */
-static bool is_hangup_ignored(void)
-{
-	struct sigaction action;
-
-	return sigaction(SIGHUP, NULL, &action) == 0 &&
-	       action.sa_handler == SIG_IGN;
-}
-
-/* What ends us before there is anything to end but the process. */
-static void end_at_once(int signal)
-{
-	(void)signal;
-	_exit(STATUS_OK);
-}
-
-static void handle_signals_of_start(void)
-{
-	struct sigaction at_once = { .sa_handler = end_at_once };
-
-	signal(SIGPIPE, SIG_IGN);
-	sigaction(SIGTERM, &at_once, NULL);
-	sigaction(SIGINT, &at_once, NULL);
-	if (!is_hangup_ignored())
-		sigaction(SIGHUP, &at_once, NULL);
-	signal(SIGUSR1, SIG_IGN);
-}
-
-/* From here on a descriptor tells of them; threads to come inherit that. */
-static int open_signals(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	if (!is_hangup_ignored())
-		sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGUSR1);
-	if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
-		return -1;
-	return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
 __attribute__((format(printf, 2, 0))) static int
@@ -345,7 +300,6 @@ enum exit_status node_start(struct node *node)
 		notify_close(&node->notify); /* it is our parent's service */
 	privilege_begin(!options->no_sandbox);
 	libbpf_set_print(log_libbpf);
-	handle_signals_of_start();
 	status = epmd_check_port(options->port);
 	if (status == STATUS_OK)
 		status = init_ei_node(node);
@@ -365,7 +319,7 @@ enum exit_status node_start(struct node *node)
 		status = epmd_publish(&node->ei, node->port);
 	if (status != STATUS_OK)
 		return status;
-	node->signals = open_signals();
+	node->signals = signals_open();
 	if (node->signals < 0) {
 		log_error("no descriptor for signals: %s", strerror(errno));
 		return STATUS_OTHER;
