@@ -34,6 +34,5 @@ int main(int argc, char *argv[])
 	case OPTIONS_RUN:
 		break;
 	}
-	log_set_level(options.log_level);
 	return (int)node_run(&options);
 }

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "functions.h"
+#include "host.h"
 
 #define PROGRAM "ebpf_cnode"
 #define KIB 1024u
@@ -193,16 +194,6 @@ static const char *read_name(struct options *options, const char *argument)
 		wrong = "a long name is NAME@HOST, HOST with a dot; "
 			"use --sname for a short one";
 	return wrong;
-}
-
-/* As erl -sname does: the host's name up to the first dot. */
-static bool use_own_host(struct options *options)
-{
-	if (gethostname(options->host, sizeof(options->host)) < 0)
-		return false;
-	options->host[sizeof(options->host) - 1] = '\0';
-	*strchrnul(options->host, '.') = '\0';
-	return options->host[0];
 }
 
 /* --- Other arguments ---------------------------------------------------- */
@@ -482,7 +473,8 @@ enum options_result options_read(struct options *options, int argc,
 		return bad_usage(argv[optind], "no argument goes here");
 	if (!settle_max_memory(options))
 		return OPTIONS_BAD;
-	if (!options->host[0] && !use_own_host(options))
+	log_set_level(options->log_level);
+	if (!options->host[0] && !host_find(options->host))
 		return bad_usage("--sname",
 				 "this host has no name; give NAME@HOST");
 	return OPTIONS_RUN;
