@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The cookie, by the rules of OTP's auth.erl: a file that others than its
- * owner may touch is refused; one line of printable characters. A pipe will do
- * as well as a file, so that a parent can hand the cookie over as
- * /dev/stdin; no more than its first line is read from it.
+ * owner may touch is refused; one line of printable characters, spaces and all.
+ * A pipe will do as well as a file, so that a parent can hand the cookie over
+ * as /dev/stdin; no more than its first line is read from it.
  *
  * A credential of a service may belong to root, and to its user by an access
  * control list, which the mode shows as rights of a group. The folder of such
@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "patience.h"
 
 #define COOKIE_NAME ".erlang.cookie"
 #define MAX_SIZE 255 /* a cookie is an atom */
@@ -100,27 +101,70 @@ static bool make(const char *path)
 	return true;
 }
 
-/* The first line, without its end; size - 1 octets of it at most. */
-static ssize_t read_line(int fd, char *line, size_t size)
+/* --- Reading ------------------------------------------------------------ */
+
+struct line {
+	char *text; /* of EI_MAX_COOKIE_SIZE + 1 */
+	size_t size;
+	bool over;         /* by other than a printable character, */
+	bool at_end;       /* that of a line */
+	const char *wrong; /* NULL: nothing yet */
+};
+
+/*
+ * As check_cookie() and check_cookie1() of auth.erl have it: spaces before the
+ * end of the line are part of the cookie; behind it there may be more ends of
+ * lines and spaces, and nothing else.
+ */
+static void take(struct line *line, char c)
 {
-	size_t length = 0;
+	if (!line->over && c >= ' ' && c <= '~') {
+		if (line->size == MAX_SIZE)
+			line->wrong = "it is longer than 255 characters";
+		else
+			line->text[line->size++] = c;
+		return;
+	}
+	line->over = true;
+	line->at_end |= c == '\n';
+	if (c != '\n' && c != '\r' && c != ' ')
+		line->wrong = line->at_end
+				      ? "it has more than one line"
+				      : "it has other than printable ASCII "
+					"characters";
+}
+
+/* Waits for what a parent or another program has yet to write. */
+static ssize_t read_some(int fd, char *octets, size_t size)
+{
 	ssize_t n;
 
-	while (length < size - 1) {
-		n = read(fd, line + length, 1);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0 || line[length] == '\n')
-			break;
-		length++;
+	do {
+		patience_readable(fd, -1,
+				  "the cookie to be written to "
+				  "--cookie-file");
+		n = read(fd, octets, size);
+	} while (n < 0 && (errno == EINTR || errno == EAGAIN));
+	return n;
+}
+
+/* Of a pipe one octet at a time: what is behind the line is not for us. */
+static const char *read_line(int fd, struct line *line, bool is_pipe)
+{
+	char octets[512];
+	ssize_t n = 1;
+
+	while (!line->wrong && n > 0 && !(is_pipe && line->at_end)) {
+		n = read_some(fd, octets, is_pipe ? 1 : sizeof(octets));
+		for (ssize_t i = 0; !line->wrong && i < n; i++)
+			take(line, octets[i]);
 	}
-	while (length > 0 &&
-	       (line[length - 1] == '\r' || line[length - 1] == ' '))
-		length--;
-	line[length] = '\0';
-	return (ssize_t)length;
+	if (n < 0)
+		return strerror(errno);
+	if (!line->wrong && line->size == 0)
+		line->wrong = "it is empty";
+	line->text[line->size] = '\0';
+	return line->wrong;
 }
 
 /* Whether path is in the folder that the service manager made for us. */
@@ -134,14 +178,15 @@ static bool is_credential(const char *path)
 	       !strchr(path + size + 1, '/');
 }
 
-static const char *check_file(const char *path, int fd)
+static const char *check_file(const char *path, int fd, bool *is_pipe)
 {
 	mode_t others = is_credential(path) ? 037 : 077;
 	struct stat status;
 
 	if (fstat(fd, &status) < 0)
 		return strerror(errno);
-	if (!S_ISREG(status.st_mode) && !S_ISFIFO(status.st_mode))
+	*is_pipe = S_ISFIFO(status.st_mode);
+	if (!S_ISREG(status.st_mode) && !*is_pipe)
 		return "it is no regular file";
 	if (status.st_mode & others)
 		return "others than its owner may read or write it; "
@@ -149,61 +194,78 @@ static const char *check_file(const char *path, int fd)
 	return NULL;
 }
 
-static const char *check_cookie(const char *cookie, ssize_t length)
-{
-	if (length < 0)
-		return strerror((int)-length);
-	if (length == 0)
-		return "it is empty";
-	if (length > MAX_SIZE)
-		return "it is longer than 255 characters";
-	for (ssize_t i = 0; i < length; i++)
-		if (cookie[i] < ' ' || cookie[i] > '~')
-			return "it has other than printable ASCII characters";
-	return NULL;
-}
-
 static bool read_open_file(const char *path, int fd,
 			   char cookie[EI_MAX_COOKIE_SIZE + 1])
 {
-	const char *wrong = check_file(path, fd);
+	struct line line = { .text = cookie };
+	bool is_pipe = false;
+	const char *wrong = check_file(path, fd, &is_pipe);
 
 	if (!wrong)
-		wrong = check_cookie(
-			cookie, read_line(fd, cookie, EI_MAX_COOKIE_SIZE + 1));
+		wrong = read_line(fd, &line, is_pipe);
 	if (wrong)
 		log_error("cookie file %s: %s", path, wrong);
 	return !wrong;
 }
 
-bool cookie_read(const char *file, char cookie[EI_MAX_COOKIE_SIZE + 1])
+/* --- Finding ------------------------------------------------------------ */
+
+/* A pipe that nobody writes to yet is not waited for here. */
+static int open_file(const char *path)
 {
-	char home_file[PATH_MAX] = "", config_file[PATH_MAX];
-	const char *path = file;
-	bool good;
+	return open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+}
+
+static int complain(const char *path)
+{
+	log_error("cookie file %s: %s", path, strerror(errno));
+	return -1;
+}
+
+/* One is made only where erl looks for it: a name may be mistyped. */
+static int open_named(const char *path)
+{
+	int fd = open_file(path);
+
+	if (fd < 0 && errno == ENOENT)
+		log_error("cookie file %s: %s; it has to be there, or go "
+			  "without --cookie-file for that of erl",
+			  path, strerror(errno));
+	else if (fd < 0)
+		complain(path);
+	return fd;
+}
+
+/* path is its name then. */
+static int open_own(char path[PATH_MAX])
+{
 	int fd;
 
-	if (!path && !find_home_file(home_file)) {
+	if (!find_home_file(path)) {
 		log_error("cookie file: HOME is not set; set it, or use "
 			  "--cookie-file");
-		return false;
+		return -1;
 	}
-	if (!path)
-		path = home_file;
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	if (fd < 0 && errno == ENOENT && !file && find_config_file(config_file))
-		fd = open(path = config_file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	if (fd < 0 && errno == ENOENT) {
-		path = file ? file : home_file;
+	fd = open_file(path);
+	if (fd < 0 && errno == ENOENT && find_config_file(path))
+		fd = open_file(path);
+	if (fd < 0 && errno == ENOENT && find_home_file(path)) {
 		if (!make(path))
-			return false;
-		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+			return -1;
+		fd = open_file(path);
 	}
-	if (fd < 0) {
-		log_error("cookie file %s: %s", path, strerror(errno));
+	return fd < 0 ? complain(path) : fd;
+}
+
+bool cookie_read(const char *file, char cookie[EI_MAX_COOKIE_SIZE + 1])
+{
+	char own[PATH_MAX] = "";
+	int fd = file ? open_named(file) : open_own(own);
+	bool good;
+
+	if (fd < 0)
 		return false;
-	}
-	good = read_open_file(path, fd, cookie);
+	good = read_open_file(file ? file : own, fd, cookie);
 	close(fd);
 	return good;
 }

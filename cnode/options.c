@@ -71,7 +71,7 @@ static const struct row rows[] = {
 	{ "name", "NAME@HOST", "long node name, as erl -name",
 	  .read = read_name },
 	{ "cookie-file", "FILE",
-	  "the cookie's file (~/.erlang.cookie; made if there is none)",
+	  "the cookie's file (~/.erlang.cookie, made if there is none)",
 	  .read = read_cookie_file },
 	{ "listen", "ADDRESS", "IPv4 address to listen on (0.0.0.0)",
 	  .read = read_listen },

@@ -184,6 +184,13 @@ def test_no_start_of_an_embedded_c_node_shows_it(env, embedding, cluster):
     assert cluster.cookie not in one.beam.printed()
 
 
+def test_one_that_ends_in_a_space_is_that_of_the_embedded_c_node(embedding):
+    one = embedding()
+    one.beam.eval("erlang:set_cookie('ends in spaces  ')")
+    assert one.beam.eval("application:ensure_all_started(ebpf_maps)", timeout=40)[0] == "ok"
+    assert one.beam.erpc(one.node, "handles") == []
+
+
 @pytest.mark.sandbox
 @pytest.mark.parametrize("file", ["cmdline", "environ"])
 def test_ps_does_not_show_it_either(file, embedding, cluster):
@@ -221,9 +228,14 @@ def test_neither_does_its_end_nor_a_call_that_fails(embedding, cluster):
     assert cluster.cookie not in one.beam.printed()
 
 
-def test_one_that_no_c_node_can_have_is_told(embedding):
+@pytest.mark.parametrize(
+    "cookie",
+    ["[16#43a, 16#44e]", '"two\\nlines"', '"ends\\n"', '"ends\\r"'],
+    ids=["not of ASCII", "two lines", "an end of line", "a carriage return"],
+)
+def test_one_that_no_c_node_can_have_is_told(cookie, embedding):
     one = embedding()
-    one.beam.eval("erlang:set_cookie(list_to_atom([16#43a, 16#44e]))")
+    one.beam.eval(f"erlang:set_cookie(list_to_atom({cookie}))")
     answer = one.beam.eval(
         'unicode:characters_to_binary(io_lib:format("~tp",'
         " [application:ensure_all_started(ebpf_maps)]))",

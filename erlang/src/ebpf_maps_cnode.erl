@@ -107,6 +107,7 @@ start(Node, Tries) ->
     end.
 
 open(Node) ->
+    Cookie = cookie(Node),
     Program = program(),
     Args = [name_option(), atom_to_list(Node), "--cookie-file", "/dev/stdin", "--until-eof",
             "--ticktime", integer_to_list(ticktime())
@@ -117,7 +118,7 @@ open(Node) ->
                    binary])
     of
         Port ->
-            give_cookie(Port, Node),
+            give(Cookie, Port),
             Port
     catch
         error:Posix when Posix =/= badarg, is_atom(Posix) ->
@@ -126,9 +127,17 @@ open(Node) ->
             throw({badenv, "the variables program and args are not a path and a list of strings"})
     end.
 
+%% What it goes over by ends with the line; of other characters the C node tells.
+cookie(Node) ->
+    Cookie = atom_to_binary(erlang:get_cookie(Node)),
+    case binary:match(Cookie, [<<"\n">>, <<"\r">>]) of
+        nomatch -> Cookie;
+        _ -> throw({cookie, "the cookie has an end of line in it, which no C node can have"})
+    end.
+
 %% A program that has ended already tells of that by itself; and no exception has the cookie in it.
-give_cookie(Port, Node) ->
-    try port_command(Port, [atom_to_binary(erlang:get_cookie(Node)), $\n])
+give(Cookie, Port) ->
+    try port_command(Port, [Cookie, $\n])
     catch error:_ -> true
     end.
 
