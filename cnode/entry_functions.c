@@ -18,6 +18,7 @@
 
 #include "call.h"
 #include "handlers.h"
+#include "retry.h"
 #include "values.h"
 
 bool entry_functions_get2(struct call *call)
@@ -66,13 +67,24 @@ static bool done(struct call *call, int error, struct term handle)
 	return true;
 }
 
+static int put(struct call *call, const char *key, const char *value)
+{
+	struct retry retry = { .stopped = call->context->stopped };
+	int error;
+
+	do
+		error = map_put(call->map, key, value);
+	while (retry_after(&retry, error));
+	return error;
+}
+
 bool entry_functions_put(struct call *call)
 {
 	const char *key, *value;
 
 	if (!read_entry(call, &key, &value))
 		return false;
-	return done(call, map_put(call->map, key, value), call->args[2]);
+	return done(call, put(call, key, value), call->args[2]);
 }
 
 /* A put that looks first: refusal is its word for a key that raises reason. */
@@ -81,6 +93,7 @@ static bool put_unless(struct call *call,
 					const void *value, void *old),
 		       int refusal, enum raised_reason reason)
 {
+	struct retry retry = { .stopped = call->context->stopped };
 	const char *key, *value;
 	char *old;
 	int error;
@@ -90,7 +103,9 @@ static bool put_unless(struct call *call,
 	old = call_batch_room(call, map_entry_size(call->map));
 	if (!old)
 		return false;
-	error = operation(call->map, key, value, old);
+	do
+		error = operation(call->map, key, value, old);
+	while (retry_after(&retry, error));
 	if (error == refusal)
 		return call_raise_term(call, reason, call->args[0]);
 	return done(call, error, call->args[2]);
@@ -213,7 +228,7 @@ bool entry_functions_push(struct call *call)
 	if (!read_keyless_map(call, call->args[1]) ||
 	    !values_read(call, call->args[0], &value))
 		return false;
-	return done(call, map_put(call->map, NULL, value), call->args[1]);
+	return done(call, put(call, NULL, value), call->args[1]);
 }
 
 /* By map_get() or map_take(): a value, or empty. */

@@ -69,7 +69,7 @@ static bool write_new_handle(struct call *call, struct map *map,
 	return true;
 }
 
-static bool new_map(struct call *call, const struct map_options *options)
+static bool new_map(struct call *call, struct map_options *options)
 {
 	struct map *map = NULL;
 	int error = handles_check_room(call->context->common->handles,
@@ -77,6 +77,7 @@ static bool new_map(struct call *call, const struct map_options *options)
 
 	if (!call_check_answer(call, CALL_MAX_HANDLE_SIZE))
 		return false;
+	options->spec.stopped = call->context->stopped;
 	if (error == 0)
 		error = map_memory_make(call->context->common->map_memory,
 					&options->spec, call->context->peer,

@@ -17,6 +17,7 @@
 #include "budget.h"
 #include "call.h"
 #include "handlers.h"
+#include "retry.h"
 #include "values.h"
 
 #define PUT_OCTETS ((size_t)256 * 1024) /* of entries, in one system call */
@@ -217,6 +218,7 @@ struct load {
 	char *values;
 	uint32_t room;
 	uint32_t count;
+	uint32_t put;  /* the first of them, so many */
 	uint64_t done; /* those of earlier loads */
 };
 
@@ -242,28 +244,49 @@ static int put_one_by_one(struct call *call, struct load *load)
 	size_t value = map_entry_size(map);
 	int error = 0;
 
-	for (uint32_t i = 0; i < load->count && error == 0; i++) {
+	while (load->put < load->count && error == 0) {
 		if (!call_goes_on(call))
 			return -ECANCELED;
-		error = map_put(map, load->keys + (size_t)i * map->key_size,
-				load->values + i * value);
-		load->done += error == 0;
+		error = map_put(map,
+				load->keys + (size_t)load->put * map->key_size,
+				load->values + load->put * value);
+		load->put += error == 0;
 	}
+	return error;
+}
+
+/* Those that have not been put yet, up to the first that cannot be. */
+static int put_rest(struct call *call, struct load *load)
+{
+	struct map *map = call->map;
+	struct map_batch batch = {
+		.keys = load->keys + (size_t)load->put * map->key_size,
+		.values = load->values + load->put * map_entry_size(map),
+		.count = load->count - load->put,
+	};
+	int error = map_put_batch(map, &batch);
+
+	if (error == -ENOTSUP)
+		return put_one_by_one(call, load);
+	load->put += batch.count;
 	return error;
 }
 
 /* {Posix, Done} raised where the kernel stops. */
 static bool put_load(struct call *call, struct load *load)
 {
-	struct map_batch batch = { .keys = load->keys,
-				   .values = load->values,
-				   .count = load->count };
-	int error = map_put_batch(call->map, &batch);
+	struct retry retry = { .stopped = call->context->stopped };
+	uint32_t before;
+	int error;
 
-	if (error == -ENOTSUP)
-		error = put_one_by_one(call, load);
-	else
-		load->done += batch.count;
+	load->put = 0;
+	do {
+		before = load->put;
+		error = put_rest(call, load);
+		if (load->put > before) /* it does get on */
+			retry.waits = 0;
+	} while (retry_after(&retry, error));
+	load->done += load->put;
 	load->count = 0;
 	return error == 0 || call_raise_done(call, error, load->done);
 }

@@ -71,6 +71,7 @@ struct map_spec {
 	uint32_t numa_node;
 	const struct map *inner; /* template of a map-in-map; NULL: none */
 	char name[MAP_NAME_SIZE];
+	const atomic_bool *stopped; /* nobody waits for it any more, or NULL */
 };
 
 /* What the kernel tells of a map. */
@@ -96,7 +97,10 @@ const char *map_type_name(uint32_t type);
  */
 int map_check_privilege(void);
 
-/* Makes a map, the caller's to map_unref(). 0 or the kernel's -errno. */
+/*
+ * Makes a map, the caller's to map_unref(). 0 or the kernel's -errno; -ENOMEM
+ * only after the tries of retry.h.
+ */
 int map_new(const struct map_spec *spec, struct map **map);
 
 /*

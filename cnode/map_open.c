@@ -18,6 +18,7 @@
 
 #include "map.h"
 #include "map_types.h"
+#include "retry.h"
 
 int map_check_privilege(void)
 {
@@ -142,7 +143,7 @@ static int load_storage_btf(const struct map_spec *spec, struct btf **btf,
 	return 0;
 }
 
-int map_new(const struct map_spec *spec, struct map **map)
+static int make(const struct map_spec *spec, struct map **map)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = spec->flags,
 		    .map_extra = spec->extra, .numa_node = spec->numa_node,
@@ -160,6 +161,17 @@ int map_new(const struct map_spec *spec, struct map **map)
 				    spec->max_entries, &options);
 	btf__free(btf);
 	return fd < 0 ? fd : map_from_fd(fd, spec->flags, map);
+}
+
+int map_new(const struct map_spec *spec, struct map **map)
+{
+	struct retry retry = { .stopped = spec->stopped };
+	int error;
+
+	do
+		error = make(spec, map);
+	while (retry_after(&retry, error));
+	return error;
 }
 
 int map_open_id(uint32_t id, uint32_t flags, struct map **map)

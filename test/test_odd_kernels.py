@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import odd_kernel
+from cluster import wait_until
 from conftest import Maps, raises
 
 pytestmark = pytest.mark.preload
@@ -92,3 +93,88 @@ def test_an_array_of_maps_is_walked_by_chunks_over_its_holes(maps, filled):
 def test_an_iterator_goes_over_the_holes_of_an_array_of_maps(maps, filled):
     outer, pairs = filled
     assert maps.walk(outer) == pairs
+
+
+# --- memory of the kernel that is there a moment later
+
+ENDLESS = 1 << 40
+PER_CPU = ("percpu_hash", 4, 8, 1000, ["no_prealloc"])
+
+
+@pytest.fixture
+def hungry(maps):
+    return maps.new(*PER_CPU)
+
+
+def value(number):
+    return number.to_bytes(8, sys.byteorder)
+
+
+PUTTING = {
+    "put": lambda maps, map: maps.put(2, 22, map),
+    "insert": lambda maps, map: maps.insert(2, 22, map),
+    "update": lambda maps, map: maps.update(1, 22, map),
+    "merge": lambda maps, map: maps.merge(map, [(2, 22), (1, 22)]),
+    "new": lambda maps, _: maps.new("array", 4, 4, 1),
+    "new of a storage": lambda maps, _: maps.new(
+        "task_storage", 4, 4, 0, ["no_prealloc"]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUTTING)
+def test_a_shortage_that_passes_is_not_seen(name, maps, odd, hungry):
+    maps.put(1, 11, hungry)
+    odd.starved = 3
+    result = PUTTING[name](maps, hungry)
+    assert odd.starved == 0
+    assert result[0] == "ebpf_map"
+    if not name.startswith("new"):
+        assert set(maps.get(1 if name == "update" else 2, hungry)) == {value(22)}
+
+
+@pytest.mark.parametrize("name", PUTTING)
+def test_a_shortage_that_stays_is_enomem(name, maps, odd, hungry):
+    maps.put(1, 11, hungry)
+    odd.starved = ENDLESS
+    if name.startswith("new"):
+        assert PUTTING[name](maps, hungry) == ("error", "enomem")
+    else:
+        with raises(("enomem", 0) if name == "merge" else "enomem"):
+            PUTTING[name](maps, hungry)
+    assert ENDLESS - odd.starved == 8
+    odd.starved = 0
+    assert maps.to_list(hungry) == [(u32(1), maps.get(1, hungry))]
+
+
+def test_a_merge_goes_on_as_long_as_it_gets_on(maps, odd, hungry):
+    """Each batch puts ten, and then there is no memory for a while."""
+    odd.after, odd.starved = 10, 40
+    maps.merge(hungry, [(key, key) for key in range(500)])
+    assert odd.starved == 0
+    assert {key: set(values) for key, values in maps.to_list(hungry)} == {
+        u32(key): {value(key)} for key in range(500)
+    }
+
+
+def test_a_merge_that_waits_for_memory_ends_with_its_connection(
+    node, maps, odd, connect
+):
+    """It would put one entry a millisecond, all in one system call else."""
+    map = maps.new("hash", 4, 4, 30_000, ["no_prealloc"])
+    peer = connect(node)
+    odd.after, odd.starved = 1, ENDLESS
+    pairs = [(key, key) for key in range(30_000)]
+    peer.start_erpc("ebpf_maps", "merge", [map, pairs])
+    wait_until(lambda: ENDLESS - odd.starved > 10, 10, "it waits")
+    threads = node.threads()
+    peer.close()
+    wait_until(lambda: node.threads() < threads, 5, "it has ended")
+    assert maps.size(map) < 30_000
+
+
+def test_per_cpu_values_are_put_faster_than_the_kernel_has_room_for_them(maps):
+    """Its allocator of per-CPU memory fills up behind us, without odd_kernel."""
+    map = maps.new("percpu_hash", 4, 512, 3000, ["no_prealloc"])
+    maps.merge(map, [(key, bytes(512)) for key in range(3000)])
+    assert maps.size(map) == 3000

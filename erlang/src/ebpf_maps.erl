@@ -62,7 +62,9 @@
 %%   path to pin, unpin or open is not below `--pin-root', a `{file, Path}' not below `--file-root',
 %%   or a `{cgroup, Path}' not in the cgroup file system.</dd>
 %% <dt>`enomem'</dt><dd>The host has no memory for it, or not within the C node's limits; with
-%%   `--max-memory' that is over when what others ask for is. Nothing was taken out.</dd>
+%%   `--max-memory' that is over when what others ask for is. Nothing was taken out. Where the
+%%   kernel has none for a new map or for entries, as its caches for per-CPU values run out for
+%%   some milliseconds, the C node tries again for 100 ms before it says so.</dd>
 %% <dt>`{too_big, Max}'</dt><dd>The request or its answer would be longer than `Max' octets, the
 %%   `--max-message' of the C node. Functions that work by the chunk do not raise it, unless a
 %%   single entry, or a single bucket of a hash, is too long.</dd>
