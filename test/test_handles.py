@@ -545,3 +545,30 @@ def test_who_is_replaced_time_and_again_keeps_what_its_processes_have(
     for _ in range(5):
         peer = connect(node, name="node@h", creation=77)
         assert peer.maps("put", 1, 1, map) == map
+
+
+def test_a_long_life_between_short_ones_begins_anew(start_cnode, connect):
+    """Two short lives, a long one, a short one: never three short in a row."""
+    node = start_cnode("--grace", "3600")
+    keeper = connect(node)
+
+    def live(seconds=0):
+        start = node.mark()
+        with connect(node, name="node@h", creation=77) as peer:
+            born = time.monotonic()
+            assert peer.serves()
+            wait_until(lambda: time.monotonic() - born >= seconds)
+        node.wait_log("disconnected node@h", start=start)
+
+    with connect(node, name="node@h", creation=77) as peer:
+        map = peer.maps("new", *HASH, [("lifetime", "process")])
+    node.wait_log("disconnected node@h")
+    live()
+    live(1.2)
+    live()
+    live()
+    assert keeper.maps("put", 1, 1, map) == map
+    assert not node.find_log("ended 1 handles of processes")
+    ended = "warning ended 1 handles of processes of node@h: 3 connections"
+    wait_until(lambda: live() or node.find_log(ended))  # the third in a row
+    assert keeper.erpc("ebpf_maps", "put", [1, 1, map])[1][0] == "badmap"
