@@ -58,6 +58,15 @@ static bool read_entry(struct call *call, const char **key, const char **value)
 	       values_read(call, call->args[1], value);
 }
 
+/* The same, of an entry that has to be there: *error as of values_find_key() */
+static bool read_existing(struct call *call, const char **key,
+			  const char **value, int *error)
+{
+	return call_read_map(call, call->args[2]) &&
+	       values_find_key(call, call->args[0], key, error) &&
+	       values_read(call, call->args[1], value);
+}
+
 /* What put, update and remove return: the handle, as it came. */
 static bool done(struct call *call, int error, struct term handle)
 {
@@ -87,38 +96,50 @@ bool entry_functions_put(struct call *call)
 	return done(call, put(call, key, value), call->args[2]);
 }
 
-/* A put that looks first: refusal is its word for a key that raises reason. */
-static bool put_unless(struct call *call,
-		       int (*operation)(struct map *map, const void *key,
-					const void *value, void *old),
-		       int refusal, enum raised_reason reason)
+typedef int (*looking_put)(struct map *map, const void *key, const void *value,
+			   void *old);
+
+/* A put that looks first, which takes room for the entry that was there. */
+static int put_by(struct call *call, looking_put operation, const char *key,
+		  const char *value)
 {
 	struct retry retry = { .stopped = call->context->stopped };
-	const char *key, *value;
-	char *old;
+	char *old = call->context->batch.octets;
 	int error;
 
-	if (!read_entry(call, &key, &value))
-		return false;
-	old = call_batch_room(call, map_entry_size(call->map));
-	if (!old)
-		return false;
 	do
 		error = operation(call->map, key, value, old);
 	while (retry_after(&retry, error));
-	if (error == refusal)
-		return call_raise_term(call, reason, call->args[0]);
-	return done(call, error, call->args[2]);
+	return error;
 }
 
 bool entry_functions_update(struct call *call)
 {
-	return put_unless(call, map_update, -ENOENT, RAISED_BADKEY);
+	const char *key, *value;
+	int error;
+
+	if (!read_existing(call, &key, &value, &error) ||
+	    !call_batch_room(call, map_entry_size(call->map)))
+		return false;
+	if (error == 0)
+		error = put_by(call, map_update, key, value);
+	if (error == -ENOENT)
+		return call_raise_term(call, RAISED_BADKEY, call->args[0]);
+	return done(call, error, call->args[2]);
 }
 
 bool entry_functions_insert(struct call *call)
 {
-	return put_unless(call, map_insert, -EEXIST, RAISED_KEYEXISTS);
+	const char *key, *value;
+	int error;
+
+	if (!read_entry(call, &key, &value) ||
+	    !call_batch_room(call, map_entry_size(call->map)))
+		return false;
+	error = put_by(call, map_insert, key, value);
+	if (error == -EEXIST)
+		return call_raise_term(call, RAISED_KEYEXISTS, call->args[0]);
+	return done(call, error, call->args[2]);
 }
 
 bool entry_functions_remove(struct call *call)
@@ -128,30 +149,31 @@ bool entry_functions_remove(struct call *call)
 	int error;
 
 	if (!call_read_map(call, call->args[1]) ||
-	    !values_read_key(call, call->args[0], &key))
+	    !values_find_key(call, call->args[0], &key, &error))
 		return false;
 	old = values_room(call);
 	if (!old)
 		return false;
-	error = map_remove(call->map, key, old);
+	if (error == 0)
+		error = map_remove(call->map, key, old);
 	return done(call, error == -ENOENT ? 0 : error, call->args[1]);
 }
 
 bool entry_functions_take(struct call *call)
 {
 	const char *key;
-	char *value;
+	char *value = NULL;
 	int error;
 
 	if (!call_read_map(call, call->args[1]) ||
-	    !values_read_key(call, call->args[0], &key) ||
+	    !values_find_key(call, call->args[0], &key, &error) ||
 	    !values_check_answer(call, call->args[1]))
 		return false;
 	if (call->map->traits & MAP_VALUE_IN)
 		return call_raise_errno(call, -EOPNOTSUPP);
 	if (call->map->traits & MAP_FIXED)
 		return call_raise_errno(call, -EINVAL);
-	if (!values_take(call, key, &error, &value))
+	if (error == 0 && !values_take(call, key, &error, &value))
 		return false;
 	if (error < 0) {
 		term_write_atom(call->out, "error");

@@ -144,9 +144,11 @@ static bool each_key(struct call *call, struct term list, bool remove)
 	if (!term_list(list, &items))
 		return call_raise(call, RAISED_BADARG);
 	while (term_next(&items, &item)) {
-		if (!call_goes_on(call) || !values_read_key(call, item, &key))
+		if (!call_goes_on(call) ||
+		    !values_find_key(call, item, &key, &error))
 			return false;
-		error = remove ? map_remove(call->map, key, old) : 0;
+		if (remove && error == 0)
+			error = map_remove(call->map, key, old);
 		if (error < 0 && error != -ENOENT)
 			return call_raise_errno(call, error);
 	}

@@ -20,13 +20,19 @@
 
 #include "root.h"
 
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL /* from Linux 6.9 on */
+#endif
 #define CGROUP_ROOT "/sys/fs/cgroup"
 #define MAX_TRIES 8 /* at a path in which others rename folders */
 
 int names_open_process(uint32_t pid)
 {
-	long fd = syscall(SYS_pidfd_open, pid, 0); /* CLOEXEC by itself */
+	/* CLOEXEC by itself */
+	long fd = syscall(SYS_pidfd_open, pid, PIDFD_THREAD);
 
+	if (fd < 0 && errno == EINVAL) /* only what leads a group, then */
+		fd = syscall(SYS_pidfd_open, pid, 0);
 	return fd < 0 ? -errno : (int)fd;
 }
 

@@ -12,7 +12,10 @@ struct root;
  * index: each returns one, the caller's to close, or -errno.
  */
 
-/* A process of this host, by its id. */
+/*
+ * A process or thread of this host, by its id; before Linux 6.9 no thread but
+ * the first of a process. -ESRCH for none of that id.
+ */
 int names_open_process(uint32_t pid);
 
 /* The part of path below root, without slashes before it; NULL: not below. */

@@ -220,6 +220,27 @@ bool values_read_key(struct call *call, struct term t, const char **key)
 	return good || call_raise(call, RAISED_BADARG);
 }
 
+/* A process or thread, a file or a cgroup, an interface. */
+static bool has_gone(const struct raised *raised)
+{
+	return raised->reason == RAISED_ERRNO &&
+	       (raised->error == ESRCH || raised->error == ENOENT ||
+		raised->error == ENODEV);
+}
+
+bool values_find_key(struct call *call, struct term t, const char **key,
+		     int *error)
+{
+	*error = 0;
+	if (values_read_key(call, t, key))
+		return true;
+	if (!has_gone(&call->raised))
+		return false;
+	call->raised.reason = RAISED_NOTHING;
+	*error = -ENOENT;
+	return true;
+}
+
 /* One value into its place among those of all CPUs, padded as the kernel does
  */
 static bool place_value(const struct map *map, struct term t, char *place)
@@ -472,7 +493,7 @@ bool values_lookup(struct call *call, struct term key_term, int *error,
 {
 	const char *key;
 
-	if (!values_read_key(call, key_term, &key))
+	if (!values_find_key(call, key_term, &key, error))
 		return false;
 	/* its lookup takes a value, and says whether that was put */
 	if (call->map->traits & MAP_VALUE_IN)
@@ -480,7 +501,8 @@ bool values_lookup(struct call *call, struct term key_term, int *error,
 	*value = values_room(call);
 	if (!*value)
 		return false;
-	*error = values_get(call, key, *value);
+	if (*error == 0)
+		*error = values_get(call, key, *value);
 	return *error == 0 || *error == -ENOENT ||
 	       call_raise_errno(call, *error);
 }

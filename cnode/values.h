@@ -10,6 +10,12 @@
  * read, or the call is over.
  */
 bool values_read_key(struct call *call, struct term t, const char **key);
+/*
+ * As values_read_key(), where only an entry that is there matters: *error is
+ * -ENOENT where what the key names has gone, and its entry with it; else 0.
+ */
+bool values_find_key(struct call *call, struct term t, const char **key,
+		     int *error);
 bool values_read(struct call *call, struct term t, const char **value);
 
 /*

@@ -195,7 +195,11 @@
 %% `{Address, PrefixLength}' is a key of an lpm_trie whose keys are of 8 octets (IPv4) or 20 (IPv6):
 %% `{{10,1,2,3}, 32}'. `{pid, OsPid}' is a key of a task_storage, `{file, Path}' of an inode_storage
 %% and `{cgroup, Path}' of a cgrp_storage: processes and paths of the C node's host, files below its
-%% `--file-root' only. `{ifname, Name}' stands wherever an interface index does.
+%% `--file-root' only. `{ifname, Name}' stands wherever an interface index does. `OsPid' may be the
+%% number of a thread, from Linux 6.9 on; before, only of one that leads its process.
+%%
+%% What has gone has no entry: {@link find/2} is `error' then, {@link is_key/2} `false', and so on.
+%% To put one is the kernel's `esrch', `enoent' or `enodev'.
 %%
 %% Keys that come back are binaries.
 
