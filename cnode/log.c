@@ -6,7 +6,9 @@
  *	2026-01-31T12:00:00.000Z notice ready ebpf@host port 4711
  *
  * What a peer sent may stand in a line: all but printable ASCII comes out as
- * '?', so that no peer can forge a line of its own, nor speak to a terminal.
+ * '?', so that no peer can forge a line of its own, nor speak to a terminal. Or
+ * else a line is a JSON object, which log_json.c writes.
+ *
  * Nobody waits for who reads the log: what does not go out at once is lost.
  */
 #include "log.h"
@@ -20,8 +22,11 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "log_json.h"
 
-#define LINE_SIZE 4096
+#define LINE_SIZE 4096    /* PIPE_BUF: no other's line comes in between */
+#define NOTE_SIZE 256     /* of lines that were lost, in the same write */
+#define TIME_SIZE 80      /* more than a year of our time takes */
 #define LINES_A_SECOND 20 /* of one thing that peers cause */
 #define CATCH_UP_MS 1000
 
@@ -31,11 +36,38 @@ static const char *const level_names[] = {
 	[LOG_DEBUG] = "debug",
 };
 
+static const char *const format_names[] = {
+	[LOG_TEXT] = "text",
+	[LOG_JSON] = "json",
+};
+
 static enum log_level max_level = LOG_NOTICE;
+static enum log_format log_format = LOG_TEXT;
 
 void log_set_level(enum log_level level)
 {
 	max_level = level;
+}
+
+bool log_has_level(enum log_level level)
+{
+	return level <= max_level;
+}
+
+void log_set_format(enum log_format format)
+{
+	log_format = format;
+}
+
+bool log_format_from_name(const char *name, enum log_format *format)
+{
+	for (int i = LOG_TEXT; i <= LOG_JSON; i++) {
+		if (strcmp(name, format_names[i]) == 0) {
+			*format = (enum log_format)i;
+			return true;
+		}
+	}
+	return false;
 }
 
 bool log_level_from_name(const char *name, enum log_level *level)
@@ -49,19 +81,16 @@ bool log_level_from_name(const char *name, enum log_level *level)
 	return false;
 }
 
-static size_t format_head(char *line, size_t size, enum log_level level)
+static void format_time(char text[TIME_SIZE])
 {
 	struct timespec now;
 	struct tm utc;
-	int n;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &utc);
-	n = snprintf(line, size, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ %s ",
-		     utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday,
-		     utc.tm_hour, utc.tm_min, utc.tm_sec, now.tv_nsec / 1000000,
-		     level_names[level]);
-	return n > 0 ? (size_t)n : 0;
+	snprintf(text, TIME_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ",
+		 utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour,
+		 utc.tm_min, utc.tm_sec, now.tv_nsec / 1000000);
 }
 
 static void replace_unprintable(char *text)
@@ -78,6 +107,25 @@ static bool is_writable(void)
 	return poll(&out, 1, 0) > 0 && out.revents & POLLOUT;
 }
 
+static size_t format_note(char text[NOTE_SIZE], unsigned lost, bool torn)
+{
+	char time[TIME_SIZE], message[64];
+	struct log_fields fields;
+	size_t size = torn;
+
+	text[0] = '\n';
+	snprintf(message, sizeof(message), "%u lines of the log are lost",
+		 lost);
+	if (log_format == LOG_TEXT)
+		return size + (size_t)snprintf(text + size, NOTE_SIZE - size,
+					       "%s\n", message);
+	format_time(time);
+	log_fields_start_own(&fields, "lines_lost", NULL);
+	log_fields_number(&fields, "count", lost);
+	return size + log_json_line(text + size, NOTE_SIZE - size, time,
+				    level_names[LOG_WARNING], &fields, message);
+}
+
 /*
  * One at a time, with a note of those before it that were lost: a pipe that is
  * writable takes as much as a line may have. A disk that is full takes a part.
@@ -91,10 +139,7 @@ static void write_line(const char *line, size_t size)
 	ssize_t note, n = -1;
 
 	pthread_mutex_lock(&lock);
-	note = lost == 0 ? 0
-			 : snprintf(text, sizeof(text),
-				    "%s%u lines of the log are lost\n",
-				    torn ? "\n" : "", lost);
+	note = lost == 0 ? 0 : (ssize_t)format_note(text, lost, torn);
 	if (size > sizeof(text) - (size_t)note)
 		size = sizeof(text) - (size_t)note;
 	memcpy(text + note, line, size);
@@ -108,25 +153,71 @@ static void write_line(const char *line, size_t size)
 	pthread_mutex_unlock(&lock);
 }
 
-void log_vevent(enum log_level level, const char *format, va_list arguments)
+__attribute__((format(printf, 3, 0))) static size_t
+format_text(char line[LINE_SIZE], enum log_level level, const char *format,
+	    va_list arguments)
 {
-	char line[LINE_SIZE];
 	int saved_errno = errno;
+	char time[TIME_SIZE];
 	size_t head, size;
 
-	if (level > max_level)
-		return;
-	head = format_head(line, sizeof(line), level);
+	format_time(time);
+	head = (size_t)snprintf(line, LINE_SIZE, "%s %s ", time,
+				level_names[level]);
 	errno = saved_errno; /* for a format with %m */
 	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is not */
-	if (vsnprintf(line + head, sizeof(line) - head - 1, format, arguments) <
-	    0)
+	if (vsnprintf(line + head, LINE_SIZE - head - 1, format, arguments) < 0)
 		line[head] = '\0';
 	replace_unprintable(line + head);
 	size = strlen(line);
 	line[size] = '\n';
-	write_line(line, size + 1);
+	return size + 1;
+}
+
+/* Its buffer is no part of the stack of a thread that logs text. */
+__attribute__((noinline, format(printf, 4, 0))) static size_t
+format_json(char line[LINE_SIZE], const struct log_fields *fields,
+	    enum log_level level, const char *format, va_list arguments)
+{
+	char message[LINE_SIZE], time[TIME_SIZE];
+	struct log_fields own;
+
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is not */
+	if (vsnprintf(message, sizeof(message), format, arguments) < 0)
+		message[0] = '\0';
+	format_time(time);
+	if (!fields) {
+		log_fields_start(&own, NULL, NULL);
+		fields = &own;
+	}
+	return log_json_line(line, LINE_SIZE - NOTE_SIZE, time,
+			     level_names[level], fields, message);
+}
+
+void log_vevent(const struct log_fields *fields, enum log_level level,
+		const char *format, va_list arguments)
+{
+	char line[LINE_SIZE];
+	int saved_errno = errno;
+	size_t size;
+
+	if (!log_has_level(level))
+		return;
+	size = log_format == LOG_JSON
+		       ? format_json(line, fields, level, format, arguments)
+		       : format_text(line, level, format, arguments);
+	write_line(line, size);
 	errno = saved_errno;
+}
+
+void log_event_with(const struct log_fields *fields, enum log_level level,
+		    const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	log_vevent(fields, level, format, arguments);
+	va_end(arguments);
 }
 
 void log_event(enum log_level level, const char *format, ...)
@@ -134,7 +225,7 @@ void log_event(enum log_level level, const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	log_vevent(level, format, arguments);
+	log_vevent(NULL, level, format, arguments);
 	va_end(arguments);
 }
 
@@ -182,23 +273,41 @@ static int take_turn(struct log_limit *limit, enum log_level level,
 	return told;
 }
 
-void log_vlimited(struct log_limit *limit, enum log_level level,
-		  const char *format, va_list arguments)
+/* Of others than whoever this thread is at work for, most of them. */
+static void start_left_out(struct log_fields *fields,
+			   const struct log_limit *limit, unsigned count)
+{
+	log_fields_start_own(fields, "left_out", limit->reason);
+	log_fields_text(fields, "of", limit->event);
+	log_fields_number(fields, "count", count);
+}
+
+void log_vlimited(struct log_limit *limit, const struct log_fields *fields,
+		  enum log_level level, const char *format, va_list arguments)
 {
 	int told = take_turn(limit, level, format, arguments);
+	struct log_fields own;
 
 	if (told < 0)
 		return;
-	if (told > 0)
-		log_event(level, "%d more of the next line were not logged",
-			  told);
-	log_vevent(level, format, arguments);
+	if (told > 0) {
+		start_left_out(&own, limit, (unsigned)told);
+		log_event_with(&own, level,
+			       "%d more of the next line were not logged",
+			       told);
+	}
+	if (!fields) {
+		log_fields_start(&own, limit->event, limit->reason);
+		fields = &own;
+	}
+	log_vevent(fields, level, format, arguments);
 }
 
 /* Whether some are to be told of later. */
 static bool catch_up(struct log_limit *limit, bool now)
 {
 	char last[sizeof(limit->last)];
+	struct log_fields fields;
 	enum log_level level;
 	unsigned lost;
 
@@ -210,9 +319,12 @@ static bool catch_up(struct log_limit *limit, bool now)
 	if (now)
 		limit->lost = 0;
 	pthread_mutex_unlock(&limit->lock);
-	if (now && lost > 0)
-		log_event(level, "%u more of this kind were not logged: %s",
-			  lost, last);
+	if (now && lost > 0) {
+		start_left_out(&fields, limit, lost);
+		log_event_with(&fields, level,
+			       "%u more of this kind were not logged: %s", lost,
+			       last);
+	}
 	return !now && lost > 0;
 }
 
@@ -233,6 +345,16 @@ void log_limited(struct log_limit *limit, enum log_level level,
 	va_list arguments;
 
 	va_start(arguments, format);
-	log_vlimited(limit, level, format, arguments);
+	log_vlimited(limit, NULL, level, format, arguments);
+	va_end(arguments);
+}
+
+void log_limited_with(struct log_limit *limit, const struct log_fields *fields,
+		      enum log_level level, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	log_vlimited(limit, fields, level, format, arguments);
 	va_end(arguments);
 }

@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "log_fields.h"
+
 enum log_level {
 	LOG_ERROR,
 	LOG_WARNING,
@@ -21,20 +23,39 @@ void log_set_level(enum log_level level);
 /* The names of the levels, for the command line. False for no such name. */
 bool log_level_from_name(const char *name, enum log_level *level);
 
+/* Whether lines of that level are logged: for what is dear to find out. */
+bool log_has_level(enum log_level level);
+
+enum log_format {
+	LOG_TEXT,
+	LOG_JSON, /* an object a line */
+};
+
+/* As the two of the level. */
+void log_set_format(enum log_format format);
+bool log_format_from_name(const char *name, enum log_format *format);
+
 /*
  * One event, one line on standard error; from any thread. Keeps errno. A line
- * that cannot be written at once is lost, and counted in the next one.
+ * that cannot be written at once is lost, and counted in the next one. Of
+ * fields that are NULL a line has those of whoever this thread is at work for.
  */
 void log_event(enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-void log_vevent(enum log_level level, const char *format, va_list arguments)
-	__attribute__((format(printf, 2, 0)));
+void log_event_with(const struct log_fields *fields, enum log_level level,
+		    const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+void log_vevent(const struct log_fields *fields, enum log_level level,
+		const char *format, va_list arguments)
+	__attribute__((format(printf, 3, 0)));
 
 /*
  * For what a peer can cause: some lines a second, and the number of those that
  * were left out. Of static storage.
  */
 struct log_limit {
+	const char *event; /* of all that it limits; NULL: no word is given */
+	const char *reason;
 	pthread_mutex_t lock;
 	int64_t second;
 	unsigned lines;
@@ -45,16 +66,22 @@ struct log_limit {
 	bool listed;
 };
 
-#define LOG_LIMIT_INITIALIZER                                                  \
+#define LOG_LIMIT_OF(its_event, its_reason)                                    \
 	{                                                                      \
+		.event = (its_event), .reason = (its_reason),                  \
 		.lock = PTHREAD_MUTEX_INITIALIZER                              \
 	}
+#define LOG_LIMIT_INITIALIZER LOG_LIMIT_OF(NULL, NULL)
 
 void log_limited(struct log_limit *limit, enum log_level level,
 		 const char *format, ...) __attribute__((format(printf, 3, 4)));
-void log_vlimited(struct log_limit *limit, enum log_level level,
-		  const char *format, va_list arguments)
-	__attribute__((format(printf, 3, 0)));
+/* fields have its event and its reason, and more. */
+void log_limited_with(struct log_limit *limit, const struct log_fields *fields,
+		      enum log_level level, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+void log_vlimited(struct log_limit *limit, const struct log_fields *fields,
+		  enum log_level level, const char *format, va_list arguments)
+	__attribute__((format(printf, 4, 0)));
 
 /*
  * Tells of lines that were left out where no next one of their kind has come,

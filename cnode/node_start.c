@@ -73,7 +73,7 @@ log_libbpf(enum libbpf_print_level level, const char *format, va_list arguments)
 	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
 
 	(void)level;
-	log_vlimited(&limit, LOG_DEBUG, format, arguments);
+	log_vlimited(&limit, NULL, LOG_DEBUG, format, arguments);
 	return 0;
 }
 

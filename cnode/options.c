@@ -44,6 +44,8 @@ static const char *read_cookie_file(struct options *options,
 static const char *read_listen(struct options *options, const char *argument);
 static const char *read_log_level(struct options *options,
 				  const char *argument);
+static const char *read_log_format(struct options *options,
+				   const char *argument);
 static const char *read_file_root(struct options *options,
 				  const char *argument);
 static const char *read_user(struct options *options, const char *argument);
@@ -128,6 +130,9 @@ static const struct row rows[] = {
 	{ "log-level", "LEVEL",
 	  "error, warning, notice, info or debug (notice)",
 	  .read = read_log_level },
+	{ "log-format", "FORMAT",
+	  "text or json: a line an event, of words or a JSON object (text)",
+	  .read = read_log_format },
 	{ "until-eof", NULL, "end when standard input ends",
 	  .read = read_until_eof },
 	{ "functions", NULL, "print the functions that are served, and exit",
@@ -217,6 +222,19 @@ static const char *read_log_level(struct options *options, const char *argument)
 	return log_level_from_name(argument, &options->log_level)
 		       ? NULL
 		       : "it is none of error, warning, notice, info, debug";
+}
+
+/* At once: what is wrong with the next argument is logged so too. */
+static const char *read_log_format(struct options *options,
+				   const char *argument)
+{
+	enum log_format format;
+
+	(void)options;
+	if (!log_format_from_name(argument, &format))
+		return "it is neither text nor json";
+	log_set_format(format);
+	return NULL;
 }
 
 static const char *read_file_root(struct options *options, const char *argument)

@@ -543,6 +543,14 @@ def test_what_an_embedded_c_node_logs_goes_to_logger(embedded):
     wait_until(lambda: f"ready {embedded.node}" in embedded.beam.printed())
 
 
+def test_it_does_so_whatever_format_was_asked_for(embedded):
+    args = ["--log-format", "json"] + (["--no-sandbox"] if SANITIZED else [])
+    embedded = embedded(args=[list(arg.encode()) for arg in args])
+    embedded.start()
+    ready = f"{embedded.node}: ready {embedded.node} port "
+    wait_until(lambda: ready in embedded.beam.printed())
+
+
 def test_a_missing_privilege_of_an_embedded_c_node_is_said_in_words(
     embedded, program, tmp_path
 ):

@@ -21,7 +21,7 @@ from counting import Trace
 OPTIONS = """
     --sname --name --cookie-file --listen --port --max-connections --max-message
     --max-maps --grace --ticktime --user --no-open-by-id --no-sandbox --log-level
-    --functions --version --help
+    --log-format --functions --version --help
     --max-handshakes --max-waiting --max-maps-per-node --max-map-memory
     --max-memory
     --allow --read-only --pin-root""".split()

@@ -20,6 +20,8 @@
 -define(TRIES, 4).
 -define(MAX_LINE, 8192).
 -define(NAME_TAKEN, 7).
+%% It is parse/1 that reads its log, whatever else the variable args may ask for.
+-define(LAST_ARGS, ["--log-format", "text"]).
 
 %% port is none while the C node of that name is somebody else's.
 -record(state, {node :: node(), port = none :: port() | none}).
@@ -114,7 +116,7 @@ open(Node) ->
             | application:get_env(ebpf_maps, args, [])],
     try
         open_port({spawn_executable, Program},
-                  [{args, Args}, use_stdio, stderr_to_stdout, {line, ?MAX_LINE}, exit_status,
+                  [{args, Args ++ ?LAST_ARGS}, use_stdio, stderr_to_stdout, {line, ?MAX_LINE}, exit_status,
                    binary])
     of
         Port ->

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef LOG_JSON_H
+#define LOG_JSON_H
+
+#include <stddef.h>
+
+#include "log_fields.h"
+
+/*
+ * Writes an object as a line: time, level, the fields, and the message. Valid
+ * JSON of at most size bytes, whatever stands in the texts; their number, with
+ * the end of the line and no NUL behind it. size is at least 256.
+ */
+size_t log_json_line(char *line, size_t size, const char *time,
+		     const char *level, const struct log_fields *fields,
+		     const char *message);
+
+#endif
