@@ -19,7 +19,7 @@
 /* The one limit that bites all over the place. */
 static void log_too_big(const struct call *call)
 {
-	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
+	static struct log_limit limit = LOG_LIMIT_OF("refused", "max_message");
 
 	log_limited(&limit, LOG_WARNING,
 		    "refused %s/%u to %s: the answer is longer than "
@@ -60,7 +60,7 @@ bool call_raise_done(struct call *call, int error, uint64_t done)
 
 bool call_raise_no_memory(struct call *call)
 {
-	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
+	static struct log_limit limit = LOG_LIMIT_OF("refused", "max_memory");
 	const struct account *account = call->context->account;
 
 	if (account && account->refused > 0)

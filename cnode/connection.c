@@ -112,9 +112,24 @@ static const char *shake_hands(struct connection *c, ErlConnect *peer)
 	}
 }
 
+static void log_refused(const char *address, const char *name,
+			const char *refusal)
+{
+	static struct log_limit limit =
+		LOG_LIMIT_OF("connection_refused", NULL);
+	struct log_fields fields;
+
+	log_fields_start(&fields, limit.event, refusal);
+	log_fields_text(&fields, "node", name[0] ? name : NULL);
+	log_fields_text(&fields, "address", address);
+	log_limited_with(&limit, &fields,
+			 refusal == ending ? LOG_INFO : LOG_WARNING,
+			 "refused %s %s: %s", address,
+			 name[0] ? name : "(no name)", refusal);
+}
+
 static bool handshake(struct connection *c, const char *address)
 {
-	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
 	ErlConnect peer = { .nodename = "" };
 	const char *refusal = pids_init(&c->rpc.pids, c->service->node)
 				      ? shake_hands(c, &peer)
@@ -124,9 +139,7 @@ static bool handshake(struct connection *c, const char *address)
 		return true;
 	if (refusal != ending)
 		stats_refused(c->service->common.stats);
-	log_limited(&limit, refusal == ending ? LOG_INFO : LOG_WARNING,
-		    "refused %s %s: %s", address,
-		    peer.nodename[0] ? peer.nodename : "(no name)", refusal);
+	log_refused(address, peer.nodename, refusal);
 	return false;
 }
 
@@ -146,21 +159,41 @@ static int resume(struct connection *c)
 	return error;
 }
 
+static void log_connected(const struct connection *c, const char *address)
+{
+	static struct log_limit limit = LOG_LIMIT_OF("connected", NULL);
+	struct log_fields fields;
+
+	log_fields_start(&fields, limit.event, NULL);
+	log_fields_text(&fields, "address", address);
+	log_limited_with(&limit, &fields, LOG_NOTICE, "connected %s from %s",
+			 c->peer.name, address);
+}
+
+static void log_disconnected(const struct connection *c, int error)
+{
+	static struct log_limit limit = LOG_LIMIT_OF("disconnected", NULL);
+	struct log_fields fields;
+	const char *reason;
+	char words[128];
+
+	reason = describe_end(error, words, sizeof(words));
+	log_fields_start(&fields, limit.event, reason);
+	log_limited_with(&limit, &fields, LOG_NOTICE, "disconnected %s: %s",
+			 c->peer.name, reason);
+}
+
 static void serve_peer(struct connection *c, const char *address)
 {
-	static struct log_limit coming = LOG_LIMIT_INITIALIZER,
-				going = LOG_LIMIT_INITIALIZER;
-	char words[128];
 	int error;
 
-	log_limited(&coming, LOG_NOTICE, "connected %s from %s", c->peer.name,
-		    address);
+	functions_log_for(&c->rpc.functions);
+	log_connected(c, address);
 	stats_join(c->service->common.stats, &c->stats);
 	error = resume(c);
 	if (error == 0)
 		error = connection_serve(c);
-	log_limited(&going, LOG_NOTICE, "disconnected %s: %s", c->peer.name,
-		    describe_end(error, words, sizeof(words)));
+	log_disconnected(c, error);
 	stats_leave(c->service->common.stats, &c->stats);
 	handles_owner_down(c->service->common.handles, c->rpc.functions.owner);
 }
@@ -214,7 +247,8 @@ static int start_thread(struct connection *c)
 
 void connection_start(struct service *service, int fd)
 {
-	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
+	static struct log_limit limit =
+		LOG_LIMIT_OF("connection_refused", NULL);
 	struct connection *c = calloc(1, sizeof(*c));
 	int error = -ENOMEM;
 

@@ -78,7 +78,7 @@ static int refuse_packet(struct connection *c, size_t size,
 static int refuse_too_long(struct connection *c, size_t size)
 {
 	static const struct raised too_big = { .reason = RAISED_TOO_BIG };
-	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
+	static struct log_limit limit = LOG_LIMIT_OF("refused", "max_message");
 	int error = refuse_packet(c, size, &too_big);
 
 	if (error == 0)
@@ -103,7 +103,7 @@ static int refuse_for_memory(struct connection *c)
 {
 	static const struct raised no_memory = { .reason = RAISED_ERRNO,
 						 .error = ENOMEM };
-	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
+	static struct log_limit limit = LOG_LIMIT_OF("refused", "max_memory");
 	size_t size = next_length(c);
 
 	if (c->account.refused > 0)

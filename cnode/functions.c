@@ -12,6 +12,7 @@
 #include "budget.h"
 #include "call.h"
 #include "handlers.h"
+#include "log_fields.h"
 #include "posix.h"
 #include "refusal.h"
 
@@ -150,6 +151,46 @@ static bool check_answer(struct call *call)
 	return false;
 }
 
+/* --- Calls -------------------------------------------------------------- */
+
+static void describe_peer(struct log_fields *fields, const void *context)
+{
+	const struct functions_context *of = context;
+
+	log_fields_text(fields, "node", of->peer);
+}
+
+static void describe_call(struct log_fields *fields, const void *context)
+{
+	const struct call *call = context;
+	erlang_pid pid;
+
+	describe_peer(fields, call->context);
+	if (term_read_pid(call->caller, &pid))
+		log_fields_format(fields, "pid", "<%u.%u>", pid.num,
+				  pid.serial);
+	log_fields_format(fields, "function", "%s/%u", call->function,
+			  call->arity);
+}
+
+void functions_log_for(const struct functions_context *context)
+{
+	log_fields_set_origin(describe_peer, context);
+}
+
+static bool serve(struct call *call, const struct function *served)
+{
+	bool returned;
+
+	if (served->needs > call->context->permission)
+		return refusal_raise(call, REFUSAL_MAY_ONLY_READ, NULL);
+	call->key_fd = call->value_fd = -1;
+	returned = served->handler(call) && check_answer(call);
+	drop(call);
+	trim_all(call->context);
+	return returned;
+}
+
 bool functions_call(struct call *call, struct term module, struct term function,
 		    uint32_t arity)
 {
@@ -161,12 +202,9 @@ bool functions_call(struct call *call, struct term module, struct term function,
 	stats_add(&call->context->stats->requests[served - functions], 1);
 	call->function = served->name;
 	call->arity = arity;
-	if (served->needs > call->context->permission)
-		return refusal_raise(call, REFUSAL_MAY_ONLY_READ, NULL);
-	call->key_fd = call->value_fd = -1;
-	returned = served->handler(call) && check_answer(call);
-	drop(call);
-	trim_all(call->context);
+	log_fields_set_origin(describe_call, call);
+	returned = serve(call, served);
+	functions_log_for(call->context);
 	return returned;
 }
 

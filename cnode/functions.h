@@ -108,6 +108,12 @@ const char *functions_error_name(size_t i, char room[POSIX_NAME_SIZE]);
 void functions_context_fini(struct functions_context *context);
 
 /*
+ * What this thread logs from now on is of the node of that context, and while
+ * a call is served of that. There is no end to it but that of the thread.
+ */
+void functions_log_for(const struct functions_context *context);
+
+/*
  * Calls module:function with as many of call->args; an arity above
  * FUNCTIONS_MAX_ARITY is that of no function. Writes its result to call->out
  * and returns true; or sets call->raised and returns false, when anything may

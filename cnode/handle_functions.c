@@ -16,6 +16,7 @@
 #include <linux/bpf.h>
 #include <string.h>
 
+#include "audit.h"
 #include "call.h"
 #include "handlers.h"
 #include "locators.h"
@@ -214,7 +215,20 @@ bool handle_functions_type(struct call *call)
 	return true;
 }
 
-static bool with_path(struct call *call,
+static void audit_pin(const char *event, const struct map *map,
+		      const struct pin_path *path, const char *text)
+{
+	char real[PATH_MAX];
+	struct audit audit = {
+		.event = event,
+		.handle = AUDIT_NO_HANDLE,
+		.path = pin_path_real(path, real) ? real : text,
+	};
+
+	audit_map(audit, map);
+}
+
+static bool with_path(struct call *call, const char *event,
 		      int (*operation)(struct call *call,
 				       const struct pin_path *path))
 {
@@ -231,6 +245,8 @@ static bool with_path(struct call *call,
 		return refusal_raise(call, REFUSAL_OUTSIDE_PIN_ROOT, text);
 	if (error == 0)
 		error = operation(call, &path);
+	if (error == 0 && audit_is_on())
+		audit_pin(event, call->map, &path, text);
 	pin_path_close(&path);
 	return write_ok_or_error(call, error);
 }
@@ -253,16 +269,24 @@ static int unpin(struct call *call, const struct pin_path *path)
 
 bool handle_functions_pin(struct call *call)
 {
-	return with_path(call, pin);
+	return with_path(call, "pinned", pin);
 }
 
 bool handle_functions_unpin(struct call *call)
 {
-	return with_path(call, unpin);
+	return with_path(call, "unpinned", unpin);
 }
 
 bool handle_functions_freeze(struct call *call)
 {
-	return call_read_map(call, call->args[0]) &&
-	       write_ok_or_error(call, map_freeze(call->map));
+	int error;
+
+	if (!call_read_map(call, call->args[0]))
+		return false;
+	error = map_freeze(call->map);
+	if (error == 0)
+		audit_map((struct audit){ .event = "frozen",
+					  .handle = AUDIT_NO_HANDLE },
+			  call->map);
+	return write_ok_or_error(call, error);
 }

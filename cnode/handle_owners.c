@@ -105,6 +105,8 @@ void handle_owners_end_handle(struct handles *h, struct handle *handle,
 {
 	struct holding *holding;
 
+	if (ended->event)
+		handle_audit_note_end(handle, ended->reason);
 	while ((holding = LIST_FIRST(&handle->holdings)))
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): as below */
 		free_holding(h, holding);
@@ -112,15 +114,16 @@ void handle_owners_end_handle(struct handles *h, struct handle *handle,
 		handle->maker->handles--;
 	quotas_close(handle->maker);
 	handle_table_remove(&h->table, handle);
-	SLIST_INSERT_HEAD(ended, handle, ended);
+	SLIST_INSERT_HEAD(&ended->list, handle, ended);
 }
 
 void handle_owners_free_ended(struct ended_handles *ended)
 {
 	struct handle *handle;
 
-	while ((handle = SLIST_FIRST(ended))) {
-		SLIST_REMOVE_HEAD(ended, ended);
+	while ((handle = SLIST_FIRST(&ended->list))) {
+		SLIST_REMOVE_HEAD(&ended->list, ended);
+		handle_audit_ends(handle, ended->event);
 		map_unref(handle->map);
 		free(handle->process);
 		free(handle);
@@ -138,9 +141,11 @@ static void end_owner(struct handles *h, struct handles_owner *owner,
 		/* the analyzer does not see that it is out of the list */
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		handle = holding->handle;
-		free_holding(h, holding);
-		if (LIST_EMPTY(&handle->holdings))
+		if (LIST_FIRST(&handle->holdings) == holding &&
+		    !LIST_NEXT(holding, of_handle))
 			handle_owners_end_handle(h, handle, ended);
+		else
+			free_holding(h, holding);
 	}
 }
 
@@ -192,7 +197,8 @@ static struct handles_owner *find_or_make(struct handles *h,
 struct handles_owner *handles_owner_up(struct handles *h, const char *name,
 				       uint32_t creation)
 {
-	struct ended_handles ended = SLIST_HEAD_INITIALIZER(ended);
+	struct ended_handles ended = { .event = HANDLE_ENDED,
+				       .reason = "node_restarted" };
 	struct handles_owner *owner = NULL;
 	struct quota *quota;
 
@@ -227,6 +233,8 @@ static int64_t reap(struct handles *h, struct wait_queue *queue, uint32_t max,
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		if (owner->deadline > now && queue->length <= max)
 			return owner->deadline - now;
+		ended->reason =
+			owner->deadline > now ? "too_many_gone" : "grace_over";
 		end_owner(h, owner, ended);
 		free_if_ended(owner);
 	}
@@ -287,7 +295,8 @@ static void tell_of_guests(void)
 
 void handles_owner_down(struct handles *h, struct handles_owner *owner)
 {
-	struct ended_handles ended = SLIST_HEAD_INITIALIZER(ended);
+	struct ended_handles ended = { .event = HANDLE_ENDED,
+				       .reason = "short_connections" };
 	char name[sizeof(owner->quota->node)];
 	unsigned processes = 0;
 
@@ -310,7 +319,7 @@ void handles_owner_down(struct handles *h, struct handles_owner *owner)
 
 int handles_reap(struct handles *h)
 {
-	struct ended_handles ended = SLIST_HEAD_INITIALIZER(ended);
+	struct ended_handles ended = { .event = HANDLE_ENDED };
 	int64_t makers, guests, left;
 	bool too_many;
 

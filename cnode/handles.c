@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "audit.h"
 #include "handles_internal.h"
 #include "log.h"
 #include "rwlock.h"
@@ -67,9 +68,11 @@ uint32_t handles_count(struct handles *h)
 static int tell(const struct handles *h, const struct handles_owner *owner,
 		enum room room)
 {
-	static struct log_limit any = LOG_LIMIT_INITIALIZER,
-				node = LOG_LIMIT_INITIALIZER,
-				holders = LOG_LIMIT_INITIALIZER;
+	static struct log_limit any = LOG_LIMIT_OF("refused", "max_maps");
+	static struct log_limit node =
+		LOG_LIMIT_OF("refused", "max_maps_per_node");
+	static struct log_limit holders =
+		LOG_LIMIT_OF("refused", "max_holders");
 
 	if (room == ROOM_NOT_FOR_ANY)
 		log_limited(&any, LOG_WARNING,
@@ -142,28 +145,41 @@ static int add_locked(struct handles *h, struct handles_owner *owner,
 	return found == ROOM_FOR_MORE ? error : tell(h, owner, found);
 }
 
+/* Of what was added: the handle itself may have ended already. */
+static void tell_made(const struct handles_owner *owner, struct handle *new,
+		      const erlang_ref *ref)
+{
+	new->place = ref->n[0];
+	handle_audit_begins("handle_made", new, owner);
+}
+
 int handles_add(struct handles *h, struct handles_owner *owner, struct map *map,
 		const struct handles_term *term, erlang_ref *ref)
 {
-	struct handle new = { .map = map, .lifetime = term->lifetime };
+	struct handle new = { .map = map_ref(map), .lifetime = term->lifetime };
 	int error;
 
 	if (term->lifetime == HANDLES_PROCESS) {
 		new.process = malloc(term->process_size);
 		new.process_size = term->process_size;
-		if (!new.process)
+		if (!new.process) {
+			map_unref(map);
 			return -ENOMEM;
+		}
 		memcpy(new.process, term->process, term->process_size);
 	}
 	error = add_locked(h, owner, &new, ref);
 	if (error < 0)
 		free(new.process);
+	else
+		tell_made(owner, &new, ref);
+	map_unref(map);
 	return error;
 }
 
 static void drop(struct handles *h, const erlang_ref *ref)
 {
-	struct ended_handles ended = SLIST_HEAD_INITIALIZER(ended);
+	struct ended_handles ended = { .event = NULL };
 	struct handle *handle;
 
 	pthread_rwlock_wrlock(&h->lock);
@@ -200,10 +216,15 @@ static struct handle *find_id(struct handles *h, uint32_t id, bool restricted)
 	return oldest;
 }
 
-/* It takes no place more, but the node has one more. */
+/*
+ * It takes no place more, but the node has one more: then *copy is what the
+ * audit trail is to tell of, with its map.
+ */
 static int share(struct handles *h, struct handles_owner *owner,
-		 struct handle *handle, enum room *found)
+		 struct handle *handle, enum room *found, struct handle *copy)
 {
+	int error;
+
 	if (owner->ended)
 		return -ESTALE;
 	if (!handle->shared || handle_owners_hold_it(owner, handle))
@@ -212,47 +233,64 @@ static int share(struct handles *h, struct handles_owner *owner,
 		*found = ROOM_NOT_FOR_NODE;
 	else if (h->holdings >= h->max_holdings)
 		*found = ROOM_NOT_FOR_HOLDERS;
-	return *found == ROOM_FOR_MORE ? handle_owners_hold(h, owner, handle)
-				       : -EMFILE;
+	if (*found != ROOM_FOR_MORE)
+		return -EMFILE;
+	error = handle_owners_hold(h, owner, handle);
+	if (error == 0 && audit_is_on()) {
+		*copy = *handle;
+		map_ref(copy->map);
+	}
+	return error;
 }
 
 int handles_find_id(struct handles *h, struct handles_owner *owner, uint32_t id,
 		    bool restricted, erlang_ref *ref)
 {
 	enum room found = ROOM_FOR_MORE;
-	struct handle *handle;
+	struct handle *handle, copy = { .map = NULL };
 	int error = -ENOENT;
 
 	pthread_rwlock_wrlock(&h->lock);
 	handle = find_id(h, id, restricted);
 	if (handle) {
-		error = share(h, owner, handle, &found);
+		error = share(h, owner, handle, &found, &copy);
 		handle_table_make_ref(&h->table, handle, ref);
 	}
 	pthread_rwlock_unlock(&h->lock);
+	if (copy.map)
+		handle_audit_begins("handle_shared", &copy, owner);
+	map_unref(copy.map);
 	return found == ROOM_FOR_MORE ? error : tell(h, owner, found);
 }
 
 /* Another thread may have been quicker: then its handle is the one. */
-int handles_add_shared(struct handles *h, struct handles_owner *owner,
-		       struct map *map, erlang_ref *ref)
+static void settle_shared(struct handles *h, struct handles_owner *owner,
+			  struct handle *new, erlang_ref *ref)
 {
-	struct handle new = { .map = map,
-			      .lifetime = HANDLES_NODE,
-			      .shared = true };
-	uint32_t id = map->id;
-	bool restricted = map->restricted;
-	int error = add_locked(h, owner, &new, ref);
 	erlang_ref oldest;
 
-	if (error < 0)
-		return error;
-	if (handles_find_id(h, owner, id, restricted, &oldest) == 0 &&
+	if (handles_find_id(h, owner, new->map->id, new->map->restricted,
+			    &oldest) == 0 &&
 	    memcmp(oldest.n, ref->n, sizeof(ref->n)) != 0) {
 		drop(h, ref);
 		*ref = oldest;
+	} else {
+		tell_made(owner, new, ref);
 	}
-	return 0;
+}
+
+int handles_add_shared(struct handles *h, struct handles_owner *owner,
+		       struct map *map, erlang_ref *ref)
+{
+	struct handle new = { .map = map_ref(map),
+			      .lifetime = HANDLES_NODE,
+			      .shared = true };
+	int error = add_locked(h, owner, &new, ref);
+
+	if (error == 0)
+		settle_shared(h, owner, &new, ref);
+	map_unref(map);
+	return error;
 }
 
 static void visit_handle(const struct handles *h, const struct handle *handle,
@@ -336,7 +374,7 @@ int handles_close(struct handles *h, const struct handles_owner *owner,
 		  const erlang_ref *ref, bool only_own,
 		  struct handles_process *process)
 {
-	struct ended_handles ended = SLIST_HEAD_INITIALIZER(ended);
+	struct ended_handles ended = { .event = "handle_closed" };
 	struct handle *handle;
 	int error = 0;
 
@@ -356,7 +394,8 @@ int handles_close(struct handles *h, const struct handles_owner *owner,
 void handles_process_ended(struct handles *h, const struct handles_owner *owner,
 			   const erlang_ref *ref)
 {
-	struct ended_handles ended = SLIST_HEAD_INITIALIZER(ended);
+	struct ended_handles ended = { .event = HANDLE_ENDED,
+				       .reason = "process_ended" };
 	struct handle *handle;
 
 	pthread_rwlock_wrlock(&h->lock);
@@ -370,7 +409,8 @@ void handles_process_ended(struct handles *h, const struct handles_owner *owner,
 
 void handles_free(struct handles *h)
 {
-	struct ended_handles ended = SLIST_HEAD_INITIALIZER(ended);
+	struct ended_handles ended = { .event = HANDLE_ENDED,
+				       .reason = "ebpf_cnode_ends" };
 	struct handle *handle;
 
 	if (!h)

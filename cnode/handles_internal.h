@@ -34,6 +34,7 @@ struct handle {
 	char *process;       /* HANDLES_PROCESS: an encoded pid */
 	size_t process_size;
 	struct holding_list holdings;
+	struct handle_ending *ending; /* for the audit trail, once it ended */
 
 	union {
 		LIST_ENTRY(handle) of_chain; /* those of one map are in one */
@@ -95,8 +96,17 @@ struct handles {
 	uint64_t holdings;
 };
 
-/* Handles that have ended, whose maps are to be closed without the lock. */
-SLIST_HEAD(ended_handles, handle);
+/*
+ * Handles that have ended, whose maps are to be closed without the lock; and
+ * what the audit trail calls that.
+ */
+struct ended_handles {
+	SLIST_HEAD(, handle) list;
+	const char *event;  /* NULL: nobody knows of them */
+	const char *reason; /* of those that end from now on */
+};
+
+#define HANDLE_ENDED "handle_ended"
 
 /* --- handle_table.c: references and handles ----------------------------- */
 
@@ -134,5 +144,20 @@ void handle_owners_end_handle(struct handles *handles, struct handle *handle,
 
 /* Frees them and closes their maps, which may take the kernel long. */
 void handle_owners_free_ended(struct ended_handles *ended);
+
+/* --- handle_audit.c: what the audit trail tells of handles --------------- */
+
+/*
+ * To be called without the lock, with a copy of a handle that is open to
+ * others, whose map the caller has.
+ */
+void handle_audit_begins(const char *event, const struct handle *handle,
+			 const struct handles_owner *owner);
+
+/* Under the lock, while it is still held: by whom, and why it ends. */
+void handle_audit_note_end(struct handle *handle, const char *reason);
+
+/* Without the lock. Frees what has been noted. */
+void handle_audit_ends(struct handle *handle, const char *event);
 
 #endif

@@ -112,7 +112,8 @@ void map_memory_release(struct map *map)
 static int refuse(const struct map_memory *memory, const char *who,
 		  uint64_t octets)
 {
-	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
+	static struct log_limit limit =
+		LOG_LIMIT_OF("refused", "max_map_memory");
 
 	log_limited(&limit, LOG_WARNING,
 		    "refused %s a map of %llu octets or more: with those that "

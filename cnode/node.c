@@ -51,6 +51,14 @@ static bool at_end_of_input(void)
 	return n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN);
 }
 
+static void log_end_of_input(void)
+{
+	struct log_fields fields;
+
+	log_fields_start(&fields, "ending", NULL);
+	log_event_with(&fields, LOG_NOTICE, "ending: standard input has ended");
+}
+
 static int shorter(int a, int b)
 {
 	return a < 0 || (b >= 0 && b < a) ? b : a;
@@ -60,6 +68,7 @@ static int shorter(int a, int b)
 static bool serve_signal(const struct node *node)
 {
 	struct signalfd_siginfo signal;
+	struct log_fields fields;
 
 	if (read(node->signals, &signal, sizeof(signal)) != sizeof(signal))
 		return true;
@@ -68,8 +77,9 @@ static bool serve_signal(const struct node *node)
 			  node->service.common.handles);
 		return true;
 	}
-	log_notice("ending: signal %u (%s)", signal.ssi_signo,
-		   strsignal((int)signal.ssi_signo));
+	log_fields_start(&fields, "ending", NULL);
+	log_event_with(&fields, LOG_NOTICE, "ending: signal %u (%s)",
+		       signal.ssi_signo, strsignal((int)signal.ssi_signo));
 	return false;
 }
 
@@ -132,7 +142,7 @@ static void run(struct node *node)
 		if (ready[SIGNALS].revents && !serve_signal(node))
 			return;
 		if (ready[INPUT].revents && at_end_of_input()) {
-			log_notice("ending: standard input has ended");
+			log_end_of_input();
 			return;
 		}
 		if (!accepting)
@@ -161,6 +171,17 @@ static void stop(struct node *node)
 	root_close(&service->common.file_root);
 }
 
+static void log_ready(const struct node *node)
+{
+	struct log_fields fields;
+
+	log_fields_start(&fields, "ready", NULL);
+	log_fields_text(&fields, "node", node->ei.thisnodename);
+	log_fields_number(&fields, "port", (unsigned)node->port);
+	log_event_with(&fields, LOG_NOTICE, "ready %s port %d",
+		       node->ei.thisnodename, node->port);
+}
+
 enum exit_status node_run(const struct options *options)
 {
 	static struct node node = { .listener.fd = -1,
@@ -174,7 +195,7 @@ enum exit_status node_run(const struct options *options)
 	node.options = options;
 	status = node_start(&node);
 	if (status == STATUS_OK) {
-		log_notice("ready %s port %d", node.ei.thisnodename, node.port);
+		log_ready(&node);
 		run(&node);
 		notify_stopping(&node.notify);
 	}

@@ -23,7 +23,7 @@ void pin_limit_init(struct pin_limit *limit, uint32_t max)
 
 static int refuse(const struct pin_limit *limit, const char *who)
 {
-	static struct log_limit lines = LOG_LIMIT_INITIALIZER;
+	static struct log_limit lines = LOG_LIMIT_OF("refused", "max_pins");
 
 	log_limited(&lines, LOG_WARNING,
 		    "refused %s a pin: there are --max-pins %u already; unpin "

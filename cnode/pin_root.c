@@ -53,6 +53,22 @@ enum exit_status pin_root_open(struct root *root, const char *path)
 	return STATUS_USAGE;
 }
 
+bool pin_path_real(const struct pin_path *path, char real[PATH_MAX])
+{
+	const char *name = strrchr(path->text, '/');
+	char link[32];
+	ssize_t size;
+
+	if (path->fd < 0 || !name)
+		return false;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", path->fd);
+	size = readlink(link, real, PATH_MAX);
+	if (size < 0 || (size_t)size + strlen(name) >= PATH_MAX)
+		return false;
+	strcpy(real + size, name); /* with its slash */
+	return true;
+}
+
 void pin_path_close(struct pin_path *path)
 {
 	if (path->fd >= 0)

@@ -3,6 +3,7 @@
 #define PIN_ROOT_H
 
 #include <limits.h>
+#include <stdbool.h>
 
 #include "root.h"
 
@@ -31,6 +32,12 @@ int pin_path_open(struct pin_path *path, const struct root *root,
 		  const char *text);
 int pin_path_open_place(struct pin_path *path, const struct root *root,
 			const char *text);
+
+/*
+ * Where a place is that was found, by the kernel's name of its folder: for whom
+ * it is told, as a caller may name it in many ways. False: it cannot be told.
+ */
+bool pin_path_real(const struct pin_path *path, char real[PATH_MAX]);
 void pin_path_close(struct pin_path *path);
 
 #endif

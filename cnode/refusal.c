@@ -8,27 +8,49 @@
 
 #include "log.h"
 
+/* What is refused: in words, and as fields of which some borrow from name. */
+struct what {
+	struct log_fields fields;
+	char words[PATH_MAX + 32];
+	char name[PATH_MAX];
+};
+
+static void add_map(struct what *what, uint32_t id)
+{
+	log_fields_text(&what->fields, "object", "map");
+	log_fields_number(&what->fields, "id", id);
+}
+
 /* {Tag, Id}, {Tag, Path} or {Tag, Name} of open/1,2, as "Tag Id" and so on. */
-static void describe_opened(struct term t, char *text, size_t size)
+static void describe_opened(struct term t, struct what *what)
 {
 	static const char *const tags[] = { "id", "pinned", "name" };
-	char words[PATH_MAX];
-	struct term what[2];
+	static const char *const keys[] = { "id", "path", "name" };
+	struct term parts[2];
+	bool number;
 	uint32_t id;
+	size_t i = 0;
 
-	if (!term_tuple_of(t, what, 2))
+	if (!term_tuple_of(t, parts, 2))
 		return;
-	if (term_read_uint32(what[1], &id))
-		snprintf(words, sizeof(words), "%u", id);
-	else if (!call_read_text(what[1], words, sizeof(words)))
+	while (i < 3 && !term_is_atom(parts[0], tags[i]))
+		i++;
+	number = term_read_uint32(parts[1], &id);
+	if (number)
+		snprintf(what->name, sizeof(what->name), "%u", id);
+	if (i == 3 || (!number && !call_read_text(parts[1], what->name,
+						  sizeof(what->name))))
 		return;
-	for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++)
-		if (term_is_atom(what[0], tags[i]))
-			snprintf(text, size, ": %s %s", tags[i], words);
+	snprintf(what->words, sizeof(what->words), ": %s %s", tags[i],
+		 what->name);
+	if (i > 0)
+		log_fields_text(&what->fields, keys[i], what->name);
+	else if (number)
+		add_map(what, id);
 }
 
 /* The last handle: a value may be one too, and comes before the map. */
-static void describe_map(const struct call *call, char *text, size_t size)
+static void describe_map(const struct call *call, struct what *what)
 {
 	struct map *map = NULL;
 	erlang_ref ref;
@@ -36,61 +58,71 @@ static void describe_map(const struct call *call, char *text, size_t size)
 	for (uint32_t i = call->arity; i > 0 && !map; i--)
 		if (call_read_handle_ref(call->args[i - 1], &ref))
 			map = handles_get(call->context->common->handles, &ref);
-	if (map)
-		snprintf(text, size, ": map %u", map->id);
+	if (map) {
+		snprintf(what->words, sizeof(what->words), ": map %u", map->id);
+		add_map(what, map->id);
+	}
 	map_unref(map);
 }
 
-/* Of what is named, but of no key and no value: who reads logs is another. */
-static void describe(const struct call *call, char *text, size_t size)
+static void add_path(struct what *what, const char *path)
 {
-	char path[PATH_MAX];
+	size_t size = strlen(what->words);
 
-	text[0] = '\0';
+	snprintf(what->words + size, sizeof(what->words) - size, ": %s", path);
+	log_fields_text(&what->fields, "path", path);
+}
+
+/* Of what is named, but of no key and no value: who reads logs is another. */
+static void describe(const struct call *call, struct what *what)
+{
 	if (strcmp(call->function, "open") == 0)
-		describe_opened(call->args[0], text, size);
+		describe_opened(call->args[0], what);
 	else
-		describe_map(call, text, size);
+		describe_map(call, what);
 	if ((strcmp(call->function, "pin") == 0 ||
 	     strcmp(call->function, "unpin") == 0) &&
-	    call_read_text(call->args[0], path, sizeof(path)))
-		snprintf(text + strlen(text), size - strlen(text), ": %s",
-			 path);
+	    call_read_text(call->args[0], what->name, sizeof(what->name)))
+		add_path(what, what->name);
 }
 
 bool refusal_raise(struct call *call, enum refusal refusal, const char *path)
 {
+#define REFUSED(reason) LOG_LIMIT_OF("refused", reason)
+
 	static struct {
 		const char *why;
 		struct log_limit limit;
 	} refusals[] = {
 		[REFUSAL_MAY_ONLY_READ] = { "it may only read (--allow, "
 					    "--read-only)",
-					    LOG_LIMIT_INITIALIZER },
+					    REFUSED("may_only_read") },
 		[REFUSAL_NOT_ITS_OWN] = { "it may only read, and the handle is "
 					  "not its own",
-					  LOG_LIMIT_INITIALIZER },
+					  REFUSED("not_its_own") },
 		[REFUSAL_OUTSIDE_PIN_ROOT] = { "not to be reached below "
 					       "--pin-root",
-					       LOG_LIMIT_INITIALIZER },
+					       REFUSED("outside_pin_root") },
 		[REFUSAL_OUTSIDE_FILE_ROOT] = { "not to be reached below "
 						"--file-root",
-						LOG_LIMIT_INITIALIZER },
+						REFUSED("outside_file_root") },
 		[REFUSAL_NO_CGROUP] = { "not in the cgroup file system",
-					LOG_LIMIT_INITIALIZER },
+					REFUSED("no_cgroup") },
 	};
-
-	char what[PATH_MAX + 32];
+	struct log_limit *limit = &refusals[refusal].limit;
 	erlang_pid pid = { .num = 0 };
+	struct what what;
 
+	what.words[0] = '\0';
+	log_fields_start(&what.fields, limit->event, limit->reason);
 	if (path)
-		snprintf(what, sizeof(what), ": %s", path);
+		add_path(&what, path);
 	else
-		describe(call, what, sizeof(what));
+		describe(call, &what);
 	term_read_pid(call->caller, &pid);
-	log_limited(&refusals[refusal].limit, LOG_WARNING,
-		    "refused %s/%u to %s <%u.%u>: %s%s", call->function,
-		    call->arity, call->context->peer, pid.num, pid.serial,
-		    refusals[refusal].why, what);
+	log_limited_with(limit, &what.fields, LOG_WARNING,
+			 "refused %s/%u to %s <%u.%u>: %s%s", call->function,
+			 call->arity, call->context->peer, pid.num, pid.serial,
+			 refusals[refusal].why, what.words);
 	return call_raise_errno(call, -EACCES);
 }

@@ -55,7 +55,8 @@ void rpc_resume(struct rpc *rpc, struct term_writer *out)
 /* A pid of the peer; one of another node, or none, asks for nothing here. */
 static bool is_from_peer(const struct rpc *rpc, struct term t)
 {
-	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
+	static struct log_limit limit =
+		LOG_LIMIT_OF("refused", "in_another_name");
 	const char *node;
 	size_t size;
 
