@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where an exception of the facade is from, by its stack."""
 
+from string import Template
+
 import pytest
 
+import error_words
 from beam import Beam, BeamError
+from conftest import Nodes
 
 NOT_RAISING = {("format_error", 2), ("module_info", 0), ("module_info", 1)}
 
@@ -42,3 +46,73 @@ def test_the_stack_points_at_the_function_that_was_called(lost_beam, places):
         assert (module, function, len(args)) == ("ebpf_maps", name, arity)
         assert bytes(dict(info)["file"]).decode().endswith("src/ebpf_maps.erl")
         assert dict(info)["line"] in places[name, arity]
+
+
+# --- words
+
+
+class World:
+    """What the calls of error_words.py are made on."""
+
+    def __init__(self, cluster, nodes, beam, alice):
+        self.beam = beam
+        self.nodes = {
+            "usual": nodes.start(),
+            "gone": nodes.start(),
+            "slow": nodes.start(),
+            "guarded": nodes.start("--allow", f"{alice.sname}@*=rw", "--allow", "*=ro"),
+            "tight": nodes.start("--max-message", "65536", "--max-maps", "4"),
+            "blind": nodes.start("--no-open-by-id"),
+        }
+        self.names = {name: node.name for name, node in self.nodes.items()}
+        self.names["alice"] = alice.name
+        variables = {f"{n.title()}Node": name for n, name in self.names.items()}
+        beam.eval(error_words.world(), keep=True, **variables)
+        self.nodes["gone"].stop()
+
+    def setting(self, case):
+        """The environment in which a case raises what it raises."""
+        node = "nowhere" if case.reason == "badenv" else self.names["usual"]
+        timeout = 0 if case.reason == "timeout" else 15000
+        return {"node": node, "timeout": timeout}
+
+    def words(self, case):
+        """By number, as they are meant to be."""
+        return {n: Template(w).substitute(self.names) for n, w in case.words.items()}
+
+
+@pytest.fixture(scope="module")
+def world(cluster, program, ebin):
+    nodes = Nodes(cluster, program)
+    beam, alice = Beam(cluster, paths=[ebin]), Beam(cluster, hint="alice")
+    world = World(cluster, nodes, beam, alice)
+    with world.nodes["slow"].asleep():
+        yield world
+    for one in (beam, alice):
+        one.close()
+    nodes.close()
+
+
+@pytest.mark.parametrize("case", error_words.cases(), ids=str)
+def test_the_words_for(case, world):
+    for name, value in world.setting(case).items():
+        world.beam.apply("application", "set_env", "ebpf_maps", name, value)
+    told = world.beam.eval(
+        f"""
+        try ebpf_maps:{case.call} of V -> {{returned, V}}
+        catch error:R:S -> {{raised, R, ebpf_maps:format_error(R, S)}}
+        end"""
+    )
+    assert told[0] == "raised", told
+    _, reason, words = told
+    words = {0 if n == "general" else n: text.decode() for n, text in words.items()}
+    assert words == world.words(case)
+    assert (reason if isinstance(reason, str) else reason[0]) == case.reason
+
+
+def test_each_function_has_words(lost_beam):
+    told = {
+        (error_words.name_of(case.call), error_words.arity_of(case.call))
+        for case in error_words.cases()
+    }
+    assert told == exported(lost_beam)

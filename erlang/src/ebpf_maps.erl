@@ -770,6 +770,9 @@ next_chunk(Cursor, Map, MaxEntries) -> ?RESULT(ask(Map, next_chunk, [Cursor, Map
 drain_chunk(Cursor, Map, MaxEntries) -> ?RESULT(ask(Map, drain_chunk, [Cursor, Map, MaxEntries])).
 
 %% @doc Explains an exception of this module in words, for the shell and for `erl_error': EEP 54.
+%%
+%% The words are under the number of the argument that they are of, or under `general'. They are
+%% binaries, as Elixir wants them.
 -spec format_error(Reason :: term(), erlang:stacktrace()) ->
-    #{pos_integer() | general => unicode:chardata()}.
+    #{pos_integer() | general => binary()}.
 format_error(Reason, Stack) -> ebpf_maps_errors:format_error(Reason, Stack).

@@ -11,11 +11,17 @@
     is_per_cpu/1,
     bad_key/2,
     bad_value/2,
-    bad_pair/2
+    bad_pair/2,
+    bad_path/1,
+    has_program/1,
+    shown/1,
+    number/2
 ]).
 
 -export_type([fields/0]).
 
+-define(PATH_ROOM, 4096). % of the C node, for the zero behind it too
+-define(IFNAME_ROOM, 64).
 -define(IS_SIZE(N), (is_integer(N) andalso N >= 0 andalso N < 1 bsl 32)).
 
 -type fields() :: {
@@ -42,107 +48,184 @@ fields(_Term) ->
 is_per_cpu({Type, _, _, _}) ->
     lists:member(Type, [percpu_hash, percpu_array, lru_percpu_hash, percpu_cgroup_storage]).
 
+%% Behind the first 4 bytes of a value stands the descriptor of a program.
+-spec has_program(fields()) -> boolean().
+has_program({Type, _, Size, _}) ->
+    Size >= 8 andalso lists:member(Type, [devmap, devmap_hash, cpumap]).
+
 %% none, or in words why a key or a value cannot be one of the map.
--spec bad_pair(fields(), term()) -> none | io_lib:chars().
+-spec bad_pair(fields(), term()) -> none | unicode:chardata().
 bad_pair(Fields, {Key, Value}) ->
     case bad_key(Fields, Key) of
         none -> bad_value(Fields, Value);
         Text -> Text
     end;
-bad_pair(_Fields, _Term) ->
-    "not a pair {Key, Value}".
+bad_pair(_Fields, Term) ->
+    ["not a pair {Key, Value}: ", shown(Term)].
 
--spec bad_key(fields(), term()) -> none | io_lib:chars().
+-spec bad_key(fields(), term()) -> none | unicode:chardata().
 bad_key({task_storage, _, _, _}, Key) ->
     case Key of
-        {pid, Pid} when ?IS_SIZE(Pid) -> none;
-        _ -> "a key of this map is {pid, OsPid}"
+        {pid, Pid} when is_integer(Pid), Pid > 0, Pid < 1 bsl 31 -> none;
+        _ -> ["not {pid, OsPid} with an integer from 1 to 2147483647: ", shown(Key)]
     end;
 bad_key({inode_storage, _, _, _}, Key) ->
-    bad_path(Key, file, "a key of this map is {file, Path}");
+    bad_tagged_path(file, Key);
 bad_key({cgrp_storage, _, _, _}, Key) ->
-    bad_path(Key, cgroup, "a key of this map is {cgroup, Path}");
+    bad_tagged_path(cgroup, Key);
+%% none fits, and the C node says enotsup
+bad_key({sk_storage, _, _, _}, _Key) ->
+    none;
 bad_key({_Type, Size, _, _}, Key) when byte_size(Key) =:= Size ->
     none;
 bad_key({lpm_trie, Size, _, _}, {Address, PrefixLength}) when is_tuple(Address) ->
     bad_prefix(Address, PrefixLength, Size);
-bad_key({_Type, Size, _, _}, {ifname, Name}) ->
-    bad_ifname(Name, Size =:= 4);
-bad_key({Type, _, _, _}, {cgroup, Path}) when
-    Type =:= cgroup_storage; Type =:= percpu_cgroup_storage
-->
-    bad_name(Path, "the path of a cgroup is a string or a binary");
+bad_key({Type, Size, _, _}, {ifname, Name}) ->
+    bad_ifname(Type, Name, Size =:= 4);
 bad_key({Type, _, _, _}, {Tag, _}) when Tag =:= pid; Tag =:= file; Tag =:= cgroup ->
-    io_lib:format("a map of type ~w has no keys of the form {~w, _}", [Type, Tag]);
+    io_lib:format("no key of a map of type ~w is {~w, _}", [Type, Tag]);
 bad_key({_Type, Size, _, _}, Key) ->
-    bad_octets("key", Key, Size).
+    bad_bytes("key", Key, Size).
 
 bad_prefix(Address, PrefixLength, Size) ->
     case {tuple_size(Address), Size} of
-        {4, 8} -> bad_prefix(Address, 255, PrefixLength, 32);
-        {8, 20} -> bad_prefix(Address, 65535, PrefixLength, 128);
-        {4, _} -> io_lib:format("an IPv4 prefix takes 8 octets, the map's keys are ~w", [Size]);
-        {8, _} -> io_lib:format("an IPv6 prefix takes 20 octets, the map's keys are ~w", [Size]);
-        _ -> "not an address"
+        {4, 8} ->
+            bad_prefix(Address, 255, PrefixLength, 32);
+        {8, 20} ->
+            bad_prefix(Address, 65535, PrefixLength, 128);
+        {4, _} ->
+            ["an IPv4 prefix takes keys of 8 bytes; those of the map are ", number(Size, "byte")];
+        {8, _} ->
+            ["an IPv6 prefix takes keys of 20 bytes; those of the map are ", number(Size, "byte")];
+        _ ->
+            ["not an address: ", shown(Address)]
     end.
 
 bad_prefix(Address, Largest, PrefixLength, Longest) ->
     IsPart = fun(Part) -> is_integer(Part) andalso Part >= 0 andalso Part =< Largest end,
     case lists:all(IsPart, tuple_to_list(Address)) of
-        true when is_integer(PrefixLength), PrefixLength >= 0, PrefixLength =< Longest -> none;
-        true -> io_lib:format("the prefix length is not an integer from 0 to ~w", [Longest]);
-        false -> "not an address"
+        true when is_integer(PrefixLength), PrefixLength >= 0, PrefixLength =< Longest ->
+            none;
+        true ->
+            [io_lib:format("the prefix length is not an integer from 0 to ~w: ", [Longest]),
+             shown(PrefixLength)];
+        false ->
+            ["not an address: ", shown(Address)]
     end.
 
--spec bad_value(fields(), term()) -> none | io_lib:chars().
+-spec bad_value(fields(), term()) -> none | unicode:chardata().
 bad_value({Type, _, _, _}, Value) when Type =:= array_of_maps; Type =:= hash_of_maps ->
     case is_handle(Value) of
         true -> none;
-        false -> "a value of this map is the handle of a map"
+        false -> ["a value of this map is a map handle, not ", shown(Value)]
     end;
 bad_value({cgroup_array, _, _, _}, Value) ->
-    bad_path(Value, cgroup, "a value of this map is {cgroup, Path}");
-bad_value({_Type, _, Size, _}, Value) when byte_size(Value) =:= Size ->
-    none;
-bad_value({_Type, _, Size, _}, {ifname, Name}) ->
-    bad_ifname(Name, Size =:= 4 orelse Size =:= 8);
+    bad_tagged_path(cgroup, Value);
+bad_value({Type, _, _, _}, Value) when Type =:= prog_array; Type =:= perf_event_array ->
+    io_lib:format("a value of a ~w is a descriptor of the C node, and never taken from here: ~ts",
+                  [Type, shown(Value)]);
+bad_value({_Type, _, Size, _} = Fields, Value) when byte_size(Value) =:= Size ->
+    bad_program(Fields, Value);
+bad_value({Type, _, Size, _}, {ifname, Name}) ->
+    bad_ifname(Type, Name, Size =:= 4 orelse Size =:= 8);
 bad_value({_Type, _, Size, _} = Fields, Values) when is_list(Values) ->
     case is_per_cpu(Fields) of
         true when length(Values) >= 0 -> bad_each("value", Values, Size);
-        true -> "not a list";
-        false -> bad_octets("value", Values, Size)
+        true -> ["not a list: ", shown(Values)];
+        false -> bad_bytes("value", Values, Size)
     end;
 bad_value({_Type, _, Size, _}, Value) ->
-    bad_octets("value", Value, Size).
+    bad_bytes("value", Value, Size).
 
 bad_each(_What, [], _Size) ->
     none;
 bad_each(What, [Term | Terms], Size) ->
-    case bad_octets(What, Term, Size) of
+    case bad_bytes(What, Term, Size) of
         none -> bad_each(What, Terms, Size);
         Text -> Text
     end.
 
-bad_path({Tag, Path}, Tag, Text) -> bad_name(Path, Text);
-bad_path(_Term, _Tag, Text) -> Text.
+bad_program(Fields, <<_:4/binary, Program:4/binary, _/binary>> = Value) when
+    Program =/= <<0:32>>
+->
+    case has_program(Fields) of
+        true -> ["bytes 5 to 8 are a descriptor of the C node, and have to be 0: ", shown(Value)];
+        false -> none
+    end;
+bad_program(_Fields, _Value) ->
+    none.
 
-bad_ifname(Name, true) -> bad_name(Name, "the name of an interface is a string or a binary");
-bad_ifname(_Name, false) -> "an interface index takes 4 octets".
+bad_tagged_path(Tag, {Tag, Path}) ->
+    case is_text(Path) of
+        true -> bad_path(Path);
+        false -> ["the path is neither a string nor a binary: ", shown(Path)]
+    end;
+bad_tagged_path(Tag, Term) ->
+    [io_lib:format("not {~w, Path}: ", [Tag]), shown(Term)].
 
-bad_name(Name, _Text) when is_binary(Name); is_atom(Name); is_list(Name) -> none;
-bad_name(_Name, Text) -> Text.
+%% What is a text, and no path for the C node.
+-spec bad_path(atom() | string() | binary()) -> none | unicode:chardata().
+bad_path(Text) ->
+    Path = utf8(Text),
+    case Path of
+        <<"/", _/binary>> when byte_size(Path) < ?PATH_ROOM ->
+            case binary:match(Path, <<0>>) of
+                nomatch -> none;
+                _ -> ["there is a zero in the path: ", shown(Text)]
+            end;
+        <<"/", _/binary>> ->
+            io_lib:format("the path has ~w bytes, and may have ~w",
+                          [byte_size(Path), ?PATH_ROOM - 1]);
+        _ ->
+            ["not an absolute path: ", shown(Text)]
+    end.
 
-bad_octets(_What, Octets, Size) when byte_size(Octets) =:= Size ->
+bad_ifname(Type, _Name, _Fits) when Type =/= devmap, Type =/= devmap_hash ->
+    io_lib:format("no key and no value of a map of type ~w is {ifname, _}", [Type]);
+bad_ifname(_Type, _Name, false) ->
+    "an interface index takes 4 bytes";
+bad_ifname(_Type, Name, true) ->
+    case is_text(Name) andalso utf8(Name) of
+        Text when is_binary(Text), byte_size(Text) < ?IFNAME_ROOM -> none;
+        _ -> ["not the name of an interface: ", shown(Name)]
+    end.
+
+is_text(Text) when is_list(Text) ->
+    length(Text) >= 0 andalso
+        lists:all(fun(C) -> is_integer(C) andalso C >= 0 andalso C =< 16#10ffff end, Text);
+is_text(Text) ->
+    is_atom(Text) orelse is_binary(Text).
+
+%% Half of a surrogate pair is no character here, but one for the C node.
+utf8(Text) when is_atom(Text) -> atom_to_binary(Text);
+utf8(Text) when is_binary(Text) -> Text;
+utf8(Text) -> << <<(case C band 16#1ff800 of 16#d800 -> 16#fffd; _ -> C end)/utf8>> || C <- Text >>.
+
+bad_bytes(_What, Bytes, Size) when byte_size(Bytes) =:= Size ->
     none;
-bad_octets(What, Octets, Size) when is_binary(Octets) ->
-    io_lib:format("the ~s is ~w octets, the map's ~ss are ~w",
-                  [What, byte_size(Octets), What, Size]);
-bad_octets(What, Integer, 0) when is_integer(Integer) ->
-    io_lib:format("the map has no ~ss: only <<>> fits", [What]);
-bad_octets(_What, Integer, Size) when is_integer(Integer) ->
+bad_bytes(What, Bytes, Size) when is_binary(Bytes) ->
+    [shown(Bytes), " has ", number(byte_size(Bytes), "byte"), ", a ", What, " of the map has ",
+     number(Size, "byte")];
+bad_bytes(What, _Term, 0) ->
+    ["the map has no ", What, "s: only <<>> fits"];
+bad_bytes(_What, Integer, Size) when is_integer(Integer) ->
     case Integer bsr (8 * Size - 1) of
         Sign when Sign >= -1, Sign =< 1 -> none;
-        _ -> io_lib:format("the integer does not fit in ~w octets", [Size])
+        _ -> [shown(Integer), " does not fit in ", number(Size, "byte")]
     end;
-bad_octets(_What, _Term, _Size) ->
-    "neither a binary nor an integer".
+bad_bytes(_What, Term, _Size) ->
+    ["neither a binary nor an integer: ", shown(Term)].
+
+%%--------------------------------------------------------------------------------------------------
+%% Words
+%%--------------------------------------------------------------------------------------------------
+
+%% A term as the shell has it, but on one line and not at length.
+-spec shown(term()) -> unicode:chardata().
+shown(Term) ->
+    io_lib:format("~0tp", [Term], [{chars_limit, 60}]).
+
+%% 1 byte, 2 bytes
+-spec number(non_neg_integer(), string()) -> iolist().
+number(1, Noun) -> ["1 ", Noun];
+number(N, Noun) -> [integer_to_list(N), $\s, Noun, $s].

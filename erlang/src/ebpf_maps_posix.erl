@@ -1,0 +1,295 @@
+%% SPDX-License-Identifier: Apache-2.0
+%%
+%% What an error number means, by the function that raised it and the type of its map. Where that
+%% leaves several causes all of them are said, and where it leaves too many the kernel's own word.
+%% @private
+-module(ebpf_maps_posix).
+
+-export([explain/3, absent/3]).
+
+-import(ebpf_maps_arguments, [argument/3, position/3]).
+-import(ebpf_maps_terms, [shown/1]).
+
+-type words() :: ebpf_maps_arguments:words().
+
+-spec explain(Posix :: atom(), atom(), Args :: [term()]) -> words().
+explain(Posix, Function, Args) ->
+    Fields = fields_of_map(Function, Args),
+    case words(Posix, Function, Fields, Args) of
+        Words when is_map(Words) -> Words;
+        unknown -> #{general => kernel_says(Posix)};
+        Text -> #{general => Text}
+    end.
+
+%% Of a key that is not there.
+-spec absent(term(), atom(), Args :: [term()]) -> unicode:chardata().
+absent(Key, Function, Args) ->
+    case fields_of_map(Function, Args) of
+        {Type, _, _, Max} when is_integer(Max), Max > 0 ->
+            IsBeyond = Type =:= array orelse Type =:= percpu_array orelse
+                is_integer(Key) andalso (Key >= Max orelse Key < 0),
+            case is_indexed(Type) andalso IsBeyond of
+                true -> no_index(Max);
+                false -> "not present in the map"
+            end;
+        _ ->
+            "not present in the map"
+    end.
+
+fields_of_map(next, [{ebpf_iterator, Map, _, _, _}]) ->
+    ebpf_maps_terms:fields(Map);
+fields_of_map(Function, Args) ->
+    case argument(map, Function, Args) of
+        {value, Map} -> ebpf_maps_terms:fields(Map);
+        none -> unknown
+    end.
+
+type(unknown) -> unknown;
+type({Type, _, _, _}) -> Type.
+
+kernel_says(Posix) ->
+    case file:format_error(Posix) of
+        "unknown POSIX error" ++ _ -> ["the kernel says ", atom_to_list(Posix)];
+        Text -> ["the kernel says: ", Text]
+    end.
+
+%%--------------------------------------------------------------------------------------------------
+%% By the number
+%%--------------------------------------------------------------------------------------------------
+
+words(e2big, Function, {Type, _, _, Max}, Args) when is_integer(Max), Max > 0 ->
+    case is_indexed(Type) of
+        true -> at(key, Function, Args, no_index(Max));
+        false -> full(Max)
+    end;
+words(e2big, _Function, _Fields, _Args) ->
+    "the map is full; or, where keys are indexes, it is none of the map";
+words(enospc, _Function, {lpm_trie, _, _, Max}, _Args) when is_integer(Max) ->
+    full(Max);
+words(einval, Function, Fields, Args) ->
+    invalid(Function, type(Fields), Fields, Args);
+words(enotsupp, _Function, unknown, _Args) ->
+    "the kernel does not support this operation on a map of this type";
+words(enotsupp, _Function, {Type, _, _, _}, _Args) ->
+    ["the kernel does not support this operation on a map of type ", shown(Type)];
+words(enotsup, Function, Fields, _Args) ->
+    unsupported(Function, type(Fields));
+words(eacces, Function, _Fields, Args) ->
+    refused(Function, Args);
+words(eperm, Function, Fields, _Args) ->
+    forbidden(Function, type(Fields));
+words(emfile, _Function, _Fields, _Args) ->
+    "the C node has no room for another map: see its --max-maps, --max-maps-per-node and ulimit -n";
+words(enomem, _Function, _Fields, _Args) ->
+    "there is no memory for it on the C node's host, or no more than its --max-memory or "
+    "--max-map-memory allows";
+words(Posix, Function, Fields, Args) when
+    Posix =:= enoent; Posix =:= esrch; Posix =:= enodev; Posix =:= enotdir
+->
+    case [Term || Term <- named(Function, Args), fits(Posix, element(1, Term))] of
+        [] -> gone(Posix, Function, Fields);
+        [{Tag, Name}] -> ["the C node's host has no ", what(Tag), " ", shown(Name)];
+        [{Tag, _} | _] -> ["the C node's host has not the ", what(Tag), " of each of these"]
+    end;
+words(ebadf, Function, Fields, _Args) ->
+    case holds_maps(type(Fields)) andalso lists:member(Function, [put, merge]) of
+        true -> "the map that is the value has been closed meanwhile";
+        false -> unknown
+    end;
+words(_Posix, _Function, _Fields, _Args) ->
+    unknown.
+
+no_index(Max) ->
+    io_lib:format("no index of the map, which go from 0 to ~w", [Max - 1]).
+
+full(1) -> "the map is full: it has room for 1 entry";
+full(Max) -> io_lib:format("the map is full: it has room for ~w entries", [Max]).
+
+at(Role, Function, Args, Text) ->
+    case position(Role, Function, length(Args)) of
+        none -> Text;
+        N -> #{N => Text}
+    end.
+
+%%--------------------------------------------------------------------------------------------------
+%% einval
+%%--------------------------------------------------------------------------------------------------
+
+invalid(Function, Type, Fields, Args) ->
+    Removes = lists:member(Function, [remove, take, without, clear, drain, drain_chunk]),
+    Puts = lists:member(Function, [put, insert, update, update_with, merge]),
+    case {Removes, Puts} of
+        {true, _} when
+            Type =:= array; Type =:= percpu_array; Type =:= cgroup_storage;
+            Type =:= percpu_cgroup_storage
+        ->
+            io_lib:format("entries of a map of type ~w cannot be removed", [Type]);
+        {true, _} when Type =:= queue; Type =:= stack ->
+            "a map without keys gives out its values by pop/1, drain/1, or take/2 of <<>>";
+        {_, true} when Type =:= queue; Type =:= stack ->
+            "a map without keys takes values by push/2, or put/3 under <<>>";
+        {_, true} when Type =:= devmap; Type =:= devmap_hash ->
+            at(value, Function, Args, "the C node's host has no network interface of that index");
+        {_, true} when Type =:= array_of_maps; Type =:= hash_of_maps ->
+            at(value, Function, Args, "not of the type and the sizes of this map's inner_map");
+        _ when Type =:= lpm_trie ->
+            {_, KeySize, _, _} = Fields,
+            Bits = 8 * (KeySize - 4),
+            at(key, Function, Args, io_lib:format("a prefix of more than ~w bits", [Bits]));
+        _ ->
+            unknown
+    end.
+
+%%--------------------------------------------------------------------------------------------------
+%% enotsup
+%%--------------------------------------------------------------------------------------------------
+
+unsupported(_Function, sk_storage) ->
+    "a key is a socket of the C node's own process, and nobody else can give it one";
+unsupported(Function, Type) ->
+    case lists:member(Function, [put, insert, update, update_with, merge]) of
+        true when
+            Type =:= sockmap; Type =:= sockhash; Type =:= reuseport_sockarray; Type =:= xskmap
+        ->
+            io_lib:format("to write a map of type ~w one needs a socket of the C node's own "
+                          "process, and nobody else can give it one", [Type]);
+        _ when Type =:= bloom_filter ->
+            "a bloom filter has neither keys nor entries: there are push/2 and is_key/2";
+        _ when Type =:= queue; Type =:= stack ->
+            "a queue or a stack has no keys: there are push/2, pop/1, peek/1, drain/1 and clear/1";
+        _ when Function =:= push; Function =:= pop; Function =:= peek ->
+            "the map has keys: this is for queue, stack and bloom_filter";
+        _ ->
+            unknown
+    end.
+
+%%--------------------------------------------------------------------------------------------------
+%% eacces, eperm
+%%--------------------------------------------------------------------------------------------------
+
+refused(open, [{pinned, _} | _]) ->
+    [not_below_root(), "; or ", may_only_open_to_read()];
+refused(open, _Args) ->
+    may_only_open_to_read();
+refused(Function, _Args) when Function =:= pin; Function =:= unpin ->
+    [not_below_root(), "; or ", may_only_read()];
+refused(close, _Args) ->
+    [may_only_read(), ", and closes no handles but its own"];
+refused(Function, Args) ->
+    Paths = [Term || {Tag, _} = Term <- named(Function, Args), Tag =:= file orelse Tag =:= cgroup],
+    case {Paths, rights(Function)} of
+        {[], read} -> unknown;
+        {[], _} -> may_only_read();
+        {[Path | _], read} -> not_there(Path);
+        {[Path | _], _} -> [not_there(Path), "; or ", may_only_read()]
+    end.
+
+not_there({Tag, Path}) ->
+    ["the C node does not go to the path ", shown(Path), ": ",
+     case Tag of
+         file -> "files are those below its --file-root";
+         cgroup -> "cgroups are those of the cgroup file system"
+     end].
+
+not_below_root() ->
+    "the path is not to be reached below the C node's --pin-root".
+
+may_only_open_to_read() ->
+    "this node may only read there (--allow, --read-only of the C node), and opens maps with the "
+    "option read, for no longer than it is there itself".
+
+may_only_read() ->
+    "this node may only read: see --allow and --read-only of the C node".
+
+forbidden(list, _Type) ->
+    may_not_look();
+forbidden(open, _Type) ->
+    [may_not_look(), "; or a security module refuses the map"];
+forbidden(Function, Type) ->
+    case rights(Function) of
+        read when Type =:= array_of_maps; Type =:= hash_of_maps ->
+            [cannot_read(), "; or its value is a map without a live handle, and the C node may not "
+             "open one by id (CAP_SYS_ADMIN, --no-open-by-id)"];
+        read -> cannot_read();
+        write -> cannot_write();
+        both -> [cannot_write(), "; or it can do no more than that: write"]
+    end.
+
+may_not_look() ->
+    "the C node may not look through the host's maps: that takes CAP_SYS_ADMIN, which it has not, "
+    "or has given up for --no-open-by-id".
+
+cannot_read() ->
+    "this handle cannot read: the map was made or opened with the option write, or a security "
+    "module forbids it".
+
+cannot_write() ->
+    "this handle cannot write: the map is frozen, was made or opened with the option read, or a "
+    "security module forbids it".
+
+%% What a function does to the map: update and insert look first on some types.
+rights(Function) when
+    Function =:= put; Function =:= merge; Function =:= push; Function =:= remove;
+    Function =:= without; Function =:= freeze; Function =:= new; Function =:= pin;
+    Function =:= unpin
+->
+    write;
+rights(Function) when
+    Function =:= insert; Function =:= update; Function =:= update_with; Function =:= take;
+    Function =:= pop; Function =:= drain; Function =:= drain_chunk; Function =:= clear
+->
+    both;
+rights(_Function) ->
+    read.
+
+%%--------------------------------------------------------------------------------------------------
+%% What is named, as by {pid, OsPid}
+%%--------------------------------------------------------------------------------------------------
+
+named(Function, Args) ->
+    Roles = ebpf_maps_arguments:roles(Function, length(Args)),
+    lists:usort(lists:flatmap(fun({Role, Arg}) -> named_by(Role, Arg) end, lists:zip(Roles, Args))).
+
+named_by(Role, Term) when Role =:= key; Role =:= member; Role =:= value ->
+    [Term || is_named(Term)];
+named_by(keys, Terms) when length(Terms) >= 0 ->
+    lists:filter(fun is_named/1, Terms);
+named_by(pairs, Pairs) when is_map(Pairs) ->
+    named_by(pairs, maps:to_list(Pairs));
+named_by(pairs, Pairs) when length(Pairs) >= 0 ->
+    [Term || {Key, Value} <- Pairs, Term <- [Key, Value], is_named(Term)];
+named_by(_Role, _Term) ->
+    [].
+
+is_named({Tag, _}) -> lists:member(Tag, [pid, file, cgroup, ifname]);
+is_named(_) -> false.
+
+fits(esrch, Tag) -> Tag =:= pid;
+fits(enodev, Tag) -> Tag =:= ifname;
+fits(enotdir, Tag) -> Tag =:= file orelse Tag =:= cgroup;
+fits(enoent, Tag) -> Tag =/= ifname.
+
+what(pid) -> "process";
+what(file) -> "file";
+what(cgroup) -> "cgroup";
+what(ifname) -> "network interface".
+
+%% None of these is named.
+gone(enoent, Function, Fields) ->
+    case holds_maps(type(Fields)) andalso rights(Function) =/= write of
+        true -> "the map that is the value has gone meanwhile";
+        false -> unknown
+    end;
+gone(_Posix, _Function, _Fields) ->
+    unknown.
+
+%%--------------------------------------------------------------------------------------------------
+%% Types
+%%--------------------------------------------------------------------------------------------------
+
+holds_maps(Type) -> Type =:= array_of_maps orelse Type =:= hash_of_maps.
+
+%% Its keys are numbers from 0 to one less than it has room for.
+is_indexed(Type) ->
+    lists:member(Type, [array, percpu_array, array_of_maps, prog_array, perf_event_array,
+                        cgroup_array, sockmap, reuseport_sockarray, xskmap, devmap, cpumap]).
