@@ -4,7 +4,6 @@
 What it has done by then is done; nobody is told, and nothing more happens.
 """
 
-import ctypes
 import os
 import signal
 import struct
@@ -17,11 +16,12 @@ import pytest
 import etf
 from cluster import wait_until
 from hostile import HASH, spawn_request
+from slow_calls import slow_calls, threads_of
 
 CANCELED = etf.Atom("ecanceled")
 MAP = object()  # among arguments
 MANY = 600_000  # entries, which as an answer are less than 16 MiB
-PTRACE_ATTACH, PTRACE_DETACH, WALL = 16, 17, 0x40000000
+PUT = 0.02  # s, that each takes: a long merge is three minutes then
 
 
 def list_of(item, number):
@@ -71,11 +71,10 @@ def begin(keeper, peer, function, *args):
     wait_until(lambda: counted(keeper, "requests", key) > before, 30)
 
 
-def begin_merge(keeper, peer, type="array_of_maps"):
-    """One that takes a quarter of an hour: each put waits for the kernel."""
-    inner, outer = nest(keeper, type)
-    begin(keeper, peer, "merge", outer, list_of((0, inner), 100_000))
-    return inner, outer
+def begin_merge(keeper, peer, nested):
+    """One of many puts, which are to be slow meanwhile; see slow_calls."""
+    inner, outer = nested
+    begin(keeper, peer, "merge", outer, list_of((0, inner), 10_000))
 
 
 def wait_ended(node, keeper, others=0, timeout=10):
@@ -217,10 +216,12 @@ def test_a_long_request_ends_with_its_connection(end, what, node, keeper, connec
 def test_what_has_come_and_not_begun_is_not_done(node, keeper, connect):
     peer = connect(node)
     map = keeper.maps("new", *HASH)
-    begin_merge(keeper, peer)
-    send(peer, "put", [1, 1, map])
-    peer.close()
-    wait_ended(node, keeper)
+    nested = nest(keeper)
+    with slow_calls(node, PUT):
+        begin_merge(keeper, peer, nested)
+        send(peer, "put", [1, 1, map])
+        peer.close()
+        wait_ended(node, keeper)
     assert keeper.maps("size", map) == 0
 
 
@@ -240,17 +241,20 @@ def test_what_came_just_before_the_end_is_done(node, keeper, connect):
 def test_a_clear_is_not_undone_by_what_a_connection_before_had_asked_for(
     type, node, keeper, connect
 ):
-    inner, outer = nest(keeper, type, 4000)
-    pairs = [(key, inner) for key in range(4000)]
+    inner, outer = nest(keeper, type, 400)
+    pairs = [(key, inner) for key in range(400)]
     for _ in range(3):
+        others = threads_of(node)
         old = connect(node, name="again@h", creation=77)
-        begin(keeper, old, "merge", outer, pairs)
-        wait_until(lambda: keeper.maps("is_key", 9, outer) == "true")
-        old.reset()
-        new = connect(node, name="again@h", creation=77)
-        assert new.maps("clear", outer) == outer
-        assert keeper.maps("size", outer) == 0
-        wait_ended(node, keeper, 1)
+        (thread,) = wait_until(lambda: threads_of(node) - others)
+        with slow_calls(node, PUT, thread):
+            begin(keeper, old, "merge", outer, pairs)
+            wait_until(lambda: keeper.maps("is_key", 9, outer) == "true")
+            old.reset()
+            new = connect(node, name="again@h", creation=77)
+            assert new.maps("clear", outer) == outer
+            assert keeper.maps("size", outer) == 0
+            wait_ended(node, keeper, 1)
         assert keeper.maps("size", outer) == 0
         new.close()
         wait_ended(node, keeper)
@@ -261,14 +265,16 @@ def test_a_name_that_comes_back_all_the_time_has_one_thread(start_cnode, connect
     keeper = connect(node)
     assert keeper.serves()
     alone = node.threads()
-    for _ in range(20):
-        peer = connect(node, name="evil@h", creation=77)
-        begin_merge(keeper, peer)
-        peer.close()
-    # one that is served, and one that begins
-    wait_until(lambda: node.threads() <= alone + 2)
-    honest = connect(node, name="honest@h")
-    assert honest.serves()
+    nested = nest(keeper)
+    with slow_calls(node, PUT):
+        for _ in range(20):
+            peer = connect(node, name="evil@h", creation=77)
+            begin_merge(keeper, peer, nested)
+            peer.close()
+        # one that is served, and one that begins
+        wait_until(lambda: node.threads() <= alone + 2)
+        honest = connect(node, name="honest@h")
+        assert honest.serves()
     wait_until(lambda: node.threads() == alone + 1)
 
 
@@ -277,59 +283,30 @@ def test_who_comes_back_to_the_last_place_gets_it(start_cnode, connect):
     node = start_cnode("--max-connections", "2")
     keeper = connect(node)
     old = connect(node, name="again@h", creation=77)
-    for _ in range(10):
-        begin_merge(keeper, old)
-        new = connect(node, name="again@h", creation=77)
-        assert not connect(node, name="other@h").serves()
-        assert new.serves()
-        old.close()
-        old = new
+    nested = nest(keeper)
+    with slow_calls(node, PUT):
+        for _ in range(10):
+            begin_merge(keeper, old, nested)
+            new = connect(node, name="again@h", creation=77)
+            assert not connect(node, name="other@h").serves()
+            assert new.serves()
+            old.close()
+            old = new
     node.wait_log("refused .* other@h: there are --max-connections already")
 
 
-def test_who_waits_in_silence_is_answered(start_cnode, connect):
-    """Its host is there, and says so."""
-    node = start_cnode("--ticktime", "2")
-    peer = connect(node)
-    inner, outer = nest(peer)
-    send(peer, "merge", [outer, list_of((0, inner), 400)])
-    assert peer.serves(60)
-    assert peer.maps("stats")[etf.Atom("requests")][etf.Atom("merge"), 2] == 1
-    assert not peer.maps("stats")[etf.Atom("errors")].get(CANCELED)
-
-
 # --- where it does not end
-
-
-def threads_of(node):
-    return set(os.listdir(f"/proc/{node.pid}/task"))
-
-
-@contextmanager
-def stuck(thread):
-    """It stands still, as in a long system call."""
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def ptrace(request):
-        if libc.ptrace(request, thread, None, None) < 0:
-            raise OSError(ctypes.get_errno(), f"ptrace of thread {thread}")
-
-    ptrace(PTRACE_ATTACH)
-    os.waitpid(thread, WALL)
-    try:
-        yield
-    finally:
-        ptrace(PTRACE_DETACH)
 
 
 def test_who_comes_back_too_early_is_refused_and_told_why(node, keeper, connect):
     """And who tries again is served, after what is under way."""
     others = threads_of(node)
     old = connect(node, name="again@h", creation=77)
-    _, outer = begin_merge(keeper, old)
-    wait_until(lambda: keeper.maps("size", outer) == 1)
-    (thread,) = threads_of(node) - others
-    with stuck(int(thread)):
+    (thread,) = wait_until(lambda: threads_of(node) - others)
+    nested = _, outer = nest(keeper)
+    with slow_calls(node, 300, thread, when="2+"):  # at the second put it stands still
+        begin_merge(keeper, old, nested)
+        wait_until(lambda: keeper.maps("size", outer) == 1)
         new = connect(node, name="again@h", creation=77)
         assert not new.serves(20)
         node.wait_log(
@@ -348,7 +325,9 @@ def test_who_comes_back_too_early_is_refused_and_told_why(node, keeper, connect)
 
 
 def test_a_node_ends_soon_whatever_it_is_at(node, keeper, connect):
-    for _ in range(10):
-        begin_merge(keeper, connect(node))
-    node.process.terminate()
-    assert node.wait_exit() == 0
+    nested = nest(keeper)
+    with slow_calls(node, PUT):
+        for _ in range(10):
+            begin_merge(keeper, connect(node), nested)
+        node.process.terminate()
+        assert node.wait_exit() == 0
