@@ -37,6 +37,7 @@ MADE = shutil.ignore_patterns(
     "config.log",
     "config.status",
     "stamp-h1",
+    "doc",
     "ebin",
     "ebpf_cnode",
     "fuzz.build",
@@ -151,6 +152,8 @@ def test_what_is_installed_runs_by_itself(tree, tmp_path, cluster, start_beam):
     started = beam.eval("application:ensure_all_started(ebpf_maps)", timeout=30)
     assert started == ("ok", ["ebpf_maps"])
     assert beam.apply("ebpf_maps", "new", "hash", 4, 8, 4)[0] == "ebpf_map"
+    assert beam.eval("element(1, code:get_doc(ebpf_maps))") == "ok"
+    assert list(libs.glob("ebpf_maps-*/doc/chunks/ebpf_maps.chunk"))
     run("make", "uninstall", cwd=place)
     left = [path for path in prefix.rglob("*") if not path.is_dir()]
     assert left == []
@@ -233,3 +236,4 @@ def test_rebar3_takes_the_repository_as_a_dependency(tree, tmp_path):
     ebin = user / "_build" / "default" / "lib" / "ebpf_maps" / "ebin"
     assert (ebin / "ebpf_maps.beam").exists()
     assert (ebin / "ebpf_maps.app").exists()
+    assert (ebin.parent / "doc" / "chunks" / "ebpf_maps.chunk").exists()
