@@ -194,15 +194,13 @@ static const char *check_file(const char *path, int fd, bool *is_pipe)
 	return NULL;
 }
 
-static bool read_open_file(const char *path, int fd,
-			   char cookie[EI_MAX_COOKIE_SIZE + 1])
+static bool read_open_file(const char *path, int fd, struct line *line)
 {
-	struct line line = { .text = cookie };
 	bool is_pipe = false;
 	const char *wrong = check_file(path, fd, &is_pipe);
 
 	if (!wrong)
-		wrong = read_line(fd, &line, is_pipe);
+		wrong = read_line(fd, line, is_pipe);
 	if (wrong)
 		log_error("cookie file %s: %s", path, wrong);
 	return !wrong;
@@ -259,13 +257,14 @@ static int open_own(char path[PATH_MAX])
 
 bool cookie_read(const char *file, char cookie[EI_MAX_COOKIE_SIZE + 1])
 {
+	struct line line = { .text = cookie };
 	char own[PATH_MAX] = "";
 	int fd = file ? open_named(file) : open_own(own);
 	bool good;
 
 	if (fd < 0)
 		return false;
-	good = read_open_file(file ? file : own, fd, cookie);
+	good = read_open_file(file ? file : own, fd, &line);
 	close(fd);
 	return good;
 }

@@ -25,6 +25,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "patience.h"
 
 #define DEFAULT_PORT 4369
 #define PROBE_MS 1000     /* for a connection on this host */
@@ -32,6 +33,7 @@
 #define DECIDE_MS 15000   /* for the first registration, one way or another */
 #define NAME_FREE_MS 3000 /* for a node that has just ended to be forgotten */
 #define RETRY_MS 50
+#define WAIT_MS 5 /* for what ends within milliseconds */
 #define REPUBLISH_MS 1000
 #define HELD_MS 5000      /* what has lasted so long is no flap */
 #define QUIET_FLAPS 3     /* in a row, from which on they are not logged */
@@ -45,6 +47,7 @@ static struct {
 	ei_cnode *node;
 	int port;
 	int fd;
+	int refusal;  /* of the last try, or 0 while epmd says nothing */
 	bool decided; /* the first registration has come to status */
 	enum exit_status status;
 	bool over;
@@ -92,54 +95,6 @@ enum exit_status epmd_check_port(uint32_t own)
 	return STATUS_OK;
 }
 
-/* As erl does: `epmd -daemon', by PATH or from where the build found it. */
-static int run_daemon(void)
-{
-	static char name[] = "epmd", daemon[] = "-daemon";
-	char *arguments[] = { name, daemon, NULL };
-	posix_spawnattr_t attributes;
-	sigset_t none, all;
-	int error, status;
-	pid_t pid;
-
-	sigemptyset(&none);
-	sigfillset(&all);
-	posix_spawnattr_init(&attributes);
-	posix_spawnattr_setsigmask(&attributes, &none);
-	posix_spawnattr_setsigdefault(&attributes, &all);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK |
-						      POSIX_SPAWN_SETSIGDEF);
-	error = posix_spawnp(&pid, name, NULL, &attributes, arguments, environ);
-	if (error)
-		error = posix_spawn(&pid, EPMD_PATH, NULL, &attributes,
-				    arguments, environ);
-	posix_spawnattr_destroy(&attributes);
-	if (error)
-		return -error;
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	return 0;
-}
-
-/*
- * -EEXIST: epmd does not want that name; ei says so by -1 and EIO. Without a
- * time limit of ei's: that takes a refused connection for a good one, and uses
- * select(2), which writes past its set for descriptors from 1,024 on. Only the
- * thread of this file waits here.
- */
-static int publish(void)
-{
-	int fd = ei_publish(registration.node, registration.port);
-
-	if (fd >= 0) {
-		fcntl(fd, F_SETFD, FD_CLOEXEC);
-		return fd;
-	}
-	if (fd == -1 && erl_errno == EIO)
-		return -EEXIST;
-	return erl_errno ? -erl_errno : -EIO;
-}
-
 /* Whether nothing listens there; what does, shows what it is later. */
 static bool is_refused(void)
 {
@@ -161,6 +116,75 @@ static bool is_refused(void)
 		getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
 	close(fd);
 	return error == ECONNREFUSED;
+}
+
+/*
+ * `epmd -daemon' ends once its daemon runs. What does not is not waited for
+ * where it listens all the same, nor for ever where it does not.
+ */
+static void await_daemon(pid_t pid)
+{
+	int64_t begin = clock_ms();
+	bool told = false;
+	pid_t ended;
+
+	while ((ended = waitpid(pid, NULL, WNOHANG)) == 0 ||
+	       (ended < 0 && errno == EINTR)) {
+		if (clock_ms() - begin > START_MS || !is_refused())
+			return;
+		if (!told && clock_ms() - begin > PATIENCE_MS) {
+			log_notice("waiting for `epmd -daemon' to end");
+			told = true;
+		}
+		sleep_ms(WAIT_MS);
+	}
+}
+
+/* As erl does: `epmd -daemon', by PATH or from where the build found it. */
+static int run_daemon(void)
+{
+	static char name[] = "epmd", daemon[] = "-daemon";
+	char *arguments[] = { name, daemon, NULL };
+	posix_spawnattr_t attributes;
+	sigset_t none, all;
+	int error;
+	pid_t pid;
+
+	sigemptyset(&none);
+	sigfillset(&all);
+	posix_spawnattr_init(&attributes);
+	posix_spawnattr_setsigmask(&attributes, &none);
+	posix_spawnattr_setsigdefault(&attributes, &all);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK |
+						      POSIX_SPAWN_SETSIGDEF);
+	error = posix_spawnp(&pid, name, NULL, &attributes, arguments, environ);
+	if (error)
+		error = posix_spawn(&pid, EPMD_PATH, NULL, &attributes,
+				    arguments, environ);
+	posix_spawnattr_destroy(&attributes);
+	if (error)
+		return -error;
+	await_daemon(pid);
+	return 0;
+}
+
+/*
+ * -EEXIST: epmd does not want that name; ei says so by -1 and EIO. Without a
+ * time limit of ei's: that takes a refused connection for a good one, and uses
+ * select(2), which writes past its set for descriptors from 1,024 on. Only the
+ * thread of this file waits here.
+ */
+static int publish(void)
+{
+	int fd = ei_publish(registration.node, registration.port);
+
+	if (fd >= 0) {
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+		return fd;
+	}
+	if (fd == -1 && erl_errno == EIO)
+		return -EEXIST;
+	return erl_errno ? -erl_errno : -EIO;
 }
 
 enum exit_status epmd_start(void)
@@ -201,6 +225,9 @@ static enum exit_status publish_first(int *fd)
 
 	for (;;) {
 		*fd = publish();
+		pthread_mutex_lock(&registration.lock);
+		registration.refusal = *fd < 0 ? *fd : 0;
+		pthread_mutex_unlock(&registration.lock);
 		if (*fd >= 0)
 			return STATUS_OK;
 		if (*fd == -EEXIST && !told)
@@ -352,10 +379,40 @@ static int start_thread(void)
 	return error;
 }
 
+/* With the lock. */
+static void await_decision(int64_t ms)
+{
+	struct timespec deadline;
+	int error = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &deadline);
+	deadline.tv_sec += ms / 1000;
+	while (!registration.decided && error == 0)
+		error = pthread_cond_timedwait(&registration.decided_now,
+					       &registration.lock, &deadline);
+}
+
+/* With the lock. */
+static void say_what_is_waited_for(void)
+{
+	static const struct {
+		int refusal;
+		const char *what;
+	} table[] = {
+		{ 0, "to answer" },
+		{ -ECONNREFUSED, "to listen" },
+		{ -EEXIST, "to forget another node of this name" },
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (table[i].refusal == registration.refusal)
+			log_notice("waiting for epmd on port %u %s",
+				   epmd_port(), table[i].what);
+}
+
 enum exit_status epmd_publish(ei_cnode *node, int port)
 {
 	enum exit_status status = STATUS_EPMD;
-	struct timespec deadline;
 	int error;
 
 	registration.node = node;
@@ -366,12 +423,12 @@ enum exit_status epmd_publish(ei_cnode *node, int port)
 			  strerror(error));
 		return STATUS_OTHER;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &deadline);
-	deadline.tv_sec += DECIDE_MS / 1000;
 	pthread_mutex_lock(&registration.lock);
-	while (!registration.decided && error == 0)
-		error = pthread_cond_timedwait(&registration.decided_now,
-					       &registration.lock, &deadline);
+	await_decision(PATIENCE_MS);
+	if (!registration.decided) {
+		say_what_is_waited_for();
+		await_decision(DECIDE_MS - PATIENCE_MS);
+	}
 	if (registration.decided)
 		status = registration.status;
 	else
