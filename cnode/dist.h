@@ -13,6 +13,7 @@
 #define DIST_FLAG_DIST_MONITOR_NAME ((uint64_t)1 << 5)
 #define DIST_FLAG_EXIT_PAYLOAD ((uint64_t)1 << 22)
 #define DIST_FLAG_SPAWN ((uint64_t)1 << 32)
+#define DIST_FLAG_NAME_ME ((uint64_t)1 << 33)
 #define DIST_FLAG_ALIAS ((uint64_t)1 << 35)
 
 /* Control messages. The _TT forms come out of dist_parse() as the plain one. */

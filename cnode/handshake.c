@@ -218,6 +218,11 @@ static void turn_away(struct transport *t)
 /* ei has taken the name over, and is about to send its status. */
 static const char *judge(const struct handshake *h)
 {
+	/* its name is that of its host alone */
+	if (get_be(h->first + FLAGS_OFFSET, 8) & DIST_FLAG_NAME_ME)
+		return "it wants to be given a name, which libei cannot do; "
+		       "connect it to a node of the cluster first, or start it "
+		       "with a name";
 	return is_as_told(h) ? h->judge(h->context, h->peer->nodename)
 			     : "its name has an octet 0 in it";
 }
