@@ -165,7 +165,7 @@ int landlock_confine(const struct landlock_limits *limits)
 	int ruleset, error;
 
 	if (version < 0)
-		return errno == ENOSYS || errno == EOPNOTSUPP ? 0 : -errno;
+		return errno == EOPNOTSUPP ? -ENOSYS : -errno;
 	ruleset = forbid_all((int)version);
 	if (ruleset < 0)
 		return ruleset;

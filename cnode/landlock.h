@@ -13,7 +13,7 @@ struct landlock_limits {
 /*
  * Confines this thread, and those that it will start, for good; it must have
  * no_new_privs. Returns the version of the kernel's Landlock, which is from 1
- * on; 0 where it has none; or -errno.
+ * on; or -errno: -ENOSYS where it has none, -EPERM where it is refused.
  */
 int landlock_confine(const struct landlock_limits *limits);
 

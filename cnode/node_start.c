@@ -51,20 +51,23 @@ static void tune_malloc(void)
 
 /*
  * ei sizes a table by the limit that it finds, so it is raised in two steps:
- * some hosts have hard limits of a thousand million.
+ * some hosts have hard limits of a thousand million. Where it may not be
+ * raised, it is as it is.
  */
 static bool raise_fd_limit_and_init_ei(void)
 {
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return false;
+		return ei_init() == 0;
 	limit.rlim_cur =
 		limit.rlim_max < EI_MAX_FDS ? limit.rlim_max : EI_MAX_FDS;
-	if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || ei_init() != 0)
+	setrlimit(RLIMIT_NOFILE, &limit);
+	if (ei_init() != 0)
 		return false;
 	limit.rlim_cur = limit.rlim_max;
-	return setrlimit(RLIMIT_NOFILE, &limit) == 0;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	return true;
 }
 
 __attribute__((format(printf, 2, 0))) static int
@@ -130,6 +133,13 @@ static enum exit_status check_privilege(void)
 	n = readlink("/proc/self/exe", program, sizeof(program) - 1);
 	if (n > 0)
 		program[n] = '\0';
+	if (error == -EPERM && privilege_may_make_maps()) {
+		log_error("this process may not make eBPF maps, though it has "
+			  "the capabilities: bpf(2) is refused, as by the "
+			  "filter of system calls of a container or by a "
+			  "security module, which has to allow it");
+		return STATUS_PRIVILEGE;
+	}
 	if (error == -EPERM) {
 		log_error("this process may not make eBPF maps: run it as "
 			  "root, or give it the capabilities by `setcap "

@@ -42,7 +42,7 @@ enum exit_status pin_root_open(struct root *root, const char *path)
 {
 	enum exit_status status = root_open(root, "pin-root", path);
 
-	if (root->fd < 0)
+	if (status != STATUS_OK || root->fd < 0)
 		return status;
 	if (bpf_fs_has(root->fd) || is_above_bpf_fs(root->fd))
 		return STATUS_OK;

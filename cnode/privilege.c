@@ -97,6 +97,19 @@ static void empty_bounding_set(cap_t permitted)
 		cap_drop_bound(c);
 }
 
+/* A container may refuse capset(2): where there is nothing to give up, it is
+ * not needed. */
+static int set(cap_t caps)
+{
+	int error = cap_set_proc(caps) < 0 ? -errno : 0;
+	cap_t now = error < 0 ? cap_get_proc() : NULL;
+
+	if (now && CAP_DIFFERS(cap_compare(now, caps), CAP_PERMITTED) == 0)
+		error = 0;
+	cap_free(now);
+	return error;
+}
+
 enum exit_status privilege_keep(bool open_by_id)
 {
 	cap_t permitted = cap_get_proc(), caps = cap_init();
@@ -105,14 +118,30 @@ enum exit_status privilege_keep(bool open_by_id)
 
 	if (error == 0) {
 		empty_bounding_set(permitted);
-		if (cap_set_proc(caps) < 0)
-			error = -errno;
+		error = set(caps);
 	}
 	cap_free(permitted);
 	cap_free(caps);
 	if (error == 0)
 		return STATUS_OK;
-	log_error("the capabilities could not be given up: %s",
-		  strerror(-error));
+	log_error("the capabilities could not be given up: %s; where capset(2) "
+		  "is refused, start it with no more than cap_bpf, "
+		  "cap_net_admin%s",
+		  strerror(-error), open_by_id ? ", cap_sys_admin" : "");
 	return STATUS_OTHER;
+}
+
+bool privilege_may_make_maps(void)
+{
+	static const cap_value_t either[] = { CAP_BPF, CAP_SYS_ADMIN };
+	cap_t caps = cap_get_proc();
+	cap_flag_value_t there;
+	bool may = false;
+
+	for (size_t i = 0; caps && i < 2; i++)
+		may |= cap_get_flag(caps, either[i], CAP_EFFECTIVE, &there) ==
+			       0 &&
+		       there == CAP_SET;
+	cap_free(caps);
+	return may;
 }

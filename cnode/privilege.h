@@ -30,4 +30,7 @@ void privilege_give(const char *folder, const struct user *user);
  */
 enum exit_status privilege_keep(bool open_by_id);
 
+/* Whether it has what the kernel asks for, whoever else may refuse. */
+bool privilege_may_make_maps(void);
+
 #endif

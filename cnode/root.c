@@ -4,10 +4,29 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "log.h"
+#include "names.h"
+
+/* A container may refuse it, and then no path would be found later. */
+static enum exit_status check_openat2(const struct root *root,
+				      const char *option)
+{
+	int fd = names_open_at(root->fd, ".", O_DIRECTORY, RESOLVE_BENEATH);
+
+	if (fd >= 0)
+		close(fd);
+	if (fd != -EPERM && fd != -ENOSYS)
+		return STATUS_OK;
+	log_error("--%s %s: it takes openat2(2) to keep paths below it, which "
+		  "is refused here: %s; the filter of system calls of a "
+		  "container or service has to allow it",
+		  option, root->path, strerror(-fd));
+	return STATUS_OTHER;
+}
 
 enum exit_status root_open(struct root *root, const char *option,
 			   const char *path)
@@ -18,7 +37,7 @@ enum exit_status root_open(struct root *root, const char *option,
 		return STATUS_OK;
 	root->fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root->fd >= 0)
-		return STATUS_OK;
+		return check_openat2(root, option);
 	log_error("--%s %s: %s; it has to be a folder that is there already",
 		  option, path, strerror(errno));
 	return STATUS_USAGE;

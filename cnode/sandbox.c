@@ -97,9 +97,12 @@ static int confine_files_and_ports(const struct sandbox *sandbox)
 	};
 	int version = landlock_confine(&limits);
 
-	if (version == 0)
+	if (version == -ENOSYS)
 		log_warning("this kernel has no Landlock: files and ports are "
 			    "not confined");
+	else if (version == -EPERM)
+		log_warning("Landlock is refused here, as containers do that "
+			    "do not know it: files and ports are not confined");
 	else if (version > 0 && version < LANDLOCK_WITH_NET)
 		log_warning("Landlock of this kernel is of version %d: ports "
 			    "are not confined",
@@ -107,7 +110,8 @@ static int confine_files_and_ports(const struct sandbox *sandbox)
 	else if (version > 0)
 		log_info("files and ports are confined by Landlock version %d",
 			 version);
-	return version < 0 ? version : 0;
+	return version > 0 || version == -ENOSYS || version == -EPERM ? 0
+								      : version;
 }
 
 static enum exit_status fail(const char *what, int error)
