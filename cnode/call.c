@@ -5,14 +5,17 @@
  *	ebpf_map() = {ebpf_map, reference(), Type, KeySize, ValueSize,
  *	              MaxEntries}
  *
- * Of a handle that comes in only the reference counts.
+ * Of a handle that comes in only the reference counts. Where it stands for a
+ * map a locator may too, which is opened for that call.
  */
 #include "call.h"
 
 #include <errno.h>
+#include <linux/bpf.h>
 #include <string.h>
 
 #include "budget.h"
+#include "locators.h"
 #include "log.h"
 #include "posix.h"
 
@@ -138,7 +141,8 @@ bool call_read_handle_ref(struct term t, erlang_ref *ref)
 	return open_handle(t, parts) && term_read_ref(parts[1], ref);
 }
 
-static bool read_handle(struct call *call, struct term t, struct map **map)
+static bool read_map(struct call *call, struct term t, enum located located,
+		     struct map **map)
 {
 	erlang_ref ref;
 
@@ -146,6 +150,14 @@ static bool read_handle(struct call *call, struct term t, struct map **map)
 	*map = NULL;
 	if (call_read_handle_ref(t, &ref))
 		*map = handles_get(call->context->common->handles, &ref);
+	else if (locators_is(t))
+		return located == LOCATED_NEVER
+			       ? call_raise(call, RAISED_BADARG)
+			       : locators_read(call, t,
+					       located == LOCATED_TO_READ
+						       ? BPF_F_RDONLY
+						       : 0,
+					       map);
 	return *map || call_raise_term(call, RAISED_BADMAP, t);
 }
 
@@ -155,13 +167,14 @@ static bool read_handle(struct call *call, struct term t, struct map **map)
  */
 bool call_read_map(struct call *call, struct term t)
 {
-	return read_handle(call, t, &call->map) &&
+	return read_map(call, t, call->located, &call->map) &&
 	       call_check_answer(call, t.size);
 }
 
+/* Its descriptor says which map it is, and no more is done by it. */
 bool call_read_value_map(struct call *call, struct term t)
 {
-	return read_handle(call, t, &call->value_map);
+	return read_map(call, t, LOCATED_TO_READ, &call->value_map);
 }
 
 void call_write_type(struct call *call, uint32_t type)

@@ -51,7 +51,10 @@ char *call_batch_room(struct call *call, size_t size);
  */
 bool call_check_answer(struct call *call, size_t size);
 
-/* A live handle, and room to write it back as it came: sets call->map. */
+/*
+ * The map of a live handle, or of a locator where the function takes one, and
+ * room to write it back as it came: sets call->map.
+ */
 bool call_read_map(struct call *call, struct term t);
 
 /*
@@ -64,7 +67,7 @@ bool call_is_characters(struct term t);
 /* An absolute path: a binary, or a list of characters. badarg else. */
 bool call_read_path(struct call *call, struct term t, char path[PATH_MAX]);
 
-/* A live handle as a value, or as a template: sets call->value_map. */
+/* The same as a value, or as a template: sets call->value_map. */
 bool call_read_value_map(struct call *call, struct term t);
 
 /* By its name, or its number where libbpf knows none. */

@@ -23,54 +23,71 @@ static const struct function {
 	char name[16]; /* filled up with zeros */
 	uint32_t arity;
 	enum permission needs; /* open sees for itself by which options */
+	enum located located;  /* no more than it takes */
 	bool (*handler)(struct call *call);
 } functions[] = {
 	/* entry_functions.c */
-	{ "get", 2, PERMISSION_READ, entry_functions_get2 },
-	{ "get", 3, PERMISSION_READ, entry_functions_get3 },
-	{ "find", 2, PERMISSION_READ, entry_functions_find },
-	{ "is_key", 2, PERMISSION_READ, entry_functions_is_key },
-	{ "put", 3, PERMISSION_WRITE, entry_functions_put },
-	{ "insert", 3, PERMISSION_WRITE, entry_functions_insert },
-	{ "update", 3, PERMISSION_WRITE, entry_functions_update },
-	{ "remove", 2, PERMISSION_WRITE, entry_functions_remove },
-	{ "take", 2, PERMISSION_WRITE, entry_functions_take },
-	{ "push", 2, PERMISSION_WRITE, entry_functions_push },
-	{ "pop", 1, PERMISSION_WRITE, entry_functions_pop },
-	{ "peek", 1, PERMISSION_READ, entry_functions_peek },
+	{ "get", 2, PERMISSION_READ, LOCATED_TO_READ, entry_functions_get2 },
+	{ "get", 3, PERMISSION_READ, LOCATED_TO_READ, entry_functions_get3 },
+	{ "find", 2, PERMISSION_READ, LOCATED_TO_READ, entry_functions_find },
+	{ "is_key", 2, PERMISSION_READ, LOCATED_TO_READ,
+	  entry_functions_is_key },
+	{ "put", 3, PERMISSION_WRITE, LOCATED_TO_WRITE, entry_functions_put },
+	{ "insert", 3, PERMISSION_WRITE, LOCATED_TO_WRITE,
+	  entry_functions_insert },
+	{ "update", 3, PERMISSION_WRITE, LOCATED_TO_WRITE,
+	  entry_functions_update },
+	{ "remove", 2, PERMISSION_WRITE, LOCATED_TO_WRITE,
+	  entry_functions_remove },
+	{ "take", 2, PERMISSION_WRITE, LOCATED_TO_WRITE, entry_functions_take },
+	{ "push", 2, PERMISSION_WRITE, LOCATED_TO_WRITE, entry_functions_push },
+	{ "pop", 1, PERMISSION_WRITE, LOCATED_TO_WRITE, entry_functions_pop },
+	{ "peek", 1, PERMISSION_READ, LOCATED_TO_READ, entry_functions_peek },
 	/* handle_functions.c */
-	{ "new", 4, PERMISSION_WRITE, handle_functions_new4 },
-	{ "new", 5, PERMISSION_WRITE, handle_functions_new5 },
-	{ "close", 1, PERMISSION_READ, handle_functions_close },
-	{ "fd", 1, PERMISSION_READ, handle_functions_fd },
-	{ "open", 1, PERMISSION_READ, handle_functions_open1 },
-	{ "open", 2, PERMISSION_READ, handle_functions_open2 },
-	{ "type", 1, PERMISSION_READ, handle_functions_type },
-	{ "pin", 2, PERMISSION_WRITE, handle_functions_pin },
-	{ "unpin", 2, PERMISSION_WRITE, handle_functions_unpin },
-	{ "freeze", 1, PERMISSION_WRITE, handle_functions_freeze },
+	{ "new", 4, PERMISSION_WRITE, LOCATED_NEVER, handle_functions_new4 },
+	{ "new", 5, PERMISSION_WRITE, LOCATED_NEVER, handle_functions_new5 },
+	{ "close", 1, PERMISSION_READ, LOCATED_NEVER, handle_functions_close },
+	{ "fd", 1, PERMISSION_READ, LOCATED_NEVER, handle_functions_fd },
+	{ "open", 1, PERMISSION_READ, LOCATED_NEVER, handle_functions_open1 },
+	{ "open", 2, PERMISSION_READ, LOCATED_NEVER, handle_functions_open2 },
+	{ "type", 1, PERMISSION_READ, LOCATED_TO_READ, handle_functions_type },
+	{ "pin", 2, PERMISSION_WRITE, LOCATED_TO_READ, handle_functions_pin },
+	{ "unpin", 2, PERMISSION_WRITE, LOCATED_TO_READ,
+	  handle_functions_unpin },
+	{ "freeze", 1, PERMISSION_WRITE, LOCATED_TO_WRITE,
+	  handle_functions_freeze },
 	/* host_functions.c */
-	{ "list", 0, PERMISSION_READ, host_functions_list },
-	{ "info", 1, PERMISSION_READ, host_functions_info },
-	{ "handles", 0, PERMISSION_READ, host_functions_handles },
+	{ "list", 0, PERMISSION_READ, LOCATED_NEVER, host_functions_list },
+	{ "info", 1, PERMISSION_READ, LOCATED_TO_READ, host_functions_info },
+	{ "handles", 0, PERMISSION_READ, LOCATED_NEVER,
+	  host_functions_handles },
 	/* stats_functions.c */
-	{ "stats", 0, PERMISSION_READ, stats_functions_stats },
+	{ "stats", 0, PERMISSION_READ, LOCATED_NEVER, stats_functions_stats },
 	/* walk_functions.c */
-	{ "iterator", 1, PERMISSION_READ, walk_functions_iterator },
-	{ "next", 1, PERMISSION_READ, walk_functions_next },
-	{ "next_chunk", 3, PERMISSION_READ, walk_functions_next_chunk },
-	{ "drain_chunk", 3, PERMISSION_WRITE, walk_functions_drain_chunk },
+	{ "iterator", 1, PERMISSION_READ, LOCATED_NEVER,
+	  walk_functions_iterator },
+	{ "next", 1, PERMISSION_READ, LOCATED_NEVER, walk_functions_next },
+	{ "next_chunk", 3, PERMISSION_READ, LOCATED_NEVER,
+	  walk_functions_next_chunk },
+	{ "drain_chunk", 3, PERMISSION_WRITE, LOCATED_NEVER,
+	  walk_functions_drain_chunk },
 	/* whole_functions.c */
-	{ "keys", 1, PERMISSION_READ, whole_functions_keys },
-	{ "values", 1, PERMISSION_READ, whole_functions_values },
-	{ "to_list", 1, PERMISSION_READ, whole_functions_to_list },
-	{ "size", 1, PERMISSION_READ, whole_functions_size },
-	{ "clear", 1, PERMISSION_WRITE, whole_functions_clear },
-	{ "drain", 1, PERMISSION_WRITE, whole_functions_drain },
+	{ "keys", 1, PERMISSION_READ, LOCATED_TO_READ, whole_functions_keys },
+	{ "values", 1, PERMISSION_READ, LOCATED_TO_READ,
+	  whole_functions_values },
+	{ "to_list", 1, PERMISSION_READ, LOCATED_TO_READ,
+	  whole_functions_to_list },
+	{ "size", 1, PERMISSION_READ, LOCATED_TO_READ, whole_functions_size },
+	{ "clear", 1, PERMISSION_WRITE, LOCATED_TO_WRITE,
+	  whole_functions_clear },
+	{ "drain", 1, PERMISSION_WRITE, LOCATED_TO_WRITE,
+	  whole_functions_drain },
 	/* many_functions.c */
-	{ "with", 2, PERMISSION_READ, many_functions_with },
-	{ "without", 2, PERMISSION_WRITE, many_functions_without },
-	{ "merge", 2, PERMISSION_WRITE, many_functions_merge },
+	{ "with", 2, PERMISSION_READ, LOCATED_TO_READ, many_functions_with },
+	{ "without", 2, PERMISSION_WRITE, LOCATED_TO_WRITE,
+	  many_functions_without },
+	{ "merge", 2, PERMISSION_WRITE, LOCATED_TO_WRITE,
+	  many_functions_merge },
 };
 
 #define FUNCTIONS (sizeof(functions) / sizeof(functions[0]))
@@ -202,6 +219,7 @@ bool functions_call(struct call *call, struct term module, struct term function,
 	stats_add(&call->context->stats->requests[served - functions], 1);
 	call->function = served->name;
 	call->arity = arity;
+	call->located = served->located;
 	log_fields_set_origin(describe_call, call);
 	returned = serve(call, served);
 	functions_log_for(call->context);

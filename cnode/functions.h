@@ -59,7 +59,14 @@ enum raised_reason {
 	RAISED_TOO_BIG,    /* {too_big, max_message} */
 	RAISED_ERRNO,      /* error as an atom */
 	RAISED_ERRNO_DONE, /* {error as an atom, done} */
-	RAISED_AMBIGUOUS,  /* it is not: {error, ambiguous} is returned */
+	RAISED_AMBIGUOUS,  /* by open not: it returns {error, ambiguous} */
+};
+
+/* How a map that stands there as a locator is opened, for that call. */
+enum located {
+	LOCATED_NEVER, /* a handle has to stand there */
+	LOCATED_TO_READ,
+	LOCATED_TO_WRITE, /* and to read */
 };
 
 /* An exception of class error. */
@@ -76,13 +83,14 @@ struct call {
 	struct term_writer *out;
 	const char *function; /* its name, of the table */
 	uint32_t arity;
+	enum located located;
 	struct term args[FUNCTIONS_MAX_ARITY];
 	struct term caller; /* the pid that asks */
 	struct raised raised;
 	int returned; /* as {error, Reason}: how that counts; 0: it was not */
 	/* what functions_call() drops in the end */
-	struct map *map;       /* of the handle among args */
-	struct map *value_map; /* of a handle that is a value, or a template */
+	struct map *map;       /* of the handle or locator among args */
+	struct map *value_map; /* of one that is a value, or a template */
 	int key_fd;            /* what a key or value names; -1: nothing */
 	int value_fd;
 	/* what the node of the caller is to be told afterwards */

@@ -188,6 +188,8 @@ bool handle_functions_close(struct call *call)
 	struct functions_context *context = call->context;
 	int error = -EBADF;
 
+	if (locators_is(call->args[0]))
+		return call_raise(call, RAISED_BADARG);
 	if (!call_is_handle(call->args[0]))
 		return call_raise_term(call, RAISED_BADMAP, call->args[0]);
 	if (call_read_handle_ref(call->args[0], &call->ref))

@@ -143,7 +143,7 @@ bool locators_open(struct call *call, struct term t, uint32_t flags,
 bool locators_read(struct call *call, struct term t, uint32_t flags,
 		   struct map **map)
 {
-	int error;
+	int error = 0;
 
 	if (!locators_open(call, t, flags, map, &error))
 		return false;

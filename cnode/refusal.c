@@ -21,8 +21,8 @@ static void add_map(struct what *what, uint32_t id)
 	log_fields_number(&what->fields, "id", id);
 }
 
-/* {Tag, Id}, {Tag, Path} or {Tag, Name} of open/1,2, as "Tag Id" and so on. */
-static void describe_opened(struct term t, struct what *what)
+/* A locator as "Tag Id", "Tag Path" or "Tag Name"; nothing for another term. */
+static void describe_locator(struct term t, struct what *what)
 {
 	static const char *const tags[] = { "id", "pinned", "name" };
 	static const char *const keys[] = { "id", "path", "name" };
@@ -49,15 +49,14 @@ static void describe_opened(struct term t, struct what *what)
 		add_map(what, id);
 }
 
-/* The last handle: a value may be one too, and comes before the map. */
-static void describe_map(const struct call *call, struct what *what)
+static void describe_handle(const struct call *call, struct term t,
+			    struct what *what)
 {
 	struct map *map = NULL;
 	erlang_ref ref;
 
-	for (uint32_t i = call->arity; i > 0 && !map; i--)
-		if (call_read_handle_ref(call->args[i - 1], &ref))
-			map = handles_get(call->context->common->handles, &ref);
+	if (call_read_handle_ref(t, &ref))
+		map = handles_get(call->context->common->handles, &ref);
 	if (map) {
 		snprintf(what->words, sizeof(what->words), ": map %u", map->id);
 		add_map(what, map->id);
@@ -73,13 +72,16 @@ static void add_path(struct what *what, const char *path)
 	log_fields_text(&what->fields, "path", path);
 }
 
-/* Of what is named, but of no key and no value: who reads logs is another. */
+/*
+ * The last map among the arguments: a value may be one too, and comes before
+ * it. Of no key and no other value: who reads logs is another.
+ */
 static void describe(const struct call *call, struct what *what)
 {
-	if (strcmp(call->function, "open") == 0)
-		describe_opened(call->args[0], what);
-	else
-		describe_map(call, what);
+	for (uint32_t i = call->arity; i > 0 && !what->words[0]; i--) {
+		describe_handle(call, call->args[i - 1], what);
+		describe_locator(call->args[i - 1], what);
+	}
 	if ((strcmp(call->function, "pin") == 0 ||
 	     strcmp(call->function, "unpin") == 0) &&
 	    call_read_text(call->args[0], what->name, sizeof(what->name)))

@@ -8,8 +8,9 @@
  *	             inode_storage, {cgroup, Path} of cgrp_storage
  *	value()    = binary() of the map's value size | integer()
  *	           | [value()], one for each possible CPU, of a per-CPU map
- *	           | ebpf_map() of a map-in-map, {cgroup, Path} of a
- *	             cgroup_array, {ifname, Name} of a devmap
+ *	           | ebpf_map() of a map-in-map, or when it is put a
+ *	             locator(), {cgroup, Path} of a cgroup_array,
+ *	             {ifname, Name} of a devmap
  *
  * A number is never taken for a descriptor: what the kernel takes as one is
  * named, and opened here on behalf of the caller.
@@ -21,6 +22,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "locators.h"
 #include "map_memory.h"
 #include "names.h"
 #include "refusal.h"
@@ -295,7 +297,8 @@ static bool open_value(struct call *call, struct term t, char *room)
 
 	if (map->traits & MAP_VALUE_IS_SOCKET)
 		return call_raise_errno(call, -EOPNOTSUPP);
-	if (map->traits & MAP_VALUE_IS_MAP && call_is_handle(t)) {
+	if (map->traits & MAP_VALUE_IS_MAP &&
+	    (call_is_handle(t) || locators_is(t))) {
 		if (!call_read_value_map(call, t))
 			return false;
 		map_memory_will_be_inner(call->value_map);

@@ -378,7 +378,10 @@ OF_VALUES = [
     case("put(0, {cgroup, etc}, Cgroups)", "badarg", arg2="not an absolute path: etc"),
     case("put(0, 1, Cgroups)", "badarg", arg2="not {cgroup, Path}: 1"),
     case(
-        "put(0, 1, Outer)", "badarg", arg2="a value of this map is a map handle, not 1"
+        "put(0, 1, Outer)",
+        "badarg",
+        arg2="a value of this map is a map handle, or {id, _}, {name, _} or "
+        "{pinned, _}, not 1",
     ),
     case(
         "put(0, {ifname, 1}, Devices)", "badarg", arg2="not the name of an interface: 1"

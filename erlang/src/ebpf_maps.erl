@@ -25,6 +25,25 @@
 %% holds more than a chunk, and other callers get in between two of them. What does not even look
 %% like a handle is refused here, without a message.
 %%
+%% == Maps without a handle ==
+%% A handle cannot be typed. Wherever a map stands `{id, Id}', `{name, Name}' and `{pinned, Path}' do
+%% too, on the host of the default C node:
+%% ```
+%% 4> ebpf_maps:get(80, {name, ports}).
+%% <<1,0,0,0,0,0,0,0>>
+%% '''
+%% The map is opened for that call, to read where that is enough, and no handle is left of it: it
+%% does not count for `--max-maps'. Functions that take several messages (those on whole maps, by the
+%% chunk) open a handle for as long as they take, which does count. What returns the map returns what
+%% stood there.
+%%
+%% Where it cannot be opened, what {@link open/2} returns as `{error, Reason}' is raised: `enoent',
+%% `ambiguous', `eacces'. With `--no-open-by-id' an id or a name raises `eperm'.
+%%
+%% {@link close/1}, {@link fd/1}, {@link iterator/1}, {@link next/1}, {@link next_chunk/3} and
+%% {@link drain_chunk/3} take handles only, and raise `badarg': they are about a handle, or go on
+%% where another message has stopped.
+%%
 %% == Walks ==
 %% What a walk through a map promises while others insert and delete all the time, whether it is by
 %% {@link next/1}, by {@link next_chunk/3} or by a function that uses them:
@@ -146,6 +165,8 @@
 
 -export_type([
     ebpf_map/0,
+    locator/0,
+    any_map/0,
     iterator/0,
     cursor/0,
     key/0,
@@ -175,6 +196,13 @@
 -opaque ebpf_map() :: tuple().
 %% The handle of a map. It prints readably and names its C node; it can be sent and kept as any
 %% term, and lives until {@link close/1}, or as long as its {@type lifetime()} says.
+
+-type locator() :: {id, non_neg_integer()} | {name, text()} | {pinned, Path :: text()}.
+%% A map of the host of the default C node that has no handle, or none that can be typed: see
+%% {@section Maps without a handle}.
+
+-type any_map() :: ebpf_map() | locator().
+%% What stands for a map wherever no handle is needed.
 
 -opaque iterator() :: tuple().
 %% A place in a walk: a plain term, with which any node can go on.
@@ -207,12 +235,13 @@
     binary()
     | integer()
     | [binary() | integer()]
-    | ebpf_map()
+    | any_map()
     | {cgroup | ifname, text()}.
 %% As {@type key()}, of the map's value size. The value of a per-CPU map is a list with one for each
 %% possible CPU, in their order; one alone is put for all of them. The value of an array_of_maps or
-%% a hash_of_maps is the handle of a map of the same C node, that of a cgroup_array `{cgroup,
-%% Path}'; `{ifname, Name}' stands wherever an interface index does.
+%% a hash_of_maps is the handle of a map of the same C node, or a {@type locator()} of one of its
+%% host, that of a cgroup_array `{cgroup, Path}'; `{ifname, Name}' stands wherever an interface index
+%% does.
 %%
 %% Values that come back are binaries, or a list of binaries; of a map of maps handles: the one of
 %% that map that is live, or else a new one, which lives as long as a node that got it.
@@ -234,7 +263,7 @@
     no_prealloc | no_common_lru | read | write | zero_seed | prog_read | prog_write | clone
     | mmapable | stack_build_id | preserve_elems | inner_map_resizable
     | {name, text()}
-    | {inner_map, ebpf_map()}
+    | {inner_map, any_map()}
     | {map_extra, non_neg_integer()}
     | {numa_node, non_neg_integer()}
     | {flags, non_neg_integer()}
@@ -345,7 +374,7 @@ new(Type, KeySize, ValueSize, MaxEntries, Options) ->
 
 %% @equiv open(What, [])
 -spec open(What) -> ebpf_map() | {error, Reason} when
-    What :: {id, non_neg_integer()} | {pinned, Path :: text()} | {name, text()},
+    What :: locator(),
     Reason :: posix() | ambiguous | nodedown | timeout | notalive.
 open(What) ->
     ?RESULT(error_instead(ask_node(ebpf_maps_request:default_node(), open, [What], [What]))).
@@ -366,7 +395,7 @@ open(What) ->
 %%
 %% Cost: one round trip and a few system calls; by name a few for each map of the host.
 -spec open(What, Options) -> ebpf_map() | {error, Reason} when
-    What :: {id, non_neg_integer()} | {pinned, Path :: text()} | {name, text()},
+    What :: locator(),
     Options :: [read | write | {lifetime, lifetime()} | {node, node()}],
     Reason :: posix() | ambiguous | nodedown | timeout | notalive.
 open(What, Options) ->
@@ -393,21 +422,21 @@ fd(Map) -> ?RESULT(ask(Map, fd, [Map])).
 %% @doc The C node of a map.
 %%
 %% Raises `{badmap, Term}' only for what does not look like a handle. Cost: none, it is part of the
-%% handle.
--spec node(Map :: ebpf_map()) -> node().
+%% handle. Of a {@type locator()} it is the default C node.
+-spec node(Map :: any_map()) -> node().
 node(Map) -> ?RESULT(ebpf_maps_request:node_of(Map, [Map])).
 
 %% @doc The type of a map; an integer where the C node's libbpf has no name for it.
 %%
 %% Cost: one round trip, no system call.
--spec type(Map :: ebpf_map()) -> type() | non_neg_integer().
+-spec type(Map :: any_map()) -> type() | non_neg_integer().
 type(Map) -> ?RESULT(ask(Map, type, [Map])).
 
 %% @doc What is known of a map: its entry in {@link list/0}.
 %%
 %% Cost: one round trip and a few system calls; those that look for pins are as many as there are
 %% files in the bpf file systems of the C node.
--spec info(Map :: ebpf_map()) -> map_info().
+-spec info(Map :: any_map()) -> map_info().
 info(Map) -> ?RESULT(ask(Map, info, [Map])).
 
 %% @doc The maps of the host of the default C node, whoever made them.
@@ -456,7 +485,7 @@ stats(Node) -> ?RESULT(ask_node(ebpf_maps_request:remote_node(Node), stats, [], 
 %%
 %% Cost: one round trip, a few system calls to look at the path and one to pin; and some for the
 %% folders where pins may be, which are read to count what is there: half a microsecond for each pin.
--spec pin(Path :: text(), Map :: ebpf_map()) -> ok | {error, posix()}.
+-spec pin(Path :: text(), Map :: any_map()) -> ok | {error, posix()}.
 pin(Path, Map) -> ?RESULT(ask(Map, pin, [Path, Map])).
 
 %% @doc Removes a pin of that map. Handles of the map live on.
@@ -466,7 +495,7 @@ pin(Path, Map) -> ?RESULT(ask(Map, pin, [Path, Map])).
 %% where the C node may write its folder.
 %%
 %% Cost: one round trip, and a few system calls.
--spec unpin(Path :: text(), Map :: ebpf_map()) -> ok | {error, posix()}.
+-spec unpin(Path :: text(), Map :: any_map()) -> ok | {error, posix()}.
 unpin(Path, Map) -> ?RESULT(ask(Map, unpin, [Path, Map])).
 
 %% @doc Makes a map one that user space can never again write, by whatever handle; eBPF programs
@@ -476,7 +505,7 @@ unpin(Path, Map) -> ?RESULT(ask(Map, unpin, [Path, Map])).
 %% has mapped into memory for writing.
 %%
 %% Cost: one round trip, one system call.
--spec freeze(Map :: ebpf_map()) -> ok | {error, posix()}.
+-spec freeze(Map :: any_map()) -> ok | {error, posix()}.
 freeze(Map) -> ?RESULT(ask(Map, freeze, [Map])).
 
 %%--------------------------------------------------------------------------------------------------
@@ -490,16 +519,16 @@ freeze(Map) -> ?RESULT(ask(Map, freeze, [Map])).
 %% user space cannot read.
 %%
 %% Cost: one round trip, one system call.
--spec get(Key :: key(), Map :: ebpf_map()) -> value().
+-spec get(Key :: key(), Map :: any_map()) -> value().
 get(Key, Map) -> ?RESULT(ask(Map, get, [Key, Map])).
 
 %% @doc The value of a key, or `Default' where there is none; else as {@link get/2}. The default
 %% travels to the C node and back.
--spec get(Key :: key(), Map :: ebpf_map(), Default) -> value() | Default.
+-spec get(Key :: key(), Map :: any_map(), Default) -> value() | Default.
 get(Key, Map, Default) -> ?RESULT(ask(Map, get, [Key, Map, Default])).
 
 %% @doc `{ok, Value}' of a key, or `error' where there is none; else as {@link get/2}.
--spec find(Key :: key(), Map :: ebpf_map()) -> {ok, value()} | error.
+-spec find(Key :: key(), Map :: any_map()) -> {ok, value()} | error.
 find(Key, Map) -> ?RESULT(ask(Map, find, [Key, Map])).
 
 %% @doc Whether there is a value under a key. Of a bloom filter, whether a value may have been
@@ -507,7 +536,7 @@ find(Key, Map) -> ?RESULT(ask(Map, find, [Key, Map])).
 %% there.
 %%
 %% Cost: one round trip, one system call.
--spec is_key(Key :: key() | value(), Map :: ebpf_map()) -> boolean().
+-spec is_key(Key :: key() | value(), Map :: any_map()) -> boolean().
 is_key(Key, Map) -> ?RESULT(ask(Map, is_key, [Key, Map])).
 
 %% @doc Puts a value under a key, whether there was one or not, and returns the map, which is the
@@ -517,7 +546,7 @@ is_key(Key, Map) -> ?RESULT(ask(Map, is_key, [Key, Map])).
 %% user space may not write.
 %%
 %% Cost: one round trip, one system call.
--spec put(Key :: key(), Value :: value(), Map :: ebpf_map()) -> ebpf_map().
+-spec put(Key :: key(), Value :: value(), Map :: any_map()) -> any_map().
 put(Key, Value, Map) -> ?RESULT(ask(Map, put, [Key, Value, Map])).
 
 %% @doc Puts a value under a key that is not there yet, and returns the map. The kernel looks and
@@ -527,7 +556,7 @@ put(Key, Value, Map) -> ?RESULT(ask(Map, put, [Key, Value, Map])).
 %% Else as {@link put/3}.
 %%
 %% Cost: one round trip, one system call.
--spec insert(Key :: key(), Value :: value(), Map :: ebpf_map()) -> ebpf_map().
+-spec insert(Key :: key(), Value :: value(), Map :: any_map()) -> any_map().
 insert(Key, Value, Map) -> ?RESULT(ask(Map, insert, [Key, Value, Map])).
 
 %% @doc Puts a value under a key that is there already, and returns the map.
@@ -538,7 +567,7 @@ insert(Key, Value, Map) -> ?RESULT(ask(Map, insert, [Key, Value, Map])).
 %% Cost: one round trip; one system call, or two on types on which the kernel does not tell itself
 %% (array-like ones, devmap, devmap_hash). There it is looked up and put under a lock in the C node,
 %% which does not hold back an eBPF program.
--spec update(Key :: key(), Value :: value(), Map :: ebpf_map()) -> ebpf_map().
+-spec update(Key :: key(), Value :: value(), Map :: any_map()) -> any_map().
 update(Key, Value, Map) -> ?RESULT(ask(Map, update, [Key, Value, Map])).
 
 %% @doc Puts under a key what `Fun' makes of its value, and returns the map.
@@ -548,7 +577,7 @@ update(Key, Value, Map) -> ?RESULT(ask(Map, update, [Key, Value, Map])).
 %% is where there is none at first.
 %%
 %% Cost: two round trips and their system calls.
--spec update_with(Key :: key(), Fun, Map :: ebpf_map()) -> ebpf_map() when
+-spec update_with(Key :: key(), Fun, Map :: any_map()) -> any_map() when
     Fun :: fun((Value :: value()) -> value()).
 update_with(Key, Fun, Map) ->
     ?RESULT(ebpf_maps_walk:update_with(Key, Fun, Map, [Key, Fun, Map])).
@@ -558,7 +587,7 @@ update_with(Key, Fun, Map) ->
 %% Raises `einval' on types from which nothing can be removed, as arrays.
 %%
 %% Cost: one round trip, one system call.
--spec remove(Key :: key(), Map :: ebpf_map()) -> ebpf_map().
+-spec remove(Key :: key(), Map :: any_map()) -> any_map().
 remove(Key, Map) -> ?RESULT(ask(Map, remove, [Key, Map])).
 
 %% @doc Removes a key and returns its value with the map, or `error' where there is none. In a queue
@@ -569,7 +598,7 @@ remove(Key, Map) -> ?RESULT(ask(Map, remove, [Key, Map])).
 %% can still come between the two. Raises `einval' on types from which nothing can be removed.
 %%
 %% Cost: one round trip, one system call, or two on types without the atomic operation.
--spec take(Key :: key(), Map :: ebpf_map()) -> {Value :: value(), ebpf_map()} | error.
+-spec take(Key :: key(), Map :: any_map()) -> {Value :: value(), any_map()} | error.
 take(Key, Map) -> ?RESULT(ask(Map, take, [Key, Map])).
 
 %% @doc Adds a value to a queue, a stack or a bloom filter, and returns the map.
@@ -577,19 +606,19 @@ take(Key, Map) -> ?RESULT(ask(Map, take, [Key, Map])).
 %% Raises `e2big' where a queue or a stack is full, `enotsup' on a map with keys.
 %%
 %% Cost: one round trip, one system call.
--spec push(Value :: value(), Map :: ebpf_map()) -> ebpf_map().
+-spec push(Value :: value(), Map :: any_map()) -> any_map().
 push(Value, Map) -> ?RESULT(ask(Map, push, [Value, Map])).
 
 %% @doc Takes the next value out of a queue or a stack: `empty' where there is none.
 %%
 %% Raises `enotsup' on other types. Cost: one round trip, one system call.
--spec pop(Map :: ebpf_map()) -> value() | empty.
+-spec pop(Map :: any_map()) -> value() | empty.
 pop(Map) -> ?RESULT(ask(Map, pop, [Map])).
 
 %% @doc The next value of a queue or a stack, which stays there: `empty' where there is none.
 %%
 %% Raises `enotsup' on other types. Cost: one round trip, one system call.
--spec peek(Map :: ebpf_map()) -> value() | empty.
+-spec peek(Map :: any_map()) -> value() | empty.
 peek(Map) -> ?RESULT(ask(Map, peek, [Map])).
 
 %%--------------------------------------------------------------------------------------------------
@@ -603,7 +632,7 @@ peek(Map) -> ?RESULT(ask(Map, peek, [Map])).
 %% rest as {@link get/2}, but for `{badkey, Key}'.
 %%
 %% Cost: one round trip, one system call for each key.
--spec with(Keys :: [key()], Map :: ebpf_map()) -> #{key() => value()}.
+-spec with(Keys :: [key()], Map :: any_map()) -> #{key() => value()}.
 with(Keys, Map) -> ?RESULT(ask(Map, with, [Keys, Map])).
 
 %% @doc Removes some keys, as far as they are there, and returns the map.
@@ -612,7 +641,7 @@ with(Keys, Map) -> ?RESULT(ask(Map, with, [Keys, Map])).
 %% from which nothing can be removed.
 %%
 %% Cost: one round trip, one system call for each key.
--spec without(Keys :: [key()], Map :: ebpf_map()) -> ebpf_map().
+-spec without(Keys :: [key()], Map :: any_map()) -> any_map().
 without(Keys, Map) -> ?RESULT(ask(Map, without, [Keys, Map])).
 
 %% @doc Puts many pairs, in their order, and returns the map, which comes first here as in
@@ -634,7 +663,7 @@ without(Keys, Map) -> ?RESULT(ask(Map, without, [Keys, Map])).
 %%
 %% Cost: one round trip for each message; one system call for each 256 KiB of entries, or for each
 %% pair on types without batches. About 1 s for a million pairs of 4 and 8 octets.
--spec merge(Map :: ebpf_map(), Pairs :: [{key(), value()}] | #{key() => value()}) -> ebpf_map().
+-spec merge(Map :: any_map(), Pairs :: [{key(), value()}] | #{key() => value()}) -> any_map().
 merge(Map, Pairs) -> ?RESULT(ebpf_maps_merge:merge(Map, Pairs)).
 
 %% @doc The number of entries. The kernel has no counter: they are counted, as a walk goes, but on
@@ -644,16 +673,16 @@ merge(Map, Pairs) -> ?RESULT(ebpf_maps_merge:merge(Map, Pairs)).
 %%
 %% Cost: one round trip and a walk in the C node, whose system calls read up to 1 MiB of entries
 %% each, or one entry on types without batches. Other callers of the same connection wait meanwhile.
--spec size(Map :: ebpf_map()) -> non_neg_integer().
+-spec size(Map :: any_map()) -> non_neg_integer().
 size(Map) -> ?RESULT(ask(Map, size, [Map])).
 
 %% @doc The keys of all entries. Promises and cost are those of {@link to_list/1}: the values travel
 %% too, but those of maps of maps and of a sockhash without cookies.
--spec keys(Map :: ebpf_map()) -> [key()].
+-spec keys(Map :: any_map()) -> [key()].
 keys(Map) -> ?RESULT(ebpf_maps_walk:keys(Map, [Map])).
 
 %% @doc The values of all entries. Promises and cost are those of {@link to_list/1}.
--spec values(Map :: ebpf_map()) -> [value()].
+-spec values(Map :: any_map()) -> [value()].
 values(Map) -> ?RESULT(ebpf_maps_walk:values(Map, [Map])).
 
 %% @doc All entries, in the order of the kernel. What that means while others write is said above,
@@ -663,7 +692,7 @@ values(Map) -> ?RESULT(ebpf_maps_walk:values(Map, [Map])).
 %%
 %% Cost: one round trip for each chunk of up to 16384 entries and about 1 MiB; in it one or a few
 %% system calls, or two for each entry on types without batches.
--spec to_list(Map :: ebpf_map()) -> [{key(), value()}].
+-spec to_list(Map :: any_map()) -> [{key(), value()}].
 to_list(Map) -> ?RESULT(ebpf_maps_walk:to_list(Map, [Map])).
 
 %% @doc Calls `Fun' with every entry and what the call before it returned, the first time with
@@ -673,12 +702,12 @@ to_list(Map) -> ?RESULT(ebpf_maps_walk:to_list(Map, [Map])).
 %% any other, and when it takes its time the entries it gets are as old. Promises and cost are those
 %% of {@link to_list/1}, but that one chunk at a time is in memory here too. Raises `badarg' where
 %% `Fun' is no fun of three arguments.
--spec fold(Fun, Acc, Map :: ebpf_map()) -> Acc when
+-spec fold(Fun, Acc, Map :: any_map()) -> Acc when
     Fun :: fun((Key :: key(), Value :: value(), Acc) -> Acc).
 fold(Fun, Acc, Map) -> ?RESULT(ebpf_maps_walk:fold(Fun, Acc, Map, [Fun, Acc, Map])).
 
 %% @doc Calls `Fun' with every entry; else as {@link fold/3}.
--spec foreach(Fun, Map :: ebpf_map()) -> ok when
+-spec foreach(Fun, Map :: any_map()) -> ok when
     Fun :: fun((Key :: key(), Value :: value()) -> term()).
 foreach(Fun, Map) -> ?RESULT(ebpf_maps_walk:foreach(Fun, Map, [Fun, Map])).
 
@@ -689,7 +718,7 @@ foreach(Fun, Map) -> ?RESULT(ebpf_maps_walk:foreach(Fun, Map, [Fun, Map])).
 %%
 %% Cost: one round trip and a walk in the C node, as {@link size/1}. Where values are maps the
 %% kernel takes 10 ms for each: with more than about a thousand, see that `timeout' is long enough.
--spec clear(Map :: ebpf_map()) -> ebpf_map().
+-spec clear(Map :: any_map()) -> any_map().
 clear(Map) -> ?RESULT(ask(Map, clear, [Map])).
 
 %% @doc Takes out all entries and returns them: no entry is in two such lists, and none that was
@@ -706,7 +735,7 @@ clear(Map) -> ?RESULT(ask(Map, clear, [Map])).
 %%
 %% Cost: as {@link to_list/1}, and one system call for each value of a queue or a stack, and for
 %% each map in a map.
--spec drain(Map :: ebpf_map()) -> [{key(), value()}].
+-spec drain(Map :: any_map()) -> [{key(), value()}].
 drain(Map) -> ?RESULT(ebpf_maps_walk:drain(Map, [Map])).
 
 %%--------------------------------------------------------------------------------------------------

@@ -323,7 +323,7 @@ bad_option_of_new({map_extra, N}) when is_integer(N), N >= 0, N < 1 bsl 64 -> no
 bad_option_of_new({map_extra, N}) ->
     named("map_extra", ["not an integer from 0 to 2^64-1: ", shown(N)]);
 bad_option_of_new({inner_map, Map}) ->
-    case ebpf_maps_terms:is_handle(Map) of
+    case ebpf_maps_terms:is_map_like(Map) of
         true -> none;
         false -> named("inner_map", ["not a map handle: ", shown(Map)])
     end;

@@ -16,9 +16,31 @@
 -spec format_error(Reason :: term(), erlang:stacktrace()) -> words().
 format_error(Reason, [{ebpf_maps, Function, Args, _Info} | _]) when is_list(Args) ->
     maps:map(fun(_, Text) -> unicode:characters_to_binary(Text) end,
-             explain(Reason, Function, Args));
+             words(Reason, Function, Args));
 format_error(_Reason, _Stack) ->
     #{}.
+
+words(Reason, Function, Args) ->
+    case of_locator(Reason, Function, Args) of
+        none -> explain(Reason, Function, Args);
+        Text -> #{position(map, Function, length(Args)) => Text}
+    end.
+
+%% Where a key or a value may name something too it is not known which of them is meant.
+of_locator(Reason, Function, Args) ->
+    case argument(map, Function, Args) of
+        {value, {_, _} = Map} when Reason =:= badarg ->
+            ebpf_maps_locators:words(Reason, Function, Map);
+        {value, {_, _} = Map} ->
+            case lists:any(fun may_name/1, Args -- [Map]) of
+                true -> none;
+                false -> ebpf_maps_locators:words(Reason, Function, Map)
+            end;
+        _ ->
+            none
+    end.
+
+may_name(Term) -> is_list(Term) orelse is_map(Term) orelse is_tuple(Term).
 
 %%--------------------------------------------------------------------------------------------------
 %% Reasons

@@ -16,6 +16,13 @@
 -spec merge(Map :: term(), Pairs :: term()) -> ebpf_maps_request:outcome().
 merge(Map, Pairs) ->
     Args = [Map, Pairs],
+    Merge = fun(Handle) -> merge(Handle, Pairs, Args) end,
+    case ebpf_maps_request:with_handle(Map, write, Args, Merge) of
+        {value, _} -> {value, Map};
+        Raise -> Raise
+    end.
+
+merge(Map, Pairs, Args) ->
     case {ebpf_maps_terms:is_handle(Map), list(Pairs)} of
         {false, _} ->
             {raise, {badmap, Map}, Args};

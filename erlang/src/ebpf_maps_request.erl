@@ -8,6 +8,7 @@
 -export([
     ask/3, ask/4,
     ask_node/4,
+    with_handle/4,
     node_of/2,
     error_instead/1,
     node_option/1,
@@ -31,13 +32,21 @@
 ask(Map, Function, Args) ->
     ask(Map, Function, Args, Args).
 
-%% Asks the C node of a map. Args are those of the exception. A reference that was made here is no
-%% C node's; asking ourselves would come back here for ever.
+%% Asks the C node of a map, or the default one of a locator. Args are those of the exception. A
+%% reference that was made here is no C node's; asking ourselves would come back here for ever.
 -spec ask(Map :: term(), atom(), Sent :: [term()], Args :: [term()]) -> outcome().
 ask(Map, Function, Sent, Args) ->
-    case ebpf_maps_terms:is_handle(Map) of
-        true -> ask_its_node(node(element(2, Map)), Map, Function, Sent, Args);
-        false -> no_handle(Map, Function, Args)
+    case {ebpf_maps_terms:is_handle(Map), ebpf_maps_terms:is_locator(Map)} of
+        {true, _} -> ask_its_node(node(element(2, Map)), Map, Function, Sent, Args);
+        {_, true} -> ask_located(Function, Sent, Args);
+        _ -> no_handle(Map, Function, Args)
+    end.
+
+%% What a handle is needed for is refused as the C node does, without asking.
+ask_located(Function, Sent, Args) ->
+    case ebpf_maps_locators:takes(Function) of
+        true -> ask_node(default_node(), Function, Sent, Args);
+        false -> {raise, badarg, Args}
     end.
 
 %% To close what has the shape of a handle is no fault, as in the C node.
@@ -51,12 +60,41 @@ ask_its_node(Node, Map, Function, Sent, Args) ->
         true -> {raise, {badmap, Map}, Args}
     end.
 
+%% Calls Fun with a handle: that of a locator is opened for it with these rights, and closed again on
+%% whatever way it ends. Should this process be killed it ends with it.
+-spec with_handle(Map :: term(), read | write, Args :: [term()], fun((Map :: term()) -> outcome())) ->
+    outcome().
+with_handle(Map, Rights, Args, Fun) ->
+    case ebpf_maps_terms:is_locator(Map) of
+        true -> with_opened(open_to(Rights, Map, Args), Args, Fun);
+        false -> Fun(Map)
+    end.
+
+open_to(Rights, Locator, Args) ->
+    Options = [{lifetime, process} | [read || Rights =:= read]],
+    ask_node(default_node(), open, [Locator, Options], Args).
+
+with_opened({value, {error, Reason}}, Args, _Fun) ->
+    {raise, Reason, Args};
+with_opened({value, Handle}, Args, Fun) ->
+    try
+        Fun(Handle)
+    after
+        ask(Handle, close, [Handle], Args)
+    end;
+with_opened(Raise, _Args, _Fun) ->
+    Raise.
+
 -spec node_of(Map :: term(), Args :: [term()]) -> outcome().
 node_of(Map, Args) ->
-    case ebpf_maps_terms:is_handle(Map) of
-        true -> {value, node(element(2, Map))};
-        false -> {raise, {badmap, Map}, Args}
+    case {ebpf_maps_terms:is_handle(Map), ebpf_maps_terms:is_locator(Map)} of
+        {true, _} -> {value, node(element(2, Map))};
+        {_, true} -> node_or_raise(default_node(), Args);
+        _ -> {raise, {badmap, Map}, Args}
     end.
+
+node_or_raise({raise, Reason}, Args) -> {raise, Reason, Args};
+node_or_raise(Node, _Args) -> {value, Node}.
 
 -spec ask_node(destination(), atom(), Sent :: [term()], Args :: [term()]) -> outcome().
 ask_node({raise, Reason}, _Function, _Sent, Args) ->

@@ -7,6 +7,8 @@
 
 -export([
     is_handle/1,
+    is_locator/1,
+    is_map_like/1,
     fields/1,
     is_per_cpu/1,
     bad_key/2,
@@ -34,6 +36,14 @@
 -spec is_handle(term()) -> boolean().
 is_handle(Term) when element(1, Term) =:= ebpf_map, is_reference(element(2, Term)) -> true;
 is_handle(_Term) -> false.
+
+%% What a map can be named by where it has no handle; what stands behind the tag may be wrong.
+-spec is_locator(term()) -> boolean().
+is_locator({Tag, _}) -> Tag =:= id orelse Tag =:= name orelse Tag =:= pinned;
+is_locator(_Term) -> false.
+
+-spec is_map_like(term()) -> boolean().
+is_map_like(Term) -> is_handle(Term) orelse is_locator(Term).
 
 %% What a handle prints. The C node believes none of it.
 -spec fields(term()) -> fields() | unknown.
@@ -115,9 +125,9 @@ bad_prefix(Address, Largest, PrefixLength, Longest) ->
 
 -spec bad_value(fields(), term()) -> none | unicode:chardata().
 bad_value({Type, _, _, _}, Value) when Type =:= array_of_maps; Type =:= hash_of_maps ->
-    case is_handle(Value) of
+    case is_map_like(Value) of
         true -> none;
-        false -> ["a value of this map is a map handle, not ", shown(Value)]
+        false -> ["a value of this map is a map handle, or {id, _}, {name, _} or {pinned, _}, not ", shown(Value)]
     end;
 bad_value({cgroup_array, _, _, _}, Value) ->
     bad_tagged_path(cgroup, Value);

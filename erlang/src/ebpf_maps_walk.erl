@@ -17,7 +17,7 @@
     next/2
 ]).
 
--import(ebpf_maps_request, [ask/3, ask/4]).
+-import(ebpf_maps_request, [ask/3, ask/4, with_handle/4]).
 
 -define(CHUNK_ENTRIES, 16384).
 %% To remove one of these the kernel waits until no program uses it, about 10 ms.
@@ -37,13 +37,16 @@ to_list(Map, Args) ->
 
 -spec keys(Map :: term(), args()) -> outcome().
 keys(Map, Args) ->
+    with_handle(Map, read, Args, fun(Handle) -> keys_of(Handle, Args) end).
+
+keys_of(Map, Args) ->
     case ebpf_maps_terms:fields(Map) of
         %% in chunks, each value would come as a handle that nobody asked for
         {Type, _, _, _} when Type =:= array_of_maps; Type =:= hash_of_maps ->
-            ask(Map, keys, Args);
+            ask(Map, keys, [Map], Args);
         %% whose values the kernel does not give
         {sockhash, _, 4, _} ->
-            ask(Map, keys, Args);
+            ask(Map, keys, [Map], Args);
         _ ->
             collect(fun(Chunk) -> [Key || {Key, _} <- Chunk] end, Map, Args)
     end.
@@ -55,7 +58,7 @@ values(Map, Args) ->
 -spec fold(fun((Key :: term(), Value :: term(), Acc) -> Acc), Acc, Map :: term(), args()) ->
     outcome().
 fold(Fun, Acc, Map, Args) when is_function(Fun, 3) ->
-    fold_chunks(fun(Chunk, Acc1) -> fold_pairs(Fun, Acc1, Chunk) end, Acc, start, Map, Args);
+    fold_chunks(fun(Chunk, Acc1) -> fold_pairs(Fun, Acc1, Chunk) end, Acc, Map, Args);
 fold(_Term, _Acc, Map, Args) ->
     no_fun(Map, Args).
 
@@ -65,19 +68,19 @@ fold_pairs(Fun, Acc, [{Key, Value} | Pairs]) -> fold_pairs(Fun, Fun(Key, Value, 
 -spec foreach(fun((Key :: term(), Value :: term()) -> term()), Map :: term(), args()) -> outcome().
 foreach(Fun, Map, Args) when is_function(Fun, 2) ->
     Each = fun({Key, Value}) -> Fun(Key, Value) end,
-    fold_chunks(fun(Chunk, ok) -> lists:foreach(Each, Chunk) end, ok, start, Map, Args);
+    fold_chunks(fun(Chunk, ok) -> lists:foreach(Each, Chunk) end, ok, Map, Args);
 foreach(_Term, Map, Args) ->
     no_fun(Map, Args).
 
 %% What is no map counts for more, as in maps.
 no_fun(Map, Args) ->
-    case ebpf_maps_terms:is_handle(Map) of
+    case ebpf_maps_terms:is_map_like(Map) of
         true -> {raise, badarg, Args};
         false -> {raise, {badmap, Map}, Args}
     end.
 
 collect(Fun, Map, Args) ->
-    case fold_chunks(fun(Chunk, Chunks) -> [Fun(Chunk) | Chunks] end, [], start, Map, Args) of
+    case fold_chunks(fun(Chunk, Chunks) -> [Fun(Chunk) | Chunks] end, [], Map, Args) of
         {value, Chunks} -> {value, join(Chunks)};
         Raise -> Raise
     end.
@@ -85,6 +88,9 @@ collect(Fun, Map, Args) ->
 %% The last chunk comes first.
 join(Chunks) ->
     lists:foldl(fun lists:append/2, [], Chunks).
+
+fold_chunks(Fun, Acc, Map, Args) ->
+    with_handle(Map, read, Args, fun(Handle) -> fold_chunks(Fun, Acc, start, Handle, Args) end).
 
 fold_chunks(Fun, Acc, Cursor, Map, Args) ->
     case ask(Map, next_chunk, [Cursor, Map, ?CHUNK_ENTRIES], Args) of
@@ -96,7 +102,9 @@ fold_chunks(Fun, Acc, Cursor, Map, Args) ->
 %% What has been taken is part of the exception: it is nowhere else.
 -spec drain(Map :: term(), args()) -> outcome().
 drain(Map, Args) ->
-    drain_chunks(start, drain_entries(Map), [], Map, Args).
+    with_handle(Map, write, Args, fun(Handle) ->
+        drain_chunks(start, drain_entries(Handle), [], Handle, Args)
+    end).
 
 drain_entries(Map) ->
     case ebpf_maps_terms:fields(Map) of

@@ -1,0 +1,60 @@
+%% SPDX-License-Identifier: Apache-2.0
+%%
+%% {id, Id}, {name, Name} and {pinned, Path} where a map stands: which functions take them, and in
+%% words what is wrong with one.
+%% @private
+-module(ebpf_maps_locators).
+
+-export([takes/1, words/3]).
+
+%% What goes on from message to message, and what is about a handle, needs one.
+-spec takes(Function :: atom()) -> boolean().
+takes(Function) ->
+    not lists:member(Function, [close, fd, iterator, next, next_chunk, drain_chunk]).
+
+%% none where the reason is not about the locator.
+-spec words(Reason :: term(), Function :: atom(), Locator :: term()) -> none | string().
+words(badarg, Function, Locator) ->
+    case {ebpf_maps_terms:is_locator(Locator), takes(Function)} of
+        {false, _} -> none;
+        {true, true} -> bad(Locator);
+        {true, false} -> "this takes a handle: open the map with open/1, and close it afterwards"
+    end;
+words(ambiguous, _Function, {name, _}) ->
+    "several maps have this name: say which by {id, Id} or {pinned, Path}; list/0 has all";
+words(enoent, _Function, {id, _}) ->
+    "there is no map of this id";
+words(enoent, _Function, {name, _}) ->
+    "there is no map of this name, or none that the C node may read";
+words(enoent, _Function, {pinned, _}) ->
+    "there is nothing at this path";
+words(eacces, _Function, {pinned, _}) ->
+    "the path is not to be reached below the C node's --pin-root, its permissions do not allow this, "
+    "it is not in a bpf file system, or this node may only read there (--allow, --read-only)";
+words(eperm, _Function, {Tag, _}) when Tag =:= id; Tag =:= name ->
+    "the C node opens no map by id (--no-open-by-id, or no CAP_SYS_ADMIN), or the map may not be used "
+    "this way: it is frozen, or a security module protects it";
+words(einval, _Function, {pinned, _}) ->
+    "there is no map at this path, or not one for this function";
+words(_Reason, _Function, _Locator) ->
+    none.
+
+bad({id, Id}) when is_integer(Id), Id >= 0, Id < 1 bsl 32 -> none;
+bad({id, _}) -> "the id is not an integer from 0 to 4294967295";
+bad({pinned, Path}) -> bad_path(text(Path));
+bad({name, Name}) -> bad_name(text(Name)).
+
+bad_name(none) -> "the name is neither a string nor a binary";
+bad_name(_Text) -> none.
+
+bad_path(none) -> "the path is neither a string nor a binary";
+bad_path([$/ | _]) -> none;
+bad_path(_Text) -> "the path is not an absolute one".
+
+text(Text) when is_atom(Text) -> atom_to_list(Text);
+text(Text) when is_binary(Text) -> binary_to_list(Text);
+text(Text) ->
+    case io_lib:char_list(Text) of
+        true -> Text;
+        false -> none
+    end.
