@@ -124,9 +124,23 @@ static const void *kernel_key(const struct map *map, const void *key)
 	return map->key_size ? key : NULL;
 }
 
+static int look_up(struct map *map, const void *key, void *value)
+{
+	return bpf_map_lookup_elem_flags(map->fd, kernel_key(map, key), value,
+					 map->access);
+}
+
+/* BPF_ANY, BPF_EXIST or BPF_NOEXIST. */
+static int write_entry(struct map *map, const void *key, const void *value,
+		       uint64_t flags)
+{
+	return bpf_map_update_elem(map->fd, kernel_key(map, key), value,
+				   flags | map->access);
+}
+
 int map_get(struct map *map, const void *key, void *value)
 {
-	return bpf_map_lookup_elem(map->fd, kernel_key(map, key), value);
+	return look_up(map, key, value);
 }
 
 int map_put(struct map *map, const void *key, const void *value)
@@ -134,8 +148,7 @@ int map_put(struct map *map, const void *key, const void *value)
 	int error;
 
 	enter(map);
-	error = bpf_map_update_elem(map->fd, kernel_key(map, key), value,
-				    BPF_ANY);
+	error = write_entry(map, key, value, BPF_ANY);
 	leave(map);
 	return error;
 }
@@ -144,10 +157,9 @@ int map_put(struct map *map, const void *key, const void *value)
 static int update_existing(struct map *map, const void *key, const void *value,
 			   void *old)
 {
-	int error = bpf_map_update_elem(map->fd, key, value, BPF_EXIST);
+	int error = write_entry(map, key, value, BPF_EXIST);
 
-	if (error == -EINVAL &&
-	    bpf_map_lookup_elem(map->fd, key, old) == -ENOENT)
+	if (error == -EINVAL && look_up(map, key, old) == -ENOENT)
 		return -ENOENT;
 	return error;
 }
@@ -155,11 +167,11 @@ static int update_existing(struct map *map, const void *key, const void *value,
 static int look_and_update(struct map *map, const void *key, const void *value,
 			   void *old)
 {
-	int error = bpf_map_lookup_elem(map->fd, key, old);
+	int error = look_up(map, key, old);
 
 	if (error < 0)
 		return error;
-	return bpf_map_update_elem(map->fd, key, value, BPF_ANY);
+	return write_entry(map, key, value, BPF_ANY);
 }
 
 int map_update(struct map *map, const void *key, const void *value, void *old)
@@ -182,13 +194,13 @@ int map_update(struct map *map, const void *key, const void *value, void *old)
 static int look_and_insert(struct map *map, const void *key, const void *value,
 			   void *old)
 {
-	int error = bpf_map_lookup_elem(map->fd, key, old);
+	int error = look_up(map, key, old);
 
 	if (error == 0)
 		return -EEXIST;
 	if (error != -ENOENT)
 		return error;
-	return bpf_map_update_elem(map->fd, key, value, BPF_ANY);
+	return write_entry(map, key, value, BPF_ANY);
 }
 
 int map_insert(struct map *map, const void *key, const void *value, void *old)
@@ -197,8 +209,7 @@ int map_insert(struct map *map, const void *key, const void *value, void *old)
 
 	enter(map);
 	if (!map->lock || !map->key_size || map->traits & MAP_PREFIX_LOOKUP)
-		error = bpf_map_update_elem(map->fd, kernel_key(map, key),
-					    value, BPF_NOEXIST);
+		error = write_entry(map, key, value, BPF_NOEXIST);
 	else
 		error = look_and_insert(map, key, value, old);
 	leave(map);
@@ -212,8 +223,7 @@ static bool cannot_be(struct map *map, const void *key, int error, void *old)
 	if (map->traits & MAP_VALUE_IS_SOCKET)
 		return error == -EINVAL;
 	return (error == -EINVAL || error == -E2BIG) && map->key_size > 0 &&
-	       !(map->traits & MAP_FIXED) &&
-	       bpf_map_lookup_elem(map->fd, key, old) == -ENOENT;
+	       !(map->traits & MAP_FIXED) && look_up(map, key, old) == -ENOENT;
 }
 
 int map_remove(struct map *map, const void *key, void *old)
@@ -233,10 +243,10 @@ int map_take(struct map *map, const void *key, void *value)
 	int error;
 
 	if (!map->lock)
-		return bpf_map_lookup_and_delete_elem(
-			map->fd, kernel_key(map, key), value);
+		return bpf_map_lookup_and_delete_elem_flags(
+			map->fd, kernel_key(map, key), value, map->access);
 	enter(map);
-	error = bpf_map_lookup_elem(map->fd, kernel_key(map, key), value);
+	error = look_up(map, key, value);
 	if (error == 0)
 		error = bpf_map_delete_elem(map->fd, kernel_key(map, key));
 	leave(map);
@@ -249,7 +259,7 @@ int map_take_kept(struct map *map, const void *key, void *value,
 	int error;
 
 	enter(map);
-	error = bpf_map_lookup_elem(map->fd, key, value);
+	error = look_up(map, key, value);
 	if (error == 0)
 		error = keep(context, value);
 	if (error == 0)
@@ -271,18 +281,20 @@ enum batch_kind {
 
 static int do_batch(struct map *map, struct map_batch *b, enum batch_kind kind)
 {
+	LIBBPF_OPTS(bpf_map_batch_opts, options, .elem_flags = map->access);
+
 	switch (kind) {
 	case BATCH_GET:
 		return bpf_map_lookup_batch(map->fd, b->cursor, b->next_cursor,
 					    b->keys, b->values, &b->count,
-					    NULL);
+					    &options);
 	case BATCH_TAKE:
 		return bpf_map_lookup_and_delete_batch(
 			map->fd, b->cursor, b->next_cursor, b->keys, b->values,
-			&b->count, NULL);
+			&b->count, &options);
 	case BATCH_PUT:
 		return bpf_map_update_batch(map->fd, b->keys, b->values,
-					    &b->count, NULL);
+					    &b->count, &options);
 	}
 	return -EINVAL;
 }

@@ -50,6 +50,7 @@ struct map {
 	unsigned cpus;       /* values in an entry: 1, or the possible CPUs */
 	size_t value_stride; /* octets from one CPU's value to the next */
 	unsigned traits;
+	uint64_t access; /* BPF_F_LOCK where values have a lock of theirs */
 	struct map_lock *lock;   /* NULL: each operation is one in the kernel */
 	atomic_bool no_batch[3]; /* the kernel has said so: get, take, put */
 	atomic_uint refs;
@@ -144,11 +145,12 @@ bool map_try_ref(struct map *map);
 size_t map_entry_size(const struct map *map);
 
 /*
- * The operations. key is of key_size octets (ignored by a map without keys),
- * a value of map_entry_size(). 0 or -errno as bpf(2) gives it; what may be
- * said of them is in the table of bpf(2) commands in the kernel's sources. old
- * is room for an entry, which is looked up where the kernel's word is not
- * enough.
+ * The operations. A value that has a bpf_spin_lock is read and written whole,
+ * under it; the lock itself reads as zeros and is left alone. key is of
+ * key_size octets (ignored by a map without keys), a value of map_entry_size().
+ * 0 or -errno as bpf(2) gives it; what may be said of them is in the table of
+ * bpf(2) commands in the kernel's sources. old is room for an entry, which is
+ * looked up where the kernel's word is not enough.
  */
 int map_get(struct map *map, const void *key, void *value);
 int map_put(struct map *map, const void *key, const void *value);

@@ -34,8 +34,11 @@ int map_check_privilege(void)
 	return 0;
 }
 
-/* What the kernel made of it, which need not be what was asked for. */
-static int describe(struct map *map)
+/*
+ * What the kernel made of it, which need not be what was asked for. Only values
+ * that have a type can have a lock.
+ */
+static int describe(struct map *map, bool *has_type)
 {
 	struct bpf_map_info info = { 0 };
 	uint32_t size = sizeof(info);
@@ -46,6 +49,7 @@ static int describe(struct map *map)
 		return error;
 	map->id = info.id;
 	map->type = info.type;
+	*has_type = info.btf_value_type_id > 0;
 	map->key_size = info.key_size;
 	map->value_size = info.value_size;
 	map->max_entries = info.max_entries;
@@ -81,10 +85,28 @@ static int settle(struct map *map)
 	return map->lock ? 0 : -ENOMEM;
 }
 
-/* Owns the descriptor, of those flags, from here on, also when it fails. */
-static int map_from_fd(int fd, uint32_t flags, struct map **result)
+/*
+ * Whether values have a bpf_spin_lock, of which the kernel tells nobody that
+ * may not read its BTF. Without one BPF_F_LOCK is EINVAL before all else, and
+ * with one EFAULT here; EPERM where a descriptor is not for that.
+ */
+static bool has_locks(int fd)
+{
+	int error = bpf_map_lookup_elem_flags(fd, NULL, NULL, BPF_F_LOCK);
+
+	if (error == -EPERM)
+		error = bpf_map_update_elem(fd, NULL, NULL, BPF_F_LOCK);
+	return error == -EFAULT;
+}
+
+/*
+ * Owns the descriptor, of those flags, from here on, also when it fails. What
+ * was made here has no locks.
+ */
+static int map_from_fd(int fd, uint32_t flags, bool made, struct map **result)
 {
 	struct map *map = calloc(1, sizeof(*map));
+	bool has_type = false;
 	int error = -ENOMEM;
 
 	if (!map) {
@@ -94,13 +116,15 @@ static int map_from_fd(int fd, uint32_t flags, struct map **result)
 	map->fd = fd;
 	map->restricted = flags & (BPF_F_RDONLY | BPF_F_WRONLY);
 	atomic_init(&map->refs, 1);
-	error = describe(map);
+	error = describe(map, &has_type);
 	if (error == 0)
 		error = settle(map);
 	if (error < 0) {
 		map_unref(map);
 		return error;
 	}
+	if (!made && has_type && has_locks(fd))
+		map->access = BPF_F_LOCK;
 	*result = map;
 	return 0;
 }
@@ -160,7 +184,7 @@ static int make(const struct map_spec *spec, struct map **map)
 				    spec->key_size, spec->value_size,
 				    spec->max_entries, &options);
 	btf__free(btf);
-	return fd < 0 ? fd : map_from_fd(fd, spec->flags, map);
+	return fd < 0 ? fd : map_from_fd(fd, spec->flags, true, map);
 }
 
 int map_new(const struct map_spec *spec, struct map **map)
@@ -179,7 +203,7 @@ int map_open_id(uint32_t id, uint32_t flags, struct map **map)
 	LIBBPF_OPTS(bpf_get_fd_by_id_opts, options, .open_flags = flags);
 	int fd = bpf_map_get_fd_by_id_opts(id, &options);
 
-	return fd < 0 ? fd : map_from_fd(fd, flags, map);
+	return fd < 0 ? fd : map_from_fd(fd, flags, false, map);
 }
 
 /* Programs and links are pinned too, and know other commands by their number.
@@ -208,7 +232,7 @@ int map_open_pinned(const char *path, uint32_t flags, struct map **map)
 		close(fd);
 		return -EINVAL;
 	}
-	return map_from_fd(fd, flags, map);
+	return map_from_fd(fd, flags, false, map);
 }
 
 int map_pinned_id(const char *path, uint32_t only, uint32_t *id)

@@ -243,6 +243,9 @@
 %% host, that of a cgroup_array `{cgroup, Path}'; `{ifname, Name}' stands wherever an interface index
 %% does.
 %%
+%% A value that has a `bpf_spin_lock' is read and written whole, under that lock, by all functions;
+%% the bytes of the lock itself come as zeros and are left alone.
+%%
 %% Values that come back are binaries, or a list of binaries; of a map of maps handles: the one of
 %% that map that is live, or else a new one, which lives as long as a node that got it.
 
