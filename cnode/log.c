@@ -111,6 +111,10 @@ static size_t format_note(char text[NOTE_SIZE], unsigned lost, bool torn)
 {
 	char time[TIME_SIZE], message[64];
 	struct log_fields fields;
+	const struct log_json object = { .time = time,
+					 .level = level_names[LOG_WARNING],
+					 .fields = &fields,
+					 .message = message };
 	size_t size = torn;
 
 	text[0] = '\n';
@@ -122,8 +126,7 @@ static size_t format_note(char text[NOTE_SIZE], unsigned lost, bool torn)
 	format_time(time);
 	log_fields_start_own(&fields, "lines_lost", NULL);
 	log_fields_number(&fields, "count", lost);
-	return size + log_json_line(text + size, NOTE_SIZE - size, time,
-				    level_names[LOG_WARNING], &fields, message);
+	return size + log_json_line(text + size, NOTE_SIZE - size, &object);
 }
 
 /*
@@ -181,17 +184,18 @@ format_json(char line[LINE_SIZE], const struct log_fields *fields,
 {
 	char message[LINE_SIZE], time[TIME_SIZE];
 	struct log_fields own;
+	const struct log_json object = { .time = time,
+					 .level = level_names[level],
+					 .fields = fields ? fields : &own,
+					 .message = message };
 
 	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is not */
 	if (vsnprintf(message, sizeof(message), format, arguments) < 0)
 		message[0] = '\0';
 	format_time(time);
-	if (!fields) {
+	if (!fields)
 		log_fields_start(&own, NULL, NULL);
-		fields = &own;
-	}
-	return log_json_line(line, LINE_SIZE - NOTE_SIZE, time,
-			     level_names[level], fields, message);
+	return log_json_line(line, LINE_SIZE - NOTE_SIZE, &object);
 }
 
 void log_vevent(const struct log_fields *fields, enum log_level level,

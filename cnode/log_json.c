@@ -154,22 +154,22 @@ static void put_number(struct json *j, const char *key, uint64_t number)
 		put(j, digits, (size_t)n);
 }
 
-size_t log_json_line(char *line, size_t size, const char *time,
-		     const char *level, const struct log_fields *fields,
-		     const char *message)
+/* NOLINTNEXTLINE(readability-non-const-parameter): it is written to */
+size_t log_json_line(char *line, size_t size, const struct log_json *object)
 {
 	struct json j = { .line = line,
 			  .size = size - (sizeof(end_of_cut) - 1) };
-	const struct log_field *field = fields->list;
+	const struct log_field *field = object->fields->list;
+	const struct log_field *end = field + object->fields->count;
 
-	put_text(&j, "time", time, STRING_MAX);
-	put_text(&j, "level", level, STRING_MAX);
-	for (; field < fields->list + fields->count; field++)
+	put_text(&j, "time", object->time, STRING_MAX);
+	put_text(&j, "level", object->level, STRING_MAX);
+	for (; field < end; field++)
 		if (field->text)
 			put_text(&j, field->key, field->text, STRING_MAX);
 		else
 			put_number(&j, field->key, field->number);
-	put_text(&j, "message", message, size);
+	put_text(&j, "message", object->message, size);
 	if (j.cut)
 		put(&j, end_of_cut, sizeof(end_of_cut) - 1);
 	else

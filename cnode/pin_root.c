@@ -57,15 +57,17 @@ bool pin_path_real(const struct pin_path *path, char real[PATH_MAX])
 {
 	const char *name = strrchr(path->text, '/');
 	char link[32];
+	size_t length;
 	ssize_t size;
 
 	if (path->fd < 0 || !name)
 		return false;
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", path->fd);
 	size = readlink(link, real, PATH_MAX);
-	if (size < 0 || (size_t)size + strlen(name) >= PATH_MAX)
+	length = strlen(name) + 1; /* with its slash and its end */
+	if (size < 0 || (size_t)size + length > PATH_MAX)
 		return false;
-	strcpy(real + size, name); /* with its slash */
+	memcpy(real + size, name, length);
 	return true;
 }
 
