@@ -355,7 +355,7 @@ def test_maps_are_closed_under_the_hands_of_their_users(siege):
                 assert kind == "return" or result[0] == "badmap"
 
 
-def in_one_write(peer, octets):
+def in_one_write(peer, octets, take=len):
     """Sends it all, and reads meanwhile what comes; the octets that came."""
     came = 0
     data = memoryview(octets)
@@ -366,38 +366,63 @@ def in_one_write(peer, octets):
         )
         assert readable or writable, f"{len(data)} octets are not taken in"
         if readable:
-            came += len(peer.socket.recv(MIB))
+            octets_in = peer.socket.recv(MIB)
+            take(octets_in)
+            came += len(octets_in)
         if writable:
             data = data[peer.socket.send(data[:MIB]) :]
     peer.socket.setblocking(True)
     return came
 
 
-def read_rest(peer):
+def read_rest(peer, take=len):
     """Reads until the answer to a last request."""
     request = peer.start_erpc("ebpf_maps", "last", []).raw
     came = bytearray()
     while not (request in came and b"last" in came):
         peer.socket.settimeout(60 * PATIENCE)
-        came = came[-1000:] + peer.socket.recv(MIB)
+        octets = peer.socket.recv(MIB)
+        take(octets)
+        came = came[-1000:] + octets
     peer.buffer.clear()
 
 
-FLOODS = [
-    "link",
-    "monitor of a pid",
-    "demonitor",
-    "unlink_id",
-    "monitor_exit",
-    "spawn_reply",
-    "send",
-    "ping",
-    "gen_server",
-    "erpc",
-    "cast",
-    "sbcast",
-    "tick",
-]
+class Packets:
+    """How many have come of a stream, but for ticks."""
+
+    def __init__(self):
+        self.number = 0
+        self.rest = bytearray()
+
+    def take(self, octets):
+        self.rest += octets
+        at = 0
+        while len(self.rest) >= at + 4:
+            (size,) = struct.unpack_from(">I", self.rest, at)
+            if len(self.rest) < at + 4 + size:
+                break
+            self.number += size > 0
+            at += 4 + size
+        del self.rest[:at]
+
+
+# What comes back for each: a packet that tells of a process, and the answer.
+FLOODS = {
+    "link": 1,
+    "monitor of a pid": 1,
+    "demonitor": 0,
+    "unlink_id": 1,
+    "monitor_exit": 0,
+    "spawn_reply": 0,
+    "send": 0,
+    "ping": 1,
+    "gen_server": 1,
+    "erpc": 2,
+    "cast": 1,
+    "sbcast": 1,
+    "tick": 0,
+}
+RAISING = ["gen_server", "erpc", "cast"]
 
 
 @ci(20_000, 1_000_000)
@@ -405,10 +430,16 @@ FLOODS = [
 def test_floods_are_borne(what, many, siege):
     """So many of one kind, in as few writes as the socket takes."""
     with siege() as s:
-        peer = s.connect()
+        peer, looker = s.connect(), s.connect()
         forms = {**requests(peer, "ebpf_maps", "nope", []), **signals(peer), "tick": b""}
-        in_one_write(peer, dist.framed(forms[what]) * many)
-        read_rest(peer)
+        raised = looker.maps("stats")["errors"].get("undef", 0)
+        came = Packets()
+        in_one_write(peer, dist.framed(forms[what]) * many, came.take)
+        read_rest(peer, came.take)
+        assert came.number == FLOODS[what] * many + 2  # and of the last request
+        raised = looker.maps("stats")["errors"]["undef"] - raised
+        assert raised == 1 + (many if what in RAISING else 0)
+        assert not s.node.find_log(f"disconnected {peer.name}")
 
 
 def test_who_floods_with_another_name_cannot_flood_the_log(siege):

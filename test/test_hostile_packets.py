@@ -134,18 +134,73 @@ def test_a_control_message_of_another_arity_ends_its_connection(step, siege):
                         peer = s.again(peer)
 
 
+PID, REF, MFA, OTHER = "pid", "ref", "mfa", "other"
+# What is no pid in its place, in a control message that nodes do send.
+PLACES = {
+    19: {3: REF},
+    20: {3: REF},
+    21: {3: REF},
+    28: {3: REF},
+    29: {1: REF, 4: MFA, 5: OTHER},
+    30: {1: REF, 4: MFA, 5: OTHER},
+    31: {1: REF},
+    32: {1: REF},
+    35: {1: OTHER},
+    36: {1: OTHER},
+}
+# Of those that the node answers or acts on: what has to be right in them.
+# Whom the others name does not matter, as nobody lives here whom they could be for.
+NEEDED = {1: [1, 2], 6: [1], 16: [1], 19: [1, 2, 3], 21: [1, 3], 28: [1, 3], 35: [2]}
+NEEDED |= {29: [1, 2, 4], 30: [1, 2, 4]}
+TERMS = [5, -1, 2**64, "x", b"x", (), [], {}, 1.5]
+
+
+def control(peer, operation, arity):
+    """One with all in its place, and the payload of a request."""
+    kinds = {PID: peer.pid, REF: peer.ref, OTHER: lambda: []}
+    kinds[MFA] = lambda: ("erpc", "execute_call", 4)
+    places = PLACES.get(operation, {})
+    elements = [kinds[places.get(place, PID)]() for place in range(1, arity)]
+    return [operation, *elements], [peer.ref(), "ebpf_maps", "nope", []]
+
+
+def ends_it(operation, place, term):
+    """A name may stand where a process does that is to be watched."""
+    named = (operation, place, term) == (19, 2, "x")
+    return place in NEEDED.get(operation, []) and not named
+
+
+def others(element, peer):
+    """What is to stand in its place: all that is of another kind."""
+    return [*TERMS, peer.ref() if element.kind == "pid" else peer.pid()]
+
+
 def test_a_control_message_with_any_terms_harms_nobody(siege):
-    """The right number of elements, and of each kind one in every place."""
+    """The right number of elements, and of each kind one in every place.
+
+    It ends its connection where it asks for something, and whom it is of or
+    what it is about cannot be so; nothing is done that it could mean.
+    """
     with siege() as s:
-        peer = s.connect()
+        keeper, peer = s.connect(), s.connect()
+        map = keeper.maps("new", *HASH, [("lifetime", "process")])
         for (operation, arity), has_payload in CONTROLS.items():
+            keeper.tick()
+            elements, payload = control(peer, operation, arity)
+            payload = [payload] if has_payload else []
+            assert throw(peer, packet(tuple(elements), *payload)), (operation, arity)
             for place in range(1, arity):
-                for term in (5, -1, 2**64, "x", b"x", (), [], {}, 1.5, peer.ref()):
-                    elements = [operation] + [peer.pid() for _ in range(arity - 1)]
+                right = elements[place]
+                terms = others(right, peer) if isinstance(right, etf.Opaque) else TERMS
+                for term in terms:
+                    elements, _ = control(peer, operation, arity)
                     elements[place] = term
-                    payload = ("x",) if has_payload else ()
-                    if not throw(peer, packet(tuple(elements), *payload)):
+                    stands = throw(peer, packet(tuple(elements), *payload))
+                    assert stands != ends_it(operation, place, term), (operation, place, term)
+                    if not stands:
                         peer = s.again(peer)
+        assert keeper.maps("put", 1, 1, map) == map
+        assert not s.node.find_log(r"disconnected \S+: (?!it (hung up|disconnected|sent what is no packet))")
 
 
 def test_answers_to_questions_never_asked_change_nothing(siege):

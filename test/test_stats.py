@@ -231,6 +231,12 @@ def test_the_line_has_the_histogram_of_stats(alice, node):
     more.subtract(dict(told))
     # stats/0 itself was answered when it had told
     assert list((+more).values()) == [1] and not -more
+    # nothing else was asked: each of them is in one place, and in one only
+    requests = Counter(stats(alice, node)["requests"])
+    assert sum(number for _, number in told) == 20
+    assert sum(number for _, number in logged) == 21
+    assert requests == {("handles", 0): 20, ("stats", 0): 2}
+    assert all(number > 0 and bound & (bound - 1) == 0 for bound, number in logged)
 
 
 def test_each_function_fits_into_the_counts(alice, node, program):
