@@ -42,7 +42,6 @@ MAPS = {
     "Slow": "new(hash, 4, 8, 4, On(SlowNode))",
     "Guarded": "OfAlice(new, [hash, 4, 8, 4])",
     "Foreign": "{ebpf_map, erpc:call(AliceNode, erlang, make_ref, []), hash, 4, 8, 4}",
-    "Forged": "{ebpf_map, make_ref(), hash, 4, 8, 4}",
     "Some": "new(array, 4, 4, 1, On(TightNode))",
     "Many": "new(array_of_maps, 4, 4, 1, [{inner_map, Some} | On(TightNode)])",
     "Wide": "new(hash, 4, 20000, 8, On(TightNode))",
@@ -130,12 +129,13 @@ def name_of(call):
     return call.split("(", 1)[0]
 
 
-def arity_of(call):
+def function_of(call):
+    """Its name and its arity."""
     depth, arity = 0, 1
     for c in re.sub("<<.*?>>", "", call.split("(", 1)[1]):
         arity += c == "," and depth == 0
         depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(c, 0)
-    return 0 if call.endswith("()") else arity
+    return name_of(call), 0 if call.endswith("()") else arity
 
 
 def place(call):
@@ -148,8 +148,8 @@ def place(call):
 
 
 def unserved(call):
-    function = f"{name_of(call)}/{arity_of(call)}"
-    return f"$alice does not serve ebpf_maps:{function}, or what it is made of"
+    name, arity = function_of(call)
+    return f"$alice does not serve ebpf_maps:{name}/{arity}, or what it is made of"
 
 
 def case(call, reason, *general, **words):
@@ -442,7 +442,7 @@ OF_OTHER_ARGUMENTS = [
         ),
     ),
     case(
-        "get(1, Forged)",
+        "get(1, {ebpf_map, make_ref(), hash, 4, 8, 4})",
         "badmap",
         arg2="not a live map: this node made that reference, and no C node",
     ),

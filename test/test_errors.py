@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where an exception of the facade is from, by its stack."""
+"""Exceptions of the facade: where they are from, and what they say in words."""
 
+import re
 from string import Template
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 import error_words
 from beam import Beam, BeamError
 from conftest import Nodes
+from error_shells import SHELLS, Typed
 
 NOT_RAISING = {("format_error", 2), ("module_info", 0), ("module_info", 1)}
 
@@ -48,6 +50,14 @@ def test_the_stack_points_at_the_function_that_was_called(lost_beam, places):
         assert dict(info)["line"] in places[name, arity]
 
 
+def test_a_stack_that_comes_by_rpc_points_there_too(lost_beam, places, alice):
+    _, (_, (_, stack)) = alice.apply(
+        "rpc", "call", lost_beam.name, "ebpf_maps", "get", [1, "nothing"]
+    )
+    assert stack[0][:3] == ("ebpf_maps", "get", [1, "nothing"])
+    assert dict(stack[0][3])["line"] in places["get", 2]
+
+
 # --- words
 
 
@@ -68,6 +78,9 @@ class World:
         self.names["alice"] = alice.name
         variables = {f"{n.title()}Node": name for n, name in self.names.items()}
         beam.eval(error_words.world(), keep=True, **variables)
+        self.variables = [*error_words.MAPS, "On", *variables]
+        bound = ", ".join(f"{{'{v}', {v}}}" for v in self.variables)
+        beam.eval(f"persistent_term:put(words, [{bound}])")
         self.nodes["gone"].stop()
 
     def setting(self, case):
@@ -82,15 +95,31 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(cluster, program, ebin):
+def awake(cluster, program, ebin):
+    """The world before one of its nodes falls asleep."""
     nodes = Nodes(cluster, program)
     beam, alice = Beam(cluster, paths=[ebin]), Beam(cluster, hint="alice")
-    world = World(cluster, nodes, beam, alice)
-    with world.nodes["slow"].asleep():
-        yield world
+    yield World(cluster, nodes, beam, alice)
     for one in (beam, alice):
         one.close()
     nodes.close()
+
+
+@pytest.fixture(scope="module")
+def typed(awake, cluster, ebin):
+    """Shells that are connected to all nodes, as long as these answer."""
+    typed = {name: Typed(shell, cluster, ebin) for name, shell in SHELLS.items()}
+    for one in typed.values():
+        one.greet(awake)
+    yield typed
+    for one in typed.values():
+        one.close()
+
+
+@pytest.fixture(scope="module")
+def world(awake, typed):
+    with awake.nodes["slow"].asleep():
+        yield awake
 
 
 @pytest.mark.parametrize("case", error_words.cases(), ids=str)
@@ -111,8 +140,35 @@ def test_the_words_for(case, world):
 
 
 def test_each_function_has_words(lost_beam):
-    told = {
-        (error_words.name_of(case.call), error_words.arity_of(case.call))
-        for case in error_words.cases()
-    }
+    told = {error_words.function_of(case.call) for case in error_words.cases()}
     assert told == exported(lost_beam)
+
+
+@pytest.fixture(scope="module")
+def printed(world, typed):
+    """{shell: what it printed at each case}"""
+    cases = error_words.cases()
+    settings = [world.setting(case) for case in cases]
+    return {name: one.type_all(cases, settings) for name, one in typed.items()}
+
+
+@pytest.mark.parametrize("name", SHELLS)
+@pytest.mark.parametrize("case", error_words.cases(), ids=str)
+def test_a_shell_prints_the_words_for(case, name, world, printed):
+    for text in SHELLS[name].expected(case, world.words(case)):
+        assert " ".join(text.split()) in printed[name][str(case)]
+
+
+def test_erl_prints_the_function_that_was_called(printed):
+    for case in error_words.cases():
+        name, arity = error_words.function_of(case.call)
+        place = f"in function ebpf_maps:{name}/{arity} called as ebpf_maps:{name}("
+        assert place in printed["erl"][str(case)]
+
+
+def test_elixir_prints_the_line_of_the_function_that_was_called(places, printed):
+    for case in error_words.cases():
+        name, arity = error_words.function_of(case.call)
+        place = rf"/ebpf_maps.erl:(\d+): :ebpf_maps.{name}\("
+        line = re.search(place, printed["iex"][str(case)])
+        assert int(line[1]) in places[name, arity]
