@@ -113,6 +113,7 @@ void handle_owners_end_handle(struct handles *h, struct handle *handle,
 	if (handle->maker)
 		handle->maker->handles--;
 	quotas_close(handle->maker);
+	handle_idle_remove(h, handle);
 	handle_table_remove(&h->table, handle);
 	SLIST_INSERT_HEAD(&ended->list, handle, ended);
 }

@@ -18,6 +18,7 @@
 #include "rwlock.h"
 
 #define HOLDERS_OF_EACH 64 /* on average: of what is shared, at most */
+#define LEAST_IDLE_MS 1000 /* for who has read a handle to begin with it */
 
 struct handles *handles_new(const char *node, uint32_t creation,
 			    const struct handles_limits *limits)
@@ -30,7 +31,9 @@ struct handles *handles_new(const char *node, uint32_t creation,
 	handle_table_init(&h->table, node, creation, limits->max);
 	h->max_per_node = limits->max_per_node;
 	h->grace = (int64_t)limits->grace * 1000;
+	h->idle = h->grace > LEAST_IDLE_MS ? h->grace : LEAST_IDLE_MS;
 	h->max_holdings = (uint64_t)limits->max * HOLDERS_OF_EACH;
+	TAILQ_INIT(&h->idle_handles);
 	TAILQ_INIT(&h->makers.owners);
 	TAILQ_INIT(&h->guests.owners);
 	return h;
@@ -124,6 +127,8 @@ static int add(struct handles *h, struct handles_owner *owner,
 		free(handle); /* what it points to is the caller's yet */
 		return -ENOMEM;
 	}
+	if (handle->shared)
+		handle_idle_add(h, handle);
 	handle_table_make_ref(&h->table, handle, ref);
 	return 0;
 }
@@ -199,8 +204,10 @@ struct map *handles_get(struct handles *h, const erlang_ref *ref)
 
 	pthread_rwlock_rdlock(&h->lock);
 	handle = handle_table_find(&h->table, ref);
-	if (handle)
+	if (handle) {
+		handle_idle_use(handle);
 		map = map_ref(handle->map);
+	}
 	pthread_rwlock_unlock(&h->lock);
 	return map;
 }
@@ -253,6 +260,7 @@ int handles_find_id(struct handles *h, struct handles_owner *owner, uint32_t id,
 	pthread_rwlock_wrlock(&h->lock);
 	handle = find_id(h, id, restricted);
 	if (handle) {
+		handle_idle_use(handle);
 		error = share(h, owner, handle, &found, &copy);
 		handle_table_make_ref(&h->table, handle, ref);
 	}
@@ -291,6 +299,17 @@ int handles_add_shared(struct handles *h, struct handles_owner *owner,
 		settle_shared(h, owner, &new, ref);
 	map_unref(map);
 	return error;
+}
+
+void handles_keep(struct handles *h, const erlang_ref *ref)
+{
+	struct handle *handle;
+
+	pthread_rwlock_wrlock(&h->lock);
+	handle = handle_table_find(&h->table, ref);
+	if (handle)
+		handle_idle_remove(h, handle);
+	pthread_rwlock_unlock(&h->lock);
 }
 
 static void visit_handle(const struct handles *h, const struct handle *handle,
@@ -415,6 +434,7 @@ void handles_free(struct handles *h)
 
 	if (!h)
 		return;
+	handle_idle_fini(h);
 	for (uint32_t place = 0; place < h->table.places; place++) {
 		handle = h->table.table[place].handle;
 		if (handle)

@@ -57,6 +57,14 @@ void handles_owner_down(struct handles *handles, struct handles_owner *owner);
  */
 int handles_reap(struct handles *handles);
 
+/*
+ * Ends what handles_add_shared() has added, nobody has used for the time of
+ * grace, or a second where that is less, and whose map is in no map of maps
+ * that has a handle. Does a piece of that work, of some 20 ms at most, and
+ * returns the milliseconds until the next, -1 for none. For one thread.
+ */
+int handles_end_idle(struct handles *handles);
+
 /* How long a new handle is to live. */
 struct handles_term {
 	enum handles_lifetime lifetime;
@@ -84,6 +92,12 @@ int handles_find_id(struct handles *handles, struct handles_owner *owner,
 /* As handles_add(), for what handles_find_id() is to find and to share. */
 int handles_add_shared(struct handles *handles, struct handles_owner *owner,
 		       struct map *map, erlang_ref *ref);
+
+/*
+ * The map of such a handle is taken out of the one that it was in: it is kept
+ * now as one that a node has made.
+ */
+void handles_keep(struct handles *handles, const erlang_ref *ref);
 
 /* How many there are. */
 uint32_t handles_count(struct handles *handles);

@@ -3,8 +3,10 @@
 #define HANDLES_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/queue.h>
 
+#include "clock.h"
 #include "handles.h"
 #include "quotas.h"
 
@@ -34,6 +36,11 @@ struct handle {
 	char *process;       /* HANDLES_PROCESS: an encoded pid */
 	size_t process_size;
 	struct holding_list holdings;
+	/* shared, but what was taken out: handle_idle.c */
+	bool idles;
+	atomic_llong used; /* the last time: ms */
+	int64_t look;      /* when that is looked at: ms */
+	TAILQ_ENTRY(handle) idle;
 	struct handle_ending *ending; /* for the audit trail, once it ended */
 
 	union {
@@ -92,6 +99,9 @@ struct handles {
 	struct quotas quotas;
 	struct wait_queue makers;
 	struct wait_queue guests; /* have made nothing of what they hold */
+	int64_t idle; /* ms that what came from reading is kept without use */
+	TAILQ_HEAD(idle_list, handle) idle_handles;
+	struct idle_look *look; /* of the thread that ends them alone */
 	uint64_t max_holdings;
 	uint64_t holdings;
 };
@@ -144,6 +154,24 @@ void handle_owners_end_handle(struct handles *handles, struct handle *handle,
 
 /* Frees them and closes their maps, which may take the kernel long. */
 void handle_owners_free_ended(struct ended_handles *ended);
+
+/* --- handle_idle.c: what came from reading, and is used no more ---------- */
+
+void handle_idle_add(struct handles *handles, struct handle *handle);
+
+/* It is no longer looked at, if it was. */
+void handle_idle_remove(struct handles *handles, struct handle *handle);
+
+/* Before all is freed; without the lock. */
+void handle_idle_fini(struct handles *handles);
+
+/* Somebody has asked for it; the lock to read will do. */
+static inline void handle_idle_use(struct handle *handle)
+{
+	if (handle->idles)
+		atomic_store_explicit(&handle->used, clock_ms(),
+				      memory_order_relaxed);
+}
 
 /* --- handle_audit.c: what the audit trail tells of handles --------------- */
 

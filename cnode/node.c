@@ -130,6 +130,8 @@ static void run(struct node *node)
 		end_slow_peers(node);
 		wait = shorter(wait,
 			       handles_reap(node->service.common.handles));
+		wait = shorter(wait,
+			       handles_end_idle(node->service.common.handles));
 		wait = shorter(wait, tell_manager(node));
 		wait = shorter(wait, log_catch_up(false));
 		if (!accepting)

@@ -457,9 +457,18 @@ int values_hold_map(struct call *call, const char *value)
 	return share(call, id, &ref);
 }
 
-int values_keep_map(void *call, const void *value)
+int values_keep_map(void *context, const void *value)
 {
-	return values_hold_map(call, value);
+	struct call *call = context;
+	erlang_ref ref;
+	uint32_t id;
+	int error;
+
+	memcpy(&id, value, sizeof(id));
+	error = share(call, id, &ref);
+	if (error == 0)
+		handles_keep(call->context->common->handles, &ref);
+	return error;
 }
 
 int values_get(struct call *call, const char *key, char *value)

@@ -42,8 +42,9 @@ bool values_take(struct call *call, const char *key, int *error, char **value);
  */
 int values_get(struct call *call, const char *key, char *value);
 
-/* A handle for a map that is a value, or -errno; also as a map_keeper. */
+/* A handle for a map that is a value, or -errno. */
 int values_hold_map(struct call *call, const char *value);
+/* The same as a map_keeper: what is taken out stays until it is closed. */
 int values_keep_map(void *call, const void *value);
 
 /* The most octets of a value in an answer. */

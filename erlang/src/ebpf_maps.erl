@@ -247,7 +247,9 @@
 %% the bytes of the lock itself come as zeros and are left alone.
 %%
 %% Values that come back are binaries, or a list of binaries; of a map of maps handles: the one of
-%% that map that is live, or else a new one, which lives as long as a node that got it.
+%% that map that is live, or else a new one, which lives as long as a node that got it. It ends before
+%% when its map has left the map of maps that it was read from, and nobody has used it for the C
+%% node's `--grace'; what {@link take/2} and {@link drain/1} have taken out does not.
 
 -type text() :: atom() | string() | binary().
 %% A name, or a path on the C node's host.
