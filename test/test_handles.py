@@ -170,7 +170,7 @@ def test_no_handle_survives_a_restart_of_the_c_node(start_cnode, alice):
 def test_a_map_goes_when_its_maker_has_been_gone_for_the_grace(
     start_cnode, start_beam, alice
 ):
-    grace = 4  # s
+    grace = 2  # s
     node = start_cnode("--grace", grace)
     maker = start_beam()
     map = maker.erpc(node.name, "new", *HASH)
@@ -206,7 +206,7 @@ def test_the_maps_of_others_stay_when_a_maker_goes(start_cnode, start_beam, alic
 
 
 def test_a_maker_that_returns_within_the_grace_keeps_its_maps(start_cnode, start_beam):
-    grace = 5  # s
+    grace = 3  # s
     node = start_cnode("--grace", grace)
     maker = start_beam()
     left = 0

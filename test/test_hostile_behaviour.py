@@ -79,7 +79,7 @@ def test_a_siege_sees_a_node_that_is_slow(siege):
 OCTETS = 25
 
 
-@ci(0.03, 1)
+@ci(0.03, 0.4)
 def test_a_packet_may_dribble_in_octet_by_octet(many, siege):
     """Of 50 peers at once, for up to several tick times."""
     with siege("--ticktime", "4") as s:
