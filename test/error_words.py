@@ -380,8 +380,7 @@ OF_VALUES = [
     case(
         "put(0, 1, Outer)",
         "badarg",
-        arg2="a value of this map is a map handle, or {id, _}, {name, _} or "
-        "{pinned, _}, not 1",
+        arg2="not a map handle, nor {id, Id}, {name, Name} or {pinned, Path}: 1",
     ),
     case(
         "put(0, {ifname, 1}, Devices)", "badarg", arg2="not the name of an interface: 1"
@@ -554,6 +553,37 @@ OF_OTHER_ARGUMENTS = [
     ),
 ]
 
+NO_ID = "there is no map of this id"
+HANDLE = "this takes a handle: open the map with open/1, and close it afterwards"
+NO_PATH = "there is nothing at this path"
+
+OF_LOCATORS = [
+    case("get(1, {id, 4294967295})", "enoent", arg2=NO_ID),
+    case('put(1, 1, {pinned, "/x"})', "enoent", arg3=NO_PATH),
+    case('to_list({pinned, "/x"})', "enoent", arg1=NO_PATH),
+    case(
+        "put({id, 4294967295}, 1, Hash)",
+        "badarg",
+        arg1="neither a binary nor an integer: {id,4294967295}",
+    ),
+    case("put(0, {id, 4294967295}, Outer)", "enoent", arg2=f"a value: {NO_ID}"),
+    case("merge(Outer, [{0, {id, 4294967295}}])", "enoent", arg2=f"a value: {NO_ID}"),
+    case(
+        "new(array_of_maps, 4, 4, 1, [{inner_map, {id, 4294967295}}])",
+        "enoent",
+        arg5=f"the option inner_map: {NO_ID}",
+    ),
+    case("close({id, 1})", "badarg", arg1=HANDLE),
+    case("next_chunk(start, {id, 1}, 0)", "badarg", arg2=HANDLE, arg3=COUNT),
+    case(
+        "find(1, {id, x})",
+        "badarg",
+        arg2="the id is not an integer from 0 to 4294967295: x",
+    ),
+    case("size({pinned, x})", "badarg", arg1="not an absolute path: x"),
+    case("info({name, 1})", "badarg", arg1="neither a string nor a binary: 1"),
+]
+
 OF_THE_KERNEL = [
     case("put(2, 1, Full)", "e2big", FULL),
     case("put(9, 1, Array)", "e2big", arg1=NO_INDEX),
@@ -664,5 +694,6 @@ def cases():
         *OF_KEYS,
         *OF_VALUES,
         *OF_OTHER_ARGUMENTS,
+        *OF_LOCATORS,
         *OF_THE_KERNEL,
     ]

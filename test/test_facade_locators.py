@@ -190,8 +190,8 @@ WORDS = {
     ),
     "no pin": ("get", [1, MAP], ("pinned", b"/etc/passwd"), 2, "not in a bpf file"),
     "an id that is none": ("get", [1, MAP], ("id", -1), 2, "the id is not an integer"),
-    "a relative path": ("get", [1, MAP], ("pinned", b"a/b"), 2, "not an absolute one"),
-    "a name that is none": ("put", [1, 1, MAP], ("name", 1), 3, "the name is neither"),
+    "a relative path": ("get", [1, MAP], ("pinned", b"a/b"), 2, "not an absolute path: <<\"a/b\">>"),
+    "a name that is none": ("put", [1, 1, MAP], ("name", 1), 3, "neither a string nor"),
 }
 
 

@@ -11,7 +11,8 @@
     position/3,
     argument/3,
     signature/2,
-    faults/2
+    faults/2,
+    bad_what/1
 ]).
 
 -export_type([role/0, words/0]).
@@ -114,6 +115,7 @@ check_all([Role | Roles], [Arg | Args], Fields, Function, N) ->
 check_all([], _Args, _Fields, _Function, _N) ->
     [].
 
+check(map, Map, _, Function) -> ebpf_maps_locators:words(badarg, Function, Map);
 check(key, Key, Fields, _) when Fields =/= unknown -> ebpf_maps_terms:bad_key(Fields, Key);
 check(member, Term, Fields, _) when element(1, Fields) =:= bloom_filter ->
     ebpf_maps_terms:bad_value(Fields, Term);
@@ -131,7 +133,7 @@ check('fun', Fun, _, foreach) -> bad_fun(Fun, 2);
 check('fun', Fun, _, fold) -> bad_fun(Fun, 3);
 check(type, Type, _, _) -> bad_type(Type);
 check(Size, N, _, _) when Size =:= key_size; Size =:= value_size -> bad_size(N);
-check(what, What, _, _) -> bad_source(What);
+check(what, What, _, _) -> bad_what(What);
 check(path, Path, _, _) -> bad_path(Path);
 check(node, Node, _, _) -> bad_node(Node);
 check(options, Options, _, Function) -> bad_options(Options, Function);
@@ -271,11 +273,13 @@ bad_node(Node) ->
         false -> ["not the name of a node: ", shown(Node)]
     end.
 
-bad_source({id, Id}) when ?IS_UINT32(Id) -> none;
-bad_source({id, Id}) -> ["the id is not an integer from 0 to 4294967295: ", shown(Id)];
-bad_source({pinned, Path}) -> bad_path(Path);
-bad_source({name, Name}) -> bad_text(Name);
-bad_source(Term) -> ["neither {id, Id} nor {pinned, Path} nor {name, Name}: ", shown(Term)].
+%% Of what open/1 takes, and what stands for a map elsewhere.
+-spec bad_what(term()) -> none | unicode:chardata().
+bad_what({id, Id}) when ?IS_UINT32(Id) -> none;
+bad_what({id, Id}) -> ["the id is not an integer from 0 to 4294967295: ", shown(Id)];
+bad_what({pinned, Path}) -> bad_path(Path);
+bad_what({name, Name}) -> bad_text(Name);
+bad_what(Term) -> ["neither {id, Id} nor {pinned, Path} nor {name, Name}: ", shown(Term)].
 
 bad_path(Path) ->
     case bad_text(Path) of

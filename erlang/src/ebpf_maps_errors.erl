@@ -20,27 +20,37 @@ format_error(Reason, [{ebpf_maps, Function, Args, _Info} | _]) when is_list(Args
 format_error(_Reason, _Stack) ->
     #{}.
 
+words(badarg, Function, Args) ->
+    explain(badarg, Function, Args);
 words(Reason, Function, Args) ->
-    case of_locator(Reason, Function, Args) of
-        none -> explain(Reason, Function, Args);
-        Text -> #{position(map, Function, length(Args)) => Text}
+    case [{Role, N, Text} || {Role, N, What} <- locators(Function, Args),
+                             (Text = ebpf_maps_locators:words(Reason, Function, What)) =/= none]
+    of
+        [{map, N, Text}] -> #{N => Text};
+        [{options, N, Text}] -> #{N => ["the option inner_map: ", Text]};
+        [{_, N, Text}] when Reason =:= enoent; Reason =:= ambiguous -> #{N => ["a value: ", Text]};
+        [{_, _, Text}] -> #{general => ["of a value: ", Text, "; or of the map: ",
+                                        why(explain(Reason, Function, Args))]};
+        _ -> explain(Reason, Function, Args)
     end.
 
-%% Where a key or a value may name something too it is not known which of them is meant.
-of_locator(Reason, Function, Args) ->
-    case argument(map, Function, Args) of
-        {value, {_, _} = Map} when Reason =:= badarg ->
-            ebpf_maps_locators:words(Reason, Function, Map);
-        {value, {_, _} = Map} ->
-            case lists:any(fun may_name/1, Args -- [Map]) of
-                true -> none;
-                false -> ebpf_maps_locators:words(Reason, Function, Map)
-            end;
-        _ ->
-            none
+%% With their roles and places. Where keys and values name something else too it is not known which
+%% of all is meant.
+locators(Function, Args) ->
+    Roles = ebpf_maps_arguments:roles(Function, length(Args)),
+    Found = lists:usort([{Role, N, What}
+                         || {N, Role, Arg} <- lists:zip3(lists:seq(1, length(Roles)), Roles, Args),
+                            What <- inside(Role, Arg), ebpf_maps_terms:is_locator(What)]),
+    case ebpf_maps_posix:named(Function, Args) of
+        [] -> Found;
+        _ -> []
     end.
 
-may_name(Term) -> is_list(Term) orelse is_map(Term) orelse is_tuple(Term).
+inside(Role, Term) when Role =:= map; Role =:= value -> [Term];
+inside(options, Options) when length(Options) >= 0 -> [Map || {inner_map, Map} <- Options];
+inside(pairs, Pairs) when is_map(Pairs) -> maps:values(Pairs);
+inside(pairs, Pairs) when length(Pairs) >= 0 -> [Value || {_, Value} <- Pairs];
+inside(_Role, _Term) -> [].
 
 %%--------------------------------------------------------------------------------------------------
 %% Reasons
@@ -122,14 +132,14 @@ bad_map(Term, Function, Args) ->
         {_, {value, Term}} ->
             #{position(value, Function, length(Args)) => no_map(Term)};
         _ ->
-            inside(Term, Function, length(Args))
+            elsewhere(Term, Function, length(Args))
     end.
 
-inside(Term, next, 1) -> #{1 => ["the iterator's map is ", no_map(Term)]};
-inside(Term, new, 5) -> #{5 => ["the option inner_map: ", no_map(Term)]};
-inside(Term, merge, 2) -> #{2 => ["a value: ", no_map(Term)]};
-inside(Term, update_with, 3) -> #{2 => ["what the fun returned: ", no_map(Term)]};
-inside(Term, _Function, _Arity) -> #{general => no_map(Term)}.
+elsewhere(Term, next, 1) -> #{1 => ["the iterator's map is ", no_map(Term)]};
+elsewhere(Term, new, 5) -> #{5 => ["the option inner_map: ", no_map(Term)]};
+elsewhere(Term, merge, 2) -> #{2 => ["a value: ", no_map(Term)]};
+elsewhere(Term, update_with, 3) -> #{2 => ["what the fun returned: ", no_map(Term)]};
+elsewhere(Term, _Function, _Arity) -> #{general => no_map(Term)}.
 
 numbered(Args) -> lists:zip(lists:seq(1, length(Args)), Args).
 

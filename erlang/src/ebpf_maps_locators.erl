@@ -13,11 +13,12 @@ takes(Function) ->
     not lists:member(Function, [close, fd, iterator, next, next_chunk, drain_chunk]).
 
 %% none where the reason is not about the locator.
--spec words(Reason :: term(), Function :: atom(), Locator :: term()) -> none | string().
+-spec words(Reason :: term(), Function :: atom(), Locator :: term()) ->
+    none | unicode:chardata().
 words(badarg, Function, Locator) ->
     case {ebpf_maps_terms:is_locator(Locator), takes(Function)} of
         {false, _} -> none;
-        {true, true} -> bad(Locator);
+        {true, true} -> ebpf_maps_arguments:bad_what(Locator);
         {true, false} -> "this takes a handle: open the map with open/1, and close it afterwards"
     end;
 words(ambiguous, _Function, {name, _}) ->
@@ -38,23 +39,3 @@ words(einval, _Function, {pinned, _}) ->
     "there is no map at this path, or not one for this function";
 words(_Reason, _Function, _Locator) ->
     none.
-
-bad({id, Id}) when is_integer(Id), Id >= 0, Id < 1 bsl 32 -> none;
-bad({id, _}) -> "the id is not an integer from 0 to 4294967295";
-bad({pinned, Path}) -> bad_path(text(Path));
-bad({name, Name}) -> bad_name(text(Name)).
-
-bad_name(none) -> "the name is neither a string nor a binary";
-bad_name(_Text) -> none.
-
-bad_path(none) -> "the path is neither a string nor a binary";
-bad_path([$/ | _]) -> none;
-bad_path(_Text) -> "the path is not an absolute one".
-
-text(Text) when is_atom(Text) -> atom_to_list(Text);
-text(Text) when is_binary(Text) -> binary_to_list(Text);
-text(Text) ->
-    case io_lib:char_list(Text) of
-        true -> Text;
-        false -> none
-    end.

@@ -5,7 +5,7 @@
 %% @private
 -module(ebpf_maps_posix).
 
--export([explain/3, absent/3]).
+-export([explain/3, absent/3, named/2]).
 
 -import(ebpf_maps_arguments, [argument/3, position/3]).
 -import(ebpf_maps_terms, [shown/1]).
@@ -246,6 +246,7 @@ rights(_Function) ->
 %% What is named, as by {pid, OsPid}
 %%--------------------------------------------------------------------------------------------------
 
+-spec named(atom(), Args :: [term()]) -> [{atom(), term()}].
 named(Function, Args) ->
     Roles = ebpf_maps_arguments:roles(Function, length(Args)),
     lists:usort(lists:flatmap(fun({Role, Arg}) -> named_by(Role, Arg) end, lists:zip(Roles, Args))).

@@ -127,7 +127,7 @@ bad_prefix(Address, Largest, PrefixLength, Longest) ->
 bad_value({Type, _, _, _}, Value) when Type =:= array_of_maps; Type =:= hash_of_maps ->
     case is_map_like(Value) of
         true -> none;
-        false -> ["a value of this map is a map handle, or {id, _}, {name, _} or {pinned, _}, not ", shown(Value)]
+        false -> ["not a map handle, nor {id, Id}, {name, Name} or {pinned, Path}: ", shown(Value)]
     end;
 bad_value({cgroup_array, _, _, _}, Value) ->
     bad_tagged_path(cgroup, Value);
