@@ -246,8 +246,9 @@ static void list(struct log_limit *limit)
 }
 
 /* How many lines of before are to be told of; -1: this one is not for now. */
-static int take_turn(struct log_limit *limit, enum log_level level,
-		     const char *format, va_list arguments)
+__attribute__((format(printf, 3, 0))) static int
+take_turn(struct log_limit *limit, enum log_level level, const char *format,
+	  va_list arguments)
 {
 	int64_t second = clock_ms() / 1000;
 	int saved_errno = errno;
