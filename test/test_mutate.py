@@ -71,3 +71,12 @@ def test_what_was_caught_is_counted_last_and_what_could_not_be_tried_told(done):
     assert text.endswith("\n1 of 2 were caught\n")
     assert status == 2
 
+
+
+def test_the_tests_that_are_near_are_there(srcdir):
+    text = (srcdir / "test" / "mutate" / "run").read_text()
+    rows = re.findall(r'^    \("(\S+)", "([\w ]+)"\),$', text, re.M)
+    assert len(rows) > 50
+    named = {name for _, names in rows for name in names.split()}
+    there = {path.stem.removeprefix("test_") for path in (srcdir / "test").glob("test_*.py")}
+    assert named - there == set()
