@@ -21,7 +21,7 @@ bool entries_check(struct call *call)
 
 bool entries_check_removal(struct call *call)
 {
-	if (call->map->traits & MAP_FIXED)
+	if (call->map->traits & MAP_NO_REMOVAL)
 		return call_raise_errno(call, -EINVAL);
 	return entries_check(call);
 }

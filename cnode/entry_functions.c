@@ -145,17 +145,15 @@ bool entry_functions_insert(struct call *call)
 bool entry_functions_remove(struct call *call)
 {
 	const char *key;
-	char *old;
 	int error;
 
 	if (!call_read_map(call, call->args[1]) ||
 	    !values_find_key(call, call->args[0], &key, &error))
 		return false;
-	old = values_room(call);
-	if (!old)
-		return false;
+	if (call->map->traits & MAP_NO_REMOVAL)
+		return call_raise_errno(call, -EINVAL);
 	if (error == 0)
-		error = map_remove(call->map, key, old);
+		error = map_remove(call->map, key);
 	return done(call, error == -ENOENT ? 0 : error, call->args[1]);
 }
 
@@ -171,7 +169,7 @@ bool entry_functions_take(struct call *call)
 		return false;
 	if (call->map->traits & MAP_VALUE_IN)
 		return call_raise_errno(call, -EOPNOTSUPP);
-	if (call->map->traits & MAP_FIXED)
+	if (call->map->traits & MAP_NO_REMOVAL)
 		return call_raise_errno(call, -EINVAL);
 	if (error == 0 && !values_take(call, key, &error, &value))
 		return false;

@@ -136,11 +136,8 @@ static bool each_key(struct call *call, struct term list, bool remove)
 	struct term_items items;
 	struct term item;
 	const char *key;
-	char *old = values_room(call);
 	int error;
 
-	if (!old)
-		return false;
 	if (!term_list(list, &items))
 		return call_raise(call, RAISED_BADARG);
 	while (term_next(&items, &item)) {
@@ -148,7 +145,7 @@ static bool each_key(struct call *call, struct term list, bool remove)
 		    !values_find_key(call, item, &key, &error))
 			return false;
 		if (remove && error == 0)
-			error = map_remove(call->map, key, old);
+			error = map_remove(call->map, key);
 		if (error < 0 && error != -ENOENT)
 			return call_raise_errno(call, error);
 	}
@@ -159,7 +156,7 @@ bool many_functions_without(struct call *call)
 {
 	if (!call_read_map(call, call->args[1]))
 		return false;
-	if (call->map->traits & MAP_FIXED)
+	if (call->map->traits & MAP_NO_REMOVAL)
 		return call_raise_errno(call, -EINVAL);
 	if (!each_key(call, call->args[0], false) ||
 	    !each_key(call, call->args[0], true))

@@ -13,8 +13,6 @@
 
 #include "map_memory.h"
 
-#define KERNEL_ENOTSUPP 524 /* errno of the kernel's own */
-
 /* --- Locks: one for each map id, shared by all handles of that map ------ */
 
 #define LOCK_CHAINS 1024
@@ -124,18 +122,37 @@ static const void *kernel_key(const struct map *map, const void *key)
 	return map->key_size ? key : NULL;
 }
 
+/*
+ * One word for what a type cannot do, where the kernel has several: 524, also
+ * EINVAL for what is not even made of entries.
+ */
+static int said(const struct map *map, int error)
+{
+	return error == -EINVAL && map->traits & MAP_NO_ENTRIES
+		       ? -EOPNOTSUPP
+		       : map_error(error);
+}
+
 static int look_up(struct map *map, const void *key, void *value)
 {
-	return bpf_map_lookup_elem_flags(map->fd, kernel_key(map, key), value,
-					 map->access);
+	return said(map,
+		    bpf_map_lookup_elem_flags(map->fd, kernel_key(map, key),
+					      value, map->access));
 }
 
 /* BPF_ANY, BPF_EXIST or BPF_NOEXIST. */
 static int write_entry(struct map *map, const void *key, const void *value,
 		       uint64_t flags)
 {
-	return bpf_map_update_elem(map->fd, kernel_key(map, key), value,
-				   flags | map->access);
+	if (map->traits & MAP_NO_PUT)
+		return -EOPNOTSUPP;
+	return said(map, bpf_map_update_elem(map->fd, kernel_key(map, key),
+					     value, flags | map->access));
+}
+
+static int delete_entry(struct map *map, const void *key)
+{
+	return said(map, bpf_map_delete_elem(map->fd, kernel_key(map, key)));
 }
 
 int map_get(struct map *map, const void *key, void *value)
@@ -153,15 +170,38 @@ int map_put(struct map *map, const void *key, const void *value)
 	return error;
 }
 
-/* Where the kernel looks for itself; of a key that cannot be it says EINVAL. */
-static int update_existing(struct map *map, const void *key, const void *value,
-			   void *old)
+/* A number beyond the end, or a prefix longer than an address. */
+static bool is_no_key(const struct map *map, const void *key)
+{
+	uint32_t number;
+
+	if (map->key_size < sizeof(number))
+		return false;
+	memcpy(&number, key, sizeof(number));
+	if (map->traits & MAP_INDEXED)
+		return number >= map->max_entries;
+	return map->traits & MAP_PREFIX_LOOKUP &&
+	       number > 8 * (map->key_size - sizeof(number));
+}
+
+/* Of a key that cannot be, some types say EINVAL or E2BIG. */
+static bool cannot_be(const struct map *map, const void *key, int error)
+{
+	if (map->key_size == 0)
+		return false;
+	/* of sockets, of a hole as well */
+	if (error == -EINVAL)
+		return map->traits & MAP_VALUE_IS_SOCKET || is_no_key(map, key);
+	return error == -E2BIG;
+}
+
+/* Where the kernel looks for itself, also for who may not read. */
+static int update_existing(struct map *map, const void *key, const void *value)
 {
 	int error = write_entry(map, key, value, BPF_EXIST);
 
-	if (error == -EINVAL && look_up(map, key, old) == -ENOENT)
-		return -ENOENT;
-	return error;
+	/* nothing grows by an update */
+	return cannot_be(map, key, error) ? -ENOENT : error;
 }
 
 static int look_and_update(struct map *map, const void *key, const void *value,
@@ -174,16 +214,26 @@ static int look_and_update(struct map *map, const void *key, const void *value,
 	return write_entry(map, key, value, BPF_ANY);
 }
 
+/*
+ * Whether there are keys to look for. A queue takes nothing in any other way
+ * than by a put, which the kernel calls EINVAL.
+ */
+static int check_keys(const struct map *map)
+{
+	if (map->traits & (MAP_NO_PUT | MAP_NO_ENTRIES | MAP_VALUE_IN))
+		return -EOPNOTSUPP;
+	return map->key_size ? 0 : -EINVAL;
+}
+
 int map_update(struct map *map, const void *key, const void *value, void *old)
 {
-	int error;
+	int error = check_keys(map);
 
-	if (!map->key_size)
-		return -EINVAL;
+	if (error < 0)
+		return error;
 	enter(map);
-	/* A trie's lookup would find a shorter prefix than the one meant. */
-	if (!map->lock || map->traits & MAP_PREFIX_LOOKUP)
-		error = update_existing(map, key, value, old);
+	if (!map->lock || map->traits & MAP_KNOWS_EXIST)
+		error = update_existing(map, key, value);
 	else
 		error = look_and_update(map, key, value, old);
 	leave(map);
@@ -205,10 +255,12 @@ static int look_and_insert(struct map *map, const void *key, const void *value,
 
 int map_insert(struct map *map, const void *key, const void *value, void *old)
 {
-	int error;
+	int error = check_keys(map);
 
+	if (error < 0)
+		return error;
 	enter(map);
-	if (!map->lock || !map->key_size || map->traits & MAP_PREFIX_LOOKUP)
+	if (!map->lock || map->traits & MAP_KNOWS_NOEXIST)
 		error = write_entry(map, key, value, BPF_NOEXIST);
 	else
 		error = look_and_insert(map, key, value, old);
@@ -216,26 +268,14 @@ int map_insert(struct map *map, const void *key, const void *value, void *old)
 	return error;
 }
 
-/* Of a key that cannot be, some types say EINVAL or E2BIG. */
-static bool cannot_be(struct map *map, const void *key, int error, void *old)
-{
-	/* of sockets, often nothing can be looked up */
-	if (map->traits & MAP_VALUE_IS_SOCKET)
-		return error == -EINVAL;
-	return (error == -EINVAL || error == -E2BIG) && map->key_size > 0 &&
-	       !(map->traits & MAP_FIXED) && look_up(map, key, old) == -ENOENT;
-}
-
-int map_remove(struct map *map, const void *key, void *old)
+int map_remove(struct map *map, const void *key)
 {
 	int error;
 
 	enter(map);
-	error = bpf_map_delete_elem(map->fd, kernel_key(map, key));
-	if (cannot_be(map, key, error, old))
-		error = -ENOENT;
+	error = delete_entry(map, key);
 	leave(map);
-	return error;
+	return cannot_be(map, key, error) ? -ENOENT : error;
 }
 
 int map_take(struct map *map, const void *key, void *value)
@@ -243,12 +283,13 @@ int map_take(struct map *map, const void *key, void *value)
 	int error;
 
 	if (!map->lock)
-		return bpf_map_lookup_and_delete_elem_flags(
-			map->fd, kernel_key(map, key), value, map->access);
+		return said(map, bpf_map_lookup_and_delete_elem_flags(
+					 map->fd, kernel_key(map, key), value,
+					 map->access));
 	enter(map);
 	error = look_up(map, key, value);
 	if (error == 0)
-		error = bpf_map_delete_elem(map->fd, kernel_key(map, key));
+		error = delete_entry(map, key);
 	leave(map);
 	return error;
 }
@@ -263,14 +304,14 @@ int map_take_kept(struct map *map, const void *key, void *value,
 	if (error == 0)
 		error = keep(context, value);
 	if (error == 0)
-		error = bpf_map_delete_elem(map->fd, key);
+		error = delete_entry(map, key);
 	leave(map);
 	return error;
 }
 
 int map_next_key(struct map *map, const void *key, void *next)
 {
-	return bpf_map_get_next_key(map->fd, key, next);
+	return said(map, bpf_map_get_next_key(map->fd, key, next));
 }
 
 enum batch_kind {
@@ -302,8 +343,7 @@ static int do_batch(struct map *map, struct map_batch *b, enum batch_kind kind)
 /* Kernels before 5.6 know no batches at all, others not those of all types. */
 static bool is_unsupported(int error)
 {
-	return error == -EINVAL || error == -ENOTSUP ||
-	       error == -KERNEL_ENOTSUPP;
+	return error == -EINVAL || error == -ENOTSUP || error == -MAP_ENOTSUPP;
 }
 
 /* The kernel leaves the count as it was where it did not come to entries. */

@@ -2,6 +2,7 @@
 #ifndef MAP_H
 #define MAP_H
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -11,6 +12,7 @@
 
 #define MAP_NAME_SIZE 16 /* BPF_OBJ_NAME_LEN: 15 characters and a NUL */
 #define MAP_BUCKET_CURSOR_SIZE 4
+#define MAP_ENOTSUPP 524 /* errno of the kernel's own */
 
 /* What sets a type apart from a plain map of keys and values. */
 enum map_trait {
@@ -34,6 +36,12 @@ enum map_trait {
 	MAP_KEY_IS_FILE = 1 << 13,    /* of a file, */
 	MAP_KEY_IS_CGROUP = 1 << 14,  /* of a cgroup, */
 	MAP_KEY_IS_SOCKET = 1 << 15,  /* of a socket */
+	/* the kernel looks itself whether a key has an entry: BPF_EXIST, */
+	MAP_KNOWS_EXIST = 1 << 20,
+	MAP_KNOWS_NOEXIST = 1 << 21, /* BPF_NOEXIST */
+	MAP_NO_REMOVAL = 1 << 22,    /* what is there stays */
+	MAP_NO_PUT = 1 << 23,        /* only programs write to it */
+	MAP_NO_ENTRIES = 1 << 24,    /* it is none of keys and values */
 };
 
 /*
@@ -141,6 +149,12 @@ void map_unref(struct map *map); /* takes NULL */
 /* Where another thread may be giving back the last one: false if so. */
 bool map_try_ref(struct map *map);
 
+/* One word for what the kernel cannot do, which has two. */
+static inline int map_error(int error)
+{
+	return error == -MAP_ENOTSUPP ? -EOPNOTSUPP : error;
+}
+
 /* Octets that the kernel reads and writes for a value, all CPUs together. */
 size_t map_entry_size(const struct map *map);
 
@@ -149,12 +163,14 @@ size_t map_entry_size(const struct map *map);
  * under it; the lock itself reads as zeros and is left alone. key is of
  * key_size octets (ignored by a map without keys), a value of map_entry_size().
  * 0 or -errno as bpf(2) gives it; what may be said of them is in the table of
- * bpf(2) commands in the kernel's sources. old is room for an entry, which is
- * looked up where the kernel's word is not enough.
+ * bpf(2) commands in the kernel's sources. What a type cannot do is
+ * -EOPNOTSUPP, whatever the kernel says, and a key that cannot be -ENOENT where
+ * it would have to be there. old is room for an entry, which is looked up where
+ * the kernel's word is not enough.
  */
 int map_get(struct map *map, const void *key, void *value);
 int map_put(struct map *map, const void *key, const void *value);
-int map_remove(struct map *map, const void *key, void *old);
+int map_remove(struct map *map, const void *key);
 /* -EEXIST where the key has an entry. */
 int map_insert(struct map *map, const void *key, const void *value, void *old);
 

@@ -195,7 +195,7 @@ int map_new(const struct map_spec *spec, struct map **map)
 	do
 		error = make(spec, map);
 	while (retry_after(&retry, error));
-	return error;
+	return map_error(error);
 }
 
 int map_open_id(uint32_t id, uint32_t flags, struct map **map)
@@ -358,5 +358,5 @@ int map_unpin(const struct map *map, const char *path)
 
 int map_freeze(const struct map *map)
 {
-	return bpf_map_freeze(map->fd);
+	return map_error(bpf_map_freeze(map->fd));
 }

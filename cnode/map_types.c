@@ -12,24 +12,30 @@
 #include <string.h>
 #include <unistd.h>
 
+#define MAP_KNOWS (MAP_KNOWS_EXIST | MAP_KNOWS_NOEXIST)
+#define MAP_ARRAY                                                              \
+	(MAP_INDEXED | MAP_FIXED | MAP_NO_REMOVAL | MAP_KEY_BATCH | MAP_KNOWS)
+
 /* By name: the headers that we are built with may be older than libbpf. */
 static const struct {
 	const char *name;
 	unsigned traits;
 } type_traits[] = {
-	{ "hash", MAP_BUCKETS },
-	{ "lru_hash", MAP_BUCKETS },
-	{ "percpu_hash", MAP_BUCKETS | MAP_PER_CPU },
-	{ "lru_percpu_hash", MAP_BUCKETS | MAP_PER_CPU },
-	{ "array", MAP_INDEXED | MAP_FIXED | MAP_KEY_BATCH },
-	{ "percpu_array",
-	  MAP_INDEXED | MAP_FIXED | MAP_KEY_BATCH | MAP_PER_CPU },
-	{ "percpu_cgroup_storage", MAP_PER_CPU },
-	{ "lpm_trie", MAP_KEY_BATCH | MAP_PREFIX_LOOKUP },
+	{ "hash", MAP_BUCKETS | MAP_KNOWS },
+	{ "lru_hash", MAP_BUCKETS | MAP_KNOWS },
+	{ "percpu_hash", MAP_BUCKETS | MAP_PER_CPU | MAP_KNOWS },
+	{ "lru_percpu_hash", MAP_BUCKETS | MAP_PER_CPU | MAP_KNOWS },
+	{ "array", MAP_ARRAY },
+	{ "percpu_array", MAP_ARRAY | MAP_PER_CPU },
+	{ "cgroup_storage", MAP_KNOWS_EXIST | MAP_NO_REMOVAL },
+	{ "percpu_cgroup_storage",
+	  MAP_KNOWS_EXIST | MAP_NO_REMOVAL | MAP_PER_CPU },
+	{ "lpm_trie", MAP_KEY_BATCH | MAP_PREFIX_LOOKUP | MAP_KNOWS },
 	{ "bloom_filter", MAP_VALUE_IN },
 	{ "array_of_maps", MAP_INDEXED | MAP_KEY_BATCH | MAP_HOLES |
 				   MAP_VALUE_IS_FD | MAP_VALUE_IS_MAP },
-	{ "hash_of_maps", MAP_BUCKETS | MAP_VALUE_IS_FD | MAP_VALUE_IS_MAP },
+	{ "hash_of_maps",
+	  MAP_BUCKETS | MAP_VALUE_IS_FD | MAP_VALUE_IS_MAP | MAP_KNOWS },
 	{ "prog_array", MAP_INDEXED | MAP_VALUE_IS_FD },
 	{ "perf_event_array", MAP_INDEXED | MAP_VALUE_IS_FD },
 	{ "cgroup_array", MAP_INDEXED | MAP_VALUE_IS_FD | MAP_VALUE_IS_CGROUP },
@@ -41,10 +47,14 @@ static const struct {
 	{ "devmap", MAP_INDEXED | MAP_VALUE_HAS_FD | MAP_VALUE_IS_INTERFACE },
 	{ "devmap_hash", MAP_VALUE_HAS_FD | MAP_VALUE_IS_INTERFACE },
 	{ "cpumap", MAP_INDEXED | MAP_VALUE_HAS_FD },
-	{ "sk_storage", MAP_KEY_IS_FD | MAP_KEY_IS_SOCKET },
-	{ "inode_storage", MAP_KEY_IS_FD | MAP_KEY_IS_FILE },
-	{ "task_storage", MAP_KEY_IS_FD | MAP_KEY_IS_PROCESS },
-	{ "cgrp_storage", MAP_KEY_IS_FD | MAP_KEY_IS_CGROUP },
+	{ "sk_storage", MAP_KEY_IS_FD | MAP_KEY_IS_SOCKET | MAP_KNOWS },
+	{ "inode_storage", MAP_KEY_IS_FD | MAP_KEY_IS_FILE | MAP_KNOWS },
+	{ "task_storage", MAP_KEY_IS_FD | MAP_KEY_IS_PROCESS | MAP_KNOWS },
+	{ "cgrp_storage", MAP_KEY_IS_FD | MAP_KEY_IS_CGROUP | MAP_KNOWS },
+	{ "stack_trace", MAP_NO_PUT },
+	{ "ringbuf", MAP_NO_ENTRIES },
+	{ "user_ringbuf", MAP_NO_ENTRIES },
+	{ "arena", MAP_NO_ENTRIES },
 };
 
 unsigned map_types_traits(uint32_t type)

@@ -111,7 +111,7 @@ static int visit(struct keys *k)
 				: map_take(k->map, place_of(k), value);
 		break;
 	case WALK_REMOVE:
-		error = map_remove(k->map, place_of(k), value);
+		error = map_remove(k->map, place_of(k));
 		break;
 	}
 	k->count += error == 0;

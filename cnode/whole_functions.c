@@ -153,7 +153,7 @@ static bool check_removal(struct call *call)
 {
 	if (call->map->traits & MAP_VALUE_IN)
 		return call_raise_errno(call, -EOPNOTSUPP);
-	if (call->map->traits & MAP_FIXED)
+	if (call->map->traits & MAP_NO_REMOVAL)
 		return call_raise_errno(call, -EINVAL);
 	return true;
 }

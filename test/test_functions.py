@@ -72,7 +72,7 @@ def test_each_type_that_libbpf_knows_goes_to_the_kernel(type, maps):
     """It is made or refused by the kernel; badarg would be raised."""
     map = maps.new(type, 3, 5, 7)
     if map[0] == "error":
-        assert map[1] in ("einval", "ebadf", "enotsupp")
+        assert map[1] in ("einval", "ebadf", "enotsup")
     else:
         assert map[2:] == (type, 3, 5, 7)
 
@@ -819,7 +819,7 @@ def test_a_map_without_keys_cannot_be_walked(shape, maps):
     map = maps.new(*shape)
     with pytest.raises(BeamError) as caught:
         maps.next(maps.iterator(map))
-    assert caught.value.reason in ("einval", "enotsup", "enotsupp")
+    assert caught.value.reason == "enotsup"
 
 
 def test_a_bloom_filter_takes_values(maps):
@@ -829,7 +829,7 @@ def test_a_bloom_filter_takes_values(maps):
         maps.put(b"", b"12345", map)
     with raises("badarg"):
         maps.put(5, 5, map)
-    with raises("einval"):
+    with raises("enotsup"):
         maps.update(b"", 5, map)
 
 
@@ -946,12 +946,12 @@ def test_a_cpu_map_is_used(maps):
 @pytest.mark.parametrize(
     "shape, reason",
     [
-        (("ringbuf", 0, 0, PAGE), "enotsupp"),
-        (("user_ringbuf", 0, 0, PAGE), "enotsupp"),
+        (("ringbuf", 0, 0, PAGE), "enotsup"),
+        (("user_ringbuf", 0, 0, PAGE), "enotsup"),
     ],
     ids=str,
 )
-def test_a_ring_buffer_refuses_access_in_the_kernels_words(shape, reason, maps):
+def test_a_ring_buffer_has_no_entries(shape, reason, maps):
     map = maps.new(*shape)
     for call in (
         lambda: maps.get(b"", map),
@@ -968,15 +968,15 @@ def test_a_stack_trace_map_without_traces_is_empty(maps):
         maps.get(1, map)
     assert maps.walk(map) == []
     assert maps.take(1, map) == "error"
-    with raises("einval"):
+    with raises("enotsup"):
         maps.put(1, bytes(80), map)
 
 
 @pytest.mark.parametrize("type", ["perf_event_array", "cgroup_array"])
-def test_an_array_of_what_cannot_be_read_refuses_in_the_kernels_words(type, maps):
+def test_an_array_of_what_cannot_be_read_has_no_such_operation(type, maps):
     map = maps.new(type, 4, 4, CPUS)
     for call in (lambda: maps.get(0, map), lambda: maps.take(0, map)):
-        with raises("enotsupp"):
+        with raises("enotsup"):
             call()
     assert maps.remove(0, map) == map
 

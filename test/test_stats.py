@@ -77,14 +77,14 @@ def test_errors_are_counted_by_reason(alice, node):
     }
 
 
-def test_an_error_that_libc_has_no_name_for_is_counted_by_its_name(alice, node):
+def test_what_a_type_cannot_do_is_counted_by_one_name(alice, node):
     ring = alice.erpc(node.name, "new", "ringbuf", 0, 0, PAGE)
     for _ in range(2):
-        with raises("enotsupp"):
+        with raises("enotsup"):
             alice.erpc(node.name, "get", b"", ring)
-    assert stats(alice, node)["errors"] == {"enotsupp": 2}
+    assert stats(alice, node)["errors"] == {"enotsup": 2}
     node.process.send_signal(signal.SIGUSR1)
-    assert " 2 errors [ enotsupp 2 ], " in node.wait_log(r"notice stats: ").string
+    assert " 2 errors [ enotsup 2 ], " in node.wait_log(r"notice stats: ").string
 
 
 def test_a_name_that_several_maps_bear_is_an_error(alice, node):

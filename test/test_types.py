@@ -808,7 +808,7 @@ def test_storage_cannot_be_walked(maps, storage):
         lambda map: maps.next_chunk("start", map, 1),
         lambda map: maps.drain_chunk("start", map, 1),
     ):
-        with raises("enotsupp"):
+        with raises("enotsup"):
             call(map)
     assert maps.get(first, map) == u64(1)
 
@@ -1196,8 +1196,8 @@ NO_COOKIES_NOR_KEYS = {
     **all_of(WALKING + " drain drain_chunk", up("enospc")),
 }
 UNREADABLE = {  # a descriptor goes in, and nothing comes out
-    **all_of(READING + " take " + WALKING, up("enotsupp")),
-    **all_of("drain drain_chunk", up("enotsupp")),
+    **all_of(READING + " take " + WALKING, up("enotsup")),
+    **all_of("drain drain_chunk", up("enotsup")),
     **all_of(WRITING, up("badarg")),
     **all_of("remove without clear", MAP),
 }
@@ -1206,12 +1206,12 @@ CGROUP_STORAGE = {  # only a program that is attached makes entries
     "put": up("enoent"),
     "merge": up(("enoent", 0)),
     "update": up(("badkey", KEY)),
+    **all_of("take remove without clear drain drain_chunk", up("einval")),
 }
-del CGROUP_STORAGE["remove"], CGROUP_STORAGE["without"]
 RING = {
-    **all_of(READING + " take put insert remove without", up("enotsupp")),
-    "merge": up(("enotsupp", 0)),
-    **all_of("push pop peek", up("enotsupp")),
+    **all_of(READING + " take put insert update remove without", up("enotsup")),
+    "merge": up(("enotsup", 0)),
+    **all_of("push pop peek clear drain drain_chunk", up("enotsup")),
     **all_of(WALKING, up("enotsup")),
 }
 
@@ -1221,9 +1221,8 @@ REFUSING = {
     ("cgroup_array", 4, 4, 4): UNREADABLE,
     ("stack_trace", 4, 80, 4): {
         **EMPTY,
-        **all_of("put insert", up("einval")),
-        "update": up(("badkey", KEY)),
-        "merge": up(("einval", 0)),
+        **all_of("put insert update", up("enotsup")),
+        "merge": up(("enotsup", 0)),
     },
     ("sockmap", 4, 4, 4): NO_COOKIES_NOR_KEYS,
     ("sockmap", 4, 8, 4): {**EMPTY, **NO_SOCKETS},
@@ -1240,7 +1239,7 @@ REFUSING = {
     ("sk_storage", 4, 8, 0, ("no_prealloc",)): {
         **all_of(READING + " take remove without", up("enotsup")),
         **NO_SOCKETS,
-        **all_of(WALKING + " clear drain drain_chunk", up("enotsupp")),
+        **all_of(WALKING + " clear drain drain_chunk", up("enotsup")),
     },
     ("cgroup_storage", 8, 8, 0): CGROUP_STORAGE,
     ("cgroup_storage", 16, 8, 0): CGROUP_STORAGE,
@@ -1249,13 +1248,7 @@ REFUSING = {
     ("user_ringbuf", 0, 0, PAGE): RING,
 }
 if "arena" in known_types():  # from libbpf 1.4 on
-    REFUSING["arena", 0, 0, 4, ("mmapable",)] = {
-        **all_of(READING + " take pop peek clear drain drain_chunk", up("einval")),
-        **all_of("put insert push without", up("enotsup")),
-        "update": up("einval"),
-        "merge": up(("enotsup", 0)),
-        **all_of(WALKING, up("enotsup")),
-    }
+    REFUSING["arena", 0, 0, 4, ("mmapable",)] = RING
 
 
 def perform(maps, name, map, key, value):

@@ -67,7 +67,7 @@
 %% <dt>`{badmap, Term}'</dt><dd>`Term' is no handle, or the map is not live: it was closed, the node
 %%   that made it has been gone for too long, or its C node has restarted.</dd>
 %% <dt>`badarg'</dt><dd>An argument is not of its type, or not of the map's size.</dd>
-%% <dt>{@type posix()}</dt><dd>What the kernel said, as `eperm' or `enotsupp' (its 524).</dd>
+%% <dt>{@type posix()}</dt><dd>What the kernel said, as `eperm' or `e2big'.</dd>
 %% <dt>`enotsup'</dt><dd>The type of the map does not have this operation: there is nothing to walk
 %%   in a queue, and nothing but {@link push/2} and {@link is_key/2} in a bloom filter. Also for
 %%   writing to sockmap, sockhash, reuseport_sockarray, xskmap and sk_storage, which need a socket
@@ -328,7 +328,7 @@
 %% ready to be sent.
 
 -type posix() :: atom().
-%% An error number of the kernel by its name in small letters, as `e2big'; `enotsupp' for its 524.
+%% An error number of the kernel by its name in small letters, as `e2big'; for its 524 it is `enotsup'.
 
 %%--------------------------------------------------------------------------------------------------
 %% Maps
@@ -520,8 +520,7 @@ freeze(Map) -> ?RESULT(ask(Map, freeze, [Map])).
 %% @doc The value of a key. In a queue or a stack, with the key `<<>>', the next value; it stays
 %% there.
 %%
-%% Raises `{badkey, Key}' where there is none; `enotsupp' or another {@type posix()} on types that
-%% user space cannot read.
+%% Raises `{badkey, Key}' where there is none; `enotsup' on types that user space cannot read.
 %%
 %% Cost: one round trip, one system call.
 -spec get(Key :: key(), Map :: any_map()) -> value().
@@ -567,7 +566,8 @@ insert(Key, Value, Map) -> ?RESULT(ask(Map, insert, [Key, Value, Map])).
 %% @doc Puts a value under a key that is there already, and returns the map.
 %%
 %% Raises `{badkey, Key}' where there is none, an index out of an array's range among them; `einval'
-%% on a queue or a stack.
+%% on a queue or a stack; and, of a map that is open to write only, `eperm' where the kernel does not
+%% tell itself whether there is one, and it takes a look.
 %%
 %% Cost: one round trip; one system call, or two on types on which the kernel does not tell itself
 %% (array-like ones, devmap, devmap_hash). There it is looked up and put under a lock in the C node,
@@ -589,7 +589,7 @@ update_with(Key, Fun, Map) ->
 
 %% @doc Removes a key, if it is there, and returns the map.
 %%
-%% Raises `einval' on types from which nothing can be removed, as arrays.
+%% Raises `einval' on types from which nothing can be removed: arrays, and the cgroup storages.
 %%
 %% Cost: one round trip, one system call.
 -spec remove(Key :: key(), Map :: any_map()) -> any_map().
