@@ -16,7 +16,7 @@
 #include "posix.h"
 #include "refusal.h"
 
-#define MODULE "ebpf_maps"
+#define MODULE FUNCTIONS_MODULE
 #define KEPT_CAPACITY BUDGET_FREE /* of a buffer, from call to call */
 
 static const struct function {
@@ -44,8 +44,8 @@ static const struct function {
 	{ "pop", 1, PERMISSION_WRITE, LOCATED_TO_WRITE, entry_functions_pop },
 	{ "peek", 1, PERMISSION_READ, LOCATED_TO_READ, entry_functions_peek },
 	/* handle_functions.c */
-	{ "new", 4, PERMISSION_WRITE, LOCATED_NEVER, handle_functions_new4 },
-	{ "new", 5, PERMISSION_WRITE, LOCATED_NEVER, handle_functions_new5 },
+	{ "new", 4, PERMISSION_WRITE, LOCATED_NEVER, handle_functions_new },
+	{ "new", 5, PERMISSION_WRITE, LOCATED_NEVER, handle_functions_new },
 	{ "close", 1, PERMISSION_READ, LOCATED_NEVER, handle_functions_close },
 	{ "fd", 1, PERMISSION_READ, LOCATED_NEVER, handle_functions_fd },
 	{ "open", 1, PERMISSION_READ, LOCATED_NEVER, handle_functions_open1 },
@@ -56,6 +56,12 @@ static const struct function {
 	  handle_functions_unpin },
 	{ "freeze", 1, PERMISSION_WRITE, LOCATED_TO_WRITE,
 	  handle_functions_freeze },
+	/* check_functions.c */
+	{ "check", 4, PERMISSION_READ, LOCATED_NEVER, check_functions_check },
+	{ "check", 5, PERMISSION_READ, LOCATED_NEVER, check_functions_check },
+	/* features_functions.c */
+	{ "features", 0, PERMISSION_READ, LOCATED_NEVER,
+	  features_functions_features },
 	/* host_functions.c */
 	{ "list", 0, PERMISSION_READ, LOCATED_NEVER, host_functions_list },
 	{ "info", 1, PERMISSION_READ, LOCATED_TO_READ, host_functions_info },

@@ -12,6 +12,7 @@
 #include "stats.h"
 #include "term.h"
 
+#define FUNCTIONS_MODULE "ebpf_maps"
 #define FUNCTIONS_MAX_ARITY 5
 
 struct account;
@@ -23,6 +24,14 @@ struct buffer {
 	size_t capacity;
 };
 
+/* Options that callers are told of; the others stand where they act. */
+struct functions_options {
+	bool open_by_id;
+	uint32_t max_maps;
+	uint32_t max_maps_per_node;
+	uint32_t grace; /* s */
+};
+
 /* What the functions work with, whoever calls. */
 struct functions_common {
 	struct handles *handles;
@@ -32,6 +41,7 @@ struct functions_common {
 	struct root file_root;
 	struct pin_limit pin_limit;
 	size_t max_message; /* also the most that a buffer grows to */
+	struct functions_options options;
 };
 
 /* And on behalf of one connected node. */

@@ -20,31 +20,15 @@
 #include "call.h"
 #include "handlers.h"
 #include "locators.h"
+#include "log.h"
 #include "map_memory.h"
 #include "map_options.h"
+#include "map_rules.h"
 #include "pin_limit.h"
 #include "pin_root.h"
 #include "refusal.h"
 
 /* --- new/4,5 ------------------------------------------------------------ */
-
-static bool read_type(struct term t, uint32_t *type)
-{
-	const char *name;
-
-	for (*type = 0; (name = map_type_name(*type)); (*type)++)
-		if (term_is_atom(t, name))
-			return true;
-	return false;
-}
-
-static bool read_spec(struct call *call, struct map_spec *spec)
-{
-	return read_type(call->args[0], &spec->type) &&
-	       term_read_uint32(call->args[1], &spec->key_size) &&
-	       term_read_uint32(call->args[2], &spec->value_size) &&
-	       term_read_uint32(call->args[3], &spec->max_entries);
-}
 
 /* Takes over the map, and writes its handle or an error. */
 static bool write_new_handle(struct call *call, struct map *map,
@@ -70,43 +54,36 @@ static bool write_new_handle(struct call *call, struct map *map,
 	return true;
 }
 
-static bool new_map(struct call *call, struct map_options *options)
+static void log_fault(const char *text, void *context)
 {
+	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
+	const struct call *call = context;
+
+	log_limited(&limit, LOG_INFO, "no new map for %s: %s",
+		    call->context->peer, text);
+}
+
+bool handle_functions_new(struct call *call)
+{
+	struct functions_context *context = call->context;
+	struct map_options options;
 	struct map *map = NULL;
-	int error = handles_check_room(call->context->common->handles,
-				       call->context->owner);
+	int error;
 
-	if (!call_check_answer(call, CALL_MAX_HANDLE_SIZE))
+	if (!map_options_read_new(call, &options) ||
+	    !call_check_answer(call, CALL_MAX_HANDLE_SIZE))
 		return false;
-	options->spec.stopped = call->context->stopped;
+	error = handles_check_room(context->common->handles, context->owner);
+	if (error == 0 && !options.name_is_valid)
+		error = -EINVAL;
+	options.spec.stopped = context->stopped;
 	if (error == 0)
-		error = map_memory_make(call->context->common->map_memory,
-					&options->spec, call->context->peer,
-					&map);
-	if (error < 0)
-		return call_write_error(call, error);
-	return write_new_handle(call, map, options->lifetime);
-}
-
-bool handle_functions_new4(struct call *call)
-{
-	struct map_options options = { .lifetime = HANDLES_NODE };
-
-	return read_spec(call, &options.spec) ? new_map(call, &options)
-					      : call_raise(call, RAISED_BADARG);
-}
-
-bool handle_functions_new5(struct call *call)
-{
-	struct map_options options = { .name_is_valid = true };
-
-	if (!read_spec(call, &options.spec))
-		return call_raise(call, RAISED_BADARG);
-	if (!map_options_read(call, call->args[4], &options))
-		return false;
-	if (!options.name_is_valid)
-		return call_write_error(call, -EINVAL);
-	return new_map(call, &options);
+		error = map_memory_make(context->common->map_memory,
+					&options.spec, context->peer, &map);
+	if (error == 0)
+		return write_new_handle(call, map, options.lifetime);
+	map_rules_check(&options.spec, options.name_is_valid, log_fault, call);
+	return call_write_error(call, error);
 }
 
 /* --- open/1,2 ----------------------------------------------------------- */

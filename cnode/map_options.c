@@ -9,23 +9,7 @@
 #include <linux/bpf.h>
 #include <string.h>
 
-static const struct {
-	const char *name;
-	uint32_t flag;
-} flags[] = {
-	{ "no_prealloc", BPF_F_NO_PREALLOC },
-	{ "read", BPF_F_RDONLY },
-	{ "write", BPF_F_WRONLY },
-	{ "zero_seed", BPF_F_ZERO_SEED },
-	{ "prog_read", BPF_F_RDONLY_PROG },
-	{ "prog_write", BPF_F_WRONLY_PROG },
-	{ "clone", BPF_F_CLONE },
-	{ "mmapable", BPF_F_MMAPABLE },
-	{ "no_common_lru", BPF_F_NO_COMMON_LRU },
-	{ "stack_build_id", BPF_F_STACK_BUILD_ID },
-	{ "preserve_elems", BPF_F_PRESERVE_ELEMS },
-	{ "inner_map_resizable", BPF_F_INNER_MAP },
-};
+#include "map_rules.h"
 
 static const struct {
 	const char *name;
@@ -38,9 +22,11 @@ static const struct {
 
 static bool read_flag(struct term t, uint32_t *all)
 {
-	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
-		if (term_is_atom(t, flags[i].name)) {
-			*all |= flags[i].flag;
+	struct map_rules_flag flag;
+
+	for (size_t i = 0; map_rules_flag(i, &flag); i++) {
+		if (term_is_atom(t, flag.name)) {
+			*all |= flag.flag;
 			return true;
 		}
 	}
@@ -157,4 +143,33 @@ bool map_options_read(struct call *call, struct term list,
 			return false;
 	}
 	return term_end(&items) || call_raise(call, RAISED_BADARG);
+}
+
+/* --- new and check -------------------------------------------------------- */
+
+static bool read_type(struct term t, uint32_t *type)
+{
+	const char *name;
+
+	for (*type = 0; (name = map_type_name(*type)); (*type)++)
+		if (term_is_atom(t, name))
+			return true;
+	return false;
+}
+
+bool map_options_read_new(struct call *call, struct map_options *options)
+{
+	struct map_spec *spec = &options->spec;
+
+	*options = (struct map_options){ .name_is_valid = true,
+					 .lifetime = HANDLES_NODE };
+	if (!read_type(call->args[0], &spec->type) ||
+	    !term_read_uint32(call->args[1], &spec->key_size) ||
+	    !term_read_uint32(call->args[2], &spec->value_size) ||
+	    !term_read_uint32(call->args[3], &spec->max_entries))
+		return call_raise(call, RAISED_BADARG);
+	if (call->arity == 5 && !map_options_read(call, call->args[4], options))
+		return false;
+	map_rules_complete(spec);
+	return true;
 }

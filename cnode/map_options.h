@@ -17,6 +17,12 @@ struct map_options {
 bool map_options_read(struct call *call, struct term list,
 		      struct map_options *options);
 
+/*
+ * The arguments of new/4,5 and of check/4,5, with the flags that go without
+ * saying. False: badarg has been raised, or so.
+ */
+bool map_options_read_new(struct call *call, struct map_options *options);
+
 /* A name of up to 15 octets; *valid is false for others that are texts. */
 bool map_options_read_name(struct term t, char name[MAP_NAME_SIZE],
 			   bool *valid);

@@ -240,6 +240,12 @@ static enum exit_status init_service(struct node *node)
 
 	service->node = &node->ei;
 	service->common.max_message = options->max_message;
+	service->common.options = (struct functions_options){
+		.open_by_id = !options->no_open_by_id,
+		.max_maps = limits.max,
+		.max_maps_per_node = limits.max_per_node,
+		.grace = limits.grace,
+	};
 	service->permissions = &options->permissions;
 	service->max_waiting = options->max_waiting;
 	service->ticktime = options->ticktime;

@@ -107,9 +107,11 @@ WRITING = (
     *("freeze", "put", "insert", "update", "update_with", "remove", "take", "push"),
     *("pop", "without", "merge", "clear", "drain", "drain_chunk"),
 )
-OF_A_NODE = ["list($M)", "handles($M)", "stats($M)"]
-MAKING = ["new(hash, 4, 4, 4, $M)", "open({id, 1}, $M)"]
-ASKING = ["list()", "handles()", "stats()", "new(hash, 4, 4, 4)", "open({id, 1})"]
+OF_A_NODE = ["list($M)", "handles($M)", "stats($M)", "features($M)"]
+MAKING = ["new(hash, 4, 4, 4, $M)", "check(hash, 4, 4, 4, $M)", "open({id, 1}, $M)"]
+ASKING = ["list()", "handles()", "stats()", "features()", "new(hash, 4, 4, 4)"]
+ASKING += ["check(hash, 4, 4, 4)", "open({id, 1})"]
+SINCE = {"check": "0.2.0", "features": "0.2.0"}
 
 DOWN = (
     "no connection to $gone: is ebpf_cnode running there, with the same cookie? "
@@ -149,7 +151,10 @@ def place(call):
 
 def unserved(call):
     name, arity = function_of(call)
-    return f"$alice does not serve ebpf_maps:{name}/{arity}, or what it is made of"
+    text = f"$alice does not serve ebpf_maps:{name}/{arity}, or what it is made of"
+    if since := SINCE.get(name):
+        text += f", which is there since {since}; its version is below 0.2.0"
+    return text
 
 
 def case(call, reason, *general, **words):
@@ -518,6 +523,12 @@ OF_OTHER_ARGUMENTS = [
     ),
     case(
         'new("hash", 4, 4, 1)', "badarg", arg1='not the name of a type of map: "hash"'
+    ),
+    case("check(hash, -1, 4, x)", "badarg", arg2=f"{SIZE}-1", arg4=f"{SIZE}x"),
+    case(
+        "check(array_of_maps, 4, 4, 1, [{inner_map, Closed}])",
+        "badmap",
+        arg5=f"the option inner_map: {ENDED}",
     ),
     case("new(hash, -1, 4, x)", "badarg", arg2=f"{SIZE}-1", arg4=f"{SIZE}x"),
     case("new(hash, 4, 1 bsl 32, 1, [])", "badarg", arg3=f"{SIZE}4294967296"),

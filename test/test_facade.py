@@ -16,7 +16,7 @@ HASH = ("hash", 4, 8, 4)
 NOT_SERVED = {
     *(("fold", 3), ("foreach", 2), ("update_with", 3)),  # these take a fun,
     *(("node", 1), ("list", 1), ("handles", 1), ("stats", 1)),  # or a node,
-    *(("iterator", 2),),  # or options
+    *(("features", 1), ("iterator", 2)),  # or options
     *(("format_error", 2), ("module_info", 0), ("module_info", 1)),
 }
 
@@ -94,6 +94,7 @@ class Calls:
 def test_every_function_does_what_it_is_for(facade, cnode, start_cnode, folder):
     """test_facade_walks.py has those that take a fun or options."""
     f = Calls(facade)
+    assert f.check(*HASH) == f.check(*HASH, [("name", "facade")]) == "ok"
     hash = f.new(*HASH)
     named = f.new(*HASH, [("name", "facade")])
     queue = f.new("queue", 0, 8, 4)
@@ -184,6 +185,7 @@ def what_nodes_tell(f, cnode, other, map):
         ("handles", 0): 1,
         ("stats", 0): 1,
     }
+    assert f.features()["modules"] == f.features(other)["modules"]
 
 
 def test_a_node_that_opens_nothing_by_id_raises_eperm(facade, start_cnode):
@@ -197,7 +199,7 @@ def test_a_node_that_opens_nothing_by_id_raises_eperm(facade, start_cnode):
             getattr(facade, function)(*args)
 
 
-@pytest.mark.parametrize("function", ["list", "handles", "stats"])
+@pytest.mark.parametrize("function", ["list", "handles", "stats", "features"])
 def test_what_another_node_tells_takes_a_node(function, facade, start_cnode):
     node = start_cnode()
     node.stop()
@@ -226,6 +228,8 @@ BAD_CALLS = [
     ("new", ["hash", -1, 4, 1]),
     ("new", ["hash", 4, 4, 1, ["nope"]]),
     ("new", ["hash", 4, 4, 1, "nope"]),
+    ("check", ["hash", -1, 4, 1]),
+    ("check", ["hash", 4, 4, 1, ["nope"]]),
     ("new", ["hash", 4, 4, 1, etf.Improper(("read",), "write")]),
 ]
 

@@ -120,9 +120,9 @@ def test_a_type_without_options_is_made_and_closed(shape, maps, cnode):
     assert cnode.map_count() == before
 
 
-def test_an_lpm_trie_is_made_with_no_prealloc_only(maps):
-    assert maps.new("lpm_trie", 8, 4, 4) == ("error", "einval")
-    map = maps.new("lpm_trie", 8, 4, 4, ["no_prealloc"])
+@pytest.mark.parametrize("options", [[], ["no_prealloc"]], ids=str)
+def test_an_lpm_trie_is_made_with_no_prealloc_said_or_not(options, maps):
+    map = maps.new("lpm_trie", 8, 4, 4, options)
     assert map[2:] == ("lpm_trie", 8, 4, 4)
 
 

@@ -119,6 +119,7 @@
 -export([
     %% maps
     new/4, new/5,
+    check/4, check/5,
     open/1, open/2,
     close/1,
     fd/1,
@@ -128,6 +129,7 @@
     list/0, list/1,
     handles/0, handles/1,
     stats/0, stats/1,
+    features/0, features/1,
     pin/2, unpin/2,
     freeze/1,
     %% entries
@@ -175,6 +177,7 @@
     map_option/0,
     map_info/0,
     stats/0,
+    features/0,
     lifetime/0,
     text/0,
     posix/0
@@ -327,6 +330,20 @@
 %% than half of that: from when the last octet of a request was taken in to when its answer was
 %% ready to be sent.
 
+-type features() :: #{
+    version := binary(),
+    modules := #{module() => [{Function :: atom(), arity()}]},
+    options := #{
+        read_only | open_by_id | pin_root | file_root := boolean(),
+        max_message | grace := non_neg_integer(),
+        max_maps | max_maps_per_node | max_pins := pos_integer() | infinity
+    }
+}.
+%% What a C node serves. `options' are those of its command line that change what its callers may
+%% do, as they are for this node: `read_only' is true where it may only read, by `--allow' or by
+%% `--read-only'; `pin_root' and `file_root' say whether there is such a folder, and not which;
+%% `grace' is in seconds. Later versions may have more keys.
+
 -type posix() :: atom().
 %% An error number of the kernel by its name in small letters, as `e2big'; for its 524 it is `enotsup'.
 
@@ -355,8 +372,10 @@ new(Type, KeySize, ValueSize, MaxEntries) ->
 %% The storage types get the BTF that the kernel asks for. A struct_ops needs that of a program, and
 %% is an `{error, Posix}'.
 %%
+%% An lpm_trie and the storage types have the option `no_prealloc' whether it is given or not.
+%%
 %% Returns `{error, Posix}' where the kernel refuses, as `{error, einval}' for sizes that do not fit
-%% the type, `{error, eperm}' for a missing privilege of the C node, `{error, emfile}' when the C
+%% the type ({@link check/5} says in words which, and so does the C node's log at level `info'), `{error, eperm}' for a missing privilege of the C node, `{error, emfile}' when the C
 %% node holds its `--max-maps' already, or `--max-maps-per-node' for this node, and `{error, enomem}'
 %% where its maps would take more than `--max-map-memory'; `{error, nodedown | timeout | notalive}'
 %% where no C node can be asked (after a `timeout', or a connection lost meanwhile, the map may have
@@ -376,6 +395,46 @@ new(Type, KeySize, ValueSize, MaxEntries, Options) ->
     Sent = [Type, KeySize, ValueSize, MaxEntries, Rest],
     Args = [Type, KeySize, ValueSize, MaxEntries, Options],
     ?RESULT(error_instead(ask_node(Node, new, Sent, Args))).
+
+%% @equiv check(Type, KeySize, ValueSize, MaxEntries, [])
+%% @since 0.2.0
+-spec check(Type, KeySize, ValueSize, MaxEntries) -> ok | {error, [Text :: binary()]} when
+    Type :: type(),
+    KeySize :: non_neg_integer(),
+    ValueSize :: non_neg_integer(),
+    MaxEntries :: non_neg_integer().
+check(Type, KeySize, ValueSize, MaxEntries) ->
+    Args = [Type, KeySize, ValueSize, MaxEntries],
+    ?RESULT(ask_node(ebpf_maps_request:default_node(), check, Args, Args)).
+
+%% @doc Says in words what is wrong with the arguments of {@link new/5}, and makes no map.
+%%
+%% The texts are all that is known to be wrong, one for each fault; `ok' means that the kernel will
+%% not refuse the arguments as such. What depends on how it was built, or on its memory, it alone
+%% knows: there it may still say `einval', `e2big' or `enomem' to {@link new/5}. Nothing is known of
+%% types that are newer than the C node, and of the bits in `flags' that have no name here.
+%%
+%% ```
+%% 1> ebpf_maps:check(array, 8, 4, 0).
+%% {error,[<<"the size of a key is 8: a map of type array takes 4">>,
+%%         <<"the number of entries is 0: a map of type array takes at least 1">>]}
+%% '''
+%%
+%% Raises `badarg' for what is no type, size or option, as {@link new/5} does.
+%%
+%% Cost: one round trip, no system call.
+%% @since 0.2.0
+-spec check(Type, KeySize, ValueSize, MaxEntries, Options) -> ok | {error, [Text :: binary()]} when
+    Type :: type(),
+    KeySize :: non_neg_integer(),
+    ValueSize :: non_neg_integer(),
+    MaxEntries :: non_neg_integer(),
+    Options :: [map_option()].
+check(Type, KeySize, ValueSize, MaxEntries, Options) ->
+    {Node, Rest} = node_option(Options),
+    Sent = [Type, KeySize, ValueSize, MaxEntries, Rest],
+    Args = [Type, KeySize, ValueSize, MaxEntries, Options],
+    ?RESULT(ask_node(Node, check, Sent, Args)).
 
 %% @equiv open(What, [])
 -spec open(What) -> ebpf_map() | {error, Reason} when
@@ -478,6 +537,20 @@ stats() -> ?RESULT(ask_node(ebpf_maps_request:default_node(), stats, [], [])).
 %% @doc What that C node has done since it was started.
 -spec stats(Node :: node()) -> stats().
 stats(Node) -> ?RESULT(ask_node(ebpf_maps_request:remote_node(Node), stats, [], [Node])).
+
+%% @doc What the default C node serves: its version, its functions and the options that are on.
+%%
+%% By bare rpc too, and to nodes that may only read.
+%%
+%% Cost: one round trip, no system call.
+%% @since 0.2.0
+-spec features() -> features().
+features() -> ?RESULT(ask_node(ebpf_maps_request:default_node(), features, [], [])).
+
+%% @doc What that C node serves.
+%% @since 0.2.0
+-spec features(Node :: node()) -> features().
+features(Node) -> ?RESULT(ask_node(ebpf_maps_request:remote_node(Node), features, [], [Node])).
 
 %% @doc Pins a map at a path of the C node's host: until it is unpinned the kernel keeps the map,
 %% whether or not there are handles.

@@ -35,11 +35,13 @@
 -spec roles(atom(), arity()) -> [role()].
 roles(new, 4) -> [type, key_size, value_size, max_entries];
 roles(new, 5) -> [type, key_size, value_size, max_entries, options];
+roles(check, Arity) when Arity =:= 4; Arity =:= 5 -> roles(new, Arity);
 roles(open, 1) -> [what];
 roles(open, 2) -> [what, options];
 roles(list, 1) -> [node];
 roles(handles, 1) -> [node];
 roles(stats, 1) -> [node];
+roles(features, 1) -> [node];
 roles(pin, 2) -> [path, map];
 roles(unpin, 2) -> [path, map];
 roles(get, 2) -> [key, map];
@@ -124,7 +126,7 @@ check(value, Value, Fields, _) when Fields =/= unknown -> ebpf_maps_terms:bad_va
 check(keys, Keys, Fields, _) -> bad_each(Keys, Fields, fun ebpf_maps_terms:bad_key/2);
 check(pairs, Pairs, Fields, _) -> bad_pairs(Pairs, Fields);
 check(cursor, Cursor, Fields, _) -> bad_cursor(Cursor, Fields);
-check(max_entries, N, _, new) -> bad_size(N);
+check(max_entries, N, _, Function) when Function =:= new; Function =:= check -> bad_size(N);
 check(max_entries, N, _, _) -> bad_count(N);
 check(iterator, Iterator, _, _) -> bad_iterator(Iterator);
 check(prefetch, Options, _, _) -> bad_prefetch(Options);
@@ -140,7 +142,7 @@ check(options, Options, _, Function) -> bad_options(Options, Function);
 check(_Role, _Arg, _Fields, _Function) -> none.
 
 %% All of these are good as far as can be told here: the rest is for the C node to know.
-otherwise(new, [Type | _], _Fields) ->
+otherwise(Function, [Type | _], _Fields) when Function =:= new; Function =:= check ->
     #{1 => ["the C node's libbpf knows no map of type ", shown(Type)]};
 otherwise(next, _Args, _Fields) ->
     #{1 => "the iterator does not hold together: its cursor or what is pending is not of its map"};

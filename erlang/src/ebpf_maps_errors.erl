@@ -83,8 +83,7 @@ explain({timeout, Node}, _Function, _Args) ->
 explain(notalive, _Function, _Args) ->
     #{general => "this node is not distributed: start it with -sname or -name"};
 explain({undef, Node}, Function, Args) ->
-    #{general => io_lib:format("~ts does not serve ebpf_maps:~ts/~w, or what it is made of",
-                               [Node, Function, length(Args)])};
+    #{general => ebpf_maps_since:missing(Node, Function, length(Args))};
 explain({badenv, {node, Node}}, _Function, _Args) ->
     #{general => ["the variable node of the application ebpf_maps is not the name of another "
                   "node: ", shown(Node)]};
@@ -136,6 +135,7 @@ bad_map(Term, Function, Args) ->
     end.
 
 elsewhere(Term, next, 1) -> #{1 => ["the iterator's map is ", no_map(Term)]};
+elsewhere(Term, check, 5) -> elsewhere(Term, new, 5);
 elsewhere(Term, new, 5) -> #{5 => ["the option inner_map: ", no_map(Term)]};
 elsewhere(Term, merge, 2) -> #{2 => ["a value: ", no_map(Term)]};
 elsewhere(Term, update_with, 3) -> #{2 => ["what the fun returned: ", no_map(Term)]};

@@ -1,0 +1,64 @@
+%% SPDX-License-Identifier: Apache-2.0
+%%
+%% With which version a function came, for the words of an exception that says that a C node does
+%% not serve it. What is in no table below came with the version at hand; when that is raised, what
+%% came with it gets a table here.
+%% @private
+-module(ebpf_maps_since).
+
+-export([version/0, since/2, missing/3]).
+
+-define(FIRST, "0.1.0").
+-define(VERSION, "0.2.0").
+-define(FEATURES_SINCE, "0.2.0").
+-define(TIMEOUT, 500).
+
+%% The version of this facade.
+-spec version() -> string().
+version() -> ?VERSION.
+
+-spec since(atom(), arity()) -> string().
+since(Function, Arity) ->
+    case lists:member({Function, Arity}, first()) of
+        true -> ?FIRST;
+        false -> ?VERSION
+    end.
+
+%% Why Node, which is up, raised undef. A node without any function of the first version is no
+%% ebpf_cnode at all.
+-spec missing(node(), atom(), arity()) -> binary().
+missing(Node, Function, Arity) ->
+    Text = io_lib:format("~ts does not serve ebpf_maps:~ts/~w, or what it is made of~ts",
+                         [Node, Function, Arity, versions(since(Function, Arity), version(Node))]),
+    unicode:characters_to_binary(Text).
+
+versions(?FIRST, unknown) -> "";
+versions(?FIRST, none) -> "";
+versions(Since, unknown) -> [", which is there since ", Since];
+versions(Since, none) -> [versions(Since, unknown), "; its version is below " ?FEATURES_SINCE];
+versions(Since, Version) -> [", which is there since ", Since, "; its version is ", Version].
+
+%% Only a node that is connected is asked: to connect may take long.
+version(Node) ->
+    case lists:member(Node, nodes(connected)) of
+        true -> ask(Node);
+        false -> unknown
+    end.
+
+ask(Node) ->
+    try erpc:call(Node, ebpf_maps, features, [], ?TIMEOUT) of
+        #{version := Version} when is_binary(Version) -> Version;
+        _ -> unknown
+    catch
+        error:{exception, undef, _} -> none;
+        _:_ -> unknown
+    end.
+
+first() ->
+    [{new, 4}, {new, 5}, {open, 1}, {open, 2}, {close, 1}, {fd, 1}, {node, 1}, {type, 1},
+     {info, 1}, {list, 0}, {list, 1}, {handles, 0}, {handles, 1}, {stats, 0}, {stats, 1},
+     {pin, 2}, {unpin, 2}, {freeze, 1}, {get, 2}, {get, 3}, {find, 2}, {is_key, 2}, {put, 3},
+     {insert, 3}, {update, 3}, {update_with, 3}, {remove, 2}, {take, 2}, {push, 2}, {pop, 1},
+     {peek, 1}, {with, 2}, {without, 2}, {merge, 2}, {size, 1}, {keys, 1}, {values, 1},
+     {to_list, 1}, {fold, 3}, {foreach, 2}, {clear, 1}, {drain, 1}, {iterator, 1}, {iterator, 2},
+     {next, 1}, {next_chunk, 3}, {drain_chunk, 3}, {format_error, 2}].
