@@ -170,6 +170,17 @@ def test_what_was_put_is_listed(type, facade):
     assert facade.size(map) == len(entries)
 
 
+@pytest.mark.parametrize("type", ["array_of_maps", "hash_of_maps"])
+def test_the_keys_of_a_map_of_maps_make_no_handles(type, facade):
+    inner = facade.new("array", 4, 4, 1)
+    outer = facade.new(type, 4, 4, 1, [("inner_map", inner)])
+    facade.put(0, inner, outer)
+    facade.close(inner)
+    before = facade.call("handles", facade.node.name)
+    assert facade.keys(outer) == [u32(0)]
+    assert facade.call("handles", facade.node.name) == before
+
+
 @pytest.mark.parametrize("type", SHAPES)
 def test_fold_and_foreach_get_every_entry_once_in_the_order_of_to_list(type, facade):
     map, entries = filled(facade, type)
