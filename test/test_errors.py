@@ -6,6 +6,7 @@ from string import Template
 
 import pytest
 
+import error_cases
 import error_words
 from beam import Beam, BeamError
 from conftest import Nodes
@@ -122,7 +123,7 @@ def world(awake, typed):
         yield awake
 
 
-@pytest.mark.parametrize("case", error_words.cases(), ids=str)
+@pytest.mark.parametrize("case", error_cases.cases(), ids=str)
 def test_the_words_for(case, world):
     for name, value in world.setting(case).items():
         world.beam.apply("application", "set_env", "ebpf_maps", name, value)
@@ -140,34 +141,34 @@ def test_the_words_for(case, world):
 
 
 def test_each_function_has_words(lost_beam):
-    told = {error_words.function_of(case.call) for case in error_words.cases()}
+    told = {error_words.function_of(case.call) for case in error_cases.cases()}
     assert told == exported(lost_beam)
 
 
 @pytest.fixture(scope="module")
 def printed(world, typed):
     """{shell: what it printed at each case}"""
-    cases = error_words.cases()
+    cases = error_cases.cases()
     settings = [world.setting(case) for case in cases]
     return {name: one.type_all(cases, settings) for name, one in typed.items()}
 
 
 @pytest.mark.parametrize("name", SHELLS)
-@pytest.mark.parametrize("case", error_words.cases(), ids=str)
+@pytest.mark.parametrize("case", error_cases.cases(), ids=str)
 def test_a_shell_prints_the_words_for(case, name, world, printed):
     for text in SHELLS[name].expected(case, world.words(case)):
         assert " ".join(text.split()) in printed[name][str(case)]
 
 
 def test_erl_prints_the_function_that_was_called(printed):
-    for case in error_words.cases():
+    for case in error_cases.cases():
         name, arity = error_words.function_of(case.call)
         place = f"in function ebpf_maps:{name}/{arity} called as ebpf_maps:{name}("
         assert place in printed["erl"][str(case)]
 
 
 def test_elixir_prints_the_line_of_the_function_that_was_called(places, printed):
-    for case in error_words.cases():
+    for case in error_cases.cases():
         name, arity = error_words.function_of(case.call)
         place = rf"/ebpf_maps.erl:(\d+): :ebpf_maps.{name}\("
         line = re.search(place, printed["iex"][str(case)])

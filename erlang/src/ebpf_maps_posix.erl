@@ -159,8 +159,10 @@ unsupported(Function, Type) ->
             "a queue or a stack has no keys: there are push/2, pop/1, peek/1, drain/1 and clear/1";
         _ when Function =:= push; Function =:= pop; Function =:= peek ->
             "the map has keys: this is for queue, stack and bloom_filter";
+        _ when Type =:= unknown ->
+            unknown;
         _ ->
-            unknown
+            ["a map of type ", shown(Type), " does not have this operation"]
     end.
 
 %%--------------------------------------------------------------------------------------------------

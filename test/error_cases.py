@@ -1,0 +1,512 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one function raises and says, by its arguments and the type of its map:
+the part of the table of error_words.py that is written out.
+"""
+
+from error_words import ENDED, READ_ONLY
+from error_words import case, of_any_function
+
+ABSENT = "not present in the map"
+PRESENT = "present in the map already"
+NO_INDEX = "no index of the map, which go from 0 to 3"
+SHORT = "<<1>> has 1 byte, a key of the map has 4 bytes"
+SHORT_VALUE = "<<1>> has 1 byte, a value of the map has 8 bytes"
+NOTHING = "neither a binary nor an integer: hello"
+IFNAME = "no key and no value of a map of type hash is {ifname, _}"
+RELATIVE = 'not an absolute path: "sys/fs/bpf/x"'
+COUNT = "not an integer from 1 to 4294967295: 0"
+SIZE = "not an integer from 0 to 4294967295: "
+FULL = "the map is full: it has room for 1 entry"
+CPUS = "a list of 99: it takes one value for each possible CPU of the C node's host"
+DESCRIPTOR = "is a descriptor of the C node, and never taken from here: 1"
+PROGRAM = "bytes 5 to 8 are a descriptor of the C node, and have to be 0: "
+LONG = (
+    "the request or its answer would be longer than 65536 bytes, the C node's "
+    "--max-message"
+)
+FIXED = "entries of a map of type array cannot be removed"
+KEYLESS = (
+    "a queue or a stack has no keys: there are push/2, pop/1, peek/1, drain/1 and "
+    "clear/1"
+)
+GIVES = "a map without keys gives out its values by pop/1, drain/1, or take/2 of <<>>"
+TAKES = "a map without keys takes values by push/2, or put/3 under <<>>"
+FILTER = "a bloom filter has neither keys nor entries: there are push/2 and is_key/2"
+KEYED = "the map has keys: this is for queue, stack and bloom_filter"
+SOCKET = (
+    "to write a map of type sockmap one needs a socket of the C node's own process, "
+    "and nobody else can give it one"
+)
+SOCKET_KEY = (
+    "a key is a socket of the C node's own process, and nobody else can give it one"
+)
+UNABLE = "a map of type ringbuf does not have this operation"
+NO_READ = (
+    "this handle cannot read: the map was made or opened with the option write, or a "
+    "security module forbids it"
+)
+NO_WRITE = (
+    "this handle cannot write: the map is frozen, was made or opened with the option "
+    "read, or a security module forbids it"
+)
+NO_LOOK = (
+    "the C node may not look through the host's maps: that takes CAP_SYS_ADMIN, which "
+    "it has not, or has given up for --no-open-by-id"
+)
+OPEN_TO_READ = (
+    "this node may only read there (--allow, --read-only of the C node), and opens "
+    "maps with the option read, for no longer than it is there itself"
+)
+NOT_BELOW_ROOT = "the path is not to be reached below the C node's --pin-root"
+NO_ROOM = (
+    "the C node has no room for another map: see its --max-maps, --max-maps-per-node "
+    "and ulimit -n"
+)
+NOT_BELOW = (
+    'the C node does not go to the path "/etc/passwd": files are those below its '
+    "--file-root"
+)
+NO_CGROUP = (
+    'the C node does not go to the path "/etc": cgroups are those of the cgroup file '
+    "system"
+)
+
+OF_KEYS = [
+    case("get(7, Hash)", "badkey", arg1=ABSENT),
+    case("update(7, 1, Hash)", "badkey", arg1=ABSENT),
+    case("update_with(7, fun(V) -> V end, Hash)", "badkey", arg1=ABSENT),
+    case("get(4, Array)", "badkey", arg1=NO_INDEX),
+    case("get(<<9:32>>, Array)", "badkey", arg1=NO_INDEX),
+    case("update(9, 1, Array)", "badkey", arg1=NO_INDEX),
+    case("get(0, Outer)", "badkey", arg1=ABSENT),
+    case("get(9, Outer)", "badkey", arg1=NO_INDEX),
+    case("insert(1, 1, Hash)", "keyexists", arg1=PRESENT),
+    case("insert(1, 1, Array)", "keyexists", arg1=PRESENT),
+    case("get(<<1>>, Hash)", "badarg", arg1=SHORT),
+    case("get(300, Byte, none)", "badarg", arg1="300 does not fit in 1 byte"),
+    case(
+        "find(<<1, 2>>, Byte)",
+        "badarg",
+        arg1="<<1,2>> has 2 bytes, a key of the map has 1 byte",
+    ),
+    case("find(hello, Hash)", "badarg", arg1=NOTHING),
+    case(
+        "remove({pid, 1}, Hash)",
+        "badarg",
+        arg1="no key of a map of type hash is {pid, _}",
+    ),
+    case("take({ifname, lo}, Hash)", "badarg", arg1=IFNAME),
+    case("is_key(<<1>>, Hash)", "badarg", arg1=SHORT),
+    case(
+        "is_key({cgroup, <<>>}, Tasks)",
+        "badarg",
+        arg1="not {pid, OsPid} with an integer from 1 to 2147483647: {cgroup,<<>>}",
+    ),
+    case(
+        "get({pid, 0}, Tasks)",
+        "badarg",
+        arg1="not {pid, OsPid} with an integer from 1 to 2147483647: {pid,0}",
+    ),
+    case("find({file, x}, Inodes)", "badarg", arg1="not an absolute path: x"),
+    case(
+        "find({file, 1}, Inodes)",
+        "badarg",
+        arg1="the path is neither a string nor a binary: 1",
+    ),
+    case("find(<<1:32>>, Inodes)", "badarg", arg1="not {file, Path}: <<0,0,0,1>>"),
+    case(
+        'find({file, "/x\\0"}, Inodes)',
+        "badarg",
+        arg1="there is a zero in the path: [47,120,0]",
+    ),
+    case(
+        "find({file, binary:copy(<<$/>>, 5000)}, Inodes)",
+        "badarg",
+        arg1="the path has 5000 bytes, and may have 4095",
+    ),
+    case("get({{1,2,3}, 8}, Trie)", "badarg", arg1="not an address: {1,2,3}"),
+    case(
+        "get({{1,2,3,4}, 33}, Trie)",
+        "badarg",
+        arg1="the prefix length is not an integer from 0 to 32: 33",
+    ),
+    case(
+        "get({{0,0,0,0,0,0,0,1}, 128}, Trie)",
+        "badarg",
+        arg1="an IPv6 prefix takes keys of 20 bytes; those of the map are 8 bytes",
+    ),
+    case("get(1, Queue)", "badarg", arg1="the map has no keys: only <<>> fits"),
+    case("with([1, <<1>>], Hash)", "badarg", arg1=f"element 2: {SHORT}"),
+    case("with(1, Hash)", "badarg", arg1="not a list: 1"),
+    case("without([<<1>>, 1], Hash)", "badarg", arg1=f"element 1: {SHORT}"),
+    case("without([1 | 2], Hash)", "badarg", arg1="not a list: [1|2]"),
+]
+
+OF_VALUES = [
+    case("put(<<1>>, hello, Hash)", "badarg", arg1=SHORT, arg2=NOTHING),
+    case('put(1, {ifname, <<"nosuch0">>}, Hash)', "badarg", arg2=IFNAME),
+    case("insert(1, <<1>>, Hash)", "badarg", arg2=SHORT_VALUE),
+    case(
+        "update(1, 1 bsl 64, Hash)",
+        "badarg",
+        arg2="18446744073709551616 does not fit in 8 bytes",
+    ),
+    case(
+        "update_with(1, fun(_) -> <<1>> end, Hash)",
+        "badarg",
+        arg2="the fun returned what is not a value of the map",
+    ),
+    case("update_with(1, put, Hash)", "badarg", arg2="not a fun of 1 argument: put"),
+    case(
+        "is_key(<<1>>, Bloom)",
+        "badarg",
+        arg1="<<1>> has 1 byte, a value of the map has 4 bytes",
+    ),
+    case(
+        "push(<<1>>, Queue)",
+        "badarg",
+        arg1="<<1>> has 1 byte, a value of the map has 4 bytes",
+    ),
+    case("put(0, lists:duplicate(99, 0), PerCpu)", "badarg", arg2=CPUS),
+    case("put(0, [<<1>>], PerCpu)", "badarg", arg2=SHORT_VALUE),
+    case("put(0, [0 | 0], PerCpu)", "badarg", arg2="not a list: [0|0]"),
+    case("put(0, 1, Programs)", "badarg", arg2=f"a value of a prog_array {DESCRIPTOR}"),
+    case(
+        "put(0, <<1, 0, 0, 0, 3, 0, 0, 0>>, Devices)",
+        "badarg",
+        arg2=f"{PROGRAM}<<1,0,0,0,3,0,0,0>>",
+    ),
+    case(
+        "put(0, 1 bsl 32 + 1, Cpus)",
+        "badarg",
+        arg2="bytes 5 to 8 of it are a descriptor of the C node, and have to be 0",
+    ),
+    case("put(0, {cgroup, etc}, Cgroups)", "badarg", arg2="not an absolute path: etc"),
+    case("put(0, 1, Cgroups)", "badarg", arg2="not {cgroup, Path}: 1"),
+    case(
+        "put(0, 1, Outer)",
+        "badarg",
+        arg2="not a map handle, nor {id, Id}, {name, Name} or {pinned, Path}: 1",
+    ),
+    case(
+        "put(0, {ifname, 1}, Devices)", "badarg", arg2="not the name of an interface: 1"
+    ),
+    case("put(0, Closed, Outer)", "badmap", arg2=ENDED),
+    case("merge(Outer, [{0, Closed}])", "badmap", arg2=f"a value: {ENDED}"),
+    case(
+        "update_with(0, fun(_) -> Closed end, Holder)",
+        "badmap",
+        arg2=f"what the fun returned: {ENDED}",
+    ),
+    case("merge(Hash, [{1, 1}, {<<1>>, 1}])", "badarg", arg2=f"element 2: {SHORT}"),
+    case(
+        "merge(Hash, #{2 => <<1>>})", "badarg", arg2=f"under the key 2: {SHORT_VALUE}"
+    ),
+    case(
+        "merge(Hash, [one])", "badarg", arg2="element 1: not a pair {Key, Value}: one"
+    ),
+    case("merge(Hash, one)", "badarg", arg2="not a list: one"),
+    case(
+        "merge(PerCpu, [{0, [1]}, {1, [1, 2]}])",
+        "badarg",
+        arg2="a list of 1 values and one of 2: both cannot have one for each CPU",
+    ),
+    case("merge(PerCpu, [{0, lists:duplicate(99, 0)}])", "badarg", arg2=CPUS),
+]
+
+OF_OTHER_ARGUMENTS = [
+    case(
+        "put(Hash, 1, 1)",
+        "badmap",
+        arg3=(
+            "not a map handle: 1; argument 1 is one, and the order is put(Key, Value, "
+            "Map)"
+        ),
+    ),
+    case(
+        "merge([{1, 1}], Hash)",
+        "badmap",
+        arg1=(
+            "not a map handle: [{1,1}]; argument 2 is one, and the order is merge(Map, "
+            "Pairs)"
+        ),
+    ),
+    case(
+        "is_key(Hash, 1)",
+        "badmap",
+        arg2=(
+            "not a map handle: 1; argument 1 is one, and the order is is_key(Key, Map)"
+        ),
+    ),
+    case(
+        "next_chunk(Hash, start, 1)",
+        "badmap",
+        arg2=(
+            "not a map handle: start; argument 1 is one, and the order is "
+            "next_chunk(Cursor, Map, MaxEntries)"
+        ),
+    ),
+    case(
+        "get(1, {ebpf_map, make_ref(), hash, 4, 8, 4})",
+        "badmap",
+        arg2="not a live map: this node made that reference, and no C node",
+    ),
+    case("fold(1, 0, Hash)", "badarg", arg1="not a fun of 3 arguments: 1"),
+    case("foreach(self, Hash)", "badarg", arg1="not a fun of 2 arguments: self"),
+    case(
+        "iterator(Hash, [{prefetch, 0}])",
+        "badarg",
+        arg2="not {prefetch, N}, N an integer from 1 to 4294967295: {prefetch,0}",
+    ),
+    case("iterator(Hash, 1)", "badarg", arg2="not a list of options: 1"),
+    case("next({hash, 1})", "badarg", arg1="not an iterator: {hash,1}"),
+    case(
+        "next({ebpf_iterator, Hash, <<1>>, [], 1})",
+        "badarg",
+        arg1=(
+            "the iterator does not hold together: its cursor or what is pending is not "
+            "of its map"
+        ),
+    ),
+    case(
+        "next_chunk(begin_, Hash, 1)",
+        "badarg",
+        arg1="neither start nor a cursor: begin_",
+    ),
+    case("next_chunk(<<1>>, Hash, 0)", "badarg", arg3=COUNT),
+    case(
+        "next_chunk(<<1>>, Hash, 1)",
+        "badarg",
+        arg1="not a cursor that next_chunk/3 returned for this map: <<1>>",
+    ),
+    case(
+        "drain_chunk(<<1>>, Hash, 1)",
+        "badarg",
+        arg1="not a cursor that drain_chunk/3 returned for this map: <<1>>",
+    ),
+    case(
+        "drain_chunk(<<1>>, Queue, 1)",
+        "badarg",
+        arg1="a map without keys is drained from start on, not from <<1>>",
+    ),
+    case('pin("sys/fs/bpf/x", Hash)', "badarg", arg1=RELATIVE),
+    case("pin(1, Hash)", "badarg", arg1="neither a string nor a binary: 1"),
+    case('unpin("sys/fs/bpf/x", Hash)', "badarg", arg1=RELATIVE),
+    case('open({pinned, "sys/fs/bpf/x"})', "badarg", arg1=RELATIVE),
+    case(
+        "open({id, -1})",
+        "badarg",
+        arg1="the id is not an integer from 0 to 4294967295: -1",
+    ),
+    case("open({name, 1})", "badarg", arg1="neither a string nor a binary: 1"),
+    case(
+        "open(hash)",
+        "badarg",
+        arg1="neither {id, Id} nor {pinned, Path} nor {name, Name}: hash",
+    ),
+    case(
+        "open({id, 1}, [read, {name, x}, no_prealloc])",
+        "badarg",
+        arg2=(
+            "an option of new/5 alone: {name,x}; an option of new/5 alone: no_prealloc"
+        ),
+    ),
+    case(
+        "open({id, 1}, [{lifetime, long}])",
+        "badarg",
+        arg2="the option lifetime: neither node nor process nor permanent: long",
+    ),
+    case("open({id, 1}, read)", "badarg", arg2="not a list of options: read"),
+    case(
+        "new(nope, 4, 4, 1)",
+        "badarg",
+        arg1="the C node's libbpf knows no map of type nope",
+    ),
+    case(
+        'new("hash", 4, 4, 1)', "badarg", arg1='not the name of a type of map: "hash"'
+    ),
+    case("check(hash, -1, 4, x)", "badarg", arg2=f"{SIZE}-1", arg4=f"{SIZE}x"),
+    case(
+        "check(array_of_maps, 4, 4, 1, [{inner_map, Closed}])",
+        "badmap",
+        arg5=f"the option inner_map: {ENDED}",
+    ),
+    case("new(hash, -1, 4, x)", "badarg", arg2=f"{SIZE}-1", arg4=f"{SIZE}x"),
+    case("new(hash, 4, 1 bsl 32, 1, [])", "badarg", arg3=f"{SIZE}4294967296"),
+    case(
+        "new(hash, 4, 4, 1, [read, {name, x}, prealloc, {flags, -1}])",
+        "badarg",
+        arg5=f"there is no option prealloc; the option flags: {SIZE}-1",
+    ),
+    case(
+        "new(hash, 4, 4, 1, [{node, nowhere}])",
+        "badarg",
+        arg5="the option node: not the name of a node: nowhere",
+    ),
+    case(
+        "new(hash, 4, 4, 1, [{map_extra, x}])",
+        "badarg",
+        arg5="the option map_extra: not an integer from 0 to 2^64-1: x",
+    ),
+    case(
+        "new(hash, 4, 4, 1, [{name, 1}])",
+        "badarg",
+        arg5="the option name: neither a string nor a binary: 1",
+    ),
+    case(
+        "new(array_of_maps, 4, 4, 1, [{inner_map, 1}])",
+        "badmap",
+        arg5="the option inner_map: not a map handle: 1",
+    ),
+    case(
+        "new(array_of_maps, 4, 4, 1, [{inner_map, Closed}])",
+        "badmap",
+        arg5=f"the option inner_map: {ENDED}",
+    ),
+]
+
+NO_ID = "there is no map of this id"
+HANDLE = "this takes a handle: open the map with open/1, and close it afterwards"
+NO_PATH = "there is nothing at this path"
+
+OF_LOCATORS = [
+    case("get(1, {id, 4294967295})", "enoent", arg2=NO_ID),
+    case('put(1, 1, {pinned, "/x"})', "enoent", arg3=NO_PATH),
+    case('to_list({pinned, "/x"})', "enoent", arg1=NO_PATH),
+    case(
+        "put({id, 4294967295}, 1, Hash)",
+        "badarg",
+        arg1="neither a binary nor an integer: {id,4294967295}",
+    ),
+    case("put(0, {id, 4294967295}, Outer)", "enoent", arg2=f"a value: {NO_ID}"),
+    case("merge(Outer, [{0, {id, 4294967295}}])", "enoent", arg2=f"a value: {NO_ID}"),
+    case(
+        "new(array_of_maps, 4, 4, 1, [{inner_map, {id, 4294967295}}])",
+        "enoent",
+        arg5=f"the option inner_map: {NO_ID}",
+    ),
+    case("close({id, 1})", "badarg", arg1=HANDLE),
+    case("next_chunk(start, {id, 1}, 0)", "badarg", arg2=HANDLE, arg3=COUNT),
+    case(
+        "find(1, {id, x})",
+        "badarg",
+        arg2="the id is not an integer from 0 to 4294967295: x",
+    ),
+    case("size({pinned, x})", "badarg", arg1="not an absolute path: x"),
+    case("info({name, 1})", "badarg", arg1="neither a string nor a binary: 1"),
+]
+
+OF_THE_KERNEL = [
+    case("put(2, 1, Full)", "e2big", FULL),
+    case("put(9, 1, Array)", "e2big", arg1=NO_INDEX),
+    case(
+        "put(9, 1, PerCpu)", "e2big", arg1="no index of the map, which go from 0 to 1"
+    ),
+    case("push(2, Queue)", "e2big", FULL),
+    case("put({{11,0,0,0}, 8}, 1, Trie)", "enospc", FULL),
+    case(
+        "merge(Full, [{1, 1}, {2, 2}])",
+        "e2big",
+        f"pairs put: 1; stopped at the key 2: {FULL}",
+    ),
+    case("remove(1, Array)", "einval", FIXED),
+    case("take(1, Array)", "einval", FIXED),
+    case("without([1], Array)", "einval", FIXED),
+    case("clear(Array)", "einval", FIXED),
+    case("drain(Array)", "einval", FIXED),
+    case("drain_chunk(start, Array, 1)", "einval", FIXED),
+    case("remove(<<>>, Queue)", "einval", GIVES),
+    case("update(<<>>, 1, Stack)", "einval", TAKES),
+    case(
+        "put(<<99, 0, 0, 0, 1, 2, 3, 4>>, 1, Trie)",
+        "einval",
+        arg1="a prefix of more than 32 bits",
+    ),
+    case("close(Guarded)", "eacces", f"{READ_ONLY}, and closes no handles but its own"),
+    case("new(hash, 4, 4, 4, On(GuardedNode))", "eacces", READ_ONLY),
+    case("open({id, 1}, On(GuardedNode))", "eacces", OPEN_TO_READ),
+    case(
+        'open({pinned, "/x"}, On(GuardedNode))',
+        "eacces",
+        f"{NOT_BELOW_ROOT}; or {OPEN_TO_READ}",
+    ),
+    case('pin("/x", Guarded)', "eacces", f"{NOT_BELOW_ROOT}; or {READ_ONLY}"),
+    case('unpin("/x", Guarded)', "eacces", f"{NOT_BELOW_ROOT}; or {READ_ONLY}"),
+    case("get(0, Many)", "emfile", NO_ROOM),
+    case(
+        "put(0, 99999, Devices)",
+        "einval",
+        arg2="the C node's host has no network interface of that index",
+    ),
+    case(
+        "put(0, Hash, Outer)",
+        "einval",
+        arg2="not of the type and the sizes of this map's inner_map",
+    ),
+    case(
+        "put(0, {ifname, nosuch0}, Devices)",
+        "enodev",
+        "the C node's host has no network interface nosuch0",
+    ),
+    case('get({file, "/etc/passwd"}, Inodes)', "eacces", NOT_BELOW),
+    case(
+        'put({file, "/etc/passwd"}, 1, Inodes)',
+        "eacces",
+        f"{NOT_BELOW}; or {READ_ONLY}",
+    ),
+    case('put(0, {cgroup, "/etc"}, Cgroups)', "eacces", f"{NO_CGROUP}; or {READ_ONLY}"),
+    case(
+        'put(0, {cgroup, "/sys/fs/cgroup/nosuch"}, Cgroups)',
+        "enoent",
+        "the C node's host has no cgroup \"/sys/fs/cgroup/nosuch\"",
+    ),
+    case(
+        "put({pid, 2147483647}, 1, Tasks)",
+        "esrch",
+        "the C node's host has no process 2147483647",
+    ),
+    case("size(Queue)", "enotsup", KEYLESS),
+    case("keys(Stack)", "enotsup", KEYLESS),
+    case("to_list(Bloom)", "enotsup", FILTER),
+    case("pop(Bloom)", "enotsup", FILTER),
+    case("drain(Bloom)", "enotsup", FILTER),
+    case("push(1, Hash)", "enotsup", KEYED),
+    case("pop(Hash)", "enotsup", KEYED),
+    case("peek(Hash)", "enotsup", KEYED),
+    case("put(0, 1, Sockets)", "enotsup", SOCKET),
+    case("insert(0, 1, Sockets)", "enotsup", SOCKET),
+    case("put(<<>>, <<>>, Ring)", "enotsup", UNABLE),
+    case("get(1, SkStorage)", "enotsup", SOCKET_KEY),
+    case("put(1, 1, SkStorage)", "enotsup", SOCKET_KEY),
+    case("get(0, WriteOnly)", "eperm", NO_READ),
+    case("size(WriteOnly)", "eperm", NO_READ),
+    case("put(0, 1, Frozen)", "eperm", NO_WRITE),
+    case("remove(0, ReadOnly)", "eperm", NO_WRITE),
+    case(
+        "take(0, ReadOnly)",
+        "eperm",
+        f"{NO_WRITE}; or it can do no more than that: write",
+    ),
+    case("list(BlindNode)", "eperm", NO_LOOK),
+    case(
+        "open({id, 1}, On(BlindNode))",
+        "eperm",
+        f"{NO_LOOK}; or a security module refuses the map",
+    ),
+    case("with([1, 2, 3, 4, 5], Wide)", "too_big", LONG),
+    case("get(0, Huge)", "too_big", LONG),
+    case("to_list(Huge)", "too_big", LONG),
+    case("put(0, <<0:1600000>>, Huge)", "too_big", LONG),
+    case("values(Huge)", "too_big", LONG),
+]
+
+
+def cases():
+    return [
+        *of_any_function(),
+        *OF_KEYS,
+        *OF_VALUES,
+        *OF_OTHER_ARGUMENTS,
+        *OF_LOCATORS,
+        *OF_THE_KERNEL,
+    ]
