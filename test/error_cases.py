@@ -488,6 +488,7 @@ OF_THE_KERNEL = [
         f"{NO_WRITE}; or it can do no more than that: write",
     ),
     case("list(BlindNode)", "eperm", NO_LOOK),
+    case("i(BlindNode)", "eperm", NO_LOOK),
     case(
         "open({id, 1}, On(BlindNode))",
         "eperm",

@@ -107,9 +107,9 @@ WRITING = (
     *("freeze", "put", "insert", "update", "update_with", "remove", "take", "push"),
     *("pop", "without", "merge", "clear", "drain", "drain_chunk"),
 )
-OF_A_NODE = ["list($M)", "handles($M)", "stats($M)", "features($M)"]
+OF_A_NODE = ["list($M)", "handles($M)", "stats($M)", "features($M)", "i($M)"]
 MAKING = ["new(hash, 4, 4, 4, $M)", "check(hash, 4, 4, 4, $M)", "open({id, 1}, $M)"]
-ASKING = ["list()", "handles()", "stats()", "features()", "new(hash, 4, 4, 4)"]
+ASKING = ["list()", "handles()", "stats()", "features()", "i()", "new(hash, 4, 4, 4)"]
 ASKING += ["check(hash, 4, 4, 4)", "open({id, 1})"]
 SINCE = {"check": "0.2.0", "features": "0.2.0"}
 

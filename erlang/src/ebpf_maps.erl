@@ -127,6 +127,7 @@
     type/1,
     info/1,
     list/0, list/1,
+    i/0, i/1,
     handles/0, handles/1,
     stats/0, stats/1,
     features/0, features/1,
@@ -528,6 +529,22 @@ handles() -> ?RESULT(ask_node(ebpf_maps_request:default_node(), handles, [], [])
 -spec handles(Node :: node()) -> [{ebpf_map(), Owner :: node() | pid() | none, lifetime()}].
 handles(Node) -> ?RESULT(ask_node(ebpf_maps_request:remote_node(Node), handles, [], [Node])).
 
+%% @doc Prints a table of the maps of the default C node's host, as `ets:i/0' does of tables: what
+%% {@link list/0} says of each, in lines of up to 80 columns.
+%%
+%% `key' and `value' are their sizes and `memory' is what the kernel counts for the map, in bytes, by
+%% the K, M or G (1024 each time) where they are long. `entries' is how many it has room for, its
+%% `max_entries': to count those that are there takes a walk through each map. `pins' and `handles'
+%% are how many it has of them. A long type is cut.
+%%
+%% Raises and costs what {@link list/0} does.
+-spec i() -> ok.
+i() -> ?RESULT(ebpf_maps_table:print(ebpf_maps_request:default_node(), [])).
+
+%% @doc Prints the maps of the host of that C node; else as {@link i/0}.
+-spec i(Node :: node()) -> ok.
+i(Node) -> ?RESULT(ebpf_maps_table:print(ebpf_maps_request:remote_node(Node), [Node])).
+
 %% @doc What the default C node has done since it was started.
 %%
 %% Cost: one round trip, no system call. Nobody else's request waits for it.
@@ -808,8 +825,11 @@ clear(Map) -> ?RESULT(ask(Map, clear, [Map])).
 %%
 %% Where it fails midway it raises `{Reason, Entries}' with what has been taken out so far, and
 %% `Reason' itself where that is nothing. Only the entries of a chunk that is under way when the
-%% connection is lost, or whose answer does not come in time, are nowhere. Raises `einval' on types
-%% from which nothing can be removed, and does nothing then.
+%% connection is lost, or whose answer does not come in time, are nowhere. Where the caller is killed
+%% meanwhile all that it has taken is gone, as nobody else has it. {@link drain_chunk/3} bounds
+%% that: no more is under way than the chunk that was asked for, and what came before is the
+%% caller's to keep. Raises `einval' on types from which nothing can be removed, and does nothing
+%% then.
 %%
 %% Cost: as {@link to_list/1}, and one system call for each value of a queue or a stack, and for
 %% each map in a map.

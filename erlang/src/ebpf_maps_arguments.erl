@@ -39,6 +39,7 @@ roles(check, Arity) when Arity =:= 4; Arity =:= 5 -> roles(new, Arity);
 roles(open, 1) -> [what];
 roles(open, 2) -> [what, options];
 roles(list, 1) -> [node];
+roles(i, 1) -> [node];
 roles(handles, 1) -> [node];
 roles(stats, 1) -> [node];
 roles(features, 1) -> [node];

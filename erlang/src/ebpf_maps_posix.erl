@@ -203,7 +203,7 @@ may_only_open_to_read() ->
 may_only_read() ->
     "this node may only read: see --allow and --read-only of the C node".
 
-forbidden(list, _Type) ->
+forbidden(Function, _Type) when Function =:= list; Function =:= i ->
     may_not_look();
 forbidden(open, _Type) ->
     [may_not_look(), "; or a security module refuses the map"];

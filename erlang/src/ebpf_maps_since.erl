@@ -61,4 +61,6 @@ first() ->
      {insert, 3}, {update, 3}, {update_with, 3}, {remove, 2}, {take, 2}, {push, 2}, {pop, 1},
      {peek, 1}, {with, 2}, {without, 2}, {merge, 2}, {size, 1}, {keys, 1}, {values, 1},
      {to_list, 1}, {fold, 3}, {foreach, 2}, {clear, 1}, {drain, 1}, {iterator, 1}, {iterator, 2},
-     {next, 1}, {next_chunk, 3}, {drain_chunk, 3}, {format_error, 2}].
+     {next, 1}, {next_chunk, 3}, {drain_chunk, 3}, {format_error, 2},
+     %% newer, and made of list/0 alone
+     {i, 0}, {i, 1}].

@@ -1,0 +1,74 @@
+%% SPDX-License-Identifier: Apache-2.0
+%%
+%% The maps of a host as a table for the shell, of 80 columns whatever they are called and however
+%% large they are: the type has the room that the others leave.
+%% @private
+-module(ebpf_maps_table).
+
+-export([print/2, format/1]).
+
+-define(WIDTH, 80).
+-define(LEAST_TYPE, 8).
+
+-spec print(ebpf_maps_request:destination(), Args :: [term()]) -> ebpf_maps_request:outcome().
+print(Node, Args) ->
+    case ebpf_maps_request:ask_node(Node, list, [], Args) of
+        {value, Infos} ->
+            io:put_chars(format(Infos)),
+            {value, ok};
+        Raise ->
+            Raise
+    end.
+
+-spec format([ebpf_maps:map_info()]) -> unicode:chardata().
+format(Infos) ->
+    table([heads() | [row(Info) || Info <- lists:sort(fun is_before/2, Infos)]]).
+
+is_before(A, B) -> maps:get(id, A, 0) =< maps:get(id, B, 0).
+
+heads() -> ["id", "name", "type", "key", "value", "entries", "memory", "pins", "handles"].
+
+%% An id and a number of entries are whole; sizes may be short.
+row(Info) ->
+    [number(id, Info), name(maps:get(name, Info, <<>>)), number(type, Info),
+     size_of(key_size, Info), size_of(value_size, Info), number(max_entries, Info),
+     size_of(memlock, Info), count(pinned, Info), count(handles, Info)].
+
+number(Key, Info) -> io_lib:format("~w", [maps:get(Key, Info, '?')]).
+
+size_of(Key, Info) -> short(maps:get(Key, Info, '?')).
+
+count(Key, Info) -> short(length(maps:get(Key, Info, []))).
+
+short(N) when is_integer(N) -> short(N, ["", "K", "M", "G", "T", "P"]);
+short(Unknown) -> io_lib:format("~w", [Unknown]).
+
+short(N, [Unit | Units]) when N < 10000; Units =:= [] -> [integer_to_list(N), Unit];
+short(N, [_ | Units]) -> short((N + 1023) div 1024, Units).
+
+%% The kernel lets no more than 15 letters be in a name, and none that does not print.
+name(Name) -> [C || <<C>> <= Name, C > 32, C < 127].
+
+table(Rows) ->
+    [Id, Name, Type | Numbers] = Widths = widths(Rows),
+    Rest = lists:sum(Widths) - Type + length(Widths) - 1,
+    Fit = min(Type, max(?LEAST_TYPE, ?WIDTH - Rest)),
+    [line(Row, [-Id, -Name, -Fit | Numbers]) || Row <- Rows].
+
+widths(Rows) ->
+    lists:foldl(fun(Row, Widths) -> lists:zipwith(fun wider/2, Row, Widths) end,
+                [0 || _ <- hd(Rows)], Rows).
+
+wider(Cell, Width) -> max(string:length(Cell), Width).
+
+line(Row, Widths) ->
+    [lists:join(" ", lists:zipwith(fun cell/2, Row, Widths)), $\n].
+
+%% Numbers stand to the right; what is too long is cut, and shows it.
+cell(Cell, Width) when Width >= 0 ->
+    string:pad(Cell, Width, leading);
+cell(Cell, Width) ->
+    case string:length(Cell) > -Width of
+        true -> [string:slice(Cell, 0, -Width - 2), ".."];
+        false -> string:pad(Cell, -Width, trailing)
+    end.
