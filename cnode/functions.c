@@ -112,9 +112,10 @@ static const struct function *find(struct term module, struct term function,
 	const char *text;
 	size_t size;
 
+	/* what ends in a zero would be a shorter name, filled up */
 	if (!term_is_atom(module, MODULE) ||
-	    !term_read_atom(function, &text, &size) || size >= sizeof(name) ||
-	    memchr(text, '\0', size))
+	    !term_read_atom(function, &text, &size) || size == 0 ||
+	    size >= sizeof(name) || !text[size - 1])
 		return NULL;
 	memcpy(name, text, size);
 	for (size_t i = 0; i < FUNCTIONS; i++)
@@ -176,19 +177,16 @@ static bool check_answer(struct call *call)
 
 /* --- Calls -------------------------------------------------------------- */
 
-static void describe_peer(struct log_fields *fields, const void *context)
+/* Whose lines this thread logs: a node, and what it asks for just now. */
+static void describe(struct log_fields *fields, const void *context)
 {
 	const struct functions_context *of = context;
-
-	log_fields_text(fields, "node", of->peer);
-}
-
-static void describe_call(struct log_fields *fields, const void *context)
-{
-	const struct call *call = context;
+	const struct call *call = of->served;
 	erlang_pid pid;
 
-	describe_peer(fields, call->context);
+	log_fields_text(fields, "node", of->peer);
+	if (!call)
+		return;
 	if (term_read_pid(call->caller, &pid))
 		log_fields_format(fields, "pid", "<%u.%u>", pid.num,
 				  pid.serial);
@@ -198,7 +196,7 @@ static void describe_call(struct log_fields *fields, const void *context)
 
 void functions_log_for(const struct functions_context *context)
 {
-	log_fields_set_origin(describe_peer, context);
+	log_fields_set_origin(describe, context);
 }
 
 static bool serve(struct call *call, const struct function *served)
@@ -226,9 +224,9 @@ bool functions_call(struct call *call, struct term module, struct term function,
 	call->function = served->name;
 	call->arity = arity;
 	call->located = served->located;
-	log_fields_set_origin(describe_call, call);
+	call->context->served = call;
 	returned = serve(call, served);
-	functions_log_for(call->context);
+	call->context->served = NULL;
 	return returned;
 }
 

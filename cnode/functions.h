@@ -16,6 +16,7 @@
 #define FUNCTIONS_MAX_ARITY 5
 
 struct account;
+struct call;
 struct map_memory;
 
 /* Memory that is kept from call to call. */
@@ -49,6 +50,7 @@ struct functions_context {
 	struct functions_common *common;
 	struct handles_owner *owner;
 	const char *peer; /* its name */
+	const struct call *served; /* what it asks for just now, or NULL */
 	enum permission permission;
 	const atomic_bool *stopped; /* nobody waits for an answer any more */
 	struct stats *stats;

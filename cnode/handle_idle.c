@@ -222,6 +222,14 @@ static bool make_room(struct idle_look *look, size_t entries)
 	return true;
 }
 
+/* Not all could be looked at: none is known to have left. */
+static void give_up(struct idle_look *look)
+{
+	leave_map(look);
+	look->next_outer = look->outer_count;
+	look->idle_count = 0;
+}
+
 /* The next outer map that is still there, at its beginning. */
 static void enter_map(struct handles *h, struct idle_look *look)
 {
@@ -239,7 +247,7 @@ static void enter_map(struct handles *h, struct idle_look *look)
 	look->walk.cursor = malloc(walk_cursor_size(map, &look->walk));
 	if (!look->walk.cursor ||
 	    !make_room(look, STEP_OCTETS / (map->key_size + sizeof(int)) + 1))
-		leave_map(look);
+		give_up(look);
 }
 
 /* All of it has been seen: by another handle it need not be. */
@@ -252,26 +260,38 @@ static void skip_same(struct idle_look *look)
 		look->next_outer++;
 }
 
-/* One that cannot be read says nothing: nobody has read of it what is idle. */
+/* With room for a bucket that is larger than any before it. */
+static bool has_grown(struct idle_look *look)
+{
+	size_t entries = (size_t)look->room.entries * 2;
+
+	return entries * (look->map->key_size + sizeof(int)) <=
+		       MAX_STEP_OCTETS &&
+	       make_room(look, entries);
+}
+
+/* EPERM: nobody has read what is idle by a handle that can only write. */
 static void step(struct idle_look *look)
 {
 	int64_t n = walk_next(look->map, &look->walk, &look->room);
-	uint32_t id, entries = look->room.entries;
+	uint32_t id;
 
 	for (int64_t i = 0; i < n; i++) {
 		memcpy(&id, look->room.values + (size_t)i * sizeof(id),
 		       sizeof(id));
 		mark(look, id);
 	}
-	if (n == -ENOSPC &&
-	    (size_t)entries * 2 * (look->map->key_size + sizeof(int)) <=
-		    MAX_STEP_OCTETS &&
-	    make_room(look, (size_t)entries * 2))
+	if (n == -ENOBUFS && has_grown(look))
 		return;
-	if (n >= 0 && look->walk.position == WALK_DONE)
+	if (n < 0 && n != -EPERM) {
+		give_up(look);
+		return;
+	}
+	if (n >= 0 && look->walk.position != WALK_DONE)
+		return;
+	if (n >= 0)
 		skip_same(look);
-	if (n < 0 || look->walk.position == WALK_DONE)
-		leave_map(look);
+	leave_map(look);
 }
 
 /* Of those that are in no outer map, some that are idle still. */

@@ -10,7 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
-_Thread_local struct log_origin log_fields_origin;
+static _Thread_local struct {
+	log_fields_describer describe;
+	const void *context;
+} origin;
 
 static void add(struct log_fields *fields, struct log_field field)
 {
@@ -68,6 +71,12 @@ void log_fields_start(struct log_fields *fields, const char *event,
 		      const char *reason)
 {
 	log_fields_start_own(fields, event, reason);
-	if (log_fields_origin.describe)
-		log_fields_origin.describe(fields, log_fields_origin.context);
+	if (origin.describe)
+		origin.describe(fields, origin.context);
+}
+
+void log_fields_set_origin(log_fields_describer describe, const void *context)
+{
+	origin.describe = describe;
+	origin.context = context;
 }

@@ -53,18 +53,6 @@ const char *log_fields_find(const struct log_fields *fields, const char *key);
 typedef void (*log_fields_describer)(struct log_fields *fields,
 				     const void *context);
 
-struct log_origin {
-	log_fields_describer describe;
-	const void *context;
-};
-
-extern _Thread_local struct log_origin log_fields_origin;
-
-/* Inlined: it is done twice in each request. */
-static inline void log_fields_set_origin(log_fields_describer describe,
-					 const void *context)
-{
-	log_fields_origin = (struct log_origin){ describe, context };
-}
+void log_fields_set_origin(log_fields_describer describe, const void *context);
 
 #endif

@@ -99,10 +99,8 @@ bool map_try_ref(struct map *map)
 	return false;
 }
 
-void map_unref(struct map *map)
+void map_free(struct map *map)
 {
-	if (!map || atomic_fetch_sub(&map->refs, 1) > 1)
-		return;
 	lock_close(map->lock);
 	close(map->fd);
 	if (map->charge)

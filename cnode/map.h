@@ -145,7 +145,15 @@ int map_freeze(const struct map *map);
 struct map_lock *map_lock_open(uint32_t id);
 
 struct map *map_ref(struct map *map);
-void map_unref(struct map *map); /* takes NULL */
+void map_free(struct map *map); /* that nobody refers to any more */
+
+/* Takes NULL. Inlined, as most calls have nothing but that. */
+static inline void map_unref(struct map *map)
+{
+	if (map && atomic_fetch_sub(&map->refs, 1) == 1)
+		map_free(map);
+}
+
 /* Where another thread may be giving back the last one: false if so. */
 bool map_try_ref(struct map *map);
 

@@ -2,32 +2,13 @@
 """A bucket of a hash comes whole, or not at all: chunks, steps and lists of keys
 that share one, over the sizes of buckets, chunks and messages."""
 
-import sys
-
 import pytest
 
 from conftest import Maps, Nodes, raises
+from jhash import sharing_a_bucket
 
 KIB = 1024
 BUCKETS = 64
-
-
-def jhash(number):
-    """The kernel's, of a key of 4 bytes and with the seed 0."""
-    mask = 0xFFFFFFFF
-    rotate = lambda x, n: ((x << n) | (x >> (32 - n))) & mask
-    a = b = c = (0xDEADBEEF + 4) & mask
-    a = (a + number) & mask
-    for n in (14, 11, 25, 16, 4, 14, 24):
-        c = ((c ^ b) - rotate(b, n)) & mask
-        a, b, c = b, c, a
-    return b
-
-
-def sharing_a_bucket(count, buckets=BUCKETS):
-    """So many keys of the first bucket."""
-    keys = (key for key in range(2**32) if jhash(key) % buckets == 0)
-    return sorted(next(keys).to_bytes(4, sys.byteorder) for _ in range(count))
 
 
 # (entries of the bucket, KiB of each value): whether they fit, by --max-message
@@ -54,7 +35,7 @@ class Bucket:
 
     def __init__(self, maps, count, size):
         self.maps = maps
-        self.keys = sharing_a_bucket(count)
+        self.keys = sharing_a_bucket(count, BUCKETS)
         self.value = bytes([7]) * size
         shape = ("hash", 4, size, BUCKETS)
         self.map = maps.new(*shape, ["zero_seed", "no_prealloc"])

@@ -10,6 +10,7 @@ import pytest
 from beam import BeamError
 from cluster import allow_descriptors, wait_until
 from conftest import Maps, raises
+from jhash import sharing_a_bucket
 
 HASH = ("hash", 4, 8, 4)
 OUTER = {"array_of_maps": 4, "hash_of_maps": 8}
@@ -201,6 +202,21 @@ def test_a_map_of_many_is_looked_through_in_pieces(world):
     maps.put(39999, handle, wide)
     for key in range(64):
         maps.put(key * 600, handle, wide)
+    maps.remove(0, world.outer)
+    world.outlast()
+    assert world.is_live(handle)
+
+
+def test_a_bucket_of_many_is_looked_through(world):
+    """More of them than a step of a walk has room for."""
+    world = world()
+    maps = world.maps
+    world.put(0, 7)
+    handle = world.read(0)
+    options = ["zero_seed", ("inner_map", handle)]
+    wide = maps.new("hash_of_maps", 512, 4, 256, options)
+    for key in sharing_a_bucket(140, 256, 512):
+        maps.put(key, handle, wide)
     maps.remove(0, world.outer)
     world.outlast()
     assert world.is_live(handle)
