@@ -145,12 +145,30 @@ def test_the_exit_statuses_are_those_of_the_help(cnode_page, help_text):
         assert described[status].lower().startswith(meaning.lower())
 
 
-def test_the_signals_are_those_that_it_waits_for(cnode_page, fresh_cnode):
-    named = ", ".join(cnode_page.heads("SIGNALS")).split(", ")
-    with open(f"/proc/{fresh_cnode.pid}/status") as status:
-        [blocked] = re.findall(r"^SigBlk:\s*(\w+)", status.read(), re.MULTILINE)
-    numbers = {n for n in range(1, 65) if int(blocked, 16) >> (n - 1) & 1}
-    assert {signal.Signals[name] for name in named} == numbers
+def masks(pid):
+    """The numbers of the signals that a process has blocked, or ignores."""
+    with open(f"/proc/{pid}/status") as status:
+        text = status.read()
+    return {
+        kind: {n for n in range(1, 65) if int(mask, 16) >> (n - 1) & 1}
+        for kind, mask in re.findall(r"^Sig(Blk|Ign):\s*(\w+)", text, re.MULTILINE)
+    }
+
+
+def test_the_signals_have_the_fate_that_is_told(cnode_page, fresh_cnode):
+    """Ignored, left to their default action, or waited for."""
+    told = {"Ign": set(range(signal.SIGRTMIN, signal.SIGRTMAX + 1)), "Blk": set()}
+    left = set()
+    for names, fate in cnode_page.bodies("SIGNALS").items():
+        numbers = {signal.Signals[name] for name in names.split(", ")}
+        if "default action" in fate:
+            left |= numbers
+        else:
+            told["Ign" if fate.startswith("Ignored") else "Blk"] |= numbers
+    seen = masks(fresh_cnode.pid)
+    assert seen["Blk"] == told["Blk"] and {signal.SIGTERM} < told["Blk"]
+    assert seen["Ign"] - told["Blk"] == told["Ign"]
+    assert left and not left & (seen["Blk"] | seen["Ign"])
 
 
 def test_the_variables_are_those_that_it_reads(cnode_page, srcdir):
