@@ -19,7 +19,7 @@ EACCES = ("error", "eacces")
 READING = """
     close/1 fd/1 open/1 open/2 type/1 list/0 info/1 handles/0 get/2 get/3 find/2
     is_key/2 peek/1 iterator/1 next/1 next_chunk/3 keys/1 values/1 to_list/1
-    size/1 with/2 stats/0""".split()
+    size/1 with/2 stats/0 features/0 check/4 check/5""".split()
 WRITING = """
     new/4 new/5 pin/2 unpin/2 freeze/1 put/3 insert/3 update/3 remove/2 take/2
     push/2 pop/1 drain_chunk/3 clear/1 drain/1 without/2 merge/2""".split()
@@ -66,6 +66,8 @@ def arguments(function, map, iterator):
     return {
         "new/4": [*HASH],
         "new/5": [*HASH, []],
+        "check/4": [*HASH],
+        "check/5": [*HASH, []],
         "open/1": [("id", 1)],
         "open/2": [("id", 2**32 - 1), ["read"]],
         "pin/2": [b"/sys/fs/bpf/never/there", map],
@@ -89,6 +91,7 @@ def arguments(function, map, iterator):
         "list/0": [],
         "handles/0": [],
         "stats/0": [],
+        "features/0": [],
     }.get(function, [map])
 
 

@@ -261,7 +261,7 @@ def test_each_function_fits_into_the_counts(alice, node, program):
 # --- what it costs the others
 
 GETS, READS = 200, 50  # at least
-GET = "bpf_map_lookup_elem"
+GET = "bpf_map_lookup_elem_flags"
 TAKEN = r"pthread_(mutex_lock|rwlock_(rd|wr)lock|spin_lock)(@.*)?"
 LOCKS_OF_A_GET = 2  # that of its own connection, and the handles', to read
 
