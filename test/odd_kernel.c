@@ -32,6 +32,8 @@ struct control {
 	/* not 0: pidfd_open(2) knows no threads */
 	atomic_long threadless;
 	atomic_long refused; /* so many times */
+	/* the last of so many batches that take out is ENOMEM */
+	atomic_long takes;
 };
 
 static struct control unused;
@@ -117,6 +119,11 @@ static long odd_bpf(int command, union bpf_attr *attr, size_t size)
 	case BPF_MAP_UPDATE_BATCH:
 		if (is_starved())
 			return put_some(attr, size);
+		break;
+	case BPF_MAP_LOOKUP_AND_DELETE_BATCH:
+		if (atomic_load(&control->takes) > 0 &&
+		    atomic_fetch_sub(&control->takes, 1) == 1)
+			return fail(ENOMEM);
 		break;
 	case BPF_MAP_UPDATE_ELEM:
 	case BPF_MAP_CREATE:

@@ -6,6 +6,7 @@
  *
  *	ro_*      is given to read only
  *	no_*      is not given at all
+ *	gone_*    goes just before it is opened: ENOENT
  *	*_acc     the refusal is EACCES, else it is EPERM
  *
  * libbpf makes its system calls by syscall(2), which stands here before that of
@@ -56,6 +57,8 @@ static int refusal(int fd, bool only_read)
 	char name[BPF_OBJ_NAME_LEN];
 
 	read_name(fd, name);
+	if (strncmp(name, "gone_", 5) == 0)
+		return ENOENT;
 	if (strncmp(name, "no_", 3) != 0 &&
 	    (only_read || strncmp(name, "ro_", 3) != 0))
 		return 0;

@@ -154,7 +154,7 @@ def test_a_name_cannot_forge_a_log_line(fresh_cnode, connect):
     start = fresh_cnode.mark()
     forged = "2026-01-01T00:00:00.000Z error forged"
     for cookie in (None, "wrong"):
-        name = f"evil\n{forged}@x\r\x1b[2J"
+        name = f"evil\n{forged}@x\r\x1b[2J\x7f"
         peer = connect(fresh_cnode, name=name, cookie=cookie, handshake=False)
         try:
             peer.handshake()

@@ -179,3 +179,27 @@ def test_one_that_becomes_no_daemon_is_told_of_and_waited_for_until_it_listens(
     finally:
         os.kill(int(pid.read_text()), signal.SIGKILL)
     node.stop()
+
+
+def test_a_registration_that_held_begins_the_count_anew(lone_cluster, start_cnode):
+    """That epmd has gone is news again, and is logged as the first time."""
+    hold = threading.Event()
+
+    def act(client):
+        client.sendall(REGISTERED)
+        if hold.is_set():
+            client.recv(1)  # until the node or this test ends it
+        client.close()
+
+    impostor = Impostor(lone_cluster.epmd.port, act)
+    try:
+        node = start_cnode(cluster=lone_cluster)
+        node.wait_log("warning epmd on port .* ends each registration within 5 s")
+        start = node.mark()
+        hold.set()
+        node.wait_log("notice registered with epmd again", timeout=30, start=start)
+        start = node.mark()
+        impostor.open[-1].shutdown(socket.SHUT_RDWR)
+        node.wait_log("warning epmd has gone", start=start)
+    finally:
+        impostor.close()

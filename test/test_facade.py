@@ -92,6 +92,24 @@ class Calls:
         return call
 
 
+@pytest.mark.parametrize("function", ["list", "handles", "stats", "features"])
+def test_a_node_that_is_asked_for_itself_does_not_ask_itself(function, facade):
+    """It would ask its default C node, and take that for its own."""
+    with raises("badarg"):
+        facade.__getattr__(function)(facade.beam.name)
+
+
+@pytest.mark.parametrize("value", [-129, -256, 256])
+def test_an_integer_that_does_not_fit_is_seen_before_any_is_put(value, facade):
+    """By the node that asks, though the pair is one of a later message."""
+    map = facade.new("hash", 4, 1, 20000)
+    pairs = [(n, n % 256) for n in range(17000)] + [(17000, value)]
+    with raises("badarg"):
+        facade.merge(map, pairs)
+    assert facade.size(map) == 0
+    facade.close(map)
+
+
 def test_every_function_does_what_it_is_for(facade, cnode, start_cnode, folder):
     """test_facade_walks.py has those that take a fun or options."""
     f = Calls(facade)
@@ -494,7 +512,7 @@ def test_an_embedded_c_node_ends_with_the_application(embedded, cluster):
     embedded.start()
     pid = embedded.pid()
     assert embedded.beam.eval("application:stop(ebpf_maps)") == "ok"
-    wait_until(lambda: not exists(pid))
+    assert not exists(pid)
     wait_until(lambda: embedded.node.split("@")[0] not in cluster.epmd.names())
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import odd_kernel
+import preload
 from conftest import Maps, Nodes, raises
 
 CGROUPS = Path("/sys/fs/cgroup/unified")
@@ -55,7 +56,8 @@ def test_a_thread_has_an_entry_of_its_own(maps, thread):
 def test_without_threads_in_the_kernel_processes_have_entries(
     start_cnode, cluster, alice, thread, srcdir, tmp_path
 ):
-    odd = odd_kernel.OddKernel(odd_kernel.build(srcdir, tmp_path), tmp_path / "odd")
+    library = preload.build(srcdir / "test" / "odd_kernel.c", tmp_path)
+    odd = odd_kernel.OddKernel(library, tmp_path / "odd")
     odd.threadless = 1
     node = start_cnode(env={**cluster.env, **odd.env})
     maps = Maps(alice, node)

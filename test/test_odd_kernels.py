@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import odd_kernel
+import preload
 from cluster import wait_until
 from conftest import Maps, raises
 
@@ -17,7 +18,8 @@ CHUNKS = (1, 2, 3, 100)
 
 @pytest.fixture(scope="module")
 def library(srcdir, tmp_path_factory):
-    return odd_kernel.build(srcdir, tmp_path_factory.mktemp("preload"))
+    source = srcdir / "test" / "odd_kernel.c"
+    return preload.build(source, tmp_path_factory.mktemp("preload"))
 
 
 @pytest.fixture
@@ -178,3 +180,18 @@ def test_per_cpu_values_are_put_faster_than_the_kernel_has_room_for_them(maps):
     map = maps.new("percpu_hash", 4, 512, 3000, ["no_prealloc"])
     maps.merge(map, [(key, bytes(512)) for key in range(3000)])
     assert maps.size(map) == 3000
+
+
+# --- an error in the middle of a drain
+
+
+def test_a_drain_that_fails_midway_returns_what_it_has(maps, odd):
+    """It is out of the map, and would be nowhere else."""
+    entries = 40000  # more than two steps of a walk
+    pairs = [(u32(n), u32(n)) for n in range(entries)]
+    map = maps.merge(maps.new("hash", 4, 4, entries), pairs)
+    odd.takes = 2
+    taken = maps.drain(map)
+    assert odd.takes == 0
+    assert 0 < len(taken) < entries
+    assert sorted(taken + maps.drain(map)) == sorted(pairs)

@@ -156,6 +156,17 @@ def test_an_inner_map_that_may_only_be_read_comes_to_be_read(end, protected, hel
 
 
 @preloaded
+def test_an_inner_map_that_goes_before_it_is_opened_is_left_out(protected, held):
+    outer = held(name_of("gone"))
+    other = make(protected, name_of("rw"))
+    protected.put(1, other, outer)
+    assert [value for _, value in protected.to_list(outer)] == [other]
+    pairs, _ = protected.next_chunk("start", outer, 10)
+    assert [value for _, value in pairs] == [other]
+    assert protected.find(0, outer) == "error"
+
+
+@preloaded
 @each_word
 def test_an_inner_map_that_may_not_be_read_is_refused(end, protected, held):
     outer = held(name_of("no", end))
