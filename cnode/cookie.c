@@ -257,13 +257,14 @@ static int open_own(char path[PATH_MAX])
 
 bool cookie_read(const char *file, char cookie[EI_MAX_COOKIE_SIZE + 1])
 {
-	struct line line = { .text = cookie };
+	struct line line = { 0 };
 	char own[PATH_MAX] = "";
 	int fd = file ? open_named(file) : open_own(own);
 	bool good;
 
 	if (fd < 0)
 		return false;
+	line.text = cookie;
 	good = read_open_file(file ? file : own, fd, &line);
 	close(fd);
 	return good;

@@ -49,7 +49,7 @@ struct functions_common {
 struct functions_context {
 	struct functions_common *common;
 	struct handles_owner *owner;
-	const char *peer; /* its name */
+	const char *peer;          /* its name */
 	const struct call *served; /* what it asks for just now, or NULL */
 	enum permission permission;
 	const atomic_bool *stopped; /* nobody waits for an answer any more */

@@ -9,20 +9,13 @@
 #include <errno.h>
 #include <poll.h>
 #include <stddef.h>
-#include <time.h>
+
+#include "clock.h"
 
 /* 2^0 + ... + 2^5 ms, and the last once more */
 #define WAITS 7
 #define MAX_WAIT 32
 #define MAX_TIME 1000 /* ms, for a map that takes long to be made */
-
-static int64_t now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
-}
 
 bool retry_after(struct retry *retry, int error)
 {
@@ -31,10 +24,10 @@ bool retry_after(struct retry *retry, int error)
 	if (error != -ENOMEM)
 		return false;
 	if (retry->waits == 0)
-		retry->until = now() + MAX_TIME;
+		retry->until = clock_ms() + MAX_TIME;
 	if (retry->stopped && atomic_load(retry->stopped))
 		return false;
-	if (retry->waits == WAITS || now() >= retry->until)
+	if (retry->waits == WAITS || clock_ms() >= retry->until)
 		return false;
 	retry->waits++;
 	poll(NULL, 0, wait < MAX_WAIT ? wait : MAX_WAIT);

@@ -96,11 +96,10 @@ static int visit(struct keys *k)
 	switch (k->walk->mode) {
 	case WALK_KEYS:
 		/* of numbers, only a lookup tells what is there from holes */
-		if (!(k->map->traits & MAP_INDEXED)) {
-			error = 0;
-			break;
-		}
-		/* fall through */
+		error = k->map->traits & MAP_INDEXED
+				? map_get(k->map, place_of(k), value)
+				: 0;
+		break;
 	case WALK_READ:
 		error = map_get(k->map, place_of(k), value);
 		break;
