@@ -5,35 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "answer_stack.h"
+#include "apply.h"
 #include "call.h"
 #include "clock.h"
 
-/* Longer ones stand as their number, but of a function that is not there. */
-#define MAX_STACK_ARGUMENTS 65536
-
-/* [{Module, Function, Arguments | Arity, []}], as a BEAM node's erpc has it. */
-static void write_stack(struct term_writer *w, const struct request *request,
-			enum raised_reason reason)
-{
-	struct term_items items;
-
-	if (!term_list(request->arguments, &items)) {
-		term_write_nil(w);
-		return;
-	}
-	term_write_list(w, 1);
-	term_write_tuple(w, 4);
-	term_write_term(w, request->module);
-	term_write_term(w, request->function);
-	if (request->cut_short ||
-	    (reason != RAISED_UNDEF &&
-	     request->arguments.size > MAX_STACK_ARGUMENTS))
-		term_write_uint(w, items.left);
-	else
-		term_write_term(w, request->arguments);
-	term_write_nil(w);
-	term_write_nil(w);
-}
+/* No caller has need of more; each goes over all that is in it. */
+#define MAX_APPLIED 8
 
 static void write_return_head(struct term_writer *w,
 			      const struct request *request)
@@ -53,6 +31,7 @@ static void write_return_head(struct term_writer *w,
 		term_write_atom(w, "rex");
 		break;
 	case REQUEST_SPAWN:
+	case REQUEST_CAST:
 		break;
 	}
 }
@@ -75,24 +54,20 @@ static void write_error(struct term_writer *w, const struct request *request,
 		term_write_atom(w, "EXIT");
 		term_write_tuple(w, 2);
 		break;
+	case REQUEST_CAST:
+		term_write_tuple(w, 2);
+		term_write_tuple(w, 2);
+		term_write_atom(w, "exception");
+		term_write_tuple(w, 2);
+		break;
 	case REQUEST_SPAWN:
 		term_write_tuple(w, 2);
 		break;
 	}
 	functions_write_reason(call, w);
-	write_stack(w, request, call->raised.reason);
-}
-
-/* What erpc says of arguments that are no module, function and list. */
-static void write_erpc_badarg(struct term_writer *w,
-			      const struct request *request)
-{
-	term_write_tuple(w, 3);
-	term_write_term(w, request->tag);
-	term_write_atom(w, "error");
-	term_write_tuple(w, 2);
-	term_write_atom(w, "erpc");
-	term_write_atom(w, "badarg");
+	answer_stack_write(w, request, call->raised.reason);
+	if (request->form == REQUEST_CAST)
+		answer_stack_write_cast(w);
 }
 
 /*
@@ -114,11 +89,27 @@ static void write_brief(struct term_writer *w, size_t begin,
 	write_error(w, &brief, call);
 }
 
+/* What is asked for, or what that applies, which may be an apply again. */
+static bool call_or_apply(struct call *call, struct request *request)
+{
+	for (int applied = 0;; applied++) {
+		memcpy(call->args, request->args, sizeof(call->args));
+		if (functions_call(call, request->module, request->function,
+				   request->arity))
+			return true;
+		if (call->raised.reason != RAISED_UNDEF ||
+		    applied == MAX_APPLIED ||
+		    !apply_next(request, &call->raised))
+			return false;
+		call->raised.reason = RAISED_NOTHING;
+	}
+}
+
 /*
  * Calls, and writes the answer's term; an exception that is set is written.
  * call says afterwards what else is to be told.
  */
-static void write_outcome(struct rpc *rpc, const struct request *request,
+static void write_outcome(struct rpc *rpc, struct request *request,
 			  struct term_writer *w, struct call *call)
 {
 	size_t begin = w->pos;
@@ -127,10 +118,7 @@ static void write_outcome(struct rpc *rpc, const struct request *request,
 	call->caller = request->to;
 	if (call->raised.reason == RAISED_NOTHING && !request_is_mfa(request)) {
 		call->raised.reason = RAISED_BADARG;
-		if (request->form == REQUEST_ERPC) {
-			write_erpc_badarg(w, request);
-			return;
-		}
+		request->frame = REQUEST_FRAME_APPLY_3;
 	}
 	if (call->raised.reason != RAISED_NOTHING) {
 		write_error(w, request, call);
@@ -138,14 +126,13 @@ static void write_outcome(struct rpc *rpc, const struct request *request,
 	}
 	w->limit = begin + rpc->functions.common->max_message;
 	write_return_head(w, request);
-	memcpy(call->args, request->args, sizeof(call->args));
-	if (!functions_call(call, request->module, request->function,
-			    request->arity)) {
+	if (!call_or_apply(call, request)) {
 		term_writer_rewind(w, begin);
 		write_error(w, request, call);
 		if (w->failed)
 			write_brief(w, begin, request, call);
-	} else if (request->form == REQUEST_SPAWN) {
+	} else if (request->form == REQUEST_SPAWN ||
+		   request->form == REQUEST_CAST) {
 		term_writer_rewind(w, begin);
 		term_write_atom(w, "normal");
 	}
@@ -179,7 +166,7 @@ size_t answer_begin_message(struct rpc *rpc, const struct request *request,
 	return dist_begin_send(w, request->to);
 }
 
-static void answer_message(struct rpc *rpc, const struct request *request,
+static void answer_message(struct rpc *rpc, struct request *request,
 			   struct term_writer *w, struct call *call)
 {
 	size_t begin = answer_begin_message(rpc, request, w);
@@ -212,14 +199,19 @@ static void repeat(struct term_writer *w, size_t from, size_t size)
 		memcpy(space, w->buf + from, size);
 }
 
-static void answer_spawn(struct rpc *rpc, const struct request *request,
+static void answer_spawn(struct rpc *rpc, struct request *request,
 			 struct term_writer *w, struct call *call)
 {
 	bool monitor = request->spawn_flags & DIST_SPAWN_MONITOR;
 	bool link = request->spawn_flags & DIST_SPAWN_LINK;
 	size_t begin, reason, size;
-	struct term pid = pids_make(&rpc->pids);
+	struct term pid;
 
+	if (request->bad_options) {
+		dist_write_spawn_refusal(w, request->id, request->to, "badopt");
+		return;
+	}
+	pid = pids_make(&rpc->pids);
 	dist_write_spawn_reply(w, request->id, request->to,
 			       request->spawn_flags, pid);
 	begin = begin_exit(rpc, request, w, pid,
@@ -252,7 +244,7 @@ static void tell_more(struct rpc *rpc, struct term_writer *w,
 		dist_write_demonitor(w, self, process, &call->ref);
 }
 
-void answer_request(struct rpc *rpc, const struct request *request,
+void answer_request(struct rpc *rpc, struct request *request,
 		    struct term_writer *w, const struct raised *raised)
 {
 	struct call call;
@@ -263,7 +255,8 @@ void answer_request(struct rpc *rpc, const struct request *request,
 	if (raised)
 		call.raised = *raised;
 
-	if (request->form == REQUEST_ERPC || request->form == REQUEST_SPAWN)
+	if (request->form == REQUEST_ERPC || request->form == REQUEST_SPAWN ||
+	    request->form == REQUEST_CAST)
 		answer_spawn(rpc, request, w, &call);
 	else
 		answer_message(rpc, request, w, &call);

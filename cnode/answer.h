@@ -7,9 +7,10 @@
 
 /*
  * Calls what a request asks for and writes the packets that answer it; with
- * raised, that exception is the answer. w->failed: there was no memory.
+ * raised, that exception is the answer. The request is then that of what was
+ * called, which erlang:apply can make another. w->failed: there was no memory.
  */
-void answer_request(struct rpc *rpc, const struct request *request,
+void answer_request(struct rpc *rpc, struct request *request,
 		    struct term_writer *w, const struct raised *raised);
 
 /* Opens a message to who sent one; its term and dist_end() follow. */

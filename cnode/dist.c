@@ -184,6 +184,18 @@ void dist_write_spawn_reply(struct term_writer *w, struct term id,
 	dist_end(w, at);
 }
 
+void dist_write_spawn_refusal(struct term_writer *w, struct term id,
+			      struct term to, const char *why)
+{
+	size_t at = begin(w, DIST_SPAWN_REPLY, 5);
+
+	term_write_term(w, id);
+	term_write_term(w, to);
+	term_write_uint(w, 0);
+	term_write_atom(w, why);
+	dist_end(w, at);
+}
+
 size_t dist_begin_monitor_exit_payload(struct term_writer *w, struct term pid,
 				       struct term to, struct term id)
 {

@@ -81,6 +81,9 @@ void dist_end(struct term_writer *w, size_t at);
 
 void dist_write_spawn_reply(struct term_writer *w, struct term id,
 			    struct term to, unsigned flags, struct term pid);
+/* The same where nothing was spawned, with why as an atom. */
+void dist_write_spawn_refusal(struct term_writer *w, struct term id,
+			      struct term to, const char *why);
 void dist_write_unlink_ack(struct term_writer *w, struct term id,
 			   struct term from, struct term to);
 /* A process there is watched under id, or no longer. */

@@ -237,6 +237,7 @@ static const char *const reasons[] = {
 	[RAISED_BADARG] = "badarg",   [RAISED_BADKEY] = "badkey",
 	[RAISED_BADMAP] = "badmap",   [RAISED_KEYEXISTS] = "keyexists",
 	[RAISED_TOO_BIG] = "too_big", [RAISED_AMBIGUOUS] = "ambiguous",
+	[RAISED_BADFUN] = "badfun",   [RAISED_BADARITY] = "badarity",
 };
 
 static bool is_errno(const struct raised *raised)
@@ -261,8 +262,15 @@ void functions_write_reason(const struct call *call, struct term_writer *w)
 	case RAISED_BADKEY:
 	case RAISED_BADMAP:
 	case RAISED_KEYEXISTS:
+	case RAISED_BADFUN:
 		term_write_tuple(w, 2);
 		term_write_atom(w, name);
+		term_write_term(w, raised->term);
+		break;
+	case RAISED_BADARITY:
+		term_write_tuple(w, 2);
+		term_write_atom(w, name);
+		term_write_tuple(w, 2);
 		term_write_term(w, raised->term);
 		break;
 	case RAISED_TOO_BIG:

@@ -72,6 +72,8 @@ enum raised_reason {
 	RAISED_ERRNO,      /* error as an atom */
 	RAISED_ERRNO_DONE, /* {error as an atom, done} */
 	RAISED_AMBIGUOUS,  /* by open not: it returns {error, ambiguous} */
+	RAISED_BADFUN,     /* {badfun, term} */
+	RAISED_BADARITY,   /* {badarity, {Fun, Args}}: term is both */
 };
 
 /* How a map that stands there as a locator is opened, for that call. */

@@ -4,11 +4,15 @@
 
 #include <string.h>
 
+#include "spawn_options.h"
+
+#define SMALL_END ((int64_t)1 << 59) /* from there on, integers are big */
+
 /*
  * What is left of a payload that is checked as it is read: well formed up to
- * its end.
+ * its end. Notes a list that does not end as one.
  */
-static bool finish(struct term_items *items)
+static bool finish(struct term_items *items, struct request *request)
 {
 	struct term rest, skipped;
 
@@ -17,6 +21,7 @@ static bool finish(struct term_items *items)
 	rest = term_rest(items);
 	if (items->left > 0)
 		return false;
+	request->improper = !term_end(items);
 	return items->list
 		       ? term_check(rest.at, rest.size) == (ssize_t)rest.size
 		       : rest.size == 0;
@@ -60,7 +65,7 @@ static bool read_last_arguments(const struct term_items *items,
 }
 
 /* Arguments that have been checked. */
-static void split(struct request *request)
+void request_split(struct request *request)
 {
 	struct term_items items;
 	uint32_t n;
@@ -95,42 +100,35 @@ static bool read_mfa(struct term_items *items, struct term *tag,
 		    read_last_arguments(items, request))
 			return true;
 		if (term_next(items, &request->arguments))
-			split(request);
+			request_split(request);
 		else if (request->cut_short)
 			request->arguments = term_rest(items);
 	}
-	return request->cut_short || !items->unchecked || finish(items);
+	return request->cut_short || !items->unchecked ||
+	       finish(items, request);
 }
 
-static unsigned read_spawn_flags(struct term options)
+/* An integer that Erlang does not call big, of which nothing else counts. */
+static bool is_small(struct term t)
 {
-	struct term_items items;
-	struct term option, pair[2];
-	unsigned flags = 0;
+	char octets[8];
+	int64_t value;
 
-	if (!term_list(options, &items))
-		return 0;
-	while (term_next(&items, &option)) {
-		if (term_is_atom(option, "link"))
-			flags |= DIST_SPAWN_LINK;
-		if (term_is_atom(option, "monitor") ||
-		    (term_tuple_of(option, pair, 2) &&
-		     term_is_atom(pair[0], "monitor")))
-			flags |= DIST_SPAWN_MONITOR;
-	}
-	return flags;
+	if (!term_read_octets(t, octets, sizeof(octets)))
+		return false;
+	memcpy(&value, octets, sizeof(value));
+	return value >= -SMALL_END && value < SMALL_END;
 }
 
-/* {erpc, Name, Arity} */
-static bool is_erpc(struct term mfa, const char *name, uint32_t arity)
+/* {erpc, Name, Arity}; that it is called with so many is looked at elsewhere.
+ */
+static bool is_erpc(struct term mfa, const char *name)
 {
 	struct term elements[3];
-	uint32_t n;
 
 	return term_tuple_of(mfa, elements, 3) &&
 	       term_is_atom(elements[0], "erpc") &&
-	       term_is_atom(elements[1], name) &&
-	       term_read_uint32(elements[2], &n) && n == arity;
+	       term_is_atom(elements[1], name) && is_small(elements[2]);
 }
 
 /* As every node of OTP encodes it. */
@@ -143,26 +141,44 @@ static bool is_execute_call(struct term mfa)
 	const size_t size = sizeof(usual) - 1;
 
 	return (mfa.size == size && memcmp(mfa.at, usual, size) == 0) ||
-	       is_erpc(mfa, "execute_call", 4);
+	       is_erpc(mfa, "execute_call");
 }
 
-/* A process of a function that is not erpc's: {M, F, Arity}, and A. */
+/*
+ * A process of a function that is not erpc's: {M, F, Arity}, and A, whose
+ * length is what counts.
+ */
 static bool read_plain_spawn(const struct dist_message *message,
 			     struct request *request)
 {
 	struct term mfa[3];
 
-	if (!term_tuple_of(message->mfa, mfa, 3))
+	if (!term_tuple_of(message->mfa, mfa, 3) || !term_is_any_atom(mfa[0]) ||
+	    !term_is_any_atom(mfa[1]) || !is_small(mfa[2]))
 		return false;
+	request->form = REQUEST_SPAWN;
 	request->module = mfa[0];
 	request->function = mfa[1];
 	request->arguments = message->payload;
 	if (request->cut_short)
-		return true;
+		return term_is_list(message->payload);
 	if (term_check(message->payload.at, message->payload.size) !=
 	    (ssize_t)message->payload.size)
 		return false;
-	split(request);
+	request_split(request);
+	return true;
+}
+
+/* One of erpc's: [Ref, M, F, A] or [M, F, A]. False for another. */
+static bool is_erpc_spawn(const struct dist_message *message, uint32_t n,
+			  struct request *request)
+{
+	if (n == 4 && is_execute_call(message->mfa))
+		request->form = REQUEST_ERPC;
+	else if (n == 3 && is_erpc(message->mfa, "execute_cast"))
+		request->form = REQUEST_CAST;
+	else
+		return false;
 	return true;
 }
 
@@ -171,21 +187,23 @@ bool request_read_spawn(const struct dist_message *message,
 {
 	struct term_items items;
 
-	if (!term_is_ref(message->id) || !term_list(message->payload, &items))
+	if (!term_is_ref(message->id))
 		return false;
-	items.unchecked = true;
-	request->form = REQUEST_SPAWN;
 	request->to = message->from;
 	request->id = message->id;
-	request->spawn_flags = read_spawn_flags(message->options);
-	if (is_execute_call(message->mfa) && items.left > 0) {
-		request->form = REQUEST_ERPC;
-		return read_mfa(&items, &request->tag, request) &&
-		       request->tag.size > 0;
-	}
-	if (is_erpc(message->mfa, "execute_cast", 3))
-		return read_mfa(&items, NULL, request);
-	return read_plain_spawn(message, request);
+	request->bad_options =
+		!spawn_options_read(message->options, &request->spawn_flags);
+	if (!term_list(message->payload, &items) ||
+	    !is_erpc_spawn(message, items.left, request))
+		return read_plain_spawn(message, request);
+	items.unchecked = true;
+	if (!read_mfa(&items,
+		      request->form == REQUEST_ERPC ? &request->tag : NULL,
+		      request))
+		return false;
+	if (request->improper)
+		return read_plain_spawn(message, request);
+	return request->form == REQUEST_CAST || request->tag.size > 0;
 }
 
 /* {call | block_call, M, F, A, GroupLeader} */

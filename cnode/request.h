@@ -8,8 +8,18 @@
 enum request_form {
 	REQUEST_ERPC,
 	REQUEST_SPAWN,
+	REQUEST_CAST,
 	REQUEST_GEN_CALL,
 	REQUEST_EI_RPC,
+};
+
+/* The frame of the stack that an exception is raised with. */
+enum request_frame {
+	REQUEST_FRAME_CALLED,    /* {M, F, Args, []} */
+	REQUEST_FRAME_APPLY_3,   /* {erlang, apply, [M, F, Args], []} */
+	REQUEST_FRAME_APPLY_FUN, /* {erlang, apply, [Fun, Args], []} */
+	REQUEST_FRAME_APPLY_2,   /* {erlang, apply, 2, []} */
+	REQUEST_FRAME_FUN,       /* {Fun, Args, []} */
 };
 
 /* Who asks for what, in which form. */
@@ -19,6 +29,7 @@ struct request {
 	struct term id;  /* of the spawn request */
 	struct term tag; /* Ref of erpc, Tag of a gen_server call */
 	unsigned spawn_flags;
+	bool bad_options; /* of the spawn request: nothing is to be called */
 	struct term module;
 	struct term function;
 	struct term arguments; /* of a request cut short perhaps not whole */
@@ -26,6 +37,9 @@ struct request {
 	uint32_t arity; /* above FUNCTIONS_MAX_ARITY: they are more, or no list
 			   of arguments */
 	bool cut_short;
+	bool improper; /* what erpc's function is called with is no list */
+	enum request_frame frame;
+	struct term fun; /* of those frames that have it */
 };
 
 /*
@@ -40,6 +54,9 @@ bool request_read_spawn(const struct dist_message *message,
 bool request_read_message(struct term payload, struct request *request,
 			  struct term *called);
 bool request_read_call(struct term called, struct request *request);
+
+/* Takes apart the arguments, which have been checked. */
+void request_split(struct request *request);
 
 /* Whether what is to be called is a module, a function and a list. */
 bool request_is_mfa(const struct request *request);

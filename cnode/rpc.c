@@ -7,6 +7,7 @@
  *	spawn        SPAWN_REQUEST of {M, F, length(A)}, A
  *	             -> exit reason normal | {R, Stack}
  *	casts        SPAWN_REQUEST of {erpc, execute_cast, 3}, [M, F, A]
+ *	             -> exit reason normal | {{exception, {R, Stack}}, Stack}
  *	gen_server   REG_SEND to rex of {'$gen_call', {Pid, Tag}, Call}
  *	             -> {Tag, V} | {Tag, {badrpc, {'EXIT', {R, Stack}}}}
  *	ei_rpc       REG_SEND to rex of {Pid, Call}
@@ -16,6 +17,9 @@
  *	             -> {rex, node(), {nonexisting_name, Name}}
  *	ping         REG_SEND to net_kernel of
  *	             {'$gen_call', {Pid, Tag}, {is_auth, Node}} -> {Tag, yes}
+ *
+ * A fun M:F/A comes as erlang:apply(Fun, A): apply.c. A request to spawn with
+ * wrong options is answered by SPAWN_REPLY with badopt: spawn_options.c.
  *
  * A spawned process lives no longer than the request that asks for it, so
  * whatever is monitored or linked to is not there, but for the two names.

@@ -104,6 +104,12 @@ bool term_read_pid(struct term t, erlang_pid *pid);
 bool term_read_pid_node(struct term t, const char **text, size_t *size);
 bool term_read_uint32(struct term t, uint32_t *value);
 bool term_read_uint64(struct term t, uint64_t *value);
+/*
+ * A fun: of one that is external its module, function and arity; of one that is
+ * local the module that has its code, and how many arguments it takes.
+ */
+bool term_read_external_fun(struct term t, struct term mfa[3], uint32_t *arity);
+bool term_read_local_fun(struct term t, struct term *module, uint32_t *arity);
 /* Borrowed; an atom's text is of UTF-8, or of Latin-1 in its old forms. */
 bool term_read_binary(struct term t, const char **data, size_t *size);
 bool term_read_atom(struct term t, const char **text, size_t *size);

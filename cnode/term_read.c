@@ -160,6 +160,31 @@ bool term_read_ref(struct term t, erlang_ref *ref)
 	return true;
 }
 
+bool term_read_external_fun(struct term t, struct term mfa[3], uint32_t *arity)
+{
+	struct term_items items;
+
+	if (tag_of(t) != ERL_EXPORT_EXT)
+		return false;
+	open_items(t, &items, 1, 3);
+	return term_next_some(&items, mfa, 3) == 3 &&
+	       term_is_any_atom(mfa[0]) && term_is_any_atom(mfa[1]) &&
+	       term_read_uint32(mfa[2], arity);
+}
+
+/* Size:32 Arity:8 Uniq:128 Index:32 Free:32, its module first of what follows
+ */
+bool term_read_local_fun(struct term t, struct term *module, uint32_t *arity)
+{
+	struct term_items items;
+
+	if (tag_of(t) != ERL_NEW_FUN_EXT)
+		return false;
+	*arity = (unsigned char)t.at[5];
+	open_items(t, &items, 1 + 4 + 1 + 16 + 4 + 4, 1);
+	return term_next(&items, module) && term_is_any_atom(*module);
+}
+
 bool term_read_binary(struct term t, const char **data, size_t *size)
 {
 	if (tag_of(t) != ERL_BINARY_EXT)

@@ -255,7 +255,7 @@ def requests(peer, module, function, args, filler=None):
         "spawn_monitor": spawn(mfa, args, "monitor"),
         "spawn_link": spawn(mfa, args, "link"),
         "spawn_opt": spawn(
-            mfa, args, "link", ("monitor", [("alias", "demonitor")]), ("priority", 1)
+            mfa, args, "link", ("monitor", [("alias", "demonitor")]), ("priority", "low")
         ),
         "cast": spawn(("erpc", "execute_cast", 3), [module, function, args]),
         "gen_server": rex(("$gen_call", (me, ref), call)),

@@ -47,6 +47,18 @@ static bool is_ascii(const char *text, size_t size)
 	return true;
 }
 
+static void try_fun(struct term t)
+{
+	struct term mfa[3];
+	uint32_t arity;
+
+	if (term_read_external_fun(t, mfa, &arity))
+		REQUIRE(term_is_any_atom(mfa[0]) && term_is_any_atom(mfa[1]) &&
+			mfa[2].at + mfa[2].size == t.at + t.size);
+	if (term_read_local_fun(t, mfa, &arity))
+		REQUIRE(arity < 256 && term_is_any_atom(mfa[0]));
+}
+
 static void try_pid(struct term t)
 {
 	const char *node;
@@ -130,6 +142,7 @@ static void try_integer(struct term t)
 static void try_readers(struct term t)
 {
 	try_names(t);
+	try_fun(t);
 	try_pid(t);
 	try_ref(t);
 	try_binary(t);
