@@ -69,6 +69,19 @@ def test_the_keys_of_a_with_take_memory_for_as_long_as_it_lasts(start_cnode, ali
         assert maps.call("with", keys, map) == {1: u32(2)}
 
 
+def test_what_is_in_a_map_too_wide_to_look_into_counts_on(start_cnode, alice):
+    """Without ids, a map that nobody has open may be there, or have gone."""
+    node = start_cnode("--no-open-by-id", "--max-map-memory", str(28 * KIB * KIB))
+    maps = Maps(alice, node)
+    inner = maps.new("array", 4, KIB * KIB, 4)
+    outer = maps.new("array_of_maps", 4, 4, 3000000, [("inner_map", inner)])
+    maps.put(0, inner, outer)
+    maps.close(inner)
+    assert maps.new("array", 4, KIB * KIB, 2) == ("error", "enomem")
+    node.wait_log("not looking into map .* of 3000000 entries")
+    assert maps.new("array", 4, KIB, 2)[0] == "ebpf_map"
+
+
 # --- descriptors
 
 
@@ -95,6 +108,7 @@ def test_what_a_type_can_do_is_not_guessed_for_want_of_descriptors(start_cnode, 
     that knows no buckets from then on."""
     node = start_cnode()
     maps = Maps(alice, node)
+    assert maps.stats()  # the connection is there
     allow_only(node, 1)
     assert maps.new("lru_hash", 4, 4, 64) == ("error", "emfile")
     allow_all(node)
@@ -108,7 +122,7 @@ def test_what_a_type_can_do_is_not_guessed_for_want_of_descriptors(start_cnode, 
 def test_who_cannot_be_accepted_is_tried_now_and_then(start_cnode, alice, tmp_path):
     """A connection waits while there is no descriptor for it: ten tries a second."""
     node = start_cnode()
-    assert Maps(alice, node).stats()  # its connection is there
+    assert Maps(alice, node).stats()  # the connection is there
     allow_only(node, 0)
     with socket.create_connection(("127.0.0.1", node.port)):
         node.wait_log("no connection can be accepted")
