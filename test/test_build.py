@@ -125,8 +125,17 @@ def test_the_suite_passes_under_sanitizers(srcdir, tmp_path):
         list(pool.map(run_the_suite, trees, suites, suites.values()))
 
 
+PROGRAMS = ["test/sandbox_probe", "test/bench/pingpong", "test/bench/maploop"]
+
+
 def test_the_build_has_no_warnings(built):
     assert (built / "cnode" / "ebpf_cnode").exists()
+    run("make", *PROGRAMS, cwd=built)
+
+
+def test_clang_has_no_warnings_either(tree):
+    place = build(tree, "--enable-werror", "CC=clang")
+    run("make", "-j2", *PROGRAMS, cwd=place)
 
 
 def test_dialyzer_finds_nothing(built):
@@ -140,7 +149,7 @@ def test_the_distribution_builds_checks_and_installs_itself(built):
 
 
 def test_what_is_installed_runs_by_itself(tree, tmp_path, cluster, start_beam):
-    prefix = tmp_path / "prefix"
+    prefix = tmp_path / "a prefix of 100%"
     libs = prefix / "lib" / "erlang" / "lib"
     place = build(tree, f"--prefix={prefix}", f"ERLANG_INSTALL_LIB_DIR={libs}")
     run("make", "install", cwd=place)
@@ -154,8 +163,11 @@ def test_what_is_installed_runs_by_itself(tree, tmp_path, cluster, start_beam):
     assert beam.apply("ebpf_maps", "new", "hash", 4, 8, 4)[0] == "ebpf_map"
     assert beam.eval("element(1, code:get_doc(ebpf_maps))") == "ok"
     assert list(libs.glob("ebpf_maps-*/doc/chunks/ebpf_maps.chunk"))
+    (unit,) = prefix.rglob("ebpf_cnode.service")
+    assert "not executable" not in run("systemd-analyze", "verify", "--man=no", unit)
     run("make", "uninstall", cwd=place)
-    left = [path for path in prefix.rglob("*") if not path.is_dir()]
+    # what others put their files into too, stays
+    left = [p for p in prefix.rglob("*") if not p.is_dir() or "ebpf" in p.name]
     assert left == []
 
 

@@ -75,7 +75,7 @@ def command(said):
     """The command line, its variables filled in as systemd does it."""
     env = dict(v.split("=", 1) for line in said["Environment"] for v in shlex.split(line))
     words = []
-    for word in said["ExecStart"][0].split():
+    for word in shlex.split(said["ExecStart"][0]):
         words += env[word[1:]].split() if word[0] == "$" else [word]
     return words
 
