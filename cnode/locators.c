@@ -27,9 +27,10 @@ bool locators_is(struct term t)
 /* --- By name ------------------------------------------------------------ */
 
 /* -ENOENT also where a security module does not give it, to look at. */
-static int open_to_look(uint32_t id, struct map **map, struct map_info *info)
+static int open_to_look(struct map_memory *memory, uint32_t id,
+			struct map **map, struct map_info *info)
 {
-	int error = map_open_id(id, BPF_F_RDONLY, map);
+	int error = map_memory_open_id(memory, id, BPF_F_RDONLY, map);
 
 	if (error == -EPERM || error == -EACCES)
 		return -ENOENT;
@@ -42,7 +43,7 @@ static int open_to_look(uint32_t id, struct map **map, struct map_info *info)
 }
 
 /* The one of that name, open to read. */
-static int find_named(const atomic_bool *stopped, const char *name,
+static int find_named(const struct functions_context *context, const char *name,
 		      struct map **found)
 {
 	struct map_info info;
@@ -52,8 +53,10 @@ static int find_named(const atomic_bool *stopped, const char *name,
 
 	*found = NULL;
 	while ((error = map_next_id(&id)) == 0) {
-		error = atomic_load(stopped) ? -ECANCELED
-					     : open_to_look(id, &map, &info);
+		error = atomic_load(context->stopped)
+				? -ECANCELED
+				: open_to_look(context->common->map_memory, id,
+					       &map, &info);
 		if (error == -ENOENT) /* it has gone meanwhile */
 			continue;
 		if (error < 0)
@@ -75,11 +78,11 @@ static int find_named(const atomic_bool *stopped, const char *name,
 }
 
 /* While it is open its id is no other's. */
-static int open_named(const atomic_bool *stopped, const char *name,
+static int open_named(const struct functions_context *context, const char *name,
 		      uint32_t flags, struct map **map)
 {
 	struct map *found;
-	int error = find_named(stopped, name, &found);
+	int error = find_named(context, name, &found);
 
 	if (error != 0)
 		return error;
@@ -124,16 +127,17 @@ bool locators_open(struct call *call, struct term t, uint32_t flags,
 	if (term_is_atom(what[0], "id")) {
 		if (!term_read_uint32(what[1], &id))
 			return call_raise(call, RAISED_BADARG);
-		*error = map_open_id(id, flags, map);
+		*error = map_memory_open_id(call->context->common->map_memory,
+					    id, flags, map);
 	} else if (term_is_atom(what[0], "pinned")) {
 		return call_read_path(call, what[1], path) &&
 		       open_pinned(call, path, flags, map, error);
 	} else if (term_is_atom(what[0], "name")) {
 		if (!map_options_read_name(what[1], name, &valid))
 			return call_raise(call, RAISED_BADARG);
-		*error = valid && name[0] ? open_named(call->context->stopped,
-						       name, flags, map)
-					  : -ENOENT;
+		*error = valid && name[0]
+				 ? open_named(call->context, name, flags, map)
+				 : -ENOENT;
 	} else {
 		return call_raise(call, RAISED_BADARG);
 	}

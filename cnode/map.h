@@ -136,6 +136,8 @@ int map_next_id(uint32_t *id);
 bool map_may_open_by_id(void);
 
 int map_get_info(const struct map *map, struct map_info *info);
+/* What it takes, alone. */
+int map_get_memory(const struct map *map, uint64_t *octets);
 int map_pin(const struct map *map, const char *path);
 /* -EINVAL: what is pinned there is another map. */
 int map_unpin(const struct map *map, const char *path);

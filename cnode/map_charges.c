@@ -50,6 +50,7 @@ struct map_charge *map_charges_find(struct map_memory *memory, uint32_t id)
 void map_charges_add(struct map_memory *memory, struct map_charge *charge,
 		     const struct map *map)
 {
+	memory->charges++;
 	charge->memory = memory;
 	charge->id = map->id;
 	charge->outer = map->traits & MAP_VALUE_IS_MAP;
@@ -60,6 +61,7 @@ void map_charges_add(struct map_memory *memory, struct map_charge *charge,
 
 void map_charges_remove(struct map_charge *charge)
 {
+	charge->memory->charges--;
 	charge->memory->used -= charge->octets;
 	LIST_REMOVE(charge, others);
 	free(charge);

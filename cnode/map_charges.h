@@ -20,7 +20,8 @@ struct map_charge {
 	struct map_memory *memory;
 	uint32_t id;
 	bool outer; /* maps may be in it */
-	bool kept;  /* it may outlive those that are open: it was pinned, */
+	bool kept;  /* it may outlive those that are open: it was pinned,
+		       opened by its id, */
 	bool inner; /* or put into another map */
 	uint64_t octets;
 	uint64_t seen; /* the last sweep that saw it, or that it was open in */
@@ -35,6 +36,8 @@ struct map_memory {
 	uint64_t max;
 	pthread_mutex_t lock; /* of all to chains, but max */
 	uint64_t used;
+	uint64_t charges;    /* in all chains */
+	uint64_t sweep_at;   /* as many are too many */
 	uint64_t sweep;      /* the number of the last one that has begun, */
 	uint64_t swept;      /* and of the last one that is over */
 	bool sweeping;       /* who opens an outer map looks at what is in it */

@@ -19,6 +19,9 @@
 #include "map_sweep.h"
 #include "rwlock.h"
 
+#define LITTLE (1 << 14) /* a map is, of which so many fit into the limit */
+#define MIN_CHARGES 1024 /* that nobody looks for those to remove among */
+
 struct map_memory *map_memory_new(uint64_t max)
 {
 	struct map_memory *memory = calloc(1, sizeof(*memory));
@@ -26,6 +29,7 @@ struct map_memory *map_memory_new(uint64_t max)
 	if (!memory)
 		return NULL;
 	memory->max = max;
+	memory->sweep_at = MIN_CHARGES;
 	pthread_mutex_init(&memory->lock, NULL);
 	pthread_cond_init(&memory->over, NULL);
 	rwlock_init(&memory->opening);
@@ -71,16 +75,20 @@ void map_memory_will_be_inner(struct map *map)
 	atomic_store(&map->inner, true);
 }
 
-/* Nobody has it open here; who opened it by its id may hold it yet. */
-static void release_last(struct map_memory *memory, uint32_t id)
+/*
+ * Nobody has it open here, but a pin or another map may hold it yet, or a
+ * handle that was opened by its id. A prog_array is being cleared now, and is
+ * lost for good if it is opened meanwhile: a sweep is to look for that.
+ */
+static void release_kept(struct map_memory *memory, uint32_t id, uint32_t type)
 {
-	int there = map_sweep_look_for(id);
 	struct map_charge *charge;
 
+	if (type == BPF_MAP_TYPE_PROG_ARRAY || map_sweep_look_for(id) != 0)
+		return;
 	pthread_mutex_lock(&memory->lock);
 	charge = map_charges_find(memory, id);
-	if (charge && LIST_EMPTY(&charge->open) &&
-	    (there < 0 ? !charge->kept : there == 0))
+	if (charge && LIST_EMPTY(&charge->open))
 		map_charges_remove(charge);
 	pthread_mutex_unlock(&memory->lock);
 }
@@ -89,22 +97,24 @@ void map_memory_release(struct map *map)
 {
 	struct map_charge *charge = map->charge;
 	struct map_memory *memory = charge->memory;
-	uint32_t id = map->id;
-	bool last;
+	uint32_t id = map->id, type = map->type;
+	bool look;
 
 	pthread_mutex_lock(&memory->lock);
 	LIST_REMOVE(map, same);
 	charge->kept |= atomic_load(&map->kept);
 	charge->inner |= atomic_load(&map->inner);
 	charge->seen = memory->sweep;
-	last = LIST_EMPTY(&charge->open);
-	if (last && charge->octets == 0 && !charge->outer) {
+	look = LIST_EMPTY(&charge->open);
+	/* what nobody kept has gone with its last handle: no call for that */
+	if (look &&
+	    (!charge->kept || (charge->octets == 0 && !charge->outer))) {
 		map_charges_remove(charge);
-		last = false;
+		look = false;
 	}
 	pthread_mutex_unlock(&memory->lock);
-	if (last)
-		release_last(memory, id);
+	if (look)
+		release_kept(memory, id, type);
 }
 
 /* --- Making ------------------------------------------------------------- */
@@ -133,20 +143,28 @@ static bool reserve_or_sweep(struct map_memory *memory, uint64_t octets)
 	return map_charges_reserve(memory, octets);
 }
 
+/*
+ * A map that is little beside the limit counts with the most that it can come
+ * to, so that making one takes no more calls than without a limit.
+ */
+static bool is_little(const struct map_memory *memory, uint64_t octets)
+{
+	return octets <= memory->max / LITTLE;
+}
+
 /* To what the kernel says, where that is more; what it does not say cannot be
  * counted. */
 static int adjust(struct map_memory *memory, struct map_charge *charge,
 		  const struct map *map, const char *who)
 {
-	struct map_info info;
-	int error = map_get_info(map, &info);
-	uint64_t more;
+	uint64_t octets, more;
+	int error = map_get_memory(map, &octets);
 
-	if (error < 0 || info.memlock <= charge->octets)
+	if (error < 0 || octets <= charge->octets)
 		return error;
-	more = info.memlock - charge->octets;
+	more = octets - charge->octets;
 	if (!reserve_or_sweep(memory, more))
-		return refuse(memory, who, info.memlock);
+		return refuse(memory, who, octets);
 	charge->octets += more;
 	return 0;
 }
@@ -160,7 +178,7 @@ static int make(struct map_memory *memory, struct map_charge *charge,
 	if (!reserve_or_sweep(memory, charge->octets))
 		return refuse(memory, who, charge->octets);
 	error = map_new(spec, map);
-	if (error == 0)
+	if (error == 0 && !is_little(memory, charge->octets))
 		error = adjust(memory, charge, *map, who);
 	if (error < 0) {
 		map_unref(*map);
@@ -168,6 +186,25 @@ static int make(struct map_memory *memory, struct map_charge *charge,
 		map_charges_give_back(memory, charge->octets);
 	}
 	return error;
+}
+
+/*
+ * The charges of maps that have gone unseen take memory too: they are looked
+ * for when there are twice as many as the last look left.
+ */
+static void bound_charges(struct map_memory *memory)
+{
+	bool many;
+
+	pthread_mutex_lock(&memory->lock);
+	many = memory->charges > memory->sweep_at;
+	pthread_mutex_unlock(&memory->lock);
+	if (!many)
+		return;
+	map_sweep(memory);
+	pthread_mutex_lock(&memory->lock);
+	memory->sweep_at = 2 * memory->charges + MIN_CHARGES;
+	pthread_mutex_unlock(&memory->lock);
 }
 
 /* With the lock. */
@@ -186,10 +223,13 @@ int map_memory_make(struct map_memory *memory, const struct map_spec *spec,
 	*map = NULL;
 	if (!has_limit(memory))
 		return map_new(spec, map);
+	bound_charges(memory);
 	charge = calloc(1, sizeof(*charge));
 	if (!charge)
 		return -ENOMEM;
-	charge->octets = map_octets_needed(spec);
+	charge->octets = map_octets_most(spec);
+	if (!is_little(memory, charge->octets))
+		charge->octets = map_octets_needed(spec);
 	error = make(memory, charge, spec, who, map);
 	if (error < 0) {
 		free(charge);
@@ -199,6 +239,8 @@ int map_memory_make(struct map_memory *memory, const struct map_spec *spec,
 	pthread_mutex_lock(&memory->lock);
 	map_charges_add(memory, charge, *map);
 	charge->scanned = memory->sweep; /* there is nothing in it */
+	/* the kernel may lose it at its last close, see release_kept() */
+	charge->kept = spec->type == BPF_MAP_TYPE_PROG_ARRAY;
 	enter(charge, *map);
 	pthread_mutex_unlock(&memory->lock);
 	return 0;
@@ -264,4 +306,20 @@ int map_memory_open_pinned(struct map_memory *memory, const char *path,
 	pthread_rwlock_unlock(&memory->opening);
 	free(spare);
 	return error;
+}
+
+/* Before it is: so who closes the last one that was made or pinned looks. */
+int map_memory_open_id(struct map_memory *memory, uint32_t id, uint32_t flags,
+		       struct map **map)
+{
+	struct map_charge *charge;
+
+	if (has_limit(memory)) {
+		pthread_mutex_lock(&memory->lock);
+		charge = map_charges_find(memory, id);
+		if (charge)
+			charge->kept = true;
+		pthread_mutex_unlock(&memory->lock);
+	}
+	return map_open_id(id, flags, map);
 }

@@ -9,9 +9,11 @@
 /*
  * The memory of the maps that are made here, and the limit to it. A map counts
  * with all the entries that it has room for, or with what the kernel says where
- * that is more; from when it is made until it is gone from the kernel. What was
- * pinned, or put into another map, may outlive its handles: it is looked for
- * when the limit is met. Safe to use from any thread.
+ * that is more, of which small ones are not asked; from when it is made until
+ * it is gone from the kernel. What was pinned, put into another map or opened
+ * by its id here may outlive its handles: it is looked for when the limit is
+ * met. What another process alone took by its id is not. Safe to use from any
+ * thread.
  */
 struct map_memory;
 
@@ -32,6 +34,10 @@ int map_memory_make(struct map_memory *memory, const struct map_spec *spec,
 /* As map_open_pinned(), and it is known to be open then. */
 int map_memory_open_pinned(struct map_memory *memory, const char *path,
 			   uint32_t flags, struct map **map);
+
+/* As map_open_id(), and the map counts as long as it is there. */
+int map_memory_open_id(struct map_memory *memory, uint32_t id, uint32_t flags,
+		       struct map **map);
 
 /* To be called before a map is pinned, or put into another map. */
 void map_memory_will_be_pinned(struct map *map);

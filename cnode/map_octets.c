@@ -14,6 +14,8 @@
 
 #define HASH_OVERHEAD 64     /* around key and value, */
 #define GROWING_OVERHEAD 128 /* and where entries are allocated one by one */
+#define MAP_OVERHEAD 2048    /* of a map by itself */
+#define BUCKET_OCTETS 32     /* for each entry, in tables around them */
 #define TRIE_NODES 2         /* each entry may need a node to branch at */
 #define DEVICE_OCTETS 128    /* of an entry that is an interface */
 /* of one that is a processor: the longest queue, a thread with its stack */
@@ -123,4 +125,20 @@ uint64_t map_octets_needed(const struct map_spec *spec)
 		if (name && strcmp(types[i].name, name) == 0)
 			return types[i].needed(spec);
 	return name ? entries(spec) : 0;
+}
+
+/*
+ * Buckets are a power of two and may be twice as many as entries, where these
+ * are allocated at once some are spare for each processor.
+ */
+uint64_t map_octets_most(const struct map_spec *spec)
+{
+	uint64_t entry =
+		(uint64_t)spec->key_size + spec->value_size + GROWING_OVERHEAD;
+	uint64_t around = MAP_OVERHEAD + possible_cpus() * entry +
+			  (uint64_t)spec->max_entries * BUCKET_OCTETS;
+	uint64_t needed = map_octets_needed(spec), most;
+
+	return __builtin_add_overflow(needed, around, &most) ? UINT64_MAX
+							     : most;
 }

@@ -10,4 +10,7 @@
  */
 uint64_t map_octets_needed(const struct map_spec *spec);
 
+/* The most: that, and what stands around the entries. */
+uint64_t map_octets_most(const struct map_spec *spec);
+
 #endif

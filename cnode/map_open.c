@@ -299,6 +299,15 @@ static int read_fdinfo(int fd, struct map_info *info)
 	return 0;
 }
 
+int map_get_memory(const struct map *map, uint64_t *octets)
+{
+	struct map_info info = { 0 };
+	int error = read_fdinfo(map->fd, &info);
+
+	*octets = info.memlock;
+	return error;
+}
+
 int map_get_info(const struct map *map, struct map_info *info)
 {
 	struct bpf_map_info kernel = { 0 };

@@ -20,6 +20,7 @@
 #include "cookie.h"
 #include "epmd.h"
 #include "handshake.h"
+#include "host_memory.h"
 #include "log.h"
 #include "map_memory.h"
 #include "pin_root.h"
@@ -228,6 +229,44 @@ static uint32_t bound_descriptors(const struct options *options)
 	return (uint32_t)limit.rlim_cur;
 }
 
+/* So that the count of maps refuses one before the cgroup ends a process. */
+static void check_cgroup(const struct options *options, uint64_t maps,
+			 uint64_t cgroup)
+{
+	uint64_t needed = cgroup / 5 * 4;
+
+	if (maps == UINT64_MAX ||
+	    (maps <= needed && options->max_memory <= needed - maps))
+		return;
+	log_warning("the cgroup may take %llu bytes of memory, less than "
+		    "--max-map-memory %llu and --max-memory %llu and a quarter "
+		    "more: at its limit the kernel may end this process; make "
+		    "those less, or that more",
+		    (unsigned long long)cgroup, (unsigned long long)maps,
+		    (unsigned long long)options->max_memory);
+}
+
+/* How much the maps may take that are made: what was given, or half of all. */
+static uint64_t most_map_memory(const struct options *options)
+{
+	uint64_t maps = options->max_map_memory;
+	struct host_memory memory;
+	bool by_cgroup;
+
+	host_memory_read(&memory);
+	by_cgroup = memory.cgroup < memory.host;
+	if (maps == 0) {
+		maps = (by_cgroup ? memory.cgroup : memory.host) / 2;
+		log_notice("maps may take %llu bytes of memory, half of what "
+			   "%s; --max-map-memory says otherwise",
+			   (unsigned long long)maps,
+			   by_cgroup ? "the cgroup may take" : "this host has");
+	}
+	if (by_cgroup)
+		check_cgroup(options, maps, memory.cgroup);
+	return maps;
+}
+
 static enum exit_status init_service(struct node *node)
 {
 	struct service *service = &node->service;
@@ -255,7 +294,7 @@ static enum exit_status init_service(struct node *node)
 		peers_new(options->max_connections, options->max_handshakes);
 	node->budget.max = options->max_memory;
 	service->budget = &node->budget;
-	service->common.map_memory = map_memory_new(options->max_map_memory);
+	service->common.map_memory = map_memory_new(most_map_memory(options));
 	pin_limit_init(&service->common.pin_limit, options->max_pins);
 	service->common.stats = stats_all_new();
 	if (service->common.handles && service->peers &&

@@ -97,7 +97,7 @@ static const struct row rows[] = {
 	{ "max-maps-per-node", "N", "and of one node (no limit)",
 	  NUMBER(max_maps_per_node, 1, 1u << 18) },
 	{ "max-map-memory", "BYTES",
-	  "what the maps that are made may take, all together (no limit)",
+	  "what the maps that are made may take, or none (half of all memory)",
 	  .read = read_max_map_memory },
 	{ "max-pins", "N",
 	  "pins where callers may pin, whoever made them (4096)",
@@ -307,7 +307,10 @@ static const char *read_octets(uint64_t *octets, const char *argument)
 static const char *read_max_map_memory(struct options *options,
 				       const char *argument)
 {
-	return read_octets(&options->max_map_memory, argument);
+	if (strcmp(argument, "none") != 0)
+		return read_octets(&options->max_map_memory, argument);
+	options->max_map_memory = UINT64_MAX;
+	return NULL;
 }
 
 static const char *read_max_memory(struct options *options,
@@ -391,7 +394,6 @@ static void set_defaults(struct options *options)
 		.max_waiting = 4 * MIB,
 		.max_maps = 10000,
 		.max_maps_per_node = UINT32_MAX,
-		.max_map_memory = UINT64_MAX,
 		.max_pins = 4096,
 		.grace = 60,
 		.ticktime = 60,

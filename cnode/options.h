@@ -29,7 +29,7 @@ struct options {
 	uint32_t max_waiting; /* octets */
 	uint32_t max_maps;
 	uint32_t max_maps_per_node;
-	uint64_t max_map_memory; /* octets */
+	uint64_t max_map_memory; /* octets; 0: not given; UINT64_MAX: none */
 	uint32_t max_pins;
 	uint64_t max_memory; /* octets */
 	uint32_t grace;      /* s */

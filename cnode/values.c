@@ -371,7 +371,8 @@ static int add_shared(struct call *call, uint32_t id, uint32_t flags,
 {
 	struct functions_context *context = call->context;
 	struct map *map;
-	int error = map_open_id(id, flags, &map);
+	int error = map_memory_open_id(context->common->map_memory, id, flags,
+				       &map);
 
 	if (error < 0)
 		return error;

@@ -367,14 +367,26 @@ class Sweep:
                 return n
 
 
+MAP_MEMORY = 1 << 30
+MORE_THAN_HALF = ("lpm_trie", 8, 8, 4_000_000, ["no_prealloc"])  # takes none yet
+
+
+def forget_what_has_gone(world):
+    """What was pinned counts until the limit is met, which takes a block each."""
+    with world.connect_peer(world.node) as peer:
+        assert is_map(peer.maps("new", *MORE_THAN_HALF))
+        assert peer.maps("new", *MORE_THAN_HALF) == ("error", "enomem")
+
+
 def settle(world, allocator):
     """How many blocks are in use when nobody is connected."""
     world.close()
-    wait_until(lambda: world.node.threads() == 2, what="the threads are gone")
-    wait_until(lambda: world.node.map_count() == 0, what="the maps are gone")
     seen = [allocator.get("live")]
 
     def steady():
+        forget_what_has_gone(world)
+        wait_until(lambda: world.node.threads() == 2, what="the threads are gone")
+        wait_until(lambda: world.node.map_count() == 0, what="the maps are gone")
         time.sleep(0.1)
         seen.append(allocator.get("live"))
         return len(set(seen[-5:])) == 1 and len(seen) >= 5
@@ -386,7 +398,7 @@ def settle(world, allocator):
 @pytest.fixture
 def world(start, connect, folder, allocator):
     """A node that has served and is idle; it is so again at the end."""
-    world = World(start(), connect, folder)
+    world = World(start("--max-map-memory", MAP_MEMORY), connect, folder)
     crowd = [connect(world.node) for _ in range(8)]  # threads leave some behind
     for peer in crowd:
         assert peer.serves()
@@ -505,3 +517,19 @@ def test_without_memory_a_connection_is_made_or_refused(streak, world, allocator
         assert served or failed, n
 
     assert sweep.run(step, check) > 4
+
+
+def test_maps_that_have_gone_unseen_leave_no_more_than_a_bounded_number_of_blocks(
+    start, connect, allocator
+):
+    """Each has been in an outer map, which it leaves when nobody looks."""
+    node = start()
+    with connect(node) as peer:
+        inner = peer.maps("new", "hash", 4, 8, 1)
+        outer = peer.maps("new", "array_of_maps", 4, 4, 1, [("inner_map", inner)])
+        before = allocator.get("live")
+        for _ in range(3000):
+            map = peer.maps("new", "hash", 4, 8, 1)
+            peer.maps("put", 0, map, outer)
+            peer.maps("close", map)
+        assert allocator.get("live") - before < 2000

@@ -138,7 +138,7 @@ def test_an_lpm_trie_is_made_with_no_prealloc_said_or_not(options, maps):
         (("ringbuf", 0, 0, PAGE + 1), "einval"),
         (("hash", 2**32 - 1, 4, 1), "e2big"),
         (("hash", 4, 2**32 - 1, 1), "e2big"),
-        (("hash", 4, 2**32 - 1, 2**32 - 1), "e2big"),
+        (("hash", 4, 2**32 - 1, 2**32 - 1), "enomem"),  # --max-map-memory
         (("percpu_hash", 4, 32769, 1), "e2big"),
         (("hash", 4, 4, 1, ["clone"]), "einval"),
         (("hash", 4, 4, 1, ["mmapable"]), "einval"),

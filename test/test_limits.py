@@ -315,10 +315,11 @@ def test_a_map_in_a_map_counts_until_that_goes(start_cnode, alice):
     wait_made(maps, *BIG)
 
 
-def test_a_map_counts_while_another_handle_holds_it(start_cnode, alice):
+@pytest.mark.parametrize("tag", ["id", "name"])
+def test_a_map_counts_while_another_handle_holds_it(tag, start_cnode, alice):
     maps = Maps(alice, start_cnode("--max-map-memory", 4 * MIB))
-    map = maps.new(*BIG)
-    again = maps.open(("id", maps.info(map)[etf.Atom("id")]))
+    map = maps.new(*BIG, [("name", f"held{os.getpid()}".encode())])
+    again = maps.open((tag, maps.info(map)[etf.Atom(tag)]), ["read"])
     maps.close(map)
     assert maps.new(*BIG) == ENOMEM
     maps.close(again)

@@ -98,3 +98,15 @@ def test_sizes_are_asked_once_when_a_map_is_made(trace, fresh_cnode, alice, warm
         for _ in range(10):
             alice.erpc(fresh_cnode.name, "put", 1, 1, warm)
     assert traced.calls["bpf"] == 10, traced.text
+
+
+def test_a_map_is_made_and_closed_by_three_operations(trace, fresh_cnode, alice, warm):
+    """Created, described and closed, though --max-map-memory counts it."""
+    count = 50
+    with trace(fresh_cnode) as traced:
+        for _ in range(count):
+            map = alice.erpc(fresh_cnode.name, "new", "hash", 4, 8, 16)
+            alice.erpc(fresh_cnode.name, "close", map)
+    assert traced.calls["bpf"] == 2 * count
+    assert not traced.calls["openat"], traced.calls
+    assert traced.calls["close"] == count
