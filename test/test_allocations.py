@@ -275,6 +275,11 @@ STEPS = {
     "update": [(lambda w: (1, 9, w.hash), is_map)],
     "remove": [(lambda w: (1, w.hash), is_map)],
     "take": [(lambda w: (1, w.hash), lambda v: v[0] == u64(2))],
+    "check": [
+        (lambda w: ("hash", 4, 8, 4), "ok"),
+        (lambda w: ("array", 8, 8, 0), lambda v: v[0] == "error" and len(v[1]) == 2),
+    ],
+    "features": [(lambda w: (), lambda v: "version" in v)],
     "push": [(lambda w: (8, w.queue), is_map)],
     "pop": [(lambda w: (w.queue,), u64(7))],
     "peek": [(lambda w: (w.queue,), u64(7))],

@@ -142,6 +142,19 @@ def test_dialyzer_finds_nothing(built):
     run("make", "dialyzer", cwd=built)
 
 
+def test_the_files_of_the_tests_are_named(srcdir):
+    """What else lies there, as an editor's, is not distributed."""
+    text = (srcdir / "test" / "local.mk").read_text()
+    named = re.findall(r"^\t(\S+)", text, re.MULTILINE)
+    tracked = ["git", "-c", f"safe.directory={srcdir}", "ls-files", "test"]
+    found = subprocess.run(tracked, cwd=srcdir, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    files = found.stdout.split()
+    assert sorted(set(files) - set(named)) == [], "add them to test/local.mk"
+    assert sorted(set(named) - set(files)) == [], "they are in test/local.mk"
+    assert len(named) == len(files)
+
+
 def test_the_distribution_builds_checks_and_installs_itself(built):
     output = run("make", "distcheck", "PYTESTFLAGS=-k version", cwd=built, timeout=900)
     assert re.search(r"\b[1-9]\d* passed", output)

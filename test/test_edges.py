@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+import etf
 from cluster import wait_until
 from conftest import Maps, raises
 from counting import Trace
@@ -158,3 +159,14 @@ def test_the_later_of_two_connections_of_a_name_stays(fresh_cnode, connect):
     earlier.handshake()
     fresh_cnode.wait_log(f"refused .* {name}: another connection has taken", start=start)
     assert later.serves()
+
+
+@pytest.mark.parametrize("call", ["call", "block_call"])
+def test_a_call_of_rex_with_more_than_it_takes_is_none(call, fresh_cnode, connect):
+    """As an Erlang node's rex, which has no such call."""
+    peer = connect(fresh_cnode)
+    map = peer.maps("new", "hash", 4, 4, 4)
+    asked = (etf.Atom(call), etf.Atom("ebpf_maps"), etf.Atom("put"), [1, 1, map])
+    for request, there in (((*asked, peer.pid(), 1), "false"), ((*asked, peer.pid()), "true")):
+        peer.reg_send("rex", (etf.Atom("$gen_call"), (peer.pid(), peer.ref()), request))
+        assert peer.maps("is_key", 1, map) == there
