@@ -259,11 +259,12 @@ int peers_join(struct peers *peers, struct peer *peer, const char *name,
 /* What came before the end of a peer has some time to be done. */
 static void look_after(struct peer *peer)
 {
-	if (!atomic_load(&peer->busy) || !transport_is_gone(peer->transport))
-		return;
-	if (peer->gone)
+	bool gone =
+		atomic_load(&peer->busy) && transport_is_gone(peer->transport);
+
+	if (gone && peer->gone)
 		transport_shutdown(peer->transport);
-	peer->gone = true;
+	peer->gone = gone;
 }
 
 static void tick(struct peer *peer)
