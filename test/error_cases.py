@@ -14,6 +14,7 @@ SHORT_VALUE = "<<1>> has 1 byte, a value of the map has 8 bytes"
 NOTHING = "neither a binary nor an integer: hello"
 IFNAME = "no key and no value of a map of type hash is {ifname, _}"
 RELATIVE = 'not an absolute path: "sys/fs/bpf/x"'
+PROGRESS = "not {progress, Fun}, Fun a fun of 2 arguments"
 COUNT = "not an integer from 1 to 4294967295: 0"
 SIZE = "not an integer from 0 to 4294967295: "
 FULL = "the map is full: it has room for 1 entry"
@@ -253,6 +254,15 @@ OF_OTHER_ARGUMENTS = [
     ),
     case("fold(1, 0, Hash)", "badarg", arg1="not a fun of 3 arguments: 1"),
     case("foreach(self, Hash)", "badarg", arg1="not a fun of 2 arguments: self"),
+    case("fold(1, 0, Hash, [])", "badarg", arg1="not a fun of 3 arguments: 1"),
+    case("merge(Hash, [], fast)", "badarg", arg3="not a list of options: fast"),
+    case("to_list(Hash, [fast])", "badarg", arg2=f"{PROGRESS}: fast"),
+    case(
+        "fold(fun(_, _, A) -> A end, 0, Hash, [{progress, bar}])",
+        "badarg",
+        arg4=f"{PROGRESS}: {{progress,bar}}",
+    ),
+    case("drain(Hash, [{prefetch, 2}])", "badarg", arg2=f"{PROGRESS}: {{prefetch,2}}"),
     case(
         "iterator(Hash, [{prefetch, 0}])",
         "badarg",
@@ -406,6 +416,11 @@ OF_THE_KERNEL = [
     case("put({{11,0,0,0}, 8}, 1, Trie)", "enospc", FULL),
     case(
         "merge(Full, [{1, 1}, {2, 2}])",
+        "e2big",
+        f"pairs put: 1; stopped at the key 2: {FULL}",
+    ),
+    case(
+        "merge(Full, [{1, 1}, {2, 2}], [])",
         "e2big",
         f"pairs put: 1; stopped at the key 2: {FULL}",
     ),

@@ -101,6 +101,8 @@ ON_A_MAP = [
     *("fold(fun(_, _, A) -> A end, 0, $M)", "foreach(fun(_, _) -> ok end, $M)"),
     *("clear($M)", "drain($M)", "iterator($M)", "iterator($M, [{prefetch, 2}])"),
     *("next_chunk(start, $M, 2)", "drain_chunk(start, $M, 2)"),
+    *("merge($M, [{1, 1}], [])", "to_list($M, [])", "drain($M, [])"),
+    "fold(fun(_, _, A) -> A end, 0, $M, [])",
     "next({ebpf_iterator, $M, start, [], 1})",
 ]
 WRITING = (

@@ -130,6 +130,7 @@ test_files = \
 	test/test_permissions.py \
 	test/test_pin_root.py \
 	test/test_pins.py \
+	test/test_progress.py \
 	test/test_programs.py \
 	test/test_protected.py \
 	test/test_readme.py \

@@ -13,6 +13,7 @@ from conftest import Nodes
 from error_shells import SHELLS, Typed
 
 NOT_RAISING = {("format_error", 2), ("module_info", 0), ("module_info", 1)}
+NOT_RAISING |= {("progress", 0)}
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ NOT_SERVED = {
     *(("fold", 3), ("foreach", 2), ("update_with", 3)),  # these take a fun,
     *(("node", 1), ("list", 1), ("handles", 1), ("stats", 1)),  # or a node,
     *(("features", 1), ("iterator", 2)),  # or options
-    *(("i", 0), ("i", 1)),  # or print
+    *(("i", 0), ("i", 1), ("progress", 0)),  # or print
+    *(("merge", 3), ("to_list", 2), ("fold", 4), ("drain", 2)),  # or tell a fun
     *(("format_error", 2), ("module_info", 0), ("module_info", 1)),
 }
 
@@ -75,6 +76,7 @@ def test_it_exports_what_the_c_node_serves(facade, program):
 
 
 FUN_OR_OPTIONS = {("fold", 3), ("foreach", 2), ("update_with", 3), ("iterator", 2)}
+FUN_OR_OPTIONS |= {("merge", 3), ("to_list", 2), ("fold", 4), ("drain", 2)}
 
 
 class Calls:
@@ -130,7 +132,7 @@ def test_every_function_does_what_it_is_for(facade, cnode, start_cnode, folder):
     assert f.close(hash) == ("error", "ebadf")
     exported = set(facade.beam.eval("ebpf_maps:module_info(exports)"))
     others = {("format_error", 2), ("module_info", 0), ("module_info", 1)}
-    others |= {("i", 0), ("i", 1)}
+    others |= {("i", 0), ("i", 1), ("progress", 0)}
     assert f.called == exported - FUN_OR_OPTIONS - others
 
 

@@ -60,6 +60,21 @@
 %% </ul>
 %% It is no snapshot: key and value are those of the moment at which the kernel read them.
 %%
+%% == Progress ==
+%% {@link merge/3}, {@link to_list/2}, {@link fold/4} and {@link drain/2} take `[{progress, Fun}]'.
+%% After each of their messages `Fun(Done, Total)' is called, in the process of the caller: `Done' of
+%% the entries are done. `Total' is the number of pairs of a merge. How many entries a map has is not
+%% known before the end: until then `Total' is the map's `max_entries', or one more than `Done' where
+%% that is more. The last call is `Fun(N, N)', and no other has two equal numbers; for nothing it is
+%% `Fun(0, 0)'. Work that fails has no last call.
+%%
+%% An exception in `Fun' ends the work, as one in the fun of {@link fold/3} does. {@link progress/0}
+%% is such a fun for the shell:
+%% ```
+%% 5> L = ebpf_maps:to_list(M, [{progress, ebpf_maps:progress()}]), length(L).
+%% '''
+%% No message more is sent for it.
+%%
 %% == Errors ==
 %% Exceptions are of class `error', raised as if this module had found the fault itself, so that the
 %% shell says in words what is wrong. Besides what the functions name, each of them may raise
@@ -149,15 +164,16 @@
     %% many entries
     with/2,
     without/2,
-    merge/2,
+    merge/2, merge/3,
     size/1,
     keys/1,
     values/1,
-    to_list/1,
-    fold/3,
+    to_list/1, to_list/2,
+    fold/3, fold/4,
     foreach/2,
     clear/1,
-    drain/1,
+    drain/1, drain/2,
+    progress/0,
     %% walks
     iterator/1, iterator/2,
     next/1,
@@ -181,6 +197,7 @@
     features/0,
     lifetime/0,
     text/0,
+    progress/0,
     posix/0
 ]).
 
@@ -344,6 +361,9 @@
 %% do, as they are for this node: `read_only' is true where it may only read, by `--allow' or by
 %% `--read-only'; `pin_root' and `file_root' say whether there is such a folder, and not which;
 %% `grace' is in seconds. Later versions may have more keys.
+
+-type progress() :: fun((Done :: non_neg_integer(), Total :: non_neg_integer()) -> term()).
+%% Is told how far long work is: see {@section Progress}.
 
 -type posix() :: atom().
 %% An error number of the kernel by its name in small letters, as `e2big'; for its 524 it is `enotsup'.
@@ -538,10 +558,12 @@ handles(Node) -> ?RESULT(ask_node(ebpf_maps_request:remote_node(Node), handles, 
 %% are how many it has of them. A long type is cut.
 %%
 %% Raises and costs what {@link list/0} does.
+%% @since 0.2.0
 -spec i() -> ok.
 i() -> ?RESULT(ebpf_maps_table:print(ebpf_maps_request:default_node(), [])).
 
 %% @doc Prints the maps of the host of that C node; else as {@link i/0}.
+%% @since 0.2.0
 -spec i(Node :: node()) -> ok.
 i(Node) -> ?RESULT(ebpf_maps_table:print(ebpf_maps_request:remote_node(Node), [Node])).
 
@@ -759,7 +781,19 @@ without(Keys, Map) -> ?RESULT(ask(Map, without, [Keys, Map])).
 %% Cost: one round trip for each message; one system call for each 256 KiB of entries, or for each
 %% pair on types without batches. About 1 s for a million pairs of 4 and 8 octets.
 -spec merge(Map :: any_map(), Pairs :: [{key(), value()}] | #{key() => value()}) -> any_map().
-merge(Map, Pairs) -> ?RESULT(ebpf_maps_merge:merge(Map, Pairs)).
+merge(Map, Pairs) -> ?RESULT(ebpf_maps_merge:merge(Map, Pairs, [], [Map, Pairs])).
+
+%% @doc As {@link merge/2}, and tells how far it is: see {@section Progress}.
+%%
+%% Raises `badarg' for other options, and has done nothing then. Where the fun raises, the pairs that
+%% it was told of have been put, and no other.
+%% @since 0.2.0
+-spec merge(Map, Pairs, Options) -> Map when
+    Map :: any_map(),
+    Pairs :: [{key(), value()}] | #{key() => value()},
+    Options :: [{progress, progress()}].
+merge(Map, Pairs, Options) ->
+    ?RESULT(ebpf_maps_merge:merge(Map, Pairs, Options, [Map, Pairs, Options])).
 
 %% @doc The number of entries. The kernel has no counter: they are counted, as a walk goes, but on
 %% arrays, where all entries are always there.
@@ -788,7 +822,14 @@ values(Map) -> ?RESULT(ebpf_maps_walk:values(Map, [Map])).
 %% Cost: one round trip for each chunk of up to 16384 entries and about 1 MiB; in it one or a few
 %% system calls, or two for each entry on types without batches.
 -spec to_list(Map :: any_map()) -> [{key(), value()}].
-to_list(Map) -> ?RESULT(ebpf_maps_walk:to_list(Map, [Map])).
+to_list(Map) -> ?RESULT(ebpf_maps_walk:to_list(Map, [], [Map])).
+
+%% @doc As {@link to_list/1}, and tells how far it is: see {@section Progress}.
+%%
+%% Raises `badarg' for other options.
+%% @since 0.2.0
+-spec to_list(Map :: any_map(), Options :: [{progress, progress()}]) -> [{key(), value()}].
+to_list(Map, Options) -> ?RESULT(ebpf_maps_walk:to_list(Map, Options, [Map, Options])).
 
 %% @doc Calls `Fun' with every entry and what the call before it returned, the first time with
 %% `Acc', and returns what the last call returned.
@@ -799,7 +840,17 @@ to_list(Map) -> ?RESULT(ebpf_maps_walk:to_list(Map, [Map])).
 %% `Fun' is no fun of three arguments.
 -spec fold(Fun, Acc, Map :: any_map()) -> Acc when
     Fun :: fun((Key :: key(), Value :: value(), Acc) -> Acc).
-fold(Fun, Acc, Map) -> ?RESULT(ebpf_maps_walk:fold(Fun, Acc, Map, [Fun, Acc, Map])).
+fold(Fun, Acc, Map) -> ?RESULT(ebpf_maps_walk:fold(Fun, Acc, Map, [], [Fun, Acc, Map])).
+
+%% @doc As {@link fold/3}, and tells how far it is, when `Fun' has had all entries of a chunk: see
+%% {@section Progress}.
+%%
+%% Raises `badarg' for other options.
+%% @since 0.2.0
+-spec fold(Fun, Acc, Map :: any_map(), Options :: [{progress, progress()}]) -> Acc when
+    Fun :: fun((Key :: key(), Value :: value(), Acc) -> Acc).
+fold(Fun, Acc, Map, Options) ->
+    ?RESULT(ebpf_maps_walk:fold(Fun, Acc, Map, Options, [Fun, Acc, Map, Options])).
 
 %% @doc Calls `Fun' with every entry; else as {@link fold/3}.
 -spec foreach(Fun, Map :: any_map()) -> ok when
@@ -834,7 +885,28 @@ clear(Map) -> ?RESULT(ask(Map, clear, [Map])).
 %% Cost: as {@link to_list/1}, and one system call for each value of a queue or a stack, and for
 %% each map in a map.
 -spec drain(Map :: any_map()) -> [{key(), value()}].
-drain(Map) -> ?RESULT(ebpf_maps_walk:drain(Map, [Map])).
+drain(Map) -> ?RESULT(ebpf_maps_walk:drain(Map, [], [Map])).
+
+%% @doc As {@link drain/1}, and tells how far it is: see {@section Progress}.
+%%
+%% Where the fun raises, `{Reason, Entries}' is raised with what has been taken out so far, and
+%% `Reason' itself where that is nothing; of the class and with the stack of the fun's exception.
+%% Raises `badarg' for other options, and does nothing then.
+%% @since 0.2.0
+-spec drain(Map :: any_map(), Options :: [{progress, progress()}]) -> [{key(), value()}].
+drain(Map, Options) -> ?RESULT(ebpf_maps_walk:drain(Map, Options, [Map, Options])).
+
+%% @doc A fun that shows in a shell how far long work is, for the option `progress': see
+%% {@section Progress}.
+%%
+%% It draws a bar in one line, at most five times a second, and ends the line when the work is done.
+%% It prints by the group leader of the process, and nothing where that has no columns, as a file or
+%% a pipe. The fun can be used again when the work is done.
+%%
+%% Cost: none; none of it is for the C node.
+%% @since 0.2.0
+-spec progress() -> progress().
+progress() -> ebpf_maps_progress:bar().
 
 %%--------------------------------------------------------------------------------------------------
 %% Walks

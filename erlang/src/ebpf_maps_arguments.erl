@@ -23,7 +23,7 @@
 
 -type role() ::
     map | key | member | value | keys | pairs | cursor | max_entries | iterator | prefetch
-    | 'fun' | acc | default | type | key_size | value_size | options | what | path | node.
+    | progress | 'fun' | acc | default | type | key_size | value_size | options | what | path | node.
 
 -type words() :: #{pos_integer() | general => unicode:chardata()}.
 
@@ -59,7 +59,11 @@ roles(push, 2) -> [value, map];
 roles(with, 2) -> [keys, map];
 roles(without, 2) -> [keys, map];
 roles(merge, 2) -> [map, pairs];
+roles(merge, 3) -> [map, pairs, progress];
+roles(to_list, 2) -> [map, progress];
 roles(fold, 3) -> ['fun', acc, map];
+roles(fold, 4) -> ['fun', acc, map, progress];
+roles(drain, 2) -> [map, progress];
 roles(foreach, 2) -> ['fun', map];
 roles(iterator, 2) -> [map, prefetch];
 roles(next, 1) -> [iterator];
@@ -91,6 +95,8 @@ signature(Function, Arity) ->
 
 name(member) ->
     "Key";
+name(progress) ->
+    "Options";
 name(Role) ->
     [[Initial - 32 | Letters] || [Initial | Letters] <- string:split(atom_to_list(Role), "_", all)].
 
@@ -131,6 +137,7 @@ check(max_entries, N, _, Function) when Function =:= new; Function =:= check -> 
 check(max_entries, N, _, _) -> bad_count(N);
 check(iterator, Iterator, _, _) -> bad_iterator(Iterator);
 check(prefetch, Options, _, _) -> bad_prefetch(Options);
+check(progress, Options, _, _) -> bad_progress(Options);
 check('fun', Fun, _, update_with) -> bad_fun(Fun, 1);
 check('fun', Fun, _, foreach) -> bad_fun(Fun, 2);
 check('fun', Fun, _, fold) -> bad_fun(Fun, 3);
@@ -254,6 +261,14 @@ bad_prefetch(Options) when length(Options) >= 0 ->
         [Option | _] -> ["not {prefetch, N}, N an integer from 1 to 4294967295: ", shown(Option)]
     end;
 bad_prefetch(Term) ->
+    ["not a list of options: ", shown(Term)].
+
+bad_progress(Options) when length(Options) >= 0 ->
+    case [Option || Option <- Options, not ebpf_maps_progress:is_option(Option)] of
+        [] -> none;
+        [Option | _] -> ["not {progress, Fun}, Fun a fun of 2 arguments: ", shown(Option)]
+    end;
+bad_progress(Term) ->
     ["not a list of options: ", shown(Term)].
 
 is_prefetch({prefetch, N}) -> ?IS_UINT32(N) andalso N > 0;

@@ -71,7 +71,7 @@ explain({Reason, Taken}, drain, Args) when is_list(Taken) ->
 explain({too_big, Max}, _Function, _Args) ->
     #{general => io_lib:format("the request or its answer would be longer than ~w bytes, the C "
                                "node's --max-message", [Max])};
-explain({Reason, Done}, merge, [Map, Pairs]) when is_integer(Done) ->
+explain({Reason, Done}, merge, [Map, Pairs | _]) when is_integer(Done) ->
     #{general => [io_lib:format("pairs put: ~w; ", [Done]), explain_rest(Reason, Map, Pairs, Done)]};
 explain({nodedown, Node}, _Function, _Args) ->
     #{general => io_lib:format("no connection to ~ts: is ebpf_cnode running there, with the same "
@@ -137,7 +137,7 @@ bad_map(Term, Function, Args) ->
 elsewhere(Term, next, 1) -> #{1 => ["the iterator's map is ", no_map(Term)]};
 elsewhere(Term, check, 5) -> elsewhere(Term, new, 5);
 elsewhere(Term, new, 5) -> #{5 => ["the option inner_map: ", no_map(Term)]};
-elsewhere(Term, merge, 2) -> #{2 => ["a value: ", no_map(Term)]};
+elsewhere(Term, merge, _Arity) -> #{2 => ["a value: ", no_map(Term)]};
 elsewhere(Term, update_with, 3) -> #{2 => ["what the fun returned: ", no_map(Term)]};
 elsewhere(Term, _Function, _Arity) -> #{general => no_map(Term)}.
 

@@ -5,7 +5,9 @@
 %% @private
 -module(ebpf_maps_merge).
 
--export([merge/2]).
+-export([merge/4]).
+
+-import(ebpf_maps_progress, [start/2, more/2, done/2]).
 
 -define(MESSAGE_OCTETS, (1024 * 1024)).
 -define(MESSAGE_PAIRS, 16384).
@@ -13,25 +15,26 @@
 -define(MESSAGE_MAPS, 256).
 -define(IS_SMALL(I), (I >= -(1 bsl 59) andalso I < 1 bsl 59)).
 
--spec merge(Map :: term(), Pairs :: term()) -> ebpf_maps_request:outcome().
-merge(Map, Pairs) ->
-    Args = [Map, Pairs],
-    Merge = fun(Handle) -> merge(Handle, Pairs, Args) end,
+-spec merge(Map :: term(), Pairs :: term(), Options :: term(), Args :: [term()]) ->
+    ebpf_maps_request:outcome().
+merge(Map, Pairs, Options, Args) ->
+    Progress = ebpf_maps_progress:option(Options),
+    Merge = fun(Handle) -> merge_into(Handle, Pairs, Progress, Args) end,
     case ebpf_maps_request:with_handle(Map, write, Args, Merge) of
         {value, _} -> {value, Map};
         Raise -> Raise
     end.
 
-merge(Map, Pairs, Args) ->
+merge_into(Map, Pairs, Progress, Args) ->
     case {ebpf_maps_terms:is_handle(Map), list(Pairs)} of
         {false, _} ->
             {raise, {badmap, Map}, Args};
-        {true, badarg} ->
+        {true, List} when List =:= badarg; Progress =:= badarg ->
             {raise, badarg, Args};
         {true, List} ->
             Fields = ebpf_maps_terms:fields(Map),
             case are_good(Fields, List) of
-                true -> put_all(List, limits(Fields), 0, Map, Args);
+                true -> put_all(List, limits(Fields), 0, Map, start(Progress, length(List)), Args);
                 false -> {raise, badarg, Args}
             end
     end.
@@ -56,15 +59,16 @@ limits(_Fields) ->
     {?MESSAGE_OCTETS, ?MESSAGE_PAIRS}.
 
 %% An empty message goes out too: the C node knows whether the map is live.
-put_all(Pairs, {_, MostPairs} = Limits, Done, Map, Args) ->
+put_all(Pairs, {_, MostPairs} = Limits, Done, Map, Progress, Args) ->
     {Message, N, Rest} = cut(Pairs, Limits, [], 0),
     case ebpf_maps_request:ask(Map, merge, [Map, Message], Args) of
         {value, _} when Rest =:= [] ->
+            done(Message, Progress),
             {value, Map};
         {value, _} ->
-            put_all(Rest, Limits, Done + N, Map, Args);
+            put_all(Rest, Limits, Done + N, Map, more(Message, Progress), Args);
         {raise, {too_big, Max}, _} when N > 1, Max div 2 < element(1, Limits) ->
-            put_all(Pairs, {Max div 2, MostPairs}, Done, Map, Args);
+            put_all(Pairs, {Max div 2, MostPairs}, Done, Map, Progress, Args);
         {raise, Reason, _} when Done =:= 0 ->
             {raise, Reason, Args};
         {raise, Reason, _} ->

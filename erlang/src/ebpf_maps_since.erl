@@ -17,6 +17,7 @@
 -spec version() -> string().
 version() -> ?VERSION.
 
+%% The first one with that function of the facade.
 -spec since(atom(), arity()) -> string().
 since(Function, Arity) ->
     case lists:member({Function, Arity}, first()) of
@@ -24,12 +25,19 @@ since(Function, Arity) ->
         false -> ?VERSION
     end.
 
+%% The first one of a C node that can do it: what is newer here may be made of what is not.
+needs(Function, Arity) ->
+    case lists:member({Function, Arity}, made_of_first()) of
+        true -> ?FIRST;
+        false -> since(Function, Arity)
+    end.
+
 %% Why Node, which is up, raised undef. A node without any function of the first version is no
 %% ebpf_cnode at all.
 -spec missing(node(), atom(), arity()) -> binary().
 missing(Node, Function, Arity) ->
     Text = io_lib:format("~ts does not serve ebpf_maps:~ts/~w, or what it is made of~ts",
-                         [Node, Function, Arity, versions(since(Function, Arity), version(Node))]),
+                         [Node, Function, Arity, versions(needs(Function, Arity), version(Node))]),
     unicode:characters_to_binary(Text).
 
 versions(?FIRST, unknown) -> "";
@@ -61,6 +69,7 @@ first() ->
      {insert, 3}, {update, 3}, {update_with, 3}, {remove, 2}, {take, 2}, {push, 2}, {pop, 1},
      {peek, 1}, {with, 2}, {without, 2}, {merge, 2}, {size, 1}, {keys, 1}, {values, 1},
      {to_list, 1}, {fold, 3}, {foreach, 2}, {clear, 1}, {drain, 1}, {iterator, 1}, {iterator, 2},
-     {next, 1}, {next_chunk, 3}, {drain_chunk, 3}, {format_error, 2},
-     %% newer, and made of list/0 alone
-     {i, 0}, {i, 1}].
+     {next, 1}, {next_chunk, 3}, {drain_chunk, 3}, {format_error, 2}].
+
+made_of_first() ->
+    [{i, 0}, {i, 1}, {merge, 3}, {to_list, 2}, {fold, 4}, {drain, 2}].

@@ -6,13 +6,13 @@
 -module(ebpf_maps_walk).
 
 -export([
-    to_list/2,
+    to_list/3,
     keys/2,
     values/2,
-    fold/4,
+    fold/5,
     foreach/3,
     update_with/4,
-    drain/2,
+    drain/3,
     iterator/3,
     next/2
 ]).
@@ -31,9 +31,9 @@
 %% All at once
 %%--------------------------------------------------------------------------------------------------
 
--spec to_list(Map :: term(), args()) -> outcome().
-to_list(Map, Args) ->
-    collect(fun(Chunk) -> Chunk end, Map, Args).
+-spec to_list(Map :: term(), Options :: term(), args()) -> outcome().
+to_list(Map, Options, Args) ->
+    collect(fun(Chunk) -> Chunk end, Map, Options, Args).
 
 -spec keys(Map :: term(), args()) -> outcome().
 keys(Map, Args) ->
@@ -48,18 +48,18 @@ keys_of(Map, Args) ->
         {sockhash, _, 4, _} ->
             ask(Map, keys, [Map], Args);
         _ ->
-            collect(fun(Chunk) -> [Key || {Key, _} <- Chunk] end, Map, Args)
+            collect(fun(Chunk) -> [Key || {Key, _} <- Chunk] end, Map, [], Args)
     end.
 
 -spec values(Map :: term(), args()) -> outcome().
 values(Map, Args) ->
-    collect(fun(Chunk) -> [Value || {_, Value} <- Chunk] end, Map, Args).
+    collect(fun(Chunk) -> [Value || {_, Value} <- Chunk] end, Map, [], Args).
 
--spec fold(fun((Key :: term(), Value :: term(), Acc) -> Acc), Acc, Map :: term(), args()) ->
-    outcome().
-fold(Fun, Acc, Map, Args) when is_function(Fun, 3) ->
-    fold_chunks(fun(Chunk, Acc1) -> fold_pairs(Fun, Acc1, Chunk) end, Acc, Map, Args);
-fold(_Term, _Acc, Map, Args) ->
+-spec fold(Fun, Acc, Map :: term(), Options :: term(), args()) -> outcome() when
+    Fun :: fun((Key :: term(), Value :: term(), Acc) -> Acc).
+fold(Fun, Acc, Map, Options, Args) when is_function(Fun, 3) ->
+    fold_chunks(fun(Chunk, Acc1) -> fold_pairs(Fun, Acc1, Chunk) end, Acc, Map, Options, Args);
+fold(_Term, _Acc, Map, _Options, Args) ->
     no_fun(Map, Args).
 
 fold_pairs(_Fun, Acc, []) -> Acc;
@@ -68,7 +68,7 @@ fold_pairs(Fun, Acc, [{Key, Value} | Pairs]) -> fold_pairs(Fun, Fun(Key, Value, 
 -spec foreach(fun((Key :: term(), Value :: term()) -> term()), Map :: term(), args()) -> outcome().
 foreach(Fun, Map, Args) when is_function(Fun, 2) ->
     Each = fun({Key, Value}) -> Fun(Key, Value) end,
-    fold_chunks(fun(Chunk, ok) -> lists:foreach(Each, Chunk) end, ok, Map, Args);
+    fold_chunks(fun(Chunk, ok) -> lists:foreach(Each, Chunk) end, ok, Map, [], Args);
 foreach(_Term, Map, Args) ->
     no_fun(Map, Args).
 
@@ -79,8 +79,8 @@ no_fun(Map, Args) ->
         false -> {raise, {badmap, Map}, Args}
     end.
 
-collect(Fun, Map, Args) ->
-    case fold_chunks(fun(Chunk, Chunks) -> [Fun(Chunk) | Chunks] end, [], Map, Args) of
+collect(Fun, Map, Options, Args) ->
+    case fold_chunks(fun(Chunk, Chunks) -> [Fun(Chunk) | Chunks] end, [], Map, Options, Args) of
         {value, Chunks} -> {value, join(Chunks)};
         Raise -> Raise
     end.
@@ -89,21 +89,41 @@ collect(Fun, Map, Args) ->
 join(Chunks) ->
     lists:foldl(fun lists:append/2, [], Chunks).
 
-fold_chunks(Fun, Acc, Map, Args) ->
-    with_handle(Map, read, Args, fun(Handle) -> fold_chunks(Fun, Acc, start, Handle, Args) end).
+fold_chunks(Fun, Acc, Map, Options, Args) ->
+    with_progress(Map, read, Options, Args, fun(Handle, Progress) ->
+        fold_chunks(Fun, Acc, start, Handle, Progress, Args)
+    end).
 
-fold_chunks(Fun, Acc, Cursor, Map, Args) ->
+fold_chunks(Fun, Acc, Cursor, Map, Progress, Args) ->
     case ask(Map, next_chunk, [Cursor, Map, ?CHUNK_ENTRIES], Args) of
-        {value, {Chunk, done}} -> {value, Fun(Chunk, Acc)};
-        {value, {Chunk, Next}} -> fold_chunks(Fun, Fun(Chunk, Acc), Next, Map, Args);
-        Raise -> Raise
+        {value, {Chunk, done}} ->
+            Result = Fun(Chunk, Acc),
+            ebpf_maps_progress:done(Chunk, Progress),
+            {value, Result};
+        {value, {Chunk, Next}} ->
+            Acc1 = Fun(Chunk, Acc),
+            Progress1 = ebpf_maps_progress:more(Chunk, Progress),
+            fold_chunks(Fun, Acc1, Next, Map, Progress1, Args);
+        Raise ->
+            Raise
+    end.
+
+%% Calls Fun with a handle and with where the work is: the handle of a locator says its room too.
+with_progress(Map, Rights, Options, Args, Fun) ->
+    case ebpf_maps_progress:option(Options) of
+        badarg ->
+            no_fun(Map, Args);
+        Progress ->
+            with_handle(Map, Rights, Args, fun(Handle) ->
+                Fun(Handle, ebpf_maps_progress:start(Progress, Handle))
+            end)
     end.
 
 %% What has been taken is part of the exception: it is nowhere else.
--spec drain(Map :: term(), args()) -> outcome().
-drain(Map, Args) ->
-    with_handle(Map, write, Args, fun(Handle) ->
-        drain_chunks(start, drain_entries(Handle), [], Handle, Args)
+-spec drain(Map :: term(), Options :: term(), args()) -> outcome().
+drain(Map, Options, Args) ->
+    with_progress(Map, write, Options, Args, fun(Handle, Progress) ->
+        drain_chunks(start, [], drain_entries(Handle), Handle, Progress, Args)
     end).
 
 drain_entries(Map) ->
@@ -112,11 +132,26 @@ drain_entries(Map) ->
         _ -> ?CHUNK_ENTRIES
     end.
 
-drain_chunks(Cursor, Entries, Chunks, Map, Args) ->
+drain_chunks(Cursor, Before, Entries, Map, Progress, Args) ->
     case ask(Map, drain_chunk, [Cursor, Map, Entries], Args) of
-        {value, {Chunk, done}} -> {value, join([Chunk | Chunks])};
-        {value, {Chunk, Next}} -> drain_chunks(Next, Entries, [Chunk | Chunks], Map, Args);
-        {raise, Reason, _} -> {raise, drain_reason(Reason, join(Chunks)), Args}
+        {value, {Chunk, done}} ->
+            Chunks = [Chunk | Before],
+            _ = drain_tells(fun() -> ebpf_maps_progress:done(Chunk, Progress) end, Chunks),
+            {value, join(Chunks)};
+        {value, {Chunk, Next}} ->
+            Chunks = [Chunk | Before],
+            More = fun() -> ebpf_maps_progress:more(Chunk, Progress) end,
+            drain_chunks(Next, Chunks, Entries, Map, drain_tells(More, Chunks), Args);
+        {raise, Reason, _} ->
+            {raise, drain_reason(Reason, join(Before)), Args}
+    end.
+
+drain_tells(Tell, Chunks) ->
+    try
+        Tell()
+    catch
+        Class:Reason:Stack ->
+            erlang:raise(Class, drain_reason(Reason, join(Chunks)), Stack)
     end.
 
 drain_reason(Reason, []) -> Reason;

@@ -1,0 +1,109 @@
+%% SPDX-License-Identifier: Apache-2.0
+%%
+%% How far long work is, told to a fun of the caller; and one such fun, which draws a bar in a shell.
+%% How many entries a map has nobody knows before the end: until then there is always one more.
+%% @private
+-module(ebpf_maps_progress).
+
+-export([option/1, is_option/1, start/2, more/2, done/2, bar/0]).
+
+-export_type([state/0]).
+
+-define(INTERVAL, 200).
+-define(LEAST_BAR, 10).
+
+-opaque state() ::
+    none | {ebpf_maps:progress(), Done :: non_neg_integer(), Most :: non_neg_integer()}.
+
+%%--------------------------------------------------------------------------------------------------
+%% Telling
+%%--------------------------------------------------------------------------------------------------
+
+%% The first one counts, and all must be good.
+-spec option(Options :: term()) -> ebpf_maps:progress() | none | badarg.
+option(Options) when length(Options) >= 0 ->
+    case lists:all(fun is_option/1, Options) of
+        true -> proplists:get_value(progress, Options, none);
+        false -> badarg
+    end;
+option(_Term) ->
+    badarg.
+
+-spec is_option(term()) -> boolean().
+is_option({progress, Fun}) -> is_function(Fun, 2);
+is_option(_Term) -> false.
+
+%% Of a map or so many pairs.
+-spec start(ebpf_maps:progress() | none, Of :: term()) -> state().
+start(none, _Of) -> none;
+start(Fun, N) when is_integer(N) -> {Fun, 0, N};
+start(Fun, Map) -> {Fun, 0, room(ebpf_maps_terms:fields(Map))}.
+
+room({_, _, _, MaxEntries}) when is_integer(MaxEntries) -> MaxEntries;
+room(_Fields) -> 0.
+
+%% After this chunk there are others.
+-spec more(Chunk :: [term()], state()) -> state().
+more(_Chunk, none) ->
+    none;
+more(Chunk, {Fun, Before, Most}) ->
+    Done = Before + length(Chunk),
+    Fun(Done, max(Most, Done + 1)),
+    {Fun, Done, Most}.
+
+%% It was the last one.
+-spec done(Chunk :: [term()], state()) -> ok.
+done(_Chunk, none) ->
+    ok;
+done(Chunk, {Fun, Before, _Most}) ->
+    Done = Before + length(Chunk),
+    Fun(Done, Done),
+    ok.
+
+%%--------------------------------------------------------------------------------------------------
+%% Showing
+%%--------------------------------------------------------------------------------------------------
+
+%% When it is to print next stands in an atomic: a fun has no other state.
+-spec bar() -> ebpf_maps:progress().
+bar() ->
+    Next = atomics:new(1, []),
+    at_once(Next),
+    fun(Done, Total) -> show(Done, Total, Next) end.
+
+at_once(Next) -> atomics:put(Next, 1, -1 bsl 63).
+
+%% After the end the same fun can be of other work.
+show(Total, Total, Next) ->
+    at_once(Next),
+    print(Total, Total, "\n");
+show(Done, Total, Next) ->
+    Now = erlang:monotonic_time(millisecond),
+    case atomics:get(Next, 1) of
+        Time when Time =< Now ->
+            print(Done, Total, ""),
+            atomics:put(Next, 1, Now + ?INTERVAL);
+        _ ->
+            ok
+    end.
+
+%% What has no columns is a file or a pipe, in which a bar would be litter.
+print(Done, Total, End) ->
+    case io:columns() of
+        {ok, Columns} -> io:put_chars([$\r, line(Done, Total, Columns - 1), End]);
+        {error, _} -> ok
+    end.
+
+%% As long each time, to cover the one before; and short of the last column, where terminals differ.
+line(Done, Total, Width) ->
+    Text = io_lib:format("~3w% ~w/~w", [percent(Done, Total), Done, Total]),
+    case Width - string:length(Text) - 3 of
+        Room when Room >= ?LEAST_BAR ->
+            Full = percent(Done, Total) * Room div 100,
+            [$[, lists:duplicate(Full, $#), lists:duplicate(Room - Full, $.), "] ", Text];
+        _ ->
+            string:pad(string:slice(Text, 0, max(0, Width)), max(0, Width))
+    end.
+
+percent(_Done, 0) -> 100;
+percent(Done, Total) -> Done * 100 div Total.
