@@ -11,9 +11,13 @@
 #include "clock.h"
 #include "handles_internal.h"
 #include "log.h"
+#include "memory.h"
 
 /* Who is waited for and has made no map loses little; there may be many. */
 #define MAX_GUESTS 4096
+
+/* So many leave holes in the heap that are worth a look of libc's. */
+#define MANY 1000
 
 #define SHORT_LIFE_MS 1000
 #define SHORT_LIVES 3
@@ -121,6 +125,7 @@ void handle_owners_end_handle(struct handles *h, struct handle *handle,
 void handle_owners_free_ended(struct ended_handles *ended)
 {
 	struct handle *handle;
+	unsigned freed = 0;
 
 	while ((handle = SLIST_FIRST(&ended->list))) {
 		SLIST_REMOVE_HEAD(&ended->list, ended);
@@ -128,7 +133,10 @@ void handle_owners_free_ended(struct ended_handles *ended)
 		map_unref(handle->map);
 		free(handle->process);
 		free(handle);
+		freed++;
 	}
+	if (freed >= MANY)
+		memory_give_back();
 }
 
 static void end_owner(struct handles *h, struct handles_owner *owner,

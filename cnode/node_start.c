@@ -247,9 +247,9 @@ static void check_cgroup(const struct options *options, uint64_t maps,
 }
 
 /* How much the maps may take that are made: what was given, or half of all. */
-static uint64_t most_map_memory(const struct options *options)
+static uint64_t most_map_memory(struct node *node)
 {
-	uint64_t maps = options->max_map_memory;
+	uint64_t maps = node->options->max_map_memory;
 	struct host_memory memory;
 	bool by_cgroup;
 
@@ -257,14 +257,23 @@ static uint64_t most_map_memory(const struct options *options)
 	by_cgroup = memory.cgroup < memory.host;
 	if (maps == 0) {
 		maps = (by_cgroup ? memory.cgroup : memory.host) / 2;
-		log_notice("maps may take %llu bytes of memory, half of what "
-			   "%s; --max-map-memory says otherwise",
-			   (unsigned long long)maps,
-			   by_cgroup ? "the cgroup may take" : "this host has");
+		node->map_memory_is_half_of =
+			by_cgroup ? "the cgroup may take" : "this host has";
 	}
 	if (by_cgroup)
-		check_cgroup(options, maps, memory.cgroup);
+		check_cgroup(node->options, maps, memory.cgroup);
+	node->max_map_memory = maps;
 	return maps;
+}
+
+/* Once it is sure to serve: a start that fails says why, and no more. */
+static void say_map_memory(const struct node *node)
+{
+	if (node->map_memory_is_half_of)
+		log_notice("maps may take %llu bytes of memory, half of what "
+			   "%s; --max-map-memory says otherwise",
+			   (unsigned long long)node->max_map_memory,
+			   node->map_memory_is_half_of);
 }
 
 static enum exit_status init_service(struct node *node)
@@ -294,7 +303,7 @@ static enum exit_status init_service(struct node *node)
 		peers_new(options->max_connections, options->max_handshakes);
 	node->budget.max = options->max_memory;
 	service->budget = &node->budget;
-	service->common.map_memory = map_memory_new(most_map_memory(options));
+	service->common.map_memory = map_memory_new(most_map_memory(node));
 	pin_limit_init(&service->common.pin_limit, options->max_pins);
 	service->common.stats = stats_all_new();
 	if (service->common.handles && service->peers &&
@@ -379,5 +388,6 @@ enum exit_status node_start(struct node *node)
 		log_error("no descriptor for signals: %s", strerror(errno));
 		return STATUS_OTHER;
 	}
+	say_map_memory(node);
 	return STATUS_OK;
 }

@@ -59,9 +59,11 @@ def free_port():
 
 
 def die_with_parent():
-    """A run under nohup(1) ignores SIGHUP; its processes begin as in any other."""
+    """A run under nohup(1), or in the background of a script, ignores some signals;
+    its processes begin as in any other."""
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(ignored, signal.SIG_DFL)
 
 
 def spawn(args, **options):

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cluster import wait_until
-from conftest import raises
+from conftest import Maps, Nodes, raises
 
 PAGE = resource.getpagesize()
 PIECE = 4 << 20  # what the kernel allocates at once
@@ -78,6 +78,21 @@ KEYS = [0, 1, 3, 4, 5, 8, 16, 17, 260, 261, 512, 513]
 # the kernel what it puts around a value.
 VALUES = [0, 1, 3, 4, 5, 8, 9, 16, 1016, 32768, 32769, 65400, 65536, PIECE + 1, 1 << 31]
 ENTRIES = [0, 1, 3, 4096, 5000, 8192]
+
+
+@pytest.fixture(scope="module")
+def unlimited(cluster, program):
+    """A C node in which the kernel alone judges what a map may take."""
+    nodes = Nodes(cluster, program)
+    yield nodes.start("--max-map-memory", "none")
+    nodes.close()
+
+
+@pytest.fixture
+def maps(alice, unlimited):
+    maps = Maps(alice, unlimited)
+    yield maps
+    maps.close_all()
 
 
 @pytest.fixture

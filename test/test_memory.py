@@ -740,7 +740,7 @@ def test_all_that_may_be_fits_in(start_cnode, connect):
     limit = int(limit_of_data(node))
     print({name: f"{octets / MIB:.0f} MiB" for name, octets in memory(node).items()}, limit // MIB)
     assert memory(node)["VmData"] < limit
-    assert not node.find_log("max-memory|memory")
+    assert not node.find_log("warning .*memory")
 
 
 @sandbox

@@ -97,15 +97,16 @@ def test_a_name_that_several_maps_bear_is_an_error(alice, node):
 
 
 def test_what_is_no_call_is_an_error_in_each_form(node, connect):
-    """Module, function and arguments, that are none."""
+    """Module, function and arguments, that are none. (A plain spawn of such ends
+    the connection, as with an Erlang node.)"""
     peer = connect(node)
     for form, packet in requests(peer, b"no module", 5, []).items():
-        if form not in ("ping", "sbcast"):
+        if form not in ("ping", "sbcast") and not form.startswith("spawn"):
             peer.send_packet(packet)
             assert peer.serves(), form
     told = peer.maps("stats")
     answered = sum(n for _, n in told["latency"])
-    assert sum(told["errors"].values()) == answered > 8
+    assert sum(told["errors"].values()) == answered > 6
 
 
 def test_all_that_was_answered_is_in_the_histogram(alice, node):
