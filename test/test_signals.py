@@ -83,6 +83,7 @@ def test_every_signal_has_its_fate(start_cnode):
     assert not numbers(node.pid, "SigCgt") - SERVED - libc
 
 
+@pytest.mark.sandbox  # a sanitizer has words of its own to write there
 def test_a_log_that_may_not_grow_loses_lines_and_no_more(
     program, cluster, alice, tmp_path
 ):
