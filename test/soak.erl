@@ -173,6 +173,8 @@ pop(_K, _V, #worker{queue = Q, items = [First | Rest]} = W) ->
 
 %% A handle from its beginning to its end, and two of the same map by its pin.
 handle(K, V, #worker{pin = Pin} = W) ->
+    ok = call(W, check, [array, 4, 8, ?KEYS + 1, [{name, soak}]]),
+    {error, [_]} = call(W, check, [array, 8, 8, ?KEYS + 1]),
     New = call(W, new, [array, 4, 8, ?KEYS + 1, [{name, soak}]]),
     ok = call(W, pin, [Pin, New]),
     Again = call(W, open, [{pinned, Pin}]),
@@ -195,6 +197,7 @@ look(_K, _V, #worker{hash = H} = W) ->
     [#{handles := [_ | _]}] = [I || #{id := J} = I <- call(W, list, []), J =:= Id],
     true = length(call(W, handles, [])) > 1,
     #{connections := N} = call(W, stats, []),
+    #{modules := #{ebpf_maps := [_ | _]}} = call(W, features, []),
     true = N > 0,
     true = is_integer(call(W, fd, [H])),
     W.

@@ -544,6 +544,7 @@ def test_without_level_info_there_is_no_trail_and_it_costs_nothing(
 ):
     peer = connect(fresh_cnode)
     peer.maps("close", peer.maps("new", *HASH))
+    fresh_cnode.wait_log(f" connected {peer.name} ")
     start = fresh_cnode.mark()
     with Trace(fresh_cnode, tmp_path / "trace") as trace:
         map = peer.maps("new", *HASH)

@@ -177,7 +177,8 @@ def test_what_is_installed_runs_by_itself(tree, tmp_path, cluster, start_beam):
     assert beam.eval("element(1, code:get_doc(ebpf_maps))") == "ok"
     assert list(libs.glob("ebpf_maps-*/doc/chunks/ebpf_maps.chunk"))
     (unit,) = prefix.rglob("ebpf_cnode.service")
-    assert "not executable" not in run("systemd-analyze", "verify", "--man=no", unit)
+    said = run("systemd-analyze", "verify", "--man=no", unit, cwd=place)
+    assert "not executable" not in said
     run("make", "uninstall", cwd=place)
     # what others put their files into too, stays
     left = [p for p in prefix.rglob("*") if not p.is_dir() or "ebpf" in p.name]
