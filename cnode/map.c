@@ -11,7 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "map_memory.h"
 
 /* --- Locks: one for each map id, shared by all handles of that map ------ */
 
@@ -103,8 +102,8 @@ void map_free(struct map *map)
 {
 	lock_close(map->lock);
 	close(map->fd);
-	if (map->charge)
-		map_memory_release(map);
+	if (map->closed)
+		map->closed(map);
 	free(map);
 }
 

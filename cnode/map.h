@@ -62,6 +62,7 @@ struct map {
 	struct map_lock *lock;   /* NULL: each operation is one in the kernel */
 	atomic_bool no_batch[3]; /* the kernel has said so: get, take, put */
 	atomic_uint refs;
+	void (*closed)(struct map *map); /* called when it is; or NULL */
 	struct map_charge *charge; /* NULL: it is not counted; map_memory.h */
 	LIST_ENTRY(map) same; /* others that are open and have that charge */
 	atomic_bool kept;  /* it may outlive us: pinned, or in another map, */

@@ -93,7 +93,8 @@ static void release_kept(struct map_memory *memory, uint32_t id, uint32_t type)
 	pthread_mutex_unlock(&memory->lock);
 }
 
-void map_memory_release(struct map *map)
+/* The last reference to a map that has a charge has gone, and it is closed. */
+static void release(struct map *map)
 {
 	struct map_charge *charge = map->charge;
 	struct map_memory *memory = charge->memory;
@@ -212,6 +213,7 @@ static void enter(struct map_charge *charge, struct map *map)
 {
 	LIST_INSERT_HEAD(&charge->open, map, same);
 	map->charge = charge;
+	map->closed = release;
 }
 
 int map_memory_make(struct map_memory *memory, const struct map_spec *spec,

@@ -43,7 +43,4 @@ int map_memory_open_id(struct map_memory *memory, uint32_t id, uint32_t flags,
 void map_memory_will_be_pinned(struct map *map);
 void map_memory_will_be_inner(struct map *map);
 
-/* The last reference to a map that has a charge has gone, and it is closed. */
-void map_memory_release(struct map *map);
-
 #endif

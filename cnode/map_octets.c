@@ -84,7 +84,7 @@ static uint64_t lpm_trie(const struct map_spec *spec)
 				 aligned(spec->value_size) + HASH_OVERHEAD));
 }
 
-static uint64_t entries(const struct map_spec *spec)
+static uint64_t entry_bytes(const struct map_spec *spec)
 {
 	unsigned traits = map_types_traits(spec->type);
 	uint64_t key = spec->key_size, value = spec->value_size;
@@ -124,7 +124,7 @@ uint64_t map_octets_needed(const struct map_spec *spec)
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
 		if (name && strcmp(types[i].name, name) == 0)
 			return types[i].needed(spec);
-	return name ? entries(spec) : 0;
+	return name ? entry_bytes(spec) : 0;
 }
 
 /*
