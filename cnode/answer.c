@@ -64,7 +64,7 @@ static void write_error(struct term_writer *w, const struct request *request,
 		term_write_tuple(w, 2);
 		break;
 	}
-	functions_write_reason(call, w);
+	raise_write_reason(call, w);
 	answer_stack_write(w, request, call->raised.reason);
 	if (request->form == REQUEST_CAST)
 		answer_stack_write_cast(w);
@@ -81,7 +81,7 @@ static void write_brief(struct term_writer *w, size_t begin,
 
 	brief.cut_short = true;
 	if (w->no_memory)
-		call_raise_no_memory(call);
+		raise_no_memory(call);
 	else
 		call->raised.reason = RAISED_TOO_BIG;
 	w->limit = INT32_MAX;
@@ -261,7 +261,7 @@ void answer_request(struct rpc *rpc, struct request *request,
 	else
 		answer_message(rpc, request, w, &call);
 	tell_more(rpc, w, &call);
-	functions_count_error(&call);
+	raise_count(&call);
 	stats_add_latency(rpc->functions.stats, clock_ns() - rpc->arrived);
 	free(call.unwatch.pid);
 }

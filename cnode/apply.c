@@ -68,7 +68,7 @@ static bool apply_fun(struct request *request, struct raised *raised)
 				RAISED_BADARITY);
 	}
 	if (!external)
-		return term_is_atom(mfa[0], FUNCTIONS_MODULE)
+		return term_is_atom(mfa[0], CALL_MODULE)
 			       ? raise_badfun(request, raised)
 			       : raise_at(request, REQUEST_FRAME_FUN, raised,
 					  RAISED_UNDEF);

@@ -13,68 +13,14 @@
 #include <errno.h>
 #include <linux/bpf.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "budget.h"
 #include "locators.h"
 #include "log.h"
 #include "posix.h"
 
-/* The one limit that bites all over the place. */
-static void log_too_big(const struct call *call)
-{
-	static struct log_limit limit = LOG_LIMIT_OF("refused", "max_message");
-
-	log_limited(&limit, LOG_WARNING,
-		    "refused %s/%u to %s: the answer is longer than "
-		    "--max-message %zu",
-		    call->function, call->arity, call->context->peer,
-		    call->context->common->max_message);
-}
-
-bool call_raise(struct call *call, enum raised_reason reason)
-{
-	if (reason == RAISED_TOO_BIG)
-		log_too_big(call);
-	call->raised = (struct raised){ .reason = reason };
-	return false;
-}
-
-bool call_raise_term(struct call *call, enum raised_reason reason,
-		     struct term term)
-{
-	call->raised = (struct raised){ .reason = reason, .term = term };
-	return false;
-}
-
-bool call_raise_errno(struct call *call, int error)
-{
-	call->raised =
-		(struct raised){ .reason = RAISED_ERRNO, .error = -error };
-	return false;
-}
-
-bool call_raise_done(struct call *call, int error, uint64_t done)
-{
-	call->raised = (struct raised){ .reason = RAISED_ERRNO_DONE,
-					.error = -error,
-					.done = done };
-	return false;
-}
-
-bool call_raise_no_memory(struct call *call)
-{
-	static struct log_limit limit = LOG_LIMIT_OF("refused", "max_memory");
-	const struct account *account = call->context->account;
-
-	if (account && account->refused > 0)
-		log_limited(&limit, LOG_WARNING,
-			    "refused %s/%u to %s: the %zu octets that it takes "
-			    "are more than others leave of --max-memory %zu",
-			    call->function ? call->function : "?", call->arity,
-			    call->context->peer, account->refused,
-			    account->budget->max);
-	return call_raise_errno(call, -ENOMEM);
-}
+#define KEPT_CAPACITY BUDGET_FREE /* of a buffer, from call to call */
 
 static char *room(struct call *call, struct buffer *buffer, size_t size,
 		  size_t max)
@@ -82,7 +28,7 @@ static char *room(struct call *call, struct buffer *buffer, size_t size,
 	char *octets;
 
 	if (size > max) {
-		call_raise(call, RAISED_TOO_BIG);
+		raise_reason(call, RAISED_TOO_BIG);
 		return NULL;
 	}
 	if (size <= buffer->capacity && buffer->octets)
@@ -90,7 +36,7 @@ static char *room(struct call *call, struct buffer *buffer, size_t size,
 	octets = budget_realloc(call->context->account, buffer->octets,
 				buffer->capacity, size ? size : 1);
 	if (!octets) {
-		call_raise_no_memory(call);
+		raise_no_memory(call);
 		return NULL;
 	}
 	buffer->octets = octets;
@@ -111,9 +57,49 @@ char *call_batch_room(struct call *call, size_t size)
 bool call_check_answer(struct call *call, size_t size)
 {
 	if (!term_write_fits(call->out, size))
-		return call_raise(call, RAISED_TOO_BIG);
-	return term_write_reserve(call->out, size) ||
-	       call_raise_no_memory(call);
+		return raise_reason(call, RAISED_TOO_BIG);
+	return term_write_reserve(call->out, size) || raise_no_memory(call);
+}
+
+/* --- The end ------------------------------------------------------------ */
+
+static void drop_buffer(struct account *account, struct buffer *buffer)
+{
+	budget_free(account, buffer->octets, buffer->capacity);
+	*buffer = (struct buffer){ .octets = NULL };
+}
+
+static void trim(struct call_context *context, struct buffer *buffer)
+{
+	if (buffer->capacity > KEPT_CAPACITY)
+		drop_buffer(context->account, buffer);
+}
+
+static void trim_all(struct call_context *context)
+{
+	trim(context, &context->key);
+	trim(context, &context->value);
+	trim(context, &context->cursor);
+	trim(context, &context->batch);
+}
+
+void call_context_fini(struct call_context *context)
+{
+	drop_buffer(context->account, &context->key);
+	drop_buffer(context->account, &context->value);
+	drop_buffer(context->account, &context->cursor);
+	drop_buffer(context->account, &context->batch);
+}
+
+void call_end(struct call *call)
+{
+	map_unref(call->map);
+	map_unref(call->value_map);
+	if (call->key_fd >= 0)
+		close(call->key_fd);
+	if (call->value_fd >= 0)
+		close(call->value_fd);
+	trim_all(call->context);
 }
 
 /* --- Handles ------------------------------------------------------------ */
@@ -152,13 +138,13 @@ static bool read_map(struct call *call, struct term t, enum located located,
 		*map = handles_get(call->context->common->handles, &ref);
 	else if (locators_is(t))
 		return located == LOCATED_NEVER
-			       ? call_raise(call, RAISED_BADARG)
+			       ? raise_reason(call, RAISED_BADARG)
 			       : locators_read(call, t,
 					       located == LOCATED_TO_READ
 						       ? BPF_F_RDONLY
 						       : 0,
 					       map);
-	return *map || call_raise_term(call, RAISED_BADMAP, t);
+	return *map || raise_term(call, RAISED_BADMAP, t);
 }
 
 /*
@@ -264,7 +250,7 @@ bool call_read_text(struct term t, char *text, size_t size)
 bool call_read_path(struct call *call, struct term t, char path[PATH_MAX])
 {
 	return (call_read_text(t, path, PATH_MAX) && path[0] == '/') ||
-	       call_raise(call, RAISED_BADARG);
+	       raise_reason(call, RAISED_BADARG);
 }
 
 /* --- Results ------------------------------------------------------------- */

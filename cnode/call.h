@@ -5,7 +5,16 @@
 #include <errno.h>
 #include <limits.h>
 
-#include "functions.h"
+#include "handles.h"
+#include "permissions.h"
+#include "pin_limit.h"
+#include "raise.h"
+#include "root.h"
+#include "stats.h"
+#include "term.h"
+
+#define CALL_MODULE "ebpf_maps"
+#define CALL_MAX_ARITY 5
 
 /* A bucket must fit: many entries of the largest value that a hash has do. */
 #define CALL_MAX_BATCH ((size_t)256 * 1024 * 1024)
@@ -13,20 +22,90 @@
 /* The reference has the node's name, and the rest is numbers and a type. */
 #define CALL_MAX_HANDLE_SIZE (MAXATOMLEN_UTF8 + 128)
 
+struct account;
+struct map_memory;
+
+/* Memory that is kept from call to call. */
+struct buffer {
+	char *octets;
+	size_t capacity;
+};
+
+/* Options that callers are told of; the others stand where they act. */
+struct call_options {
+	bool open_by_id;
+	uint32_t max_maps;
+	uint32_t max_maps_per_node;
+	uint32_t grace; /* s */
+};
+
+/* What the functions work with, whoever calls. */
+struct call_common {
+	struct handles *handles;
+	struct map_memory *map_memory;
+	struct stats_all *stats;
+	struct root pin_root;
+	struct root file_root;
+	struct pin_limit pin_limit;
+	size_t max_message; /* also the most that a buffer grows to */
+	struct call_options options;
+};
+
+/* And on behalf of one connected node. */
+struct call_context {
+	struct call_common *common;
+	struct handles_owner *owner;
+	const char *peer;          /* its name */
+	const struct call *served; /* what it asks for just now, or NULL */
+	enum permission permission;
+	const atomic_bool *stopped; /* nobody waits for an answer any more */
+	struct stats *stats;
+	struct account *account; /* of the buffers */
+	struct buffer key;
+	struct buffer value;
+	struct buffer cursor;
+	struct buffer batch;
+};
+
+/* How a map that stands there as a locator is opened, for that call. */
+enum located {
+	LOCATED_NEVER, /* a handle has to stand there */
+	LOCATED_TO_READ,
+	LOCATED_TO_WRITE, /* and to read */
+};
+
+/* One call: what came, where its result goes, and what went wrong. */
+struct call {
+	struct call_context *context;
+	struct term_writer *out;
+	const char *function; /* its name, of the table */
+	uint32_t arity;
+	enum located located;
+	struct term args[CALL_MAX_ARITY];
+	struct term caller; /* the pid that asks */
+	struct raised raised;
+	int returned; /* as {error, Reason}: how that counts; 0: it was not */
+	/* what functions_call() drops in the end */
+	struct map *map;       /* of the handle or locator among args */
+	struct map *value_map; /* of one that is a value, or a template */
+	int key_fd;            /* what a key or value names; -1: nothing */
+	int value_fd;
+	/* what the node of the caller is to be told afterwards */
+	bool watch; /* the end of a handle is that of the caller, */
+	struct handles_process unwatch; /* or no longer that of this one */
+	erlang_ref ref;                 /* that handle's */
+};
+
+void call_context_fini(struct call_context *context);
+
+/* Gives back what a call holds, and buffers that are large. */
+void call_end(struct call *call);
+
 /*
  * What handlers are made of: arguments to octets and back, and exceptions.
  * A function of type bool returns false when it has set call->raised; its
  * caller then returns false as well.
  */
-
-/* Sets the exception; always false. */
-bool call_raise(struct call *call, enum raised_reason reason);
-bool call_raise_term(struct call *call, enum raised_reason reason,
-		     struct term term);
-bool call_raise_errno(struct call *call, int error); /* -errno */
-bool call_raise_done(struct call *call, int error, uint64_t done);
-/* enomem, for what the account did not get. */
-bool call_raise_no_memory(struct call *call);
 
 /*
  * For each turn of a loop that may be long: whether anybody waits for its end.
@@ -37,7 +116,7 @@ static inline bool call_goes_on(struct call *call)
 {
 	return !atomic_load_explicit(call->context->stopped,
 				     memory_order_relaxed) ||
-	       call_raise_errno(call, -ECANCELED);
+	       raise_errno(call, -ECANCELED);
 }
 
 /* At least size octets of memory: NULL and {too_big, Max} or enomem raised. */

@@ -202,7 +202,7 @@ static void free_connection(struct connection *c)
 {
 	if (c->entered)
 		peers_leave(c->service->peers, &c->peer);
-	functions_context_fini(&c->rpc.functions);
+	call_context_fini(&c->rpc.functions);
 	term_writer_fini(&c->out);
 	transport_fini(&c->transport);
 	free(c);

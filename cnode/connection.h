@@ -19,7 +19,7 @@
 struct service {
 	ei_cnode *node;
 	int listener; /* as ei_xlisten() returned it */
-	struct functions_common common;
+	struct call_common common;
 	struct budget *budget; /* of what is in memory for them */
 	struct peers *peers;
 	const struct permissions *permissions;

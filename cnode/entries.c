@@ -16,13 +16,13 @@
 
 bool entries_check(struct call *call)
 {
-	return call->map->key_size > 0 || call_raise_errno(call, -EOPNOTSUPP);
+	return call->map->key_size > 0 || raise_errno(call, -EOPNOTSUPP);
 }
 
 bool entries_check_removal(struct call *call)
 {
 	if (call->map->traits & MAP_NO_REMOVAL)
-		return call_raise_errno(call, -EINVAL);
+		return raise_errno(call, -EINVAL);
 	return entries_check(call);
 }
 
@@ -60,7 +60,7 @@ bool entries_start_at(struct call *call, struct entries *entries,
 		walk->position = WALK_AT;
 		memcpy(walk->cursor, octets, size);
 	} else if (!term_is_atom(cursor, "start")) {
-		return call_raise(call, RAISED_BADARG);
+		return raise_reason(call, RAISED_BADARG);
 	}
 	return true;
 }
@@ -107,7 +107,7 @@ static bool hold_maps(struct call *call, struct entries *entries)
 		error = values_hold_map(call, entries_value(call, entries, i));
 		if (error < 0 && error != -ENOENT &&
 		    entries->walk.mode != WALK_TAKE)
-			return call_raise_errno(call, error);
+			return raise_errno(call, error);
 		if (error == 0)
 			move(call->map, &entries->room, i, held++);
 	}
@@ -139,8 +139,8 @@ static bool reserve_pairs(struct call *call, uint32_t entries)
 		return true;
 	no_memory = call->out->no_memory;
 	term_writer_rewind(call->out, pos);
-	return no_memory ? call_raise_no_memory(call)
-			 : call_raise(call, RAISED_TOO_BIG);
+	return no_memory ? raise_no_memory(call)
+			 : raise_reason(call, RAISED_TOO_BIG);
 }
 
 /* How many a step may have: of what the answer holds, and of the memory. */
@@ -169,11 +169,11 @@ static bool step(struct call *call, struct entries *entries, uint32_t wanted)
 		if (n != -ENOBUFS)
 			break;
 		if (wanted >= most)
-			return call_raise(call, RAISED_TOO_BIG);
+			return raise_reason(call, RAISED_TOO_BIG);
 		wanted = wanted > most / 2 ? most : wanted * 2;
 	}
 	if (n < 0)
-		return call_raise_errno(call, (int)n);
+		return raise_errno(call, (int)n);
 	entries->count = (uint32_t)n;
 	return !entries->with_maps || hold_maps(call, entries);
 }
@@ -225,7 +225,7 @@ bool entries_fit(struct call *call, uint32_t *entries)
 			     : 0;
 
 	*entries = fit < UINT32_MAX ? (uint32_t)fit : UINT32_MAX;
-	return fit > 0 || call_raise(call, RAISED_TOO_BIG);
+	return fit > 0 || raise_reason(call, RAISED_TOO_BIG);
 }
 
 const char *entries_key(struct call *call, const struct entries *entries,
@@ -275,7 +275,7 @@ static bool pop(struct call *call, char *value, bool write, bool *any)
 	error = map_take(call->map, NULL, value);
 	*any = error == 0;
 	if (error < 0)
-		return error == -ENOENT || call_raise_errno(call, error);
+		return error == -ENOENT || raise_errno(call, error);
 	if (!write)
 		return true;
 	term_write_tuple(call->out, 2);

@@ -30,7 +30,7 @@ bool entry_functions_get2(struct call *call)
 	    !values_lookup(call, call->args[0], &error, &value))
 		return false;
 	if (error < 0)
-		return call_raise_term(call, RAISED_BADKEY, call->args[0]);
+		return raise_term(call, RAISED_BADKEY, call->args[0]);
 	values_write(call, value);
 	return true;
 }
@@ -71,7 +71,7 @@ static bool read_existing(struct call *call, const char **key,
 static bool done(struct call *call, int error, struct term handle)
 {
 	if (error < 0)
-		return call_raise_errno(call, error);
+		return raise_errno(call, error);
 	term_write_term(call->out, handle);
 	return true;
 }
@@ -124,7 +124,7 @@ bool entry_functions_update(struct call *call)
 	if (error == 0)
 		error = put_by(call, map_update, key, value);
 	if (error == -ENOENT)
-		return call_raise_term(call, RAISED_BADKEY, call->args[0]);
+		return raise_term(call, RAISED_BADKEY, call->args[0]);
 	return done(call, error, call->args[2]);
 }
 
@@ -138,7 +138,7 @@ bool entry_functions_insert(struct call *call)
 		return false;
 	error = put_by(call, map_insert, key, value);
 	if (error == -EEXIST)
-		return call_raise_term(call, RAISED_KEYEXISTS, call->args[0]);
+		return raise_term(call, RAISED_KEYEXISTS, call->args[0]);
 	return done(call, error, call->args[2]);
 }
 
@@ -151,7 +151,7 @@ bool entry_functions_remove(struct call *call)
 	    !values_find_key(call, call->args[0], &key, &error))
 		return false;
 	if (call->map->traits & MAP_NO_REMOVAL)
-		return call_raise_errno(call, -EINVAL);
+		return raise_errno(call, -EINVAL);
 	if (error == 0)
 		error = map_remove(call->map, key);
 	return done(call, error == -ENOENT ? 0 : error, call->args[1]);
@@ -168,9 +168,9 @@ bool entry_functions_take(struct call *call)
 	    !values_check_answer(call, call->args[1]))
 		return false;
 	if (call->map->traits & MAP_VALUE_IN)
-		return call_raise_errno(call, -EOPNOTSUPP);
+		return raise_errno(call, -EOPNOTSUPP);
 	if (call->map->traits & MAP_NO_REMOVAL)
-		return call_raise_errno(call, -EINVAL);
+		return raise_errno(call, -EINVAL);
 	if (error == 0 && !values_take(call, key, &error, &value))
 		return false;
 	if (error < 0) {
@@ -214,8 +214,7 @@ static bool is_in_filter(struct call *call, int *error)
 		value = memcpy(call->context->value.octets, value,
 			       call->map->value_size);
 	*error = map_get(call->map, NULL, call->context->value.octets);
-	return *error == 0 || *error == -ENOENT ||
-	       call_raise_errno(call, *error);
+	return *error == 0 || *error == -ENOENT || raise_errno(call, *error);
 }
 
 bool entry_functions_is_key(struct call *call)
@@ -237,8 +236,8 @@ bool entry_functions_is_key(struct call *call)
 
 static bool read_keyless_map(struct call *call, struct term t)
 {
-	return call_read_map(call, t) && (call->map->key_size == 0 ||
-					  call_raise_errno(call, -EOPNOTSUPP));
+	return call_read_map(call, t) &&
+	       (call->map->key_size == 0 || raise_errno(call, -EOPNOTSUPP));
 }
 
 bool entry_functions_push(struct call *call)
@@ -263,13 +262,13 @@ static bool write_value_or_empty(struct call *call,
 	    !values_check_answer(call, call->args[0]))
 		return false;
 	if (call->map->traits & MAP_VALUE_IN)
-		return call_raise_errno(call, -EOPNOTSUPP);
+		return raise_errno(call, -EOPNOTSUPP);
 	value = values_room(call);
 	if (!value)
 		return false;
 	error = operation(call->map, NULL, value);
 	if (error < 0 && error != -ENOENT)
-		return call_raise_errno(call, error);
+		return raise_errno(call, error);
 	if (error < 0)
 		term_write_atom(call->out, "empty");
 	else

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "config.h"
+#include "functions.h"
 #include "handlers.h"
 
 static void write_functions(struct term_writer *w)
@@ -49,8 +50,8 @@ static void write_limit(struct term_writer *w, const char *name, uint32_t limit)
 
 static void write_options(struct term_writer *w, const struct call *call)
 {
-	const struct functions_common *common = call->context->common;
-	const struct functions_options *options = &common->options;
+	const struct call_common *common = call->context->common;
+	const struct call_options *options = &common->options;
 	size_t map = term_write_map_open(w);
 
 	write_bool(w, "read_only",
@@ -75,7 +76,7 @@ bool features_functions_features(struct call *call)
 	term_write_binary(w, PACKAGE_VERSION, strlen(PACKAGE_VERSION));
 	term_write_atom(w, "modules");
 	modules = term_write_map_open(w);
-	term_write_atom(w, FUNCTIONS_MODULE);
+	term_write_atom(w, CALL_MODULE);
 	write_functions(w);
 	term_write_map_close(w, modules, 1);
 	term_write_atom(w, "options");

@@ -7,17 +7,13 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "budget.h"
-#include "call.h"
 #include "handlers.h"
 #include "log_fields.h"
 #include "posix.h"
 #include "refusal.h"
 
-#define MODULE FUNCTIONS_MODULE
-#define KEPT_CAPACITY BUDGET_FREE /* of a buffer, from call to call */
+#define MODULE CALL_MODULE
 
 static const struct function {
 	char name[16]; /* filled up with zeros */
@@ -125,53 +121,15 @@ static const struct function *find(struct term module, struct term function,
 	return NULL;
 }
 
-static void drop_buffer(struct account *account, struct buffer *buffer)
-{
-	budget_free(account, buffer->octets, buffer->capacity);
-	*buffer = (struct buffer){ .octets = NULL };
-}
-
-static void trim(struct functions_context *context, struct buffer *buffer)
-{
-	if (buffer->capacity > KEPT_CAPACITY)
-		drop_buffer(context->account, buffer);
-}
-
-static void trim_all(struct functions_context *context)
-{
-	trim(context, &context->key);
-	trim(context, &context->value);
-	trim(context, &context->cursor);
-	trim(context, &context->batch);
-}
-
-void functions_context_fini(struct functions_context *context)
-{
-	drop_buffer(context->account, &context->key);
-	drop_buffer(context->account, &context->value);
-	drop_buffer(context->account, &context->cursor);
-	drop_buffer(context->account, &context->batch);
-}
-
-static void drop(struct call *call)
-{
-	map_unref(call->map);
-	map_unref(call->value_map);
-	if (call->key_fd >= 0)
-		close(call->key_fd);
-	if (call->value_fd >= 0)
-		close(call->value_fd);
-}
-
 /* An answer can fail in two ways: it is too long, or a part has raised. */
 static bool check_answer(struct call *call)
 {
 	if (!call->out->failed)
 		return true;
 	if (call->out->no_memory)
-		call_raise_no_memory(call);
+		raise_no_memory(call);
 	else if (call->raised.reason == RAISED_NOTHING)
-		call_raise(call, RAISED_TOO_BIG);
+		raise_reason(call, RAISED_TOO_BIG);
 	return false;
 }
 
@@ -180,7 +138,7 @@ static bool check_answer(struct call *call)
 /* Whose lines this thread logs: a node, and what it asks for just now. */
 static void describe(struct log_fields *fields, const void *context)
 {
-	const struct functions_context *of = context;
+	const struct call_context *of = context;
 	const struct call *call = of->served;
 	erlang_pid pid;
 
@@ -194,7 +152,7 @@ static void describe(struct log_fields *fields, const void *context)
 			  call->arity);
 }
 
-void functions_log_for(const struct functions_context *context)
+void functions_log_for(const struct call_context *context)
 {
 	log_fields_set_origin(describe, context);
 }
@@ -207,8 +165,7 @@ static bool serve(struct call *call, const struct function *served)
 		return refusal_raise(call, REFUSAL_MAY_ONLY_READ, NULL);
 	call->key_fd = call->value_fd = -1;
 	returned = served->handler(call) && check_answer(call);
-	drop(call);
-	trim_all(call->context);
+	call_end(call);
 	return returned;
 }
 
@@ -219,7 +176,7 @@ bool functions_call(struct call *call, struct term module, struct term function,
 	bool returned;
 
 	if (!served)
-		return call_raise(call, RAISED_UNDEF);
+		return raise_reason(call, RAISED_UNDEF);
 	stats_add(&call->context->stats->requests[served - functions], 1);
 	call->function = served->name;
 	call->arity = arity;
@@ -230,90 +187,7 @@ bool functions_call(struct call *call, struct term module, struct term function,
 	return returned;
 }
 
-/* --- Exceptions --------------------------------------------------------- */
-
-static const char *const reasons[] = {
-	[RAISED_NOTHING] = "normal",  [RAISED_UNDEF] = "undef",
-	[RAISED_BADARG] = "badarg",   [RAISED_BADKEY] = "badkey",
-	[RAISED_BADMAP] = "badmap",   [RAISED_KEYEXISTS] = "keyexists",
-	[RAISED_TOO_BIG] = "too_big", [RAISED_AMBIGUOUS] = "ambiguous",
-	[RAISED_BADFUN] = "badfun",   [RAISED_BADARITY] = "badarity",
-};
-
-static bool is_errno(const struct raised *raised)
-{
-	return raised->reason == RAISED_ERRNO ||
-	       raised->reason == RAISED_ERRNO_DONE;
-}
-
-static const char *reason_name(const struct raised *raised, char *room)
-{
-	return is_errno(raised) ? posix_name(raised->error, room)
-				: reasons[raised->reason];
-}
-
-void functions_write_reason(const struct call *call, struct term_writer *w)
-{
-	const struct raised *raised = &call->raised;
-	char room[POSIX_NAME_SIZE];
-	const char *name = reason_name(raised, room);
-
-	switch (raised->reason) {
-	case RAISED_BADKEY:
-	case RAISED_BADMAP:
-	case RAISED_KEYEXISTS:
-	case RAISED_BADFUN:
-		term_write_tuple(w, 2);
-		term_write_atom(w, name);
-		term_write_term(w, raised->term);
-		break;
-	case RAISED_BADARITY:
-		term_write_tuple(w, 2);
-		term_write_atom(w, name);
-		term_write_tuple(w, 2);
-		term_write_term(w, raised->term);
-		break;
-	case RAISED_TOO_BIG:
-		term_write_tuple(w, 2);
-		term_write_atom(w, name);
-		term_write_uint(w, call->context->common->max_message);
-		break;
-	case RAISED_ERRNO_DONE:
-		term_write_tuple(w, 2);
-		term_write_atom(w, name);
-		term_write_uint(w, raised->done);
-		break;
-	default:
-		term_write_atom(w, name);
-		break;
-	}
-}
-
-/* --- Counts ------------------------------------------------------------- */
-
-static int counted_as(const struct raised *raised)
-{
-	return is_errno(raised) ? raised->error
-				: STATS_RAISED + (int)raised->reason;
-}
-
-void functions_count_error(const struct call *call)
-{
-	const struct raised *raised = &call->raised;
-	int error = raised->reason == RAISED_NOTHING ? call->returned
-						     : counted_as(raised);
-
-	if (error > 0)
-		stats_add_error(call->context->stats, error);
-}
-
-const char *functions_error_name(size_t i, char room[POSIX_NAME_SIZE])
-{
-	if (i < STATS_RAISED)
-		return posix_name(i > 0 ? (int)i : POSIX_ENOTSUPP, room);
-	i -= STATS_RAISED;
-	return i < sizeof(reasons) / sizeof(reasons[0]) ? reasons[i] : NULL;
-}
+/* --- The rows ----------------------------------------------------------- */
 
 _Static_assert(FUNCTIONS <= STATS_FUNCTIONS, "there is a count for each");
 

@@ -34,7 +34,7 @@
 static bool write_new_handle(struct call *call, struct map *map,
 			     enum handles_lifetime lifetime)
 {
-	struct functions_context *context = call->context;
+	struct call_context *context = call->context;
 	struct handles_term term = { .lifetime = lifetime,
 				     .process = call->caller.at,
 				     .process_size = call->caller.size };
@@ -65,7 +65,7 @@ static void log_fault(const char *text, void *context)
 
 bool handle_functions_new(struct call *call)
 {
-	struct functions_context *context = call->context;
+	struct call_context *context = call->context;
 	struct map_options options;
 	struct map *map = NULL;
 	int error;
@@ -147,7 +147,7 @@ bool handle_functions_open2(struct call *call)
 	if (!map_options_read(call, call->args[1], &options))
 		return false;
 	return are_for_open(&options) ? open_map(call, &options)
-				      : call_raise(call, RAISED_BADARG);
+				      : raise_reason(call, RAISED_BADARG);
 }
 
 /* --- Handles ------------------------------------------------------------ */
@@ -162,13 +162,13 @@ static bool write_ok_or_error(struct call *call, int error)
 
 bool handle_functions_close(struct call *call)
 {
-	struct functions_context *context = call->context;
+	struct call_context *context = call->context;
 	int error = -EBADF;
 
 	if (locators_is(call->args[0]))
-		return call_raise(call, RAISED_BADARG);
+		return raise_reason(call, RAISED_BADARG);
 	if (!call_is_handle(call->args[0]))
-		return call_raise_term(call, RAISED_BADMAP, call->args[0]);
+		return raise_term(call, RAISED_BADMAP, call->args[0]);
 	if (call_read_handle_ref(call->args[0], &call->ref))
 		error = handles_close(
 			context->common->handles, context->owner, &call->ref,
@@ -232,7 +232,7 @@ static bool with_path(struct call *call, const char *event,
 
 static int pin(struct call *call, const struct pin_path *path)
 {
-	const struct functions_context *context = call->context;
+	const struct call_context *context = call->context;
 
 	map_memory_will_be_pinned(call->map);
 	return pin_limit_pin(&context->common->pin_limit,

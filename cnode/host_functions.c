@@ -123,7 +123,7 @@ bool host_functions_info(struct call *call)
 	if (error == 0)
 		error = pins_find_of(&pins, info.id, call->context->stopped);
 	if (error < 0)
-		return call_raise_errno(call, error);
+		return raise_errno(call, error);
 	write_info(call, &info, &pins);
 	pins_free(&pins);
 	return true;
@@ -165,7 +165,7 @@ static bool write_infos(struct call *call, const struct pins *pins)
 		n++;
 	}
 	term_write_list_close(call->out, list, n);
-	return error == -ENOENT || call_raise_errno(call, error);
+	return error == -ENOENT || raise_errno(call, error);
 }
 
 bool host_functions_list(struct call *call)
@@ -175,7 +175,7 @@ bool host_functions_list(struct call *call)
 	bool good;
 
 	if (error < 0)
-		return call_raise_errno(call, error);
+		return raise_errno(call, error);
 	good = write_infos(call, &pins);
 	pins_free(&pins);
 	return good;

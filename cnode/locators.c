@@ -43,7 +43,7 @@ static int open_to_look(struct map_memory *memory, uint32_t id,
 }
 
 /* The one of that name, open to read. */
-static int find_named(const struct functions_context *context, const char *name,
+static int find_named(const struct call_context *context, const char *name,
 		      struct map **found)
 {
 	struct map_info info;
@@ -78,7 +78,7 @@ static int find_named(const struct functions_context *context, const char *name,
 }
 
 /* While it is open its id is no other's. */
-static int open_named(const struct functions_context *context, const char *name,
+static int open_named(const struct call_context *context, const char *name,
 		      uint32_t flags, struct map **map)
 {
 	struct map *found;
@@ -123,10 +123,10 @@ bool locators_open(struct call *call, struct term t, uint32_t flags,
 	uint32_t id;
 
 	if (!term_tuple_of(t, what, 2))
-		return call_raise(call, RAISED_BADARG);
+		return raise_reason(call, RAISED_BADARG);
 	if (term_is_atom(what[0], "id")) {
 		if (!term_read_uint32(what[1], &id))
-			return call_raise(call, RAISED_BADARG);
+			return raise_reason(call, RAISED_BADARG);
 		*error = map_memory_open_id(call->context->common->map_memory,
 					    id, flags, map);
 	} else if (term_is_atom(what[0], "pinned")) {
@@ -134,14 +134,14 @@ bool locators_open(struct call *call, struct term t, uint32_t flags,
 		       open_pinned(call, path, flags, map, error);
 	} else if (term_is_atom(what[0], "name")) {
 		if (!map_options_read_name(what[1], name, &valid))
-			return call_raise(call, RAISED_BADARG);
+			return raise_reason(call, RAISED_BADARG);
 		*error = valid && name[0]
 				 ? open_named(call->context, name, flags, map)
 				 : -ENOENT;
 	} else {
-		return call_raise(call, RAISED_BADARG);
+		return raise_reason(call, RAISED_BADARG);
 	}
-	return *error != -EPERM || call_raise_errno(call, *error);
+	return *error != -EPERM || raise_errno(call, *error);
 }
 
 bool locators_read(struct call *call, struct term t, uint32_t flags,
@@ -152,6 +152,6 @@ bool locators_read(struct call *call, struct term t, uint32_t flags,
 	if (!locators_open(call, t, flags, map, &error))
 		return false;
 	if (error == LOCATORS_AMBIGUOUS)
-		return call_raise(call, RAISED_AMBIGUOUS);
-	return error == 0 || call_raise_errno(call, error);
+		return raise_reason(call, RAISED_AMBIGUOUS);
+	return error == 0 || raise_errno(call, error);
 }

@@ -53,7 +53,7 @@ static bool make_keys(struct call *call, uint32_t n, struct keys *keys)
 
 	keys->terms = budget_realloc(call->context->account, NULL, 0, size);
 	if (!keys->terms)
-		return call_raise_no_memory(call);
+		return raise_no_memory(call);
 	keys->size = size;
 	return true;
 }
@@ -64,7 +64,7 @@ static bool sort_keys(struct call *call, const struct keys *keys)
 	struct account *account = call->context->account;
 
 	if (!budget_reserve(account, keys->size))
-		return call_raise_no_memory(call);
+		return raise_no_memory(call);
 	qsort_r(keys->terms, keys->n, sizeof(*keys->terms),
 		compare_while_wanted, call);
 	budget_release(account, keys->size);
@@ -79,13 +79,13 @@ static bool read_keys(struct call *call, struct term list, struct keys *keys)
 	uint32_t unique = 0;
 
 	if (!term_list(list, &items))
-		return call_raise(call, RAISED_BADARG);
+		return raise_reason(call, RAISED_BADARG);
 	if (!make_keys(call, items.left, keys))
 		return false;
 	while (term_next(&items, &item))
 		keys->terms[keys->n++] = item;
 	if (!term_end(&items))
-		return call_raise(call, RAISED_BADARG);
+		return raise_reason(call, RAISED_BADARG);
 	if (!sort_keys(call, keys))
 		return false;
 	for (uint32_t i = 0; i < keys->n; i++)
@@ -139,7 +139,7 @@ static bool each_key(struct call *call, struct term list, bool remove)
 	int error;
 
 	if (!term_list(list, &items))
-		return call_raise(call, RAISED_BADARG);
+		return raise_reason(call, RAISED_BADARG);
 	while (term_next(&items, &item)) {
 		if (!call_goes_on(call) ||
 		    !values_find_key(call, item, &key, &error))
@@ -147,9 +147,9 @@ static bool each_key(struct call *call, struct term list, bool remove)
 		if (remove && error == 0)
 			error = map_remove(call->map, key);
 		if (error < 0 && error != -ENOENT)
-			return call_raise_errno(call, error);
+			return raise_errno(call, error);
 	}
-	return term_end(&items) || call_raise(call, RAISED_BADARG);
+	return term_end(&items) || raise_reason(call, RAISED_BADARG);
 }
 
 bool many_functions_without(struct call *call)
@@ -157,7 +157,7 @@ bool many_functions_without(struct call *call)
 	if (!call_read_map(call, call->args[1]))
 		return false;
 	if (call->map->traits & MAP_NO_REMOVAL)
-		return call_raise_errno(call, -EINVAL);
+		return raise_errno(call, -EINVAL);
 	if (!each_key(call, call->args[0], false) ||
 	    !each_key(call, call->args[0], true))
 		return false;
@@ -191,8 +191,9 @@ static bool next_pair(struct call *call, struct pairs *pairs,
 	if (!term_next(&pairs->items, &item))
 		return term_end(&pairs->items)
 			       ? false
-			       : call_raise(call, RAISED_BADARG);
-	return term_tuple_of(item, pair, 2) || call_raise(call, RAISED_BADARG);
+			       : raise_reason(call, RAISED_BADARG);
+	return term_tuple_of(item, pair, 2) ||
+	       raise_reason(call, RAISED_BADARG);
 }
 
 static bool check_pairs(struct call *call, struct term t)
@@ -202,7 +203,7 @@ static bool check_pairs(struct call *call, struct term t)
 	const char *key, *value;
 
 	if (!open_pairs(t, &pairs))
-		return call_raise(call, RAISED_BADARG);
+		return raise_reason(call, RAISED_BADARG);
 	while (next_pair(call, &pairs, pair))
 		if (!call_goes_on(call) ||
 		    !values_read_key(call, pair[0], &key) ||
@@ -287,7 +288,7 @@ static bool put_load(struct call *call, struct load *load)
 	} while (retry_after(&retry, error));
 	load->done += load->put;
 	load->count = 0;
-	return error == 0 || call_raise_done(call, error, load->done);
+	return error == 0 || raise_done(call, error, load->done);
 }
 
 /* What was good when all were looked at has gone: a handle, a process. */
@@ -295,7 +296,7 @@ static bool raise_gone(struct call *call, const struct load *load)
 {
 	const struct raised *raised = &call->raised;
 
-	return call_raise_done(
+	return raise_done(
 		call, raised->reason == RAISED_ERRNO ? -raised->error : -EBADF,
 		load->done);
 }

@@ -11,7 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-
 /* --- Locks: one for each map id, shared by all handles of that map ------ */
 
 #define LOCK_CHAINS 1024

@@ -55,7 +55,7 @@ static bool read_name(struct call *call, struct term t,
 	options->named = true;
 	return map_options_read_name(t, options->spec.name,
 				     &options->name_is_valid) ||
-	       call_raise(call, RAISED_BADARG);
+	       raise_reason(call, RAISED_BADARG);
 }
 
 static bool read_inner_map(struct call *call, struct term t,
@@ -71,7 +71,7 @@ static bool read_map_extra(struct call *call, struct term t,
 			   struct map_options *options)
 {
 	return term_read_uint64(t, &options->spec.extra) ||
-	       call_raise(call, RAISED_BADARG);
+	       raise_reason(call, RAISED_BADARG);
 }
 
 static bool read_numa_node(struct call *call, struct term t,
@@ -79,7 +79,7 @@ static bool read_numa_node(struct call *call, struct term t,
 {
 	options->spec.flags |= BPF_F_NUMA_NODE;
 	return term_read_uint32(t, &options->spec.numa_node) ||
-	       call_raise(call, RAISED_BADARG);
+	       raise_reason(call, RAISED_BADARG);
 }
 
 static bool read_flags(struct call *call, struct term t,
@@ -88,7 +88,7 @@ static bool read_flags(struct call *call, struct term t,
 	uint32_t number;
 
 	if (!term_read_uint32(t, &number))
-		return call_raise(call, RAISED_BADARG);
+		return raise_reason(call, RAISED_BADARG);
 	options->spec.flags |= number;
 	return true;
 }
@@ -102,7 +102,7 @@ static bool read_lifetime(struct call *call, struct term t,
 			return true;
 		}
 	}
-	return call_raise(call, RAISED_BADARG);
+	return raise_reason(call, RAISED_BADARG);
 }
 
 static const struct {
@@ -123,7 +123,7 @@ static bool read_pair(struct call *call, const struct term pair[2],
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
 		if (term_is_atom(pair[0], pairs[i].name))
 			return pairs[i].read(call, pair[1], options);
-	return call_raise(call, RAISED_BADARG);
+	return raise_reason(call, RAISED_BADARG);
 }
 
 bool map_options_read(struct call *call, struct term list,
@@ -133,16 +133,16 @@ bool map_options_read(struct call *call, struct term list,
 	struct term item, pair[2];
 
 	if (!term_list(list, &items))
-		return call_raise(call, RAISED_BADARG);
+		return raise_reason(call, RAISED_BADARG);
 	while (term_next(&items, &item)) {
 		if (read_flag(item, &options->spec.flags))
 			continue;
 		if (!term_tuple_of(item, pair, 2))
-			return call_raise(call, RAISED_BADARG);
+			return raise_reason(call, RAISED_BADARG);
 		if (!read_pair(call, pair, options))
 			return false;
 	}
-	return term_end(&items) || call_raise(call, RAISED_BADARG);
+	return term_end(&items) || raise_reason(call, RAISED_BADARG);
 }
 
 /* --- new and check -------------------------------------------------------- */
@@ -167,7 +167,7 @@ bool map_options_read_new(struct call *call, struct map_options *options)
 	    !term_read_uint32(call->args[1], &spec->key_size) ||
 	    !term_read_uint32(call->args[2], &spec->value_size) ||
 	    !term_read_uint32(call->args[3], &spec->max_entries))
-		return call_raise(call, RAISED_BADARG);
+		return raise_reason(call, RAISED_BADARG);
 	if (call->arity == 5 && !map_options_read(call, call->args[4], options))
 		return false;
 	map_rules_complete(spec);

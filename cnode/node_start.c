@@ -288,7 +288,7 @@ static enum exit_status init_service(struct node *node)
 
 	service->node = &node->ei;
 	service->common.max_message = options->max_message;
-	service->common.options = (struct functions_options){
+	service->common.options = (struct call_options){
 		.open_by_id = !options->no_open_by_id,
 		.max_maps = limits.max,
 		.max_maps_per_node = limits.max_per_node,

@@ -126,5 +126,5 @@ bool refusal_raise(struct call *call, enum refusal refusal, const char *path)
 			 "refused %s/%u to %s <%u.%u>: %s%s", call->function,
 			 call->arity, call->context->peer, pid.num, pid.serial,
 			 refusals[refusal].why, what.words);
-	return call_raise_errno(call, -EACCES);
+	return raise_errno(call, -EACCES);
 }

@@ -30,12 +30,12 @@ static bool finish(struct term_items *items, struct request *request)
 /* Opens a list of arguments; false for more than any function has. */
 static bool open_arguments(struct term t, struct term_items *items)
 {
-	return term_list(t, items) && items->left <= FUNCTIONS_MAX_ARITY;
+	return term_list(t, items) && items->left <= CALL_MAX_ARITY;
 }
 
 static uint32_t read_each(struct term_items *items, struct request *request)
 {
-	return term_next_some(items, request->args, FUNCTIONS_MAX_ARITY);
+	return term_next_some(items, request->args, CALL_MAX_ARITY);
 }
 
 /*
@@ -70,7 +70,7 @@ void request_split(struct request *request)
 	struct term_items items;
 	uint32_t n;
 
-	request->arity = FUNCTIONS_MAX_ARITY + 1;
+	request->arity = CALL_MAX_ARITY + 1;
 	if (!open_arguments(request->arguments, &items))
 		return;
 	n = read_each(&items, request);

@@ -33,8 +33,8 @@ struct request {
 	struct term module;
 	struct term function;
 	struct term arguments; /* of a request cut short perhaps not whole */
-	struct term args[FUNCTIONS_MAX_ARITY]; /* which are these */
-	uint32_t arity; /* above FUNCTIONS_MAX_ARITY: they are more, or no list
+	struct term args[CALL_MAX_ARITY]; /* which are these */
+	uint32_t arity; /* above CALL_MAX_ARITY: they are more, or no list
 			   of arguments */
 	bool cut_short;
 	bool improper; /* what erpc's function is called with is no list */

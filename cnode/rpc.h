@@ -14,7 +14,7 @@ struct rpc {
 	size_t peer_size; /* of that name */
 	uint64_t peer_flags;
 	int64_t arrived; /* when the requests did that are served, in ns */
-	struct functions_context functions;
+	struct call_context functions;
 };
 
 /*

@@ -10,6 +10,7 @@
  *
  * What there was none of is left out of the last three.
  */
+#include "functions.h"
 #include "handlers.h"
 
 static void write_octets(struct term_writer *w, const struct stats *sum)
@@ -47,8 +48,7 @@ static void write_errors(struct term_writer *w, const struct stats *sum)
 	for (size_t i = 0; i < STATS_ERRORS; i++) {
 		if (sum->errors[i] == 0)
 			continue;
-		term_write_entry(w, functions_error_name(i, room),
-				 sum->errors[i]);
+		term_write_entry(w, raise_error_name(i, room), sum->errors[i]);
 		n++;
 	}
 	term_write_map_close(w, map, n);

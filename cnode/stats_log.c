@@ -45,7 +45,7 @@ static void list_errors(struct text *text, const struct stats *sum)
 
 	for (size_t i = 0; i < STATS_ERRORS; i++)
 		if (sum->errors[i] > 0)
-			add(text, " %s %" PRIu64, functions_error_name(i, room),
+			add(text, " %s %" PRIu64, raise_error_name(i, room),
 			    (uint64_t)sum->errors[i]);
 }
 

@@ -59,7 +59,7 @@ static bool read_tagged(struct term t, const char *tag, struct term *name)
 static bool keep_fd(struct call *call, int *kept, int fd)
 {
 	if (fd < 0)
-		return call_raise_errno(call, fd);
+		return raise_errno(call, fd);
 	if (*kept >= 0)
 		close(*kept);
 	*kept = fd;
@@ -73,7 +73,7 @@ static bool open_process(struct call *call, struct term t)
 
 	if (!read_tagged(t, "pid", &name) || !term_read_uint32(name, &pid) ||
 	    pid == 0 || pid > INT32_MAX)
-		return call_raise(call, RAISED_BADARG);
+		return raise_reason(call, RAISED_BADARG);
 	return keep_fd(call, &call->key_fd, names_open_process(pid));
 }
 
@@ -83,7 +83,7 @@ static bool read_tagged_path(struct call *call, struct term t, const char *tag,
 	struct term name;
 
 	if (!read_tagged(t, tag, &name))
-		return call_raise(call, RAISED_BADARG);
+		return raise_reason(call, RAISED_BADARG);
 	return call_read_path(call, name, path);
 }
 
@@ -139,12 +139,12 @@ static bool read_interface(struct call *call, struct term t, char *room,
 	if (!*named)
 		return true;
 	if (!call_read_text(name, text, sizeof(text)))
-		return call_raise(call, RAISED_BADARG);
+		return raise_reason(call, RAISED_BADARG);
 	error = names_interface(text, &index);
 	if (error < 0)
-		return call_raise_errno(call, error);
+		return raise_errno(call, error);
 	return lay_out_fd((int)index, room, size) ||
-	       call_raise(call, RAISED_BADARG);
+	       raise_reason(call, RAISED_BADARG);
 }
 
 static bool open_key(struct call *call, struct term t)
@@ -158,7 +158,7 @@ static bool open_key(struct call *call, struct term t)
 	if (traits & MAP_KEY_IS_CGROUP)
 		return open_cgroup(call, t, &call->key_fd);
 	/* a socket would have to be one of this process */
-	return call_raise_errno(call, -EOPNOTSUPP);
+	return raise_errno(call, -EOPNOTSUPP);
 }
 
 /* --- Keys and values ---------------------------------------------------- */
@@ -219,7 +219,7 @@ bool values_read_key(struct call *call, struct term t, const char **key)
 			return false;
 		good = good || read_plain_key(map, t, room, key);
 	}
-	return good || call_raise(call, RAISED_BADARG);
+	return good || raise_reason(call, RAISED_BADARG);
 }
 
 /* A process or thread, a file or a cgroup, an interface. */
@@ -296,7 +296,7 @@ static bool open_value(struct call *call, struct term t, char *room)
 	int fd;
 
 	if (map->traits & MAP_VALUE_IS_SOCKET)
-		return call_raise_errno(call, -EOPNOTSUPP);
+		return raise_errno(call, -EOPNOTSUPP);
 	if (map->traits & MAP_VALUE_IS_MAP &&
 	    (call_is_handle(t) || locators_is(t))) {
 		if (!call_read_value_map(call, t))
@@ -308,10 +308,10 @@ static bool open_value(struct call *call, struct term t, char *room)
 			return false;
 		fd = call->value_fd;
 	} else { /* a number would be one of this process's */
-		return call_raise(call, RAISED_BADARG);
+		return raise_reason(call, RAISED_BADARG);
 	}
 	return lay_out_fd(fd, room, map->value_size) ||
-	       call_raise(call, RAISED_BADARG);
+	       raise_reason(call, RAISED_BADARG);
 }
 
 /* The descriptor of a program, behind 4 octets: only that there is none. */
@@ -341,7 +341,7 @@ bool values_read(struct call *call, struct term t, const char **value)
 			       ? read_per_cpu(map, t, room)
 			       : read_octets(t, map->value_size, room, value);
 	return (good && !names_program(map, *value)) ||
-	       call_raise(call, RAISED_BADARG);
+	       raise_reason(call, RAISED_BADARG);
 }
 
 bool values_check_answer(struct call *call, struct term handle)
@@ -359,7 +359,7 @@ char *values_room(struct call *call)
 static int find_live(struct call *call, uint32_t id, bool restricted,
 		     erlang_ref *ref)
 {
-	struct functions_context *context = call->context;
+	struct call_context *context = call->context;
 
 	return handles_find_id(context->common->handles, context->owner, id,
 			       restricted, ref);
@@ -369,7 +369,7 @@ static int find_live(struct call *call, uint32_t id, bool restricted,
 static int add_shared(struct call *call, uint32_t id, uint32_t flags,
 		      erlang_ref *ref)
 {
-	struct functions_context *context = call->context;
+	struct call_context *context = call->context;
 	struct map *map;
 	int error = map_memory_open_id(context->common->map_memory, id, flags,
 				       &map);
@@ -425,7 +425,7 @@ static void write_map(struct call *call, const char *octets)
 		call_write_handle(call, map, &ref);
 		map_unref(map);
 	} else {
-		call_raise_errno(call, error ? error : -ENOENT);
+		raise_errno(call, error ? error : -ENOENT);
 		call->out->failed = true;
 	}
 }
@@ -490,8 +490,7 @@ bool values_take(struct call *call, const char *key, int *error, char **value)
 			 ? map_take_kept(call->map, key, *value,
 					 values_keep_map, call)
 			 : map_take(call->map, key, *value);
-	return *error == 0 || *error == -ENOENT ||
-	       call_raise_errno(call, *error);
+	return *error == 0 || *error == -ENOENT || raise_errno(call, *error);
 }
 
 size_t values_size(const struct map *map)
@@ -510,12 +509,11 @@ bool values_lookup(struct call *call, struct term key_term, int *error,
 		return false;
 	/* its lookup takes a value, and says whether that was put */
 	if (call->map->traits & MAP_VALUE_IN)
-		return call_raise_errno(call, -EOPNOTSUPP);
+		return raise_errno(call, -EOPNOTSUPP);
 	*value = values_room(call);
 	if (!*value)
 		return false;
 	if (*error == 0)
 		*error = values_get(call, key, *value);
-	return *error == 0 || *error == -ENOENT ||
-	       call_raise_errno(call, *error);
+	return *error == 0 || *error == -ENOENT || raise_errno(call, *error);
 }

@@ -41,14 +41,14 @@ static bool read_iterator(struct call *call, struct iterator *iterator)
 
 	if (!term_tuple_of(call->args[0], parts, 5) ||
 	    !term_is_atom(parts[0], "ebpf_iterator"))
-		return call_raise(call, RAISED_BADARG);
+		return raise_reason(call, RAISED_BADARG);
 	iterator->handle = parts[1];
 	iterator->prefetch = parts[4];
 	if (!call_read_map(call, parts[1]) || !entries_check(call) ||
 	    !entries_start_at(call, &iterator->entries, parts[2]))
 		return false;
 	return term_list(parts[3], &iterator->pending) ||
-	       call_raise(call, RAISED_BADARG);
+	       raise_reason(call, RAISED_BADARG);
 }
 
 /* An iterator up to its Pending, which follows, and then its Prefetch. */
@@ -71,7 +71,7 @@ static bool write_pending(struct call *call, struct term_items pending)
 	while (term_next(&pending, &item))
 		term_write_term(call->out, item);
 	term_write_nil(call->out);
-	return term_end(&pending) || call_raise(call, RAISED_BADARG);
+	return term_end(&pending) || raise_reason(call, RAISED_BADARG);
 }
 
 /*
@@ -101,7 +101,7 @@ static bool write_pending_entry(struct call *call, struct term item,
 	error = values_get(call, key, value);
 	*found = error == 0;
 	if (error < 0)
-		return error == -ENOENT || call_raise_errno(call, error);
+		return error == -ENOENT || raise_errno(call, error);
 	term_write_tuple(call->out, 3);
 	term_write_binary(call->out, key, call->map->key_size);
 	values_write(call, value);
@@ -156,7 +156,7 @@ bool walk_functions_next(struct call *call)
 		return true;
 	}
 	return term_end(&iterator.pending) ? next_read(call, &iterator)
-					   : call_raise(call, RAISED_BADARG);
+					   : raise_reason(call, RAISED_BADARG);
 }
 
 bool walk_functions_iterator(struct call *call)
@@ -182,7 +182,7 @@ static bool write_chunk(struct call *call, struct entries *entries)
 	if (!entries_start_at(call, entries, call->args[0]))
 		return false;
 	if (!term_read_uint32(call->args[2], &wanted) || wanted == 0)
-		return call_raise(call, RAISED_BADARG);
+		return raise_reason(call, RAISED_BADARG);
 	if (!entries_fit(call, &entries->most) ||
 	    !entries_next(call, entries, wanted))
 		return false;
@@ -214,9 +214,9 @@ static bool pop_chunk(struct call *call)
 	if (!(term_is_atom(call->args[0], "start") ||
 	      term_is_atom(call->args[0], "done")) ||
 	    !term_read_uint32(call->args[2], &wanted) || wanted == 0)
-		return call_raise(call, RAISED_BADARG);
+		return raise_reason(call, RAISED_BADARG);
 	if (call->map->traits & MAP_VALUE_IN)
-		return call_raise_errno(call, -EOPNOTSUPP);
+		return raise_errno(call, -EOPNOTSUPP);
 	if (!entries_fit(call, &most))
 		return false;
 	if (most > wanted)

@@ -152,9 +152,9 @@ static bool drain_keyless(struct call *call)
 static bool check_removal(struct call *call)
 {
 	if (call->map->traits & MAP_VALUE_IN)
-		return call_raise_errno(call, -EOPNOTSUPP);
+		return raise_errno(call, -EOPNOTSUPP);
 	if (call->map->traits & MAP_NO_REMOVAL)
-		return call_raise_errno(call, -EINVAL);
+		return raise_errno(call, -EINVAL);
 	return true;
 }
 
@@ -181,7 +181,7 @@ bool whole_functions_drain(struct call *call)
 	    !entries_fit(call, &fit))
 		return false;
 	if (fit < call->map->max_entries)
-		return call_raise(call, RAISED_TOO_BIG);
+		return raise_reason(call, RAISED_TOO_BIG);
 	return call->map->key_size > 0
 		       ? write_all(call, &entries, entries_write_pair)
 		       : drain_keyless(call);

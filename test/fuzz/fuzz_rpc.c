@@ -85,7 +85,7 @@ static void serve_anew(unsigned settings, char *packet, size_t size)
 	static struct stats stats;
 	struct handles *handles =
 		handles_new(WORLD_NODE, node.creation, &limits);
-	struct functions_common common = {
+	struct call_common common = {
 		.handles = handles,
 		.map_memory = map_memory,
 		.stats = all_stats,
@@ -117,7 +117,7 @@ static void serve_anew(unsigned settings, char *packet, size_t size)
 	world_hold_maps(handles, owner);
 	world_put_handles(handles, packet, size);
 	serve(&rpc, settings, packet, size);
-	functions_context_fini(&rpc.functions);
+	call_context_fini(&rpc.functions);
 	handles_owner_down(handles, owner);
 	handles_free(handles);
 }
