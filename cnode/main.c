@@ -3,8 +3,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "node.h"
-#include "signals.h"
+#include "node/node.h"
+#include "node/signals.h"
 
 /* What is opened first must not be taken for standard input or the log. */
 static void fill_standard_descriptors(void)

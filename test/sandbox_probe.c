@@ -31,8 +31,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../cnode/privilege.h"
-#include "../cnode/sandbox.h"
+#include "confine/privilege.h"
+#include "confine/sandbox.h"
 
 /* Returns -1 with errno where it fails. */
 typedef long (*action)(const char *argument);

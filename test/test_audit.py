@@ -584,7 +584,7 @@ def documented(srcdir):
 
 def test_the_page_has_each_event_and_reason_of_the_program(srcdir):
     events, reasons, members = documented(srcdir)
-    text = "\n".join(path.read_text() for path in (srcdir / "cnode").glob("*.c"))
+    text = "\n".join(path.read_text() for path in (srcdir / "cnode").rglob("*.c"))
     limits = re.findall(r'LOG_LIMIT_OF\(\s*"(\w+)", *(?:"(\w+)")?', text)
     assert {event for event, _ in limits} <= events
     assert {reason for _, reason in limits if reason} <= reasons

@@ -56,7 +56,7 @@ def verdict(steps, arch, number):
 @pytest.fixture(scope="module")
 def filters(builddir):
     """{name: steps} of the filters, as they were built."""
-    header = (builddir / "cnode" / "syscalls_program.h").read_text()
+    header = (builddir / "cnode" / "confine" / "syscalls_program.h").read_text()
     found = {}
     for name, text in re.findall(r"sock_filter (\w+)\[\] = \{(.*?)\n\};", header, re.S):
         steps = re.findall(r"\{ (\w+), (\w+), (\w+), (\w+) \}", text)

@@ -173,7 +173,7 @@ def test_the_signals_have_the_fate_that_is_told(cnode_page, fresh_cnode):
 
 
 def test_the_variables_are_those_that_it_reads(cnode_page, srcdir):
-    sources = "\n".join(p.read_text() for p in (srcdir / "cnode").glob("*.c"))
+    sources = "\n".join(p.read_text() for p in (srcdir / "cnode").rglob("*.c"))
     read = set(re.findall(r'getenv\("(\w+)"\)', sources))
     assert "ERL_EPMD_PORT" in read
     named = set(", ".join(cnode_page.heads("ENVIRONMENT")).split(", "))
@@ -183,7 +183,7 @@ def test_the_variables_are_those_that_it_reads(cnode_page, srcdir):
 
 def lines_that_are_logged(srcdir):
     """[(level, text)] of the sources, with a {} for what is filled in."""
-    text = "\n".join(path.read_text() for path in (srcdir / "cnode").glob("*.c"))
+    text = "\n".join(path.read_text() for path in (srcdir / "cnode").rglob("*.c"))
     text = re.sub(r'"\s*PRI\w+\s*"', "d", text)
     text = re.sub(r'"\s*"', "", text)
     text = re.sub(r"%[-.*0-9]*z?l*[a-z]", "{}", text)

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "dist.h"
+#include "dist/dist.h"
 #include "fuzz.h"
 #include "fuzz_node.h"
 #include "world.h"

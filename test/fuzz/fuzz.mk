@@ -11,11 +11,11 @@ tests := $(top_srcdir)/test/fuzz
 
 CFLAGS = -std=gnu11 -g -O1 -fno-omit-frame-pointer -pthread -Wall -Wextra \
 	-fsanitize=address,undefined -fno-sanitize-recover=all
-CPPFLAGS = -I. -I$(top_srcdir)/cnode -I$(tests) $(FUZZ_CPPFLAGS)
+CPPFLAGS = -I. -I$(top_srcdir)/cnode -Icnode -I$(tests) $(FUZZ_CPPFLAGS)
 wrapped = bpf_map_create bpf_map_get_fd_by_id_opts bpf_map_get_next_id
 
 sources := $(filter-out %/main.c %/syscalls_filter.c,\
-	$(wildcard $(top_srcdir)/cnode/*.c))
+	$(wildcard $(top_srcdir)/cnode/*/*.c))
 objects := $(patsubst $(top_srcdir)/cnode/%.c,$(FUZZ_DIR)/%.o,$(sources))
 programs := $(FUZZ_TARGETS:%=$(FUZZ_DIR)/fuzz_%)
 

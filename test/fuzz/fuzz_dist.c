@@ -6,7 +6,7 @@
  */
 #include <stdbool.h>
 
-#include "dist.h"
+#include "dist/dist.h"
 #include "fuzz.h"
 
 struct packet {

@@ -6,13 +6,13 @@
 #include <netinet/in.h>
 #include <time.h>
 
-#include "budget.h"
-#include "clock.h"
-#include "connection.h"
+#include "base/budget.h"
+#include "base/clock.h"
+#include "dist/handshake.h"
+#include "dist/transport.h"
 #include "fuzz.h"
-#include "handshake.h"
-#include "map_memory.h"
-#include "transport.h"
+#include "limits/map_memory.h"
+#include "serve/connection.h"
 #include "world.h"
 
 #define FRESH_MAPS 64 /* plays that work on the same maps */

@@ -2,7 +2,7 @@
 #ifndef FUZZ_NODE_H
 #define FUZZ_NODE_H
 
-#include "handles.h"
+#include "handles/handles.h"
 
 #define FUZZ_NODE_MAX_MESSAGE 65536
 #define FUZZ_NODE_PATIENCE_MS 20000 /* until a wait is a finding */

@@ -4,12 +4,12 @@
  * packets, and nothing stays behind but in the maps. The input is an octet of
  * settings and a packet.
  */
-#include "dist.h"
+#include "dist/dist.h"
 #include "fuzz.h"
-#include "map_memory.h"
-#include "pin_limit.h"
-#include "pin_root.h"
-#include "rpc.h"
+#include "host/pin_root.h"
+#include "limits/map_memory.h"
+#include "limits/pin_limit.h"
+#include "serve/rpc.h"
 #include "world.h"
 
 #define MAX_SIZE 16384

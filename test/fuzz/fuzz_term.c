@@ -8,7 +8,7 @@
 #include <stdbool.h>
 
 #include "fuzz.h"
-#include "term.h"
+#include "term/term.h"
 
 #define MAX_SIZE 2048 /* nesting makes it quadratic */
 #define MAX_OCTETS 20 /* of an integer */

@@ -9,9 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "dist.h"
+#include "base/log.h"
+#include "dist/dist.h"
 #include "fuzz.h"
-#include "log.h"
 
 #define MAX_MAP_OCTETS (1 << 20)
 #define IDS 1024

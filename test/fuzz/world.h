@@ -4,8 +4,8 @@
 
 #include <ei.h>
 
-#include "handles.h"
-#include "root.h"
+#include "handles/handles.h"
+#include "host/root.h"
 
 /*
  * What the fuzzers of requests work on: a node, maps of all types in the real

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How much memory all connections take together. What counts is asked for
+ * before the memory is, so that there is never more than the limit. Knows no
+ * connections: who is refused says so to whom it concerns.
+ */
+#include "base/budget.h"
+
+#include <stdlib.h>
+
+#include "base/memory.h"
+
+static bool reserve(struct budget *budget, size_t octets)
+{
+	size_t used = atomic_load(&budget->used);
+
+	do {
+		if (octets > budget->max - used) {
+			atomic_store(&budget->met, true);
+			return false;
+		}
+	} while (!atomic_compare_exchange_weak(&budget->used, &used,
+					       used + octets));
+	/* what libc has in holes is not to come on top of a full budget */
+	if (used + octets > budget->max / 2)
+		memory_give_back();
+	return true;
+}
+
+static size_t counted(size_t size)
+{
+	return size > BUDGET_FREE ? size : 0;
+}
+
+bool budget_reserve(struct account *account, size_t size)
+{
+	if (!account || counted(size) == 0)
+		return true;
+	if (!reserve(account->budget, size)) {
+		account->refused = size;
+		return false;
+	}
+	atomic_fetch_add(&account->held, size);
+	return true;
+}
+
+static void give_back(struct account *account, size_t octets)
+{
+	if (!account || octets == 0)
+		return;
+	atomic_fetch_sub(&account->held, octets);
+	atomic_fetch_sub(&account->budget->used, octets);
+}
+
+void budget_release(struct account *account, size_t size)
+{
+	give_back(account, counted(size));
+}
+
+/* Takes nothing that others might have. */
+static void *shrink(struct account *account, void *block, size_t old_size,
+		    size_t size)
+{
+	void *other = realloc(block, size);
+
+	if (other)
+		give_back(account, counted(old_size) - counted(size));
+	return other;
+}
+
+void *budget_realloc(struct account *account, void *block, size_t old_size,
+		     size_t size)
+{
+	void *other;
+
+	if (block && size < old_size)
+		return shrink(account, block, old_size, size);
+	if (!budget_reserve(account, size))
+		return NULL;
+	other = realloc(block, size);
+	if (!other && account)
+		account->refused = 0;
+	budget_release(account, other ? old_size : size);
+	return other;
+}
+
+void budget_free(struct account *account, void *block, size_t size)
+{
+	free(block);
+	budget_release(account, size);
+}
+
+bool budget_was_met(struct budget *budget)
+{
+	return atomic_exchange(&budget->met, false);
+}

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The log: a line an event on standard error, each written by one write(2),
+ * so that lines of several threads do not mix:
+ *
+ *	2026-01-31T12:00:00.000Z notice ready ebpf@host port 4711
+ *
+ * What a peer sent may stand in a line: all but printable ASCII comes out as
+ * '?', so that no peer can forge a line of its own, nor speak to a terminal. Or
+ * else a line is a JSON object, which log_json.c writes.
+ *
+ * Nobody waits for who reads the log: what does not go out at once is lost.
+ */
+#include "base/log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log_json.h"
+
+#define LINE_SIZE 4096    /* PIPE_BUF: no other's line comes in between */
+#define NOTE_SIZE 256     /* of lines that were lost, in the same write */
+#define TIME_SIZE 80      /* more than a year of our time takes */
+#define LINES_A_SECOND 20 /* of one thing that peers cause */
+#define CATCH_UP_MS 1000
+
+static const char *const level_names[] = {
+	[LOG_ERROR] = "error",   [LOG_WARNING] = "warning",
+	[LOG_NOTICE] = "notice", [LOG_INFO] = "info",
+	[LOG_DEBUG] = "debug",
+};
+
+static const char *const format_names[] = {
+	[LOG_TEXT] = "text",
+	[LOG_JSON] = "json",
+};
+
+static enum log_level max_level = LOG_NOTICE;
+static enum log_format log_format = LOG_TEXT;
+
+void log_set_level(enum log_level level)
+{
+	max_level = level;
+}
+
+bool log_has_level(enum log_level level)
+{
+	return level <= max_level;
+}
+
+void log_set_format(enum log_format format)
+{
+	log_format = format;
+}
+
+bool log_format_from_name(const char *name, enum log_format *format)
+{
+	for (int i = LOG_TEXT; i <= LOG_JSON; i++) {
+		if (strcmp(name, format_names[i]) == 0) {
+			*format = (enum log_format)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool log_level_from_name(const char *name, enum log_level *level)
+{
+	for (int i = LOG_ERROR; i <= LOG_DEBUG; i++) {
+		if (strcmp(name, level_names[i]) == 0) {
+			*level = (enum log_level)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void format_time(char text[TIME_SIZE])
+{
+	struct timespec now;
+	struct tm utc;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &utc);
+	snprintf(text, TIME_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ",
+		 utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour,
+		 utc.tm_min, utc.tm_sec, now.tv_nsec / 1000000);
+}
+
+static void replace_unprintable(char *text)
+{
+	for (; *text; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+}
+
+static bool is_writable(void)
+{
+	struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	return poll(&out, 1, 0) > 0 && out.revents & POLLOUT;
+}
+
+static size_t format_note(char text[NOTE_SIZE], unsigned lost, bool torn)
+{
+	char time[TIME_SIZE], message[64];
+	struct log_fields fields;
+	const struct log_json object = { .time = time,
+					 .level = level_names[LOG_WARNING],
+					 .fields = &fields,
+					 .message = message };
+	size_t size = torn;
+
+	text[0] = '\n';
+	snprintf(message, sizeof(message), "%u lines of the log are lost",
+		 lost);
+	if (log_format == LOG_TEXT)
+		return size + (size_t)snprintf(text + size, NOTE_SIZE - size,
+					       "%s\n", message);
+	format_time(time);
+	log_fields_start_own(&fields, "lines_lost", NULL);
+	log_fields_number(&fields, "count", lost);
+	return size + log_json_line(text + size, NOTE_SIZE - size, &object);
+}
+
+/*
+ * One at a time, with a note of those before it that were lost: a pipe that is
+ * writable takes as much as a line may have. A disk that is full takes a part.
+ */
+static void write_line(const char *line, size_t size)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static unsigned lost;
+	static bool torn; /* the last one has no end */
+	char text[LINE_SIZE];
+	ssize_t note, n = -1;
+
+	pthread_mutex_lock(&lock);
+	note = lost == 0 ? 0 : (ssize_t)format_note(text, lost, torn);
+	if (size > sizeof(text) - (size_t)note)
+		size = sizeof(text) - (size_t)note;
+	memcpy(text + note, line, size);
+	size += (size_t)note;
+	text[size - 1] = '\n';
+	if (is_writable())
+		n = write(STDERR_FILENO, text, size);
+	if (n > 0)
+		torn = text[n - 1] != '\n';
+	lost = n == (ssize_t)size ? 0 : n >= note ? 1 : lost + 1;
+	pthread_mutex_unlock(&lock);
+}
+
+__attribute__((format(printf, 3, 0))) static size_t
+format_text(char line[LINE_SIZE], enum log_level level, const char *format,
+	    va_list arguments)
+{
+	int saved_errno = errno;
+	char time[TIME_SIZE];
+	size_t head, size;
+
+	format_time(time);
+	head = (size_t)snprintf(line, LINE_SIZE, "%s %s ", time,
+				level_names[level]);
+	errno = saved_errno; /* for a format with %m */
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is not */
+	if (vsnprintf(line + head, LINE_SIZE - head - 1, format, arguments) < 0)
+		line[head] = '\0';
+	replace_unprintable(line + head);
+	size = strlen(line);
+	line[size] = '\n';
+	return size + 1;
+}
+
+/* Its buffer is no part of the stack of a thread that logs text. */
+__attribute__((noinline, format(printf, 4, 0))) static size_t
+format_json(char line[LINE_SIZE], const struct log_fields *fields,
+	    enum log_level level, const char *format, va_list arguments)
+{
+	char message[LINE_SIZE], time[TIME_SIZE];
+	struct log_fields own;
+	const struct log_json object = { .time = time,
+					 .level = level_names[level],
+					 .fields = fields ? fields : &own,
+					 .message = message };
+
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is not */
+	if (vsnprintf(message, sizeof(message), format, arguments) < 0)
+		message[0] = '\0';
+	format_time(time);
+	if (!fields)
+		log_fields_start(&own, NULL, NULL);
+	return log_json_line(line, LINE_SIZE - NOTE_SIZE, &object);
+}
+
+void log_vevent(const struct log_fields *fields, enum log_level level,
+		const char *format, va_list arguments)
+{
+	char line[LINE_SIZE];
+	int saved_errno = errno;
+	size_t size;
+
+	if (!log_has_level(level))
+		return;
+	size = log_format == LOG_JSON
+		       ? format_json(line, fields, level, format, arguments)
+		       : format_text(line, level, format, arguments);
+	write_line(line, size);
+	errno = saved_errno;
+}
+
+void log_event_with(const struct log_fields *fields, enum log_level level,
+		    const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	log_vevent(fields, level, format, arguments);
+	va_end(arguments);
+}
+
+void log_event(enum log_level level, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	log_vevent(NULL, level, format, arguments);
+	va_end(arguments);
+}
+
+static _Atomic(struct log_limit *) all_limits;
+
+static void list(struct log_limit *limit)
+{
+	if (limit->listed)
+		return;
+	limit->listed = true;
+	limit->next = atomic_load(&all_limits);
+	while (!atomic_compare_exchange_weak(&all_limits, &limit->next, limit))
+		;
+}
+
+/* How many lines of before are to be told of; -1: this one is not for now. */
+__attribute__((format(printf, 3, 0))) static int
+take_turn(struct log_limit *limit, enum log_level level, const char *format,
+	  va_list arguments)
+{
+	int64_t second = clock_ms() / 1000;
+	int saved_errno = errno;
+	int told = 0;
+	va_list copy;
+
+	pthread_mutex_lock(&limit->lock);
+	if (second != limit->second) {
+		limit->second = second;
+		limit->lines = 0;
+		told = (int)limit->lost;
+		limit->lost = 0;
+	}
+	if (++limit->lines > LINES_A_SECOND) {
+		limit->lost++;
+		list(limit);
+		told = -1;
+	} else {
+		limit->level = level;
+		errno = saved_errno; /* for a format with %m */
+		va_copy(copy, arguments);
+		vsnprintf(limit->last, sizeof(limit->last), format, copy);
+		va_end(copy);
+	}
+	pthread_mutex_unlock(&limit->lock);
+	errno = saved_errno;
+	return told;
+}
+
+/* Of others than whoever this thread is at work for, most of them. */
+static void start_left_out(struct log_fields *fields,
+			   const struct log_limit *limit, unsigned count)
+{
+	log_fields_start_own(fields, "left_out", limit->reason);
+	log_fields_text(fields, "of", limit->event);
+	log_fields_number(fields, "count", count);
+}
+
+void log_vlimited(struct log_limit *limit, const struct log_fields *fields,
+		  enum log_level level, const char *format, va_list arguments)
+{
+	int told = take_turn(limit, level, format, arguments);
+	struct log_fields own;
+
+	if (told < 0)
+		return;
+	if (told > 0) {
+		start_left_out(&own, limit, (unsigned)told);
+		log_event_with(&own, level,
+			       "%d more of the next line were not logged",
+			       told);
+	}
+	if (!fields) {
+		log_fields_start(&own, limit->event, limit->reason);
+		fields = &own;
+	}
+	log_vevent(fields, level, format, arguments);
+}
+
+/* Whether some are to be told of later. */
+static bool catch_up(struct log_limit *limit, bool now)
+{
+	char last[sizeof(limit->last)];
+	struct log_fields fields;
+	enum log_level level;
+	unsigned lost;
+
+	pthread_mutex_lock(&limit->lock);
+	lost = limit->lost;
+	now = now || clock_ms() / 1000 != limit->second;
+	level = limit->level;
+	memcpy(last, limit->last, sizeof(last));
+	if (now)
+		limit->lost = 0;
+	pthread_mutex_unlock(&limit->lock);
+	if (now && lost > 0) {
+		start_left_out(&fields, limit, lost);
+		log_event_with(&fields, level,
+			       "%u more of this kind were not logged: %s", lost,
+			       last);
+	}
+	return !now && lost > 0;
+}
+
+int log_catch_up(bool now)
+{
+	struct log_limit *limit = atomic_load(&all_limits);
+	int wait = -1;
+
+	for (; limit; limit = limit->next)
+		if (catch_up(limit, now))
+			wait = CATCH_UP_MS;
+	return wait;
+}
+
+void log_limited(struct log_limit *limit, enum log_level level,
+		 const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	log_vlimited(limit, NULL, level, format, arguments);
+	va_end(arguments);
+}
+
+void log_limited_with(struct log_limit *limit, const struct log_fields *fields,
+		      enum log_level level, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	log_vlimited(limit, fields, level, format, arguments);
+	va_end(arguments);
+}

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+
+cnode_but_main += \
+	%D%/map.c %D%/map.h \
+	%D%/map_octets.c %D%/map_octets.h \
+	%D%/map_open.c \
+	%D%/map_rules.c %D%/map_rules.h \
+	%D%/map_types.c %D%/map_types.h \
+	%D%/pins.c %D%/pins.h \
+	%D%/retry.c %D%/retry.h \
+	%D%/walk.c %D%/walk.h

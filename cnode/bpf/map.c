@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Operations on an open kernel map, by libbpf: octets in, octets out, -errno.
+ * Terms, peers and handles are not here. Callers see to sizes.
+ */
+#include "bpf/map.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* --- Locks: one for each map id, shared by all handles of that map ------ */
+
+#define LOCK_CHAINS 1024
+
+struct map_lock {
+	pthread_mutex_t mutex;
+	uint32_t id;
+	unsigned users;
+	LIST_ENTRY(map_lock) others;
+};
+
+static LIST_HEAD(lock_chain, map_lock) lock_chains[LOCK_CHAINS]; /* by id */
+static pthread_mutex_t locks_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static struct map_lock *find_or_make_lock(uint32_t id)
+{
+	struct lock_chain *chain = &lock_chains[id % LOCK_CHAINS];
+	struct map_lock *lock;
+
+	LIST_FOREACH(lock, chain, others)
+	if (lock->id == id)
+		return lock;
+	lock = calloc(1, sizeof(*lock));
+	if (!lock)
+		return NULL;
+	pthread_mutex_init(&lock->mutex, NULL);
+	lock->id = id;
+	LIST_INSERT_HEAD(chain, lock, others);
+	return lock;
+}
+
+struct map_lock *map_lock_open(uint32_t id)
+{
+	struct map_lock *lock;
+
+	pthread_mutex_lock(&locks_mutex);
+	lock = find_or_make_lock(id);
+	if (lock)
+		lock->users++;
+	pthread_mutex_unlock(&locks_mutex);
+	return lock;
+}
+
+static void lock_close(struct map_lock *lock)
+{
+	if (!lock)
+		return;
+	pthread_mutex_lock(&locks_mutex);
+	if (--lock->users == 0) {
+		LIST_REMOVE(lock, others);
+		pthread_mutex_destroy(&lock->mutex);
+		free(lock);
+	}
+	pthread_mutex_unlock(&locks_mutex);
+}
+
+static void enter(struct map *map)
+{
+	if (map->lock)
+		pthread_mutex_lock(&map->lock->mutex);
+}
+
+static void leave(struct map *map)
+{
+	if (map->lock)
+		pthread_mutex_unlock(&map->lock->mutex);
+}
+
+/* --- References --------------------------------------------------------- */
+
+struct map *map_ref(struct map *map)
+{
+	atomic_fetch_add(&map->refs, 1);
+	return map;
+}
+
+bool map_try_ref(struct map *map)
+{
+	unsigned refs = atomic_load(&map->refs);
+
+	while (refs > 0)
+		if (atomic_compare_exchange_weak(&map->refs, &refs, refs + 1))
+			return true;
+	return false;
+}
+
+void map_free(struct map *map)
+{
+	lock_close(map->lock);
+	close(map->fd);
+	if (map->closed)
+		map->closed(map);
+	free(map);
+}
+
+size_t map_entry_size(const struct map *map)
+{
+	return map->value_stride * map->cpus;
+}
+
+/* --- Operations --------------------------------------------------------- */
+
+static const void *kernel_key(const struct map *map, const void *key)
+{
+	return map->key_size ? key : NULL;
+}
+
+/*
+ * One word for what a type cannot do, where the kernel has several: 524, also
+ * EINVAL for what is not even made of entries.
+ */
+static int said(const struct map *map, int error)
+{
+	return error == -EINVAL && map->traits & MAP_NO_ENTRIES
+		       ? -EOPNOTSUPP
+		       : map_error(error);
+}
+
+/*
+ * Of types with buckets, the kernel's look-up takes no lock: where an element
+ * was replaced and is used again while it is looked at, the walk goes on behind
+ * the new one, and misses a key that has been there all the time (5 of 9.6
+ * million, Linux 6.18). So it is asked for twice before it is called gone.
+ */
+static int look_up(struct map *map, const void *key, void *value)
+{
+	int error, times = map->traits & MAP_BUCKETS ? 2 : 1;
+
+	do {
+		error = bpf_map_lookup_elem_flags(map->fd, kernel_key(map, key),
+						  value, map->access);
+	} while (error == -ENOENT && --times > 0);
+	return said(map, error);
+}
+
+/* BPF_ANY, BPF_EXIST or BPF_NOEXIST. */
+static int write_entry(struct map *map, const void *key, const void *value,
+		       uint64_t flags)
+{
+	if (map->traits & MAP_NO_PUT)
+		return -EOPNOTSUPP;
+	return said(map, bpf_map_update_elem(map->fd, kernel_key(map, key),
+					     value, flags | map->access));
+}
+
+static int delete_entry(struct map *map, const void *key)
+{
+	return said(map, bpf_map_delete_elem(map->fd, kernel_key(map, key)));
+}
+
+int map_get(struct map *map, const void *key, void *value)
+{
+	return look_up(map, key, value);
+}
+
+int map_put(struct map *map, const void *key, const void *value)
+{
+	int error;
+
+	enter(map);
+	error = write_entry(map, key, value, BPF_ANY);
+	leave(map);
+	return error;
+}
+
+/* A number beyond the end, or a prefix longer than an address. */
+static bool is_no_key(const struct map *map, const void *key)
+{
+	uint32_t number;
+
+	if (map->key_size < sizeof(number))
+		return false;
+	memcpy(&number, key, sizeof(number));
+	if (map->traits & MAP_INDEXED)
+		return number >= map->max_entries;
+	return map->traits & MAP_PREFIX_LOOKUP &&
+	       number > 8 * (map->key_size - sizeof(number));
+}
+
+/* Of a key that cannot be, some types say EINVAL or E2BIG. */
+static bool cannot_be(const struct map *map, const void *key, int error)
+{
+	if (map->key_size == 0)
+		return false;
+	/* of sockets, of a hole as well */
+	if (error == -EINVAL)
+		return map->traits & MAP_VALUE_IS_SOCKET || is_no_key(map, key);
+	return error == -E2BIG;
+}
+
+/* Where the kernel looks for itself, also for who may not read. */
+static int update_existing(struct map *map, const void *key, const void *value)
+{
+	int error = write_entry(map, key, value, BPF_EXIST);
+
+	/* nothing grows by an update */
+	return cannot_be(map, key, error) ? -ENOENT : error;
+}
+
+static int look_and_update(struct map *map, const void *key, const void *value,
+			   void *old)
+{
+	int error = look_up(map, key, old);
+
+	if (error < 0)
+		return error;
+	return write_entry(map, key, value, BPF_ANY);
+}
+
+/*
+ * Whether there are keys to look for. A queue takes nothing in any other way
+ * than by a put, which the kernel calls EINVAL.
+ */
+static int check_keys(const struct map *map)
+{
+	if (map->traits & (MAP_NO_PUT | MAP_NO_ENTRIES | MAP_VALUE_IN))
+		return -EOPNOTSUPP;
+	return map->key_size ? 0 : -EINVAL;
+}
+
+int map_update(struct map *map, const void *key, const void *value, void *old)
+{
+	int error = check_keys(map);
+
+	if (error < 0)
+		return error;
+	enter(map);
+	if (!map->lock || map->traits & MAP_KNOWS_EXIST)
+		error = update_existing(map, key, value);
+	else
+		error = look_and_update(map, key, value, old);
+	leave(map);
+	return error;
+}
+
+/* Some types know no BPF_NOEXIST, and others say EEXIST in any case. */
+static int look_and_insert(struct map *map, const void *key, const void *value,
+			   void *old)
+{
+	int error = look_up(map, key, old);
+
+	if (error == 0)
+		return -EEXIST;
+	if (error != -ENOENT)
+		return error;
+	return write_entry(map, key, value, BPF_ANY);
+}
+
+int map_insert(struct map *map, const void *key, const void *value, void *old)
+{
+	int error = check_keys(map);
+
+	if (error < 0)
+		return error;
+	enter(map);
+	if (!map->lock || map->traits & MAP_KNOWS_NOEXIST)
+		error = write_entry(map, key, value, BPF_NOEXIST);
+	else
+		error = look_and_insert(map, key, value, old);
+	leave(map);
+	return error;
+}
+
+int map_remove(struct map *map, const void *key)
+{
+	int error;
+
+	enter(map);
+	error = delete_entry(map, key);
+	leave(map);
+	return cannot_be(map, key, error) ? -ENOENT : error;
+}
+
+int map_take(struct map *map, const void *key, void *value)
+{
+	int error;
+
+	if (!map->lock)
+		return said(map, bpf_map_lookup_and_delete_elem_flags(
+					 map->fd, kernel_key(map, key), value,
+					 map->access));
+	enter(map);
+	error = look_up(map, key, value);
+	if (error == 0)
+		error = delete_entry(map, key);
+	leave(map);
+	return error;
+}
+
+int map_take_kept(struct map *map, const void *key, void *value,
+		  map_keeper keep, void *context)
+{
+	int error;
+
+	enter(map);
+	error = look_up(map, key, value);
+	if (error == 0)
+		error = keep(context, value);
+	if (error == 0)
+		error = delete_entry(map, key);
+	leave(map);
+	return error;
+}
+
+int map_next_key(struct map *map, const void *key, void *next)
+{
+	return said(map, bpf_map_get_next_key(map->fd, key, next));
+}
+
+enum batch_kind {
+	BATCH_GET,
+	BATCH_TAKE,
+	BATCH_PUT
+};
+
+static int do_batch(struct map *map, struct map_batch *b, enum batch_kind kind)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, options, .elem_flags = map->access);
+
+	switch (kind) {
+	case BATCH_GET:
+		return bpf_map_lookup_batch(map->fd, b->cursor, b->next_cursor,
+					    b->keys, b->values, &b->count,
+					    &options);
+	case BATCH_TAKE:
+		return bpf_map_lookup_and_delete_batch(
+			map->fd, b->cursor, b->next_cursor, b->keys, b->values,
+			&b->count, &options);
+	case BATCH_PUT:
+		return bpf_map_update_batch(map->fd, b->keys, b->values,
+					    &b->count, &options);
+	}
+	return -EINVAL;
+}
+
+/* Kernels before 5.6 know no batches at all, others not those of all types. */
+static bool is_unsupported(int error)
+{
+	return error == -EINVAL || error == -ENOTSUP || error == -MAP_ENOTSUPP;
+}
+
+/* The kernel leaves the count as it was where it did not come to entries. */
+static uint32_t count_done(int error, enum batch_kind kind, uint32_t count,
+			   uint32_t room)
+{
+	if (error == 0 || (error == -ENOENT && kind != BATCH_PUT) ||
+	    (error == -EINTR && kind == BATCH_GET))
+		return count;
+	return kind == BATCH_PUT && count < room ? count : 0;
+}
+
+/*
+ * Kernels before 6.14 end a batch by EINTR where a key has no value, with what
+ * is before it. In an array of maps that is a hole, which stays; in a trie it
+ * was removed meanwhile.
+ */
+static int end_at_hole(struct map *map, const struct map_batch *b)
+{
+	if (b->count > 0)
+		return 0;
+	if (map->traits & MAP_HOLES)
+		atomic_store(&map->no_batch[BATCH_GET], true);
+	return -ENOTSUP;
+}
+
+static int batch(struct map *map, struct map_batch *b, enum batch_kind kind)
+{
+	uint32_t room = b->count;
+	int error;
+
+	if (atomic_load(&map->no_batch[kind])) {
+		b->count = 0;
+		return -ENOTSUP;
+	}
+	error = do_batch(map, b, kind);
+	b->count = count_done(error, kind, b->count, room);
+	/* of an entry or of a cursor, EINVAL says nothing of the operation */
+	if (is_unsupported(error) && b->count == 0 &&
+	    (!b->cursor || error != -EINVAL)) {
+		atomic_store(&map->no_batch[kind], true);
+		return -ENOTSUP;
+	}
+	if (error == -EINTR && kind == BATCH_GET)
+		error = end_at_hole(map, b);
+	return b->count > room ? -EIO : error;
+}
+
+int map_get_batch(struct map *map, struct map_batch *b)
+{
+	return batch(map, b, BATCH_GET);
+}
+
+int map_take_batch(struct map *map, struct map_batch *b)
+{
+	int error;
+
+	enter(map);
+	error = batch(map, b, BATCH_TAKE);
+	leave(map);
+	return error;
+}
+
+int map_put_batch(struct map *map, struct map_batch *b)
+{
+	int error;
+
+	/* each would look through all before it, and nothing ends a batch */
+	if (map->traits & MAP_NO_SEED) {
+		b->count = 0;
+		return -ENOTSUP;
+	}
+	enter(map);
+	error = batch(map, b, BATCH_PUT);
+	leave(map);
+	return error;
+}

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a map comes to be open, made or found; and what is asked of it as a
+ * whole: its description, its pins.
+ */
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <libgen.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "bpf/map.h"
+#include "bpf/map_types.h"
+#include "bpf/retry.h"
+
+int map_check_privilege(void)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options,
+		    .map_flags = BPF_F_NO_PREALLOC);
+	/* a type that no sysctl opens to processes without CAP_BPF */
+	int fd = bpf_map_create(BPF_MAP_TYPE_LPM_TRIE, "ebpf_cnode", 8, 1, 1,
+				&options);
+
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return 0;
+}
+
+/*
+ * What the kernel made of it, which need not be what was asked for. Only values
+ * that have a type can have a lock.
+ */
+static int describe(struct map *map, bool *has_type)
+{
+	struct bpf_map_info info = { 0 };
+	uint32_t size = sizeof(info);
+	int error = bpf_obj_get_info_by_fd(map->fd, &info, &size);
+	int cpus;
+
+	if (error < 0)
+		return error;
+	map->id = info.id;
+	map->type = info.type;
+	*has_type = info.btf_value_type_id > 0;
+	map->key_size = info.key_size;
+	map->value_size = info.value_size;
+	map->max_entries = info.max_entries;
+	map->traits = map_types_traits(info.type);
+	if (info.map_flags & BPF_F_ZERO_SEED)
+		map->traits |= MAP_NO_SEED;
+	map->cpus = 1;
+	map->value_stride = info.value_size;
+	if (map->traits & MAP_PER_CPU) {
+		cpus = libbpf_num_possible_cpus();
+		if (cpus < 0)
+			return cpus;
+		map->cpus = (unsigned)cpus;
+		map->value_stride =
+			((size_t)info.value_size + MAP_TYPES_VALUE_ALIGN - 1) /
+			MAP_TYPES_VALUE_ALIGN * MAP_TYPES_VALUE_ALIGN;
+	}
+	return 0;
+}
+
+/* What it takes to do our part where the kernel does not do all. */
+static int settle(struct map *map)
+{
+	int abilities = map_types_abilities(map->type);
+
+	if (abilities < 0)
+		return abilities;
+	if (!(abilities & MAP_TYPES_BUCKETS))
+		map->traits &= ~(unsigned)MAP_BUCKETS;
+	if (abilities & MAP_TYPES_TAKE)
+		return 0;
+	map->lock = map_lock_open(map->id);
+	return map->lock ? 0 : -ENOMEM;
+}
+
+/*
+ * Whether values have a bpf_spin_lock, of which the kernel tells nobody that
+ * may not read its BTF. Without one BPF_F_LOCK is EINVAL before all else, and
+ * with one EFAULT here; EPERM where a descriptor is not for that.
+ */
+static bool has_locks(int fd)
+{
+	int error = bpf_map_lookup_elem_flags(fd, NULL, NULL, BPF_F_LOCK);
+
+	if (error == -EPERM)
+		error = bpf_map_update_elem(fd, NULL, NULL, BPF_F_LOCK);
+	return error == -EFAULT;
+}
+
+/*
+ * Owns the descriptor, of those flags, from here on, also when it fails. What
+ * was made here has no locks.
+ */
+static int map_from_fd(int fd, uint32_t flags, bool made, struct map **result)
+{
+	struct map *map = calloc(1, sizeof(*map));
+	bool has_type = false;
+	int error = -ENOMEM;
+
+	if (!map) {
+		close(fd);
+		return error;
+	}
+	map->fd = fd;
+	map->restricted = flags & (BPF_F_RDONLY | BPF_F_WRONLY);
+	atomic_init(&map->refs, 1);
+	error = describe(map, &has_type);
+	if (error == 0)
+		error = settle(map);
+	if (error < 0) {
+		map_unref(map);
+		return error;
+	}
+	if (!made && has_type && has_locks(fd))
+		map->access = BPF_F_LOCK;
+	*result = map;
+	return 0;
+}
+
+/*
+ * Local storage wants to know of its key and value by BTF, also where nobody
+ * else does: the type number of what is added, or -errno.
+ */
+static int add_octets_type(struct btf *btf, uint32_t size)
+{
+	int octet, index;
+
+	if (size == 1 || size == 2 || size == 4 || size == 8)
+		return btf__add_int(btf, "integer", size, 0);
+	octet = btf__add_int(btf, "octet", 1, 0);
+	index = btf__add_int(btf, "index", 4, 0);
+	return octet < 0 || index < 0
+		       ? -ENOMEM
+		       : btf__add_array(btf, index, octet, (int)size);
+}
+
+static int load_storage_btf(const struct map_spec *spec, struct btf **btf,
+			    struct bpf_map_create_opts *options)
+{
+	int key, value, error;
+
+	*btf = btf__new_empty();
+	if (!*btf)
+		return -errno;
+	key = btf__add_int(*btf, "key", 4, BTF_INT_SIGNED);
+	value = key < 0 ? key : add_octets_type(*btf, spec->value_size);
+	if (value < 0)
+		return value;
+	error = btf__load_into_kernel(*btf);
+	if (error < 0)
+		return error;
+	options->btf_fd = (uint32_t)btf__fd(*btf);
+	options->btf_key_type_id = (uint32_t)key;
+	options->btf_value_type_id = (uint32_t)value;
+	return 0;
+}
+
+static int make(const struct map_spec *spec, struct map **map)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = spec->flags,
+		    .map_extra = spec->extra, .numa_node = spec->numa_node,
+		    .inner_map_fd =
+			    spec->inner ? (uint32_t)spec->inner->fd : 0);
+	struct btf *btf = NULL;
+	int fd = 0;
+
+	if (map_types_traits(spec->type) & MAP_KEY_IS_FD)
+		fd = load_storage_btf(spec, &btf, &options);
+	if (fd == 0)
+		fd = bpf_map_create((enum bpf_map_type)spec->type,
+				    spec->name[0] ? spec->name : NULL,
+				    spec->key_size, spec->value_size,
+				    spec->max_entries, &options);
+	btf__free(btf);
+	return fd < 0 ? fd : map_from_fd(fd, spec->flags, true, map);
+}
+
+int map_new(const struct map_spec *spec, struct map **map)
+{
+	struct retry retry = { .stopped = spec->stopped };
+	int error;
+
+	do
+		error = make(spec, map);
+	while (retry_after(&retry, error));
+	return map_error(error);
+}
+
+int map_open_id(uint32_t id, uint32_t flags, struct map **map)
+{
+	LIBBPF_OPTS(bpf_get_fd_by_id_opts, options, .open_flags = flags);
+	int fd = bpf_map_get_fd_by_id_opts(id, &options);
+
+	return fd < 0 ? fd : map_from_fd(fd, flags, false, map);
+}
+
+/* Programs and links are pinned too, and know other commands by their number.
+ */
+static bool is_map(int fd)
+{
+	char link[64], target[64];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, target, sizeof(target) - 1);
+	if (n < 0)
+		return false;
+	target[n] = '\0';
+	return strcmp(target, "anon_inode:bpf-map") == 0;
+}
+
+int map_open_pinned(const char *path, uint32_t flags, struct map **map)
+{
+	LIBBPF_OPTS(bpf_obj_get_opts, options, .file_flags = flags);
+	int fd = bpf_obj_get_opts(path, &options);
+
+	if (fd < 0)
+		return fd;
+	if (!is_map(fd)) {
+		close(fd);
+		return -EINVAL;
+	}
+	return map_from_fd(fd, flags, false, map);
+}
+
+int map_pinned_id(const char *path, uint32_t only, uint32_t *id)
+{
+	/* to read: a pin, its file system or a security module may give no
+	   more */
+	LIBBPF_OPTS(bpf_obj_get_opts, options, .file_flags = BPF_F_RDONLY);
+	struct bpf_map_info info = { 0 };
+	uint32_t size = sizeof(info);
+	int fd = bpf_obj_get_opts(path, &options), error;
+
+	if (fd < 0)
+		return fd;
+	/* of programs and links an id stands at the same place */
+	error = bpf_obj_get_info_by_fd(fd, &info, &size);
+	if (error == 0 && ((only && info.id != only) || !is_map(fd)))
+		error = -EINVAL;
+	close(fd);
+	*id = info.id;
+	return error;
+}
+
+int map_next_id(uint32_t *id)
+{
+	return bpf_map_get_next_id(*id, id);
+}
+
+bool map_may_open_by_id(void)
+{
+	uint32_t id = 0;
+
+	return map_next_id(&id) != -EPERM;
+}
+
+/* The number behind a label, as in "memlock:	4096". */
+static bool read_number(const char *line, const char *label, uint64_t *number)
+{
+	size_t size = strlen(label);
+
+	if (strncmp(line, label, size) != 0)
+		return false;
+	*number = strtoull(line + size, NULL, 10);
+	return true;
+}
+
+/* What stands nowhere else but in /proc/self/fdinfo. */
+static int read_fdinfo(int fd, struct map_info *info)
+{
+	char path[64], line[128];
+	uint64_t number;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	file = fopen(path, "re");
+	if (!file)
+		return -errno;
+	while (fgets(line, sizeof(line), file)) {
+		if (read_number(line, "memlock:", &number))
+			info->memlock = number;
+		else if (read_number(line, "frozen:", &number))
+			info->frozen = number;
+	}
+	fclose(file);
+	return 0;
+}
+
+int map_get_memory(const struct map *map, uint64_t *octets)
+{
+	struct map_info info = { 0 };
+	int error = read_fdinfo(map->fd, &info);
+
+	*octets = info.memlock;
+	return error;
+}
+
+int map_get_info(const struct map *map, struct map_info *info)
+{
+	struct bpf_map_info kernel = { 0 };
+	uint32_t size = sizeof(kernel);
+	int error = bpf_obj_get_info_by_fd(map->fd, &kernel, &size);
+
+	if (error < 0)
+		return error;
+	*info = (struct map_info){
+		.id = kernel.id,
+		.type = kernel.type,
+		.key_size = kernel.key_size,
+		.value_size = kernel.value_size,
+		.max_entries = kernel.max_entries,
+		.flags = kernel.map_flags,
+		.btf_id = kernel.btf_id,
+	};
+	memcpy(info->name, kernel.name, sizeof(info->name) - 1);
+	return read_fdinfo(map->fd, info);
+}
+
+int map_pin(const struct map *map, const char *path)
+{
+	return bpf_obj_pin(map->fd, path);
+}
+
+/* Whether path itself, and not what a link leads to, is in such a file system
+ */
+static int check_pin(const char *path)
+{
+	struct stat status;
+	struct statfs system;
+	char *copy = strdup(path);
+	int error = 0;
+
+	if (!copy)
+		return -ENOMEM;
+	if (lstat(path, &status) < 0 || statfs(dirname(copy), &system) < 0)
+		error = -errno;
+	else if (!S_ISREG(status.st_mode) || system.f_type != BPF_FS_MAGIC)
+		error = -EPERM;
+	free(copy);
+	return error;
+}
+
+int map_unpin(const struct map *map, const char *path)
+{
+	int error = check_pin(path);
+	uint32_t id;
+
+	if (error == 0)
+		error = map_pinned_id(path, map->id, &id);
+	if (error == 0 && unlink(path) < 0)
+		error = -errno;
+	return error;
+}
+
+int map_freeze(const struct map *map)
+{
+	return map_error(bpf_map_freeze(map->fd));
+}

@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the kernel asks of a map before it makes one, type by type, so that it
+ * can be said in words; the kernel says EINVAL or E2BIG to all of it. A rule
+ * stands here only where every kernel has it: what depends on its
+ * configuration, as the number of processors that a cpumap has room for, or on
+ * its memory, is left to it.
+ */
+#include "bpf/map_rules.h"
+
+#include <ctype.h>
+#include <linux/bpf.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bpf/map_types.h"
+
+#define ANY UINT32_MAX
+#define MAX_PER_CPU 32768 /* bytes of a value for each CPU */
+#define MAX_STORAGE 65535 /* bytes of a value, less what is around it */
+/* bytes that the kernel allocates in one piece, with pages of 4 KiB */
+#define MAX_PIECE (4u << 20)
+#define MAX_HASH (1u << 27) /* entries; more have no table of buckets */
+#define MAX_BLOOM_FUNCTIONS 15
+#define BUILD_ID_SIZE 32 /* of an element of a stack_trace of build ids */
+
+static const struct map_rules_flag flags[] = {
+	{ "no_prealloc", BPF_F_NO_PREALLOC },
+	{ "read", BPF_F_RDONLY },
+	{ "write", BPF_F_WRONLY },
+	{ "zero_seed", BPF_F_ZERO_SEED },
+	{ "prog_read", BPF_F_RDONLY_PROG },
+	{ "prog_write", BPF_F_WRONLY_PROG },
+	{ "clone", BPF_F_CLONE },
+	{ "mmapable", BPF_F_MMAPABLE },
+	{ "no_common_lru", BPF_F_NO_COMMON_LRU },
+	{ "stack_build_id", BPF_F_STACK_BUILD_ID },
+	{ "preserve_elems", BPF_F_PRESERVE_ELEMS },
+	{ "inner_map_resizable", BPF_F_INNER_MAP },
+};
+
+#define FLAGS (sizeof(flags) / sizeof(flags[0]))
+
+bool map_rules_flag(size_t row, struct map_rules_flag *flag)
+{
+	if (row >= FLAGS)
+		return false;
+	*flag = flags[row];
+	return true;
+}
+
+/* --- The table ------------------------------------------------------------ */
+
+/* From least to most, and only each step-th of them. */
+struct range {
+	uint32_t least;
+	uint32_t most;
+	uint32_t step;
+};
+
+#define NUMA BPF_F_NUMA_NODE
+#define USER (BPF_F_RDONLY | BPF_F_WRONLY)
+#define PROG (BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG)
+#define HASH (USER | PROG | BPF_F_ZERO_SEED)
+#define LRU (HASH | BPF_F_NO_COMMON_LRU)
+#define STORAGE (BPF_F_NO_PREALLOC | BPF_F_CLONE)
+
+#define EXACTLY(n)                                                             \
+	{                                                                      \
+		(n), (n), 1                                                    \
+	}
+#define EITHER(a, b)                                                           \
+	{                                                                      \
+		(a), (b), (b) - (a)                                            \
+	}
+#define FROM(a, b)                                                             \
+	{                                                                      \
+		(a), (b), 1                                                    \
+	}
+
+static const struct rule {
+	const char *type;
+	struct range key;
+	struct range value;
+	struct range entries;
+	uint32_t flags;    /* that fit */
+	uint32_t implied;  /* that must be */
+	uint32_t together; /* bytes of key and value at most; 0: any */
+} rules[] = {
+	{ "hash", FROM(1, ANY), FROM(1, ANY), FROM(1, MAX_HASH),
+	  HASH | NUMA | BPF_F_NO_PREALLOC, 0, MAX_PIECE - 1 },
+	{ "percpu_hash", FROM(1, ANY), FROM(1, MAX_PER_CPU), FROM(1, MAX_HASH),
+	  HASH | BPF_F_NO_PREALLOC, 0, MAX_PIECE - 1 },
+	{ "lru_hash", FROM(1, ANY), FROM(1, ANY), FROM(1, MAX_HASH), LRU | NUMA,
+	  0, MAX_PIECE - 1 },
+	{ "lru_percpu_hash", FROM(1, ANY), FROM(1, MAX_PER_CPU),
+	  FROM(1, MAX_HASH), LRU, 0, MAX_PIECE - 1 },
+	{ "hash_of_maps", FROM(1, ANY), EXACTLY(4), FROM(1, MAX_HASH),
+	  HASH | NUMA | BPF_F_NO_PREALLOC, 0, MAX_PIECE - 1 },
+	{ "array", EXACTLY(4), FROM(1, INT32_MAX), FROM(1, ANY),
+	  USER | PROG | NUMA | BPF_F_MMAPABLE | BPF_F_INNER_MAP, 0, 0 },
+	{ "percpu_array", EXACTLY(4), FROM(1, MAX_PER_CPU), FROM(1, ANY),
+	  USER | PROG, 0, 0 },
+	{ "array_of_maps", EXACTLY(4), EXACTLY(4), FROM(1, ANY), USER | NUMA, 0,
+	  0 },
+	{ "prog_array", EXACTLY(4), EXACTLY(4), FROM(1, ANY), USER | NUMA, 0,
+	  0 },
+	{ "perf_event_array", EXACTLY(4), EXACTLY(4), FROM(1, ANY),
+	  USER | NUMA | BPF_F_PRESERVE_ELEMS, 0, 0 },
+	{ "cgroup_array", EXACTLY(4), EXACTLY(4), FROM(1, ANY), USER | NUMA, 0,
+	  0 },
+	{ "reuseport_sockarray", EXACTLY(4), EITHER(4, 8), FROM(1, ANY),
+	  USER | PROG | NUMA, 0, 0 },
+	{ "sockmap", EXACTLY(4), EITHER(4, 8), FROM(1, ANY), USER | NUMA, 0,
+	  0 },
+	{ "sockhash", FROM(1, 512), EITHER(4, 8), FROM(1, ANY), USER | NUMA, 0,
+	  0 },
+	{ "xskmap", EXACTLY(4), EXACTLY(4), FROM(1, ANY), USER | NUMA, 0, 0 },
+	{ "devmap", EXACTLY(4), EITHER(4, 8), FROM(1, ANY), USER | NUMA, 0, 0 },
+	{ "devmap_hash", EXACTLY(4), EITHER(4, 8), FROM(1, ANY), USER | NUMA, 0,
+	  0 },
+	{ "cpumap", EXACTLY(4), EITHER(4, 8), FROM(1, ANY), NUMA, 0, 0 },
+	{ "lpm_trie", FROM(5, 260), FROM(1, ANY), FROM(1, ANY),
+	  USER | PROG | NUMA | BPF_F_NO_PREALLOC, BPF_F_NO_PREALLOC,
+	  MAX_PIECE },
+	{ "queue", EXACTLY(0), FROM(1, ANY), FROM(1, ANY), USER | PROG | NUMA,
+	  0, MAX_PIECE },
+	{ "stack", EXACTLY(0), FROM(1, ANY), FROM(1, ANY), USER | PROG | NUMA,
+	  0, MAX_PIECE },
+	{ "bloom_filter", EXACTLY(0), FROM(1, ANY), FROM(1, ANY),
+	  USER | PROG | NUMA | BPF_F_ZERO_SEED, 0, MAX_PIECE },
+	{ "stack_trace",
+	  EXACTLY(4),
+	  { 8, ANY, 8 },
+	  FROM(1, ANY),
+	  USER | NUMA | BPF_F_STACK_BUILD_ID,
+	  0,
+	  0 },
+	{ "ringbuf", EXACTLY(0), EXACTLY(0), FROM(1, ANY), NUMA, 0, 0 },
+	{ "user_ringbuf", EXACTLY(0), EXACTLY(0), FROM(1, ANY), NUMA, 0, 0 },
+	{ "cgroup_storage", EITHER(8, 16), FROM(1, MAX_STORAGE), EXACTLY(0),
+	  USER | PROG | NUMA, 0, 0 },
+	{ "percpu_cgroup_storage", EITHER(8, 16), FROM(1, MAX_PER_CPU),
+	  EXACTLY(0), USER | PROG | NUMA, 0, 0 },
+	{ "sk_storage", EXACTLY(4), FROM(1, MAX_STORAGE), EXACTLY(0), STORAGE,
+	  BPF_F_NO_PREALLOC, 0 },
+	{ "inode_storage", EXACTLY(4), FROM(1, MAX_STORAGE), EXACTLY(0),
+	  STORAGE, BPF_F_NO_PREALLOC, 0 },
+	{ "task_storage", EXACTLY(4), FROM(1, MAX_STORAGE), EXACTLY(0), STORAGE,
+	  BPF_F_NO_PREALLOC, 0 },
+	{ "cgrp_storage", EXACTLY(4), FROM(1, MAX_STORAGE), EXACTLY(0), STORAGE,
+	  BPF_F_NO_PREALLOC, 0 },
+};
+
+static const struct rule *rule_of(const struct map_spec *spec)
+{
+	const char *name = map_type_name(spec->type);
+
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+		if (name && strcmp(rules[i].type, name) == 0)
+			return &rules[i];
+	return NULL;
+}
+
+void map_rules_complete(struct map_spec *spec)
+{
+	const struct rule *rule = rule_of(spec);
+
+	if (rule)
+		spec->flags |= rule->implied;
+}
+
+/* --- Texts ---------------------------------------------------------------- */
+
+struct check {
+	const struct map_spec *spec;
+	const struct rule *rule; /* NULL: nothing is known of the type */
+	const char *type;
+	bool name_is_valid;
+	map_rules_visitor visit;
+	void *context;
+	unsigned faults;
+};
+
+__attribute__((format(printf, 2, 3))) static void
+complain(struct check *check, const char *format, ...)
+{
+	char text[MAP_RULES_TEXT_SIZE];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	check->faults++;
+	check->visit(text, check->context);
+}
+
+static const char *describe(const struct range *range, char room[64])
+{
+	if (range->least == range->most)
+		snprintf(room, 64, "%u", range->least);
+	else if (range->step == range->most - range->least)
+		snprintf(room, 64, "%u or %u", range->least, range->most);
+	else if (range->most == ANY && range->step > 1)
+		snprintf(room, 64, "a multiple of %u", range->step);
+	else if (range->most == ANY)
+		snprintf(room, 64, "at least %u", range->least);
+	else
+		snprintf(room, 64, "%u to %u", range->least, range->most);
+	return room;
+}
+
+static bool is_in(const struct range *range, uint32_t n)
+{
+	return n >= range->least && n <= range->most &&
+	       (n - range->least) % range->step == 0;
+}
+
+static void check_range(struct check *check, const char *what,
+			const struct range *range, uint32_t n)
+{
+	char room[64];
+
+	if (!is_in(range, n))
+		complain(check, "%s is %u: a map of type %s takes %s", what, n,
+			 check->type, describe(range, room));
+}
+
+/* --- Rules ---------------------------------------------------------------- */
+
+static void check_type(struct check *check)
+{
+	if (strcmp(check->type, "unspec") == 0)
+		complain(check, "there are no maps of type unspec");
+	if (strcmp(check->type, "struct_ops") == 0)
+		complain(check, "a map of type struct_ops needs the BTF of the "
+				"program that it is for, and is made with it");
+}
+
+static void check_name(struct check *check)
+{
+	if (!check->name_is_valid)
+		complain(check,
+			 "the name is longer than %d bytes, or has a "
+			 "zero in it",
+			 MAP_NAME_SIZE - 1);
+	for (const char *c = check->spec->name; *c; c++) {
+		if (isascii(*c) && (isalnum(*c) || *c == '_' || *c == '.'))
+			continue;
+		complain(check,
+			 "the name has a byte 0x%02x: it takes letters "
+			 "and digits of ASCII, _ and . only",
+			 (unsigned char)*c);
+		break;
+	}
+}
+
+static void check_sizes(struct check *check)
+{
+	const struct map_spec *spec = check->spec;
+	const struct rule *rule = check->rule;
+
+	if (!rule)
+		return;
+	check_range(check, "the size of a key", &rule->key, spec->key_size);
+	check_range(check, "the size of a value", &rule->value,
+		    spec->value_size);
+	check_range(check, "the number of entries", &rule->entries,
+		    spec->max_entries);
+}
+
+/* Other sizes of pages make other pieces. */
+static void check_together(struct check *check)
+{
+	const struct map_spec *spec = check->spec;
+	const struct rule *rule = check->rule;
+
+	if (rule && rule->together > 0 && sysconf(_SC_PAGESIZE) == 4096 &&
+	    spec->value_size <= rule->value.most &&
+	    (uint64_t)spec->key_size + spec->value_size > rule->together)
+		complain(check,
+			 "the size of a key is %u, that of a value %u: "
+			 "a map of type %s takes %u together",
+			 spec->key_size, spec->value_size, check->type,
+			 rule->together);
+}
+
+static void check_ring(struct check *check)
+{
+	uint32_t size = check->spec->max_entries;
+	uint32_t page = (uint32_t)sysconf(_SC_PAGESIZE);
+
+	if (strcmp(check->type, "ringbuf") != 0 &&
+	    strcmp(check->type, "user_ringbuf") != 0)
+		return;
+	if (size > 0 && ((size & (size - 1)) || size % page))
+		complain(check,
+			 "the number of entries is %u: of type %s it is "
+			 "the size in bytes, a power of two and a "
+			 "multiple of the page size, %u",
+			 size, check->type, page);
+}
+
+/* Bits without a name may be of kernels to come. */
+static void check_flags(struct check *check)
+{
+	uint32_t wrong =
+		check->rule ? check->spec->flags & ~check->rule->flags : 0;
+
+	for (size_t i = 0; i < FLAGS; i++)
+		if (wrong & flags[i].flag)
+			complain(check, "the option %s does not fit type %s",
+				 flags[i].name, check->type);
+	if (wrong & BPF_F_NUMA_NODE)
+		complain(check, "the option numa_node does not fit type %s",
+			 check->type);
+}
+
+static void check_both(struct check *check, uint32_t both, const char *text)
+{
+	if ((check->spec->flags & both) == both &&
+	    (!check->rule || (check->rule->flags & both) == both))
+		complain(check,
+			 "the options %s exclude each other: to have "
+			 "both, leave out both",
+			 text);
+}
+
+static void check_pairs(struct check *check)
+{
+	uint32_t lru = BPF_F_NO_COMMON_LRU | BPF_F_NUMA_NODE;
+
+	check_both(check, USER, "read and write");
+	check_both(check, PROG, "prog_read and prog_write");
+	if ((check->spec->flags & lru) == lru &&
+	    (!check->rule || (check->rule->flags & lru) == lru))
+		complain(check, "the options no_common_lru and numa_node "
+				"exclude each other");
+}
+
+static void check_build_ids(struct check *check)
+{
+	uint32_t size = check->spec->value_size;
+
+	if (strcmp(check->type, "stack_trace") == 0 &&
+	    check->spec->flags & BPF_F_STACK_BUILD_ID && size % 8 == 0 &&
+	    size % BUILD_ID_SIZE)
+		complain(check,
+			 "the size of a value is %u: with the option "
+			 "stack_build_id it is a multiple of %d",
+			 size, BUILD_ID_SIZE);
+}
+
+static void check_extra(struct check *check)
+{
+	unsigned long long extra = check->spec->extra;
+
+	if (strcmp(check->type, "bloom_filter") == 0) {
+		if (extra > MAX_BLOOM_FUNCTIONS)
+			complain(check,
+				 "map_extra is %llu: of a bloom_filter "
+				 "it is the number of hash functions, "
+				 "at most %d",
+				 extra, MAX_BLOOM_FUNCTIONS);
+	} else if (check->rule && extra > 0) {
+		complain(check, "the option map_extra does not fit type %s",
+			 check->type);
+	}
+}
+
+/* What the kernel has no way to compare with others is no template. */
+static bool is_no_template(const char *type)
+{
+	static const char *const none[] = { "prog_array", "cgroup_storage",
+					    "percpu_cgroup_storage",
+					    "struct_ops" };
+
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+		if (strcmp(none[i], type) == 0)
+			return true;
+	return false;
+}
+
+static void check_inner(struct check *check)
+{
+	const struct map *inner = check->spec->inner;
+	const char *type = inner ? map_type_name(inner->type) : NULL;
+
+	if (!(map_types_traits(check->spec->type) & MAP_VALUE_IS_MAP))
+		return;
+	if (!inner)
+		complain(check,
+			 "a map of type %s needs a template: the option "
+			 "{inner_map, Map}",
+			 check->type);
+	else if (inner->traits & MAP_VALUE_IS_MAP)
+		complain(check, "the inner map is itself one of maps: they "
+				"have one level");
+	else if (type && is_no_template(type))
+		complain(check, "a map of type %s cannot be an inner map",
+			 type);
+}
+
+unsigned map_rules_check(const struct map_spec *spec, bool name_is_valid,
+			 map_rules_visitor visit, void *context)
+{
+	static void (*const checks[])(struct check * check) = {
+		check_type,  check_name,  check_sizes, check_together,
+		check_ring,  check_flags, check_pairs, check_build_ids,
+		check_extra, check_inner,
+	};
+	struct check check = { .spec = spec,
+			       .rule = rule_of(spec),
+			       .type = map_type_name(spec->type),
+			       .name_is_valid = name_is_valid,
+			       .visit = visit,
+			       .context = context };
+
+	if (!check.type)
+		return 0;
+	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)
+		checks[i](&check);
+	return check.faults;
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Pins of maps. There is no telling what is pinned but to open it. */
+#include "bpf/pins.h"
+
+#include <errno.h>
+#include <linux/bpf.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bpf/map.h"
+#include "host/bpf_fs.h"
+
+/* --- Each ---------------------------------------------------------------- */
+
+struct each {
+	pins_visitor visit;
+	void *context;
+};
+
+static int open_pin(void *context, const char *path)
+{
+	const struct each *each = context;
+	struct map *map;
+	/* to read: on a read-only file system there is nothing else */
+	int error = map_open_pinned(path, BPF_F_RDONLY, &map);
+
+	if (error < 0) /* a program or a link, or it has gone */
+		return bpf_fs_shortage(error);
+	error = each->visit(map, each->context);
+	map_unref(map);
+	return error;
+}
+
+int pins_each(pins_visitor visit, void *context)
+{
+	struct each each = { visit, context };
+
+	return bpf_fs_walk(open_pin, &each);
+}
+
+/* --- Which there are ----------------------------------------------------- */
+
+struct search {
+	struct pins *pins;
+	size_t room;
+	uint32_t only; /* that map; 0: any */
+	const atomic_bool *stopped;
+};
+
+static int add(struct search *search, uint32_t map_id, const char *path)
+{
+	struct pins *pins = search->pins;
+	size_t room = search->room;
+	struct pin *list = pins->list;
+
+	if (pins->count == room) {
+		room = room > 0 ? 2 * room : 16;
+		list = realloc(list, room * sizeof(*list));
+		if (!list)
+			return -ENOMEM;
+		pins->list = list;
+		search->room = room;
+	}
+	list += pins->count;
+	list->map_id = map_id;
+	list->path = strdup(path);
+	if (!list->path)
+		return -ENOMEM;
+	pins->count++;
+	return 0;
+}
+
+static int find_pin(void *context, const char *path)
+{
+	struct search *search = context;
+	uint32_t id;
+	int error;
+
+	if (atomic_load_explicit(search->stopped, memory_order_relaxed))
+		return -ECANCELED;
+	error = map_pinned_id(path, search->only, &id);
+	if (error < 0) /* a program, a link, another map, or it has gone */
+		return bpf_fs_shortage(error);
+	return add(search, id, path);
+}
+
+static int by_map_id(const void *a, const void *b)
+{
+	uint32_t left = ((const struct pin *)a)->map_id;
+	uint32_t right = ((const struct pin *)b)->map_id;
+
+	return (left > right) - (left < right);
+}
+
+int pins_find_of(struct pins *pins, uint32_t map_id, const atomic_bool *stopped)
+{
+	struct search search = { .pins = pins,
+				 .only = map_id,
+				 .stopped = stopped };
+	int error;
+
+	memset(pins, 0, sizeof(*pins));
+	error = bpf_fs_walk(find_pin, &search);
+	if (error < 0)
+		pins_free(pins);
+	else if (pins->count > 0)
+		qsort(pins->list, pins->count, sizeof(*pins->list), by_map_id);
+	return error == -ECANCELED ? error : bpf_fs_shortage(error);
+}
+
+int pins_find(struct pins *pins, const atomic_bool *stopped)
+{
+	return pins_find_of(pins, 0, stopped);
+}
+
+const struct pin *pins_of(const struct pins *pins, uint32_t map_id,
+			  size_t *count)
+{
+	size_t low = 0, high = pins->count, middle;
+
+	while (low < high) {
+		middle = low + (high - low) / 2;
+		if (pins->list[middle].map_id < map_id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	*count = 0;
+	while (low + *count < pins->count &&
+	       pins->list[low + *count].map_id == map_id)
+		++*count;
+	return *count > 0 ? pins->list + low : NULL;
+}
+
+void pins_free(struct pins *pins)
+{
+	for (size_t i = 0; i < pins->count; i++)
+		free(pins->list[i].path);
+	free(pins->list);
+	memset(pins, 0, sizeof(*pins));
+}
+
+/* --- How many ------------------------------------------------------------ */
+
+static int count_pin(void *context, const char *path)
+{
+	uint32_t *left = context;
+
+	(void)path;
+	return --*left == 0;
+}
+
+int pins_reach(int root, uint32_t max)
+{
+	uint32_t left = max;
+
+	return bpf_fs_walk_once(root, count_pin, &left);
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the handlers share: exceptions, memory, handles and texts.
+ *
+ *	ebpf_map() = {ebpf_map, reference(), Type, KeySize, ValueSize,
+ *	              MaxEntries}
+ *
+ * Of a handle that comes in only the reference counts. Where it stands for a
+ * map a locator may too, which is opened for that call.
+ */
+#include "call/call.h"
+
+#include <errno.h>
+#include <linux/bpf.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/budget.h"
+#include "base/log.h"
+#include "base/posix.h"
+#include "call/locators.h"
+
+#define KEPT_CAPACITY BUDGET_FREE /* of a buffer, from call to call */
+
+static char *room(struct call *call, struct buffer *buffer, size_t size,
+		  size_t max)
+{
+	char *octets;
+
+	if (size > max) {
+		raise_reason(call, RAISED_TOO_BIG);
+		return NULL;
+	}
+	if (size <= buffer->capacity && buffer->octets)
+		return buffer->octets;
+	octets = budget_realloc(call->context->account, buffer->octets,
+				buffer->capacity, size ? size : 1);
+	if (!octets) {
+		raise_no_memory(call);
+		return NULL;
+	}
+	buffer->octets = octets;
+	buffer->capacity = size;
+	return octets;
+}
+
+char *call_room(struct call *call, struct buffer *buffer, size_t size)
+{
+	return room(call, buffer, size, call->context->common->max_message);
+}
+
+char *call_batch_room(struct call *call, size_t size)
+{
+	return room(call, &call->context->batch, size, CALL_MAX_BATCH);
+}
+
+bool call_check_answer(struct call *call, size_t size)
+{
+	if (!term_write_fits(call->out, size))
+		return raise_reason(call, RAISED_TOO_BIG);
+	return term_write_reserve(call->out, size) || raise_no_memory(call);
+}
+
+/* --- The end ------------------------------------------------------------ */
+
+static void drop_buffer(struct account *account, struct buffer *buffer)
+{
+	budget_free(account, buffer->octets, buffer->capacity);
+	*buffer = (struct buffer){ .octets = NULL };
+}
+
+static void trim(struct call_context *context, struct buffer *buffer)
+{
+	if (buffer->capacity > KEPT_CAPACITY)
+		drop_buffer(context->account, buffer);
+}
+
+static void trim_all(struct call_context *context)
+{
+	trim(context, &context->key);
+	trim(context, &context->value);
+	trim(context, &context->cursor);
+	trim(context, &context->batch);
+}
+
+void call_context_fini(struct call_context *context)
+{
+	drop_buffer(context->account, &context->key);
+	drop_buffer(context->account, &context->value);
+	drop_buffer(context->account, &context->cursor);
+	drop_buffer(context->account, &context->batch);
+}
+
+void call_end(struct call *call)
+{
+	map_unref(call->map);
+	map_unref(call->value_map);
+	if (call->key_fd >= 0)
+		close(call->key_fd);
+	if (call->value_fd >= 0)
+		close(call->value_fd);
+	trim_all(call->context);
+}
+
+/* --- Handles ------------------------------------------------------------ */
+
+/* The tag and the reference of what has the tag of a handle. */
+static bool open_handle(struct term t, struct term parts[2])
+{
+	struct term_items items;
+
+	return term_tuple(t, &items) && term_next_some(&items, parts, 2) > 0 &&
+	       term_is_atom(parts[0], "ebpf_map");
+}
+
+bool call_is_handle(struct term t)
+{
+	struct term parts[2];
+
+	return open_handle(t, parts);
+}
+
+bool call_read_handle_ref(struct term t, erlang_ref *ref)
+{
+	struct term parts[2] = { { .at = NULL } };
+
+	return open_handle(t, parts) && term_read_ref(parts[1], ref);
+}
+
+static bool read_map(struct call *call, struct term t, enum located located,
+		     struct map **map)
+{
+	erlang_ref ref;
+
+	map_unref(*map);
+	*map = NULL;
+	if (call_read_handle_ref(t, &ref))
+		*map = handles_get(call->context->common->handles, &ref);
+	else if (locators_is(t))
+		return located == LOCATED_NEVER
+			       ? raise_reason(call, RAISED_BADARG)
+			       : locators_read(call, t,
+					       located == LOCATED_TO_READ
+						       ? BPF_F_RDONLY
+						       : 0,
+					       map);
+	return *map || raise_term(call, RAISED_BADMAP, t);
+}
+
+/*
+ * It goes back as it came from what changes a map: that must not be done and
+ * then not be told for want of memory.
+ */
+bool call_read_map(struct call *call, struct term t)
+{
+	return read_map(call, t, call->located, &call->map) &&
+	       call_check_answer(call, t.size);
+}
+
+/* Its descriptor says which map it is, and no more is done by it. */
+bool call_read_value_map(struct call *call, struct term t)
+{
+	return read_map(call, t, LOCATED_TO_READ, &call->value_map);
+}
+
+void call_write_type(struct call *call, uint32_t type)
+{
+	const char *name = map_type_name(type);
+
+	if (name)
+		term_write_atom(call->out, name);
+	else
+		term_write_uint(call->out, type);
+}
+
+void call_write_handle(struct call *call, const struct map *map,
+		       const erlang_ref *ref)
+{
+	term_write_tuple(call->out, 6);
+	term_write_atom(call->out, "ebpf_map");
+	term_write_ref(call->out, ref);
+	call_write_type(call, map->type);
+	term_write_uint(call->out, map->key_size);
+	term_write_uint(call->out, map->value_size);
+	term_write_uint(call->out, map->max_entries);
+}
+
+/* --- Texts --------------------------------------------------------------- */
+
+static size_t put_utf8(char *to, uint32_t c)
+{
+	size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+	static const unsigned char first[] = { 0, 0, 0xc0, 0xe0, 0xf0 };
+
+	for (size_t i = n - 1; i > 0; i--, c >>= 6)
+		to[i] = (char)(0x80 | (c & 0x3f));
+	to[0] = (char)(first[n] | c);
+	return n;
+}
+
+/* Characters, as UTF-8; false where they are none, or too many. */
+static bool read_characters(struct term t, char *text, size_t size)
+{
+	struct term_items items;
+	struct term item;
+	size_t length = 0;
+	uint32_t c;
+
+	if (!term_list(t, &items))
+		return false;
+	while (term_next(&items, &item)) {
+		if (!term_read_uint32(item, &c) || c == 0 || c > 0x10ffff ||
+		    length + 4 >= size)
+			return false;
+		length += put_utf8(text + length, c);
+	}
+	text[length] = '\0';
+	return term_end(&items);
+}
+
+bool call_is_characters(struct term t)
+{
+	struct term_items items;
+	struct term item;
+	uint32_t c;
+
+	if (!term_list(t, &items))
+		return false;
+	while (term_next(&items, &item))
+		if (!term_read_uint32(item, &c) || c > 0x10ffff)
+			return false;
+	return term_end(&items);
+}
+
+bool call_read_text(struct term t, char *text, size_t size)
+{
+	const char *octets;
+	size_t length;
+
+	if (!term_read_atom(t, &octets, &length) &&
+	    !term_read_binary(t, &octets, &length))
+		return read_characters(t, text, size);
+	if (length >= size || memchr(octets, '\0', length))
+		return false;
+	memcpy(text, octets, length);
+	text[length] = '\0';
+	return true;
+}
+
+bool call_read_path(struct call *call, struct term t, char path[PATH_MAX])
+{
+	return (call_read_text(t, path, PATH_MAX) && path[0] == '/') ||
+	       raise_reason(call, RAISED_BADARG);
+}
+
+/* --- Results ------------------------------------------------------------- */
+
+bool call_write_error(struct call *call, int error)
+{
+	char name[POSIX_NAME_SIZE];
+
+	call->returned = -error;
+	term_write_tuple(call->out, 2);
+	term_write_atom(call->out, "error");
+	term_write_atom(call->out, posix_name(-error, name));
+	return true;
+}

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A walk of a map on behalf of a call: its memory, its cursor as a term. */
+#include "call/entries.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/budget.h"
+#include "call/values.h"
+
+#define STEP_OCTETS ((size_t)1024 * 1024)
+#define BINARY_HEADER_SIZE 5
+#define PAIR_MARGIN 8     /* a tuple, and the list of a per-CPU value */
+#define ANSWER_MARGIN 256 /* what stands around a list */
+#define END_MARGIN 16     /* what stands behind it, but for a cursor */
+
+bool entries_check(struct call *call)
+{
+	return call->map->key_size > 0 || raise_errno(call, -EOPNOTSUPP);
+}
+
+bool entries_check_removal(struct call *call)
+{
+	if (call->map->traits & MAP_NO_REMOVAL)
+		return raise_errno(call, -EINVAL);
+	return entries_check(call);
+}
+
+bool entries_start(struct call *call, struct entries *entries)
+{
+	struct walk *walk = &entries->walk;
+
+	if (call->map->traits & MAP_VALUE_IS_MAP && walk->mode == WALK_TAKE) {
+		walk->keep = values_keep_map;
+		walk->context = call;
+		entries->with_maps = true;
+	}
+	entries->with_maps &= (call->map->traits & MAP_VALUE_IS_MAP) != 0;
+	walk->stopped = call->context->stopped;
+	walk->cursor = call_room(call, &call->context->cursor,
+				 walk_cursor_size(call->map, walk));
+	return walk->cursor;
+}
+
+/* No walk gets into a map whose keys are descriptors: none is in a cursor. */
+bool entries_start_at(struct call *call, struct entries *entries,
+		      struct term cursor)
+{
+	struct walk *walk = &entries->walk;
+	const char *octets;
+	size_t size;
+
+	if (!entries_start(call, entries))
+		return false;
+	if (term_is_atom(cursor, "done")) {
+		walk->position = WALK_DONE;
+	} else if (!(call->map->traits & MAP_KEY_IS_FD) &&
+		   term_read_binary(cursor, &octets, &size) &&
+		   size == walk_cursor_size(call->map, walk)) {
+		walk->position = WALK_AT;
+		memcpy(walk->cursor, octets, size);
+	} else if (!term_is_atom(cursor, "start")) {
+		return raise_reason(call, RAISED_BADARG);
+	}
+	return true;
+}
+
+static size_t entry_size(const struct map *map)
+{
+	return map_entry_size(map) + map->key_size;
+}
+
+static bool make_room(struct call *call, struct walk_room *room,
+		      uint32_t entries)
+{
+	char *octets = call_batch_room(call, entries * entry_size(call->map));
+
+	room->values = octets;
+	room->keys = octets + entries * map_entry_size(call->map);
+	room->entries = entries;
+	return octets;
+}
+
+/* An entry to the place of another one. */
+static void move(const struct map *map, const struct walk_room *room,
+		 uint32_t from, uint32_t to)
+{
+	size_t key = map->key_size, value = map_entry_size(map);
+
+	memmove(room->keys + to * key, room->keys + from * key, key);
+	memmove(room->values + to * value, room->values + from * value, value);
+}
+
+/*
+ * Handles for the maps that were read; those that have gone are left out. Those
+ * that were taken out have theirs, unless others have closed it since: the rest
+ * must be told all the same.
+ */
+static bool hold_maps(struct call *call, struct entries *entries)
+{
+	uint32_t n = entries->count, held = 0;
+	int error;
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (!call_goes_on(call))
+			return false;
+		error = values_hold_map(call, entries_value(call, entries, i));
+		if (error < 0 && error != -ENOENT &&
+		    entries->walk.mode != WALK_TAKE)
+			return raise_errno(call, error);
+		if (error == 0)
+			move(call->map, &entries->room, i, held++);
+	}
+	entries->count = held;
+	return true;
+}
+
+/* The most that an entry takes in an answer. */
+static size_t pair_size(const struct map *map)
+{
+	return map->key_size + values_size(map) + PAIR_MARGIN +
+	       BINARY_HEADER_SIZE;
+}
+
+static size_t cursor_size(const struct map *map)
+{
+	return MAP_BUCKET_CURSOR_SIZE + 4 + map->key_size;
+}
+
+/* What is taken out must not be lost for want of memory to tell it. */
+static bool reserve_pairs(struct call *call, uint32_t entries)
+{
+	size_t pos = call->out->pos;
+	bool no_memory;
+
+	if (term_write_reserve(call->out, entries * pair_size(call->map) +
+						  cursor_size(call->map) +
+						  END_MARGIN))
+		return true;
+	no_memory = call->out->no_memory;
+	term_writer_rewind(call->out, pos);
+	return no_memory ? raise_no_memory(call)
+			 : raise_reason(call, RAISED_TOO_BIG);
+}
+
+/* How many a step may have: of what the answer holds, and of the memory. */
+static uint32_t most_of(const struct call *call, const struct entries *entries)
+{
+	size_t most = CALL_MAX_BATCH / entry_size(call->map);
+
+	if (entries->most > 0 && entries->most < most)
+		return entries->most;
+	return most < UINT32_MAX ? (uint32_t)most : UINT32_MAX;
+}
+
+/* One step, with as much more room as a large bucket needs. */
+static bool step(struct call *call, struct entries *entries, uint32_t wanted)
+{
+	uint32_t most = most_of(call, entries);
+	int64_t n;
+
+	for (;;) {
+		if (!make_room(call, &entries->room, wanted))
+			return false;
+		if (entries->walk.mode == WALK_TAKE &&
+		    !reserve_pairs(call, wanted))
+			return false;
+		n = walk_next(call->map, &entries->walk, &entries->room);
+		if (n != -ENOBUFS)
+			break;
+		if (wanted >= most)
+			return raise_reason(call, RAISED_TOO_BIG);
+		wanted = wanted > most / 2 ? most : wanted * 2;
+	}
+	if (n < 0)
+		return raise_errno(call, (int)n);
+	entries->count = (uint32_t)n;
+	return !entries->with_maps || hold_maps(call, entries);
+}
+
+static uint32_t least(size_t a, uint32_t b)
+{
+	return a < b ? (uint32_t)a : b;
+}
+
+/*
+ * As many of them as there is memory for, also to write them while the answer
+ * grows. A small step needs none that others might have.
+ */
+static uint32_t affordable(struct call *call, uint32_t entries)
+{
+	struct account *account = call->context->account;
+	size_t pair = pair_size(call->map);
+	size_t size = entries * (entry_size(call->map) + 3 * pair);
+
+	if (!budget_reserve(account, size))
+		return least(BUDGET_FREE / 4 / pair, entries);
+	budget_release(account, size);
+	return entries;
+}
+
+bool entries_next(struct call *call, struct entries *entries, uint32_t wanted)
+{
+	wanted = least(STEP_OCTETS / entry_size(call->map), wanted);
+	wanted = least(WALK_MOST, wanted);
+	wanted = affordable(call, wanted);
+	if (entries->most > 0)
+		wanted = least(entries->most, wanted);
+	if (wanted == 0)
+		wanted = 1;
+	entries->count = 0;
+	while (entries->count == 0 && entries->walk.position != WALK_DONE) {
+		if (!call_goes_on(call) || !step(call, entries, wanted))
+			return false;
+	}
+	return true;
+}
+
+bool entries_fit(struct call *call, uint32_t *entries)
+{
+	const struct map *map = call->map;
+	size_t used = call->out->pos + cursor_size(map) + ANSWER_MARGIN;
+	size_t fit = used < call->out->limit
+			     ? (call->out->limit - used) / pair_size(map)
+			     : 0;
+
+	*entries = fit < UINT32_MAX ? (uint32_t)fit : UINT32_MAX;
+	return fit > 0 || raise_reason(call, RAISED_TOO_BIG);
+}
+
+const char *entries_key(struct call *call, const struct entries *entries,
+			uint32_t n)
+{
+	return entries->room.keys + (size_t)n * call->map->key_size;
+}
+
+const char *entries_value(struct call *call, const struct entries *entries,
+			  uint32_t n)
+{
+	return entries->room.values + n * map_entry_size(call->map);
+}
+
+void entries_write_pair(struct call *call, const struct entries *entries,
+			uint32_t n)
+{
+	term_write_tuple(call->out, 2);
+	term_write_binary(call->out, entries_key(call, entries, n),
+			  call->map->key_size);
+	values_write(call, entries_value(call, entries, n));
+}
+
+void entries_write_cursor(struct call *call, const struct entries *entries)
+{
+	const struct walk *walk = &entries->walk;
+
+	if (walk->position == WALK_AT)
+		term_write_binary(call->out, walk->cursor,
+				  walk_cursor_size(call->map, walk));
+	else
+		term_write_atom(call->out, walk->position == WALK_START
+						   ? "start"
+						   : "done");
+}
+
+/* --- Maps without keys -------------------------------------------------- */
+
+/* {<<>>, Value} of what is taken out first. *any is false where nothing is. */
+static bool pop(struct call *call, char *value, bool write, bool *any)
+{
+	int error;
+
+	*any = false;
+	if (write && !reserve_pairs(call, 1))
+		return false;
+	error = map_take(call->map, NULL, value);
+	*any = error == 0;
+	if (error < 0)
+		return error == -ENOENT || raise_errno(call, error);
+	if (!write)
+		return true;
+	term_write_tuple(call->out, 2);
+	term_write_binary(call->out, "", 0);
+	values_write(call, value);
+	return true;
+}
+
+bool entries_pop(struct call *call, uint32_t *most, bool write)
+{
+	size_t list = call->out->pos;
+	char *value = values_room(call);
+	bool any = true;
+	uint32_t n = 0;
+
+	if (!value)
+		return false;
+	if (write)
+		list = term_write_list_open(call->out);
+	while (n < *most && any) {
+		if (!call_goes_on(call))
+			return false;
+		if (!pop(call, value, write, &any)) {
+			if (n == 0)
+				return false;
+			call->raised.reason = RAISED_NOTHING;
+			break;
+		}
+		n += any;
+	}
+	if (write)
+		term_write_list_close(call->out, list, n);
+	*most = n;
+	return true;
+}

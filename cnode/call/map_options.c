@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The options of new/5 and open/2, and nothing of which of them fit where:
+ *
+ *	[Flag :: atom() | {Option :: atom(), Value}]
+ */
+#include "call/map_options.h"
+
+#include <linux/bpf.h>
+#include <string.h>
+
+#include "bpf/map_rules.h"
+
+static const struct {
+	const char *name;
+	enum handles_lifetime lifetime;
+} lifetimes[] = {
+	{ "node", HANDLES_NODE },
+	{ "process", HANDLES_PROCESS },
+	{ "permanent", HANDLES_PERMANENT },
+};
+
+static bool read_flag(struct term t, uint32_t *all)
+{
+	struct map_rules_flag flag;
+
+	for (size_t i = 0; map_rules_flag(i, &flag); i++) {
+		if (term_is_atom(t, flag.name)) {
+			*all |= flag.flag;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* --- Options with a value: false with an exception raised ---------------- */
+
+bool map_options_read_name(struct term t, char name[MAP_NAME_SIZE], bool *valid)
+{
+	char text[MAXATOMLEN_UTF8];
+	const char *octets;
+	size_t size;
+
+	*valid = call_read_text(t, text, sizeof(text)) &&
+		 strlen(text) < MAP_NAME_SIZE;
+	if (*valid)
+		memcpy(name, text, strlen(text) + 1);
+	return *valid || term_is_any_atom(t) ||
+	       term_read_binary(t, &octets, &size) || call_is_characters(t);
+}
+
+static bool read_name(struct call *call, struct term t,
+		      struct map_options *options)
+{
+	options->named = true;
+	return map_options_read_name(t, options->spec.name,
+				     &options->name_is_valid) ||
+	       raise_reason(call, RAISED_BADARG);
+}
+
+static bool read_inner_map(struct call *call, struct term t,
+			   struct map_options *options)
+{
+	if (!call_read_value_map(call, t))
+		return false;
+	options->spec.inner = call->value_map;
+	return true;
+}
+
+static bool read_map_extra(struct call *call, struct term t,
+			   struct map_options *options)
+{
+	return term_read_uint64(t, &options->spec.extra) ||
+	       raise_reason(call, RAISED_BADARG);
+}
+
+static bool read_numa_node(struct call *call, struct term t,
+			   struct map_options *options)
+{
+	options->spec.flags |= BPF_F_NUMA_NODE;
+	return term_read_uint32(t, &options->spec.numa_node) ||
+	       raise_reason(call, RAISED_BADARG);
+}
+
+static bool read_flags(struct call *call, struct term t,
+		       struct map_options *options)
+{
+	uint32_t number;
+
+	if (!term_read_uint32(t, &number))
+		return raise_reason(call, RAISED_BADARG);
+	options->spec.flags |= number;
+	return true;
+}
+
+static bool read_lifetime(struct call *call, struct term t,
+			  struct map_options *options)
+{
+	for (size_t i = 0; i < sizeof(lifetimes) / sizeof(lifetimes[0]); i++) {
+		if (term_is_atom(t, lifetimes[i].name)) {
+			options->lifetime = lifetimes[i].lifetime;
+			return true;
+		}
+	}
+	return raise_reason(call, RAISED_BADARG);
+}
+
+static const struct {
+	const char *name;
+	bool (*read)(struct call *call, struct term t,
+		     struct map_options *options);
+} pairs[] = {
+	{ "name", read_name },           { "inner_map", read_inner_map },
+	{ "map_extra", read_map_extra }, { "numa_node", read_numa_node },
+	{ "flags", read_flags },         { "lifetime", read_lifetime },
+};
+
+/* --- The list ----------------------------------------------------------- */
+
+static bool read_pair(struct call *call, const struct term pair[2],
+		      struct map_options *options)
+{
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+		if (term_is_atom(pair[0], pairs[i].name))
+			return pairs[i].read(call, pair[1], options);
+	return raise_reason(call, RAISED_BADARG);
+}
+
+bool map_options_read(struct call *call, struct term list,
+		      struct map_options *options)
+{
+	struct term_items items;
+	struct term item, pair[2];
+
+	if (!term_list(list, &items))
+		return raise_reason(call, RAISED_BADARG);
+	while (term_next(&items, &item)) {
+		if (read_flag(item, &options->spec.flags))
+			continue;
+		if (!term_tuple_of(item, pair, 2))
+			return raise_reason(call, RAISED_BADARG);
+		if (!read_pair(call, pair, options))
+			return false;
+	}
+	return term_end(&items) || raise_reason(call, RAISED_BADARG);
+}
+
+/* --- new and check -------------------------------------------------------- */
+
+static bool read_type(struct term t, uint32_t *type)
+{
+	const char *name;
+
+	for (*type = 0; (name = map_type_name(*type)); (*type)++)
+		if (term_is_atom(t, name))
+			return true;
+	return false;
+}
+
+bool map_options_read_new(struct call *call, struct map_options *options)
+{
+	struct map_spec *spec = &options->spec;
+
+	*options = (struct map_options){ .name_is_valid = true,
+					 .lifetime = HANDLES_NODE };
+	if (!read_type(call->args[0], &spec->type) ||
+	    !term_read_uint32(call->args[1], &spec->key_size) ||
+	    !term_read_uint32(call->args[2], &spec->value_size) ||
+	    !term_read_uint32(call->args[3], &spec->max_entries))
+		return raise_reason(call, RAISED_BADARG);
+	if (call->arity == 5 && !map_options_read(call, call->args[4], options))
+		return false;
+	map_rules_complete(spec);
+	return true;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RAISE_H
+#define RAISE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/posix.h"
+#include "term/term.h"
+
+struct call;
+
+enum raised_reason {
+	RAISED_NOTHING,
+	RAISED_UNDEF,
+	RAISED_BADARG,
+	RAISED_BADKEY,     /* {badkey, term} */
+	RAISED_BADMAP,     /* {badmap, term} */
+	RAISED_KEYEXISTS,  /* {keyexists, term} */
+	RAISED_TOO_BIG,    /* {too_big, max_message} */
+	RAISED_ERRNO,      /* error as an atom */
+	RAISED_ERRNO_DONE, /* {error as an atom, done} */
+	RAISED_AMBIGUOUS,  /* by open not: it returns {error, ambiguous} */
+	RAISED_BADFUN,     /* {badfun, term} */
+	RAISED_BADARITY,   /* {badarity, {Fun, Args}}: term is both */
+};
+
+/* An exception of class error. */
+struct raised {
+	enum raised_reason reason;
+	struct term term;
+	int error;
+	uint64_t done;
+};
+
+/* Sets the exception; always false. */
+bool raise_reason(struct call *call, enum raised_reason reason);
+bool raise_term(struct call *call, enum raised_reason reason, struct term term);
+bool raise_errno(struct call *call, int error); /* -errno */
+bool raise_done(struct call *call, int error, uint64_t done);
+/* enomem, for what the account did not get. */
+bool raise_no_memory(struct call *call);
+
+/* Counts what was raised, or returned as an error. */
+void raise_count(const struct call *call);
+
+/* What an error is called that is counted as errors[i] of struct stats. */
+const char *raise_error_name(size_t i, char room[POSIX_NAME_SIZE]);
+
+/* Writes the reason of an exception as a term. */
+void raise_write_reason(const struct call *call, struct term_writer *w);
+
+#endif

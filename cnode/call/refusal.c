@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a node is refused, and the line in the log that says so. */
+#include "call/refusal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+
+/* What is refused: in words, and as fields of which some borrow from name. */
+struct what {
+	struct log_fields fields;
+	char words[PATH_MAX + 32];
+	char name[PATH_MAX];
+};
+
+static void add_map(struct what *what, uint32_t id)
+{
+	log_fields_text(&what->fields, "object", "map");
+	log_fields_number(&what->fields, "id", id);
+}
+
+/* A locator as "Tag Id", "Tag Path" or "Tag Name"; nothing for another term. */
+static void describe_locator(struct term t, struct what *what)
+{
+	static const char *const tags[] = { "id", "pinned", "name" };
+	static const char *const keys[] = { "id", "path", "name" };
+	struct term parts[2];
+	bool number;
+	uint32_t id;
+	size_t i = 0;
+
+	if (!term_tuple_of(t, parts, 2))
+		return;
+	while (i < 3 && !term_is_atom(parts[0], tags[i]))
+		i++;
+	number = term_read_uint32(parts[1], &id);
+	if (number)
+		snprintf(what->name, sizeof(what->name), "%u", id);
+	if (i == 3 || (!number && !call_read_text(parts[1], what->name,
+						  sizeof(what->name))))
+		return;
+	snprintf(what->words, sizeof(what->words), ": %s %s", tags[i],
+		 what->name);
+	if (i > 0)
+		log_fields_text(&what->fields, keys[i], what->name);
+	else if (number)
+		add_map(what, id);
+}
+
+static void describe_handle(const struct call *call, struct term t,
+			    struct what *what)
+{
+	struct map *map = NULL;
+	erlang_ref ref;
+
+	if (call_read_handle_ref(t, &ref))
+		map = handles_get(call->context->common->handles, &ref);
+	if (map) {
+		snprintf(what->words, sizeof(what->words), ": map %u", map->id);
+		add_map(what, map->id);
+	}
+	map_unref(map);
+}
+
+static void add_path(struct what *what, const char *path)
+{
+	size_t size = strlen(what->words);
+
+	snprintf(what->words + size, sizeof(what->words) - size, ": %s", path);
+	log_fields_text(&what->fields, "path", path);
+}
+
+/*
+ * The last map among the arguments: a value may be one too, and comes before
+ * it. Of no key and no other value: who reads logs is another.
+ */
+static void describe(const struct call *call, struct what *what)
+{
+	for (uint32_t i = call->arity; i > 0 && !what->words[0]; i--) {
+		describe_handle(call, call->args[i - 1], what);
+		describe_locator(call->args[i - 1], what);
+	}
+	if ((strcmp(call->function, "pin") == 0 ||
+	     strcmp(call->function, "unpin") == 0) &&
+	    call_read_text(call->args[0], what->name, sizeof(what->name)))
+		add_path(what, what->name);
+}
+
+bool refusal_raise(struct call *call, enum refusal refusal, const char *path)
+{
+#define REFUSED(reason) LOG_LIMIT_OF("refused", reason)
+
+	static struct {
+		const char *why;
+		struct log_limit limit;
+	} refusals[] = {
+		[REFUSAL_MAY_ONLY_READ] = { "it may only read (--allow, "
+					    "--read-only)",
+					    REFUSED("may_only_read") },
+		[REFUSAL_NOT_ITS_OWN] = { "it may only read, and the handle is "
+					  "not its own",
+					  REFUSED("not_its_own") },
+		[REFUSAL_OUTSIDE_PIN_ROOT] = { "not to be reached below "
+					       "--pin-root",
+					       REFUSED("outside_pin_root") },
+		[REFUSAL_OUTSIDE_FILE_ROOT] = { "not to be reached below "
+						"--file-root",
+						REFUSED("outside_file_root") },
+		[REFUSAL_NO_CGROUP] = { "not in the cgroup file system",
+					REFUSED("no_cgroup") },
+	};
+	struct log_limit *limit = &refusals[refusal].limit;
+	erlang_pid pid = { .num = 0 };
+	struct what what;
+
+	what.words[0] = '\0';
+	log_fields_start(&what.fields, limit->event, limit->reason);
+	if (path)
+		add_path(&what, path);
+	else
+		describe(call, &what);
+	term_read_pid(call->caller, &pid);
+	log_limited_with(limit, &what.fields, LOG_WARNING,
+			 "refused %s/%u to %s <%u.%u>: %s%s", call->function,
+			 call->arity, call->context->peer, pid.num, pid.serial,
+			 refusals[refusal].why, what.words);
+	return raise_errno(call, -EACCES);
+}

@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Keys and values, as terms and as the octets of the kernel:
+ *
+ *	key()      = binary() of the map's key size | integer()
+ *	           | {inet:ip_address(), PrefixLength} of a lpm_trie
+ *	           | {pid, OsPid} of task_storage, {file, Path} of
+ *	             inode_storage, {cgroup, Path} of cgrp_storage
+ *	value()    = binary() of the map's value size | integer()
+ *	           | [value()], one for each possible CPU, of a per-CPU map
+ *	           | ebpf_map() of a map-in-map, or when it is put a
+ *	             locator(), {cgroup, Path} of a cgroup_array,
+ *	             {ifname, Name} of a devmap
+ *
+ * A number is never taken for a descriptor: what the kernel takes as one is
+ * named, and opened here on behalf of the caller.
+ */
+#include "call/values.h"
+
+#include <errno.h>
+#include <linux/bpf.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "call/locators.h"
+#include "call/refusal.h"
+#include "host/names.h"
+#include "limits/map_memory.h"
+
+#define BINARY_HEADER_SIZE 5
+#define ANSWER_MARGIN 16 /* what stands around a value and a handle */
+
+/* A binary of just that size, in place; or an integer, laid out in room. */
+static bool read_octets(struct term t, size_t size, char *room,
+			const char **octets)
+{
+	size_t binary_size;
+
+	if (term_read_binary(t, octets, &binary_size))
+		return binary_size == size;
+	*octets = room;
+	return term_read_octets(t, room, size);
+}
+
+/* --- What is named ------------------------------------------------------ */
+
+/* {Tag, Name} */
+static bool read_tagged(struct term t, const char *tag, struct term *name)
+{
+	struct term pair[2];
+
+	if (!term_tuple_of(t, pair, 2) || !term_is_atom(pair[0], tag))
+		return false;
+	*name = pair[1];
+	return true;
+}
+
+/* A descriptor in the place of the last one; -errno is raised. */
+static bool keep_fd(struct call *call, int *kept, int fd)
+{
+	if (fd < 0)
+		return raise_errno(call, fd);
+	if (*kept >= 0)
+		close(*kept);
+	*kept = fd;
+	return true;
+}
+
+static bool open_process(struct call *call, struct term t)
+{
+	struct term name;
+	uint32_t pid;
+
+	if (!read_tagged(t, "pid", &name) || !term_read_uint32(name, &pid) ||
+	    pid == 0 || pid > INT32_MAX)
+		return raise_reason(call, RAISED_BADARG);
+	return keep_fd(call, &call->key_fd, names_open_process(pid));
+}
+
+static bool read_tagged_path(struct call *call, struct term t, const char *tag,
+			     char path[PATH_MAX])
+{
+	struct term name;
+
+	if (!read_tagged(t, tag, &name))
+		return raise_reason(call, RAISED_BADARG);
+	return call_read_path(call, name, path);
+}
+
+/* What was found at path; -EACCES: it may not be looked for there. */
+static bool keep_found(struct call *call, int *kept, int fd,
+		       enum refusal refusal, const char *path)
+{
+	return fd == -EACCES ? refusal_raise(call, refusal, path)
+			     : keep_fd(call, kept, fd);
+}
+
+static bool open_file(struct call *call, struct term t)
+{
+	char path[PATH_MAX];
+
+	return read_tagged_path(call, t, "file", path) &&
+	       keep_found(
+		       call, &call->key_fd,
+		       names_open_file(&call->context->common->file_root, path),
+		       REFUSAL_OUTSIDE_FILE_ROOT, path);
+}
+
+static bool open_cgroup(struct call *call, struct term t, int *kept)
+{
+	char path[PATH_MAX];
+
+	return read_tagged_path(call, t, "cgroup", path) &&
+	       keep_found(call, kept, names_open_cgroup(path),
+			  REFUSAL_NO_CGROUP, path);
+}
+
+/* A descriptor as the octets of a key or a value. */
+static bool lay_out_fd(int fd, char *room, size_t size)
+{
+	if (size < sizeof(fd))
+		return false;
+	memset(room, 0, size);
+	memcpy(room, &fd, sizeof(fd));
+	return true;
+}
+
+/* {ifname, Name} as the index, with no program. *named: it is such a term. */
+static bool read_interface(struct call *call, struct term t, char *room,
+			   size_t size, bool *named)
+{
+	char text[64];
+	struct term name;
+	uint32_t index;
+	int error;
+
+	*named = call->map->traits & MAP_VALUE_IS_INTERFACE &&
+		 read_tagged(t, "ifname", &name);
+	if (!*named)
+		return true;
+	if (!call_read_text(name, text, sizeof(text)))
+		return raise_reason(call, RAISED_BADARG);
+	error = names_interface(text, &index);
+	if (error < 0)
+		return raise_errno(call, error);
+	return lay_out_fd((int)index, room, size) ||
+	       raise_reason(call, RAISED_BADARG);
+}
+
+static bool open_key(struct call *call, struct term t)
+{
+	unsigned traits = call->map->traits;
+
+	if (traits & MAP_KEY_IS_PROCESS)
+		return open_process(call, t);
+	if (traits & MAP_KEY_IS_FILE)
+		return open_file(call, t);
+	if (traits & MAP_KEY_IS_CGROUP)
+		return open_cgroup(call, t, &call->key_fd);
+	/* a socket would have to be one of this process */
+	return raise_errno(call, -EOPNOTSUPP);
+}
+
+/* --- Keys and values ---------------------------------------------------- */
+
+/* PrefixLength:32 in host order, and the address as it travels. */
+static bool read_prefix(struct term t, char *octets, size_t size)
+{
+	struct term pair[2], item;
+	struct term_items items;
+	uint32_t prefix, part;
+	size_t width, n;
+
+	if (!term_tuple_of(t, pair, 2) || !term_tuple(pair[0], &items) ||
+	    !(items.left == 4 || items.left == 8) ||
+	    !term_read_uint32(pair[1], &prefix))
+		return false;
+	width = items.left == 4 ? 1 : 2;
+	n = items.left * width;
+	if (size != sizeof(prefix) + n || prefix > 8 * n)
+		return false;
+	memcpy(octets, &prefix, sizeof(prefix));
+	for (octets += sizeof(prefix); term_next(&items, &item);
+	     octets += width) {
+		if (!term_read_uint32(item, &part) || part >> (8 * width))
+			return false;
+		octets[0] = (char)(width == 2 ? part >> 8 : part);
+		octets[width - 1] = (char)part;
+	}
+	return term_end(&items);
+}
+
+static bool read_plain_key(const struct map *map, struct term t, char *room,
+			   const char **key)
+{
+	if (read_octets(t, map->key_size, room, key))
+		return true;
+	*key = room;
+	return map->traits & MAP_PREFIX_LOOKUP &&
+	       read_prefix(t, room, map->key_size);
+}
+
+bool values_read_key(struct call *call, struct term t, const char **key)
+{
+	struct map *map = call->map;
+	char *room = call_room(call, &call->context->key, map->key_size);
+	bool good;
+
+	if (!room)
+		return false;
+	if (map->traits & MAP_KEY_IS_FD) {
+		*key = room;
+		if (!open_key(call, t))
+			return false;
+		good = lay_out_fd(call->key_fd, room, map->key_size);
+	} else {
+		*key = room;
+		if (!read_interface(call, t, room, map->key_size, &good))
+			return false;
+		good = good || read_plain_key(map, t, room, key);
+	}
+	return good || raise_reason(call, RAISED_BADARG);
+}
+
+/* A process or thread, a file or a cgroup, an interface. */
+static bool has_gone(const struct raised *raised)
+{
+	return raised->reason == RAISED_ERRNO &&
+	       (raised->error == ESRCH || raised->error == ENOENT ||
+		raised->error == ENODEV);
+}
+
+bool values_find_key(struct call *call, struct term t, const char **key,
+		     int *error)
+{
+	*error = 0;
+	if (values_read_key(call, t, key))
+		return true;
+	if (!has_gone(&call->raised))
+		return false;
+	call->raised.reason = RAISED_NOTHING;
+	*error = -ENOENT;
+	return true;
+}
+
+/* One value into its place among those of all CPUs, padded as the kernel does
+ */
+static bool place_value(const struct map *map, struct term t, char *place)
+{
+	const char *octets;
+
+	if (!read_octets(t, map->value_size, place, &octets))
+		return false;
+	if (octets != place)
+		memcpy(place, octets, map->value_size);
+	memset(place + map->value_size, 0, map->value_stride - map->value_size);
+	return true;
+}
+
+static bool place_each(const struct map *map, struct term_items *items,
+		       char *places)
+{
+	struct term item;
+
+	if (items->left != map->cpus)
+		return false;
+	for (unsigned cpu = 0; cpu < map->cpus; cpu++)
+		if (!term_next(items, &item) ||
+		    !place_value(map, item, places + cpu * map->value_stride))
+			return false;
+	return term_end(items);
+}
+
+static bool place_copies(const struct map *map, struct term t, char *places)
+{
+	if (!place_value(map, t, places))
+		return false;
+	for (unsigned cpu = 1; cpu < map->cpus; cpu++)
+		memcpy(places + cpu * map->value_stride, places,
+		       map->value_stride);
+	return true;
+}
+
+static bool read_per_cpu(struct map *map, struct term t, char *places)
+{
+	struct term_items items;
+
+	return term_list(t, &items) ? place_each(map, &items, places)
+				    : place_copies(map, t, places);
+}
+
+/* A value that the kernel takes as a descriptor, into room. */
+static bool open_value(struct call *call, struct term t, char *room)
+{
+	struct map *map = call->map;
+	int fd;
+
+	if (map->traits & MAP_VALUE_IS_SOCKET)
+		return raise_errno(call, -EOPNOTSUPP);
+	if (map->traits & MAP_VALUE_IS_MAP &&
+	    (call_is_handle(t) || locators_is(t))) {
+		if (!call_read_value_map(call, t))
+			return false;
+		map_memory_will_be_inner(call->value_map);
+		fd = call->value_map->fd;
+	} else if (map->traits & MAP_VALUE_IS_CGROUP) {
+		if (!open_cgroup(call, t, &call->value_fd))
+			return false;
+		fd = call->value_fd;
+	} else { /* a number would be one of this process's */
+		return raise_reason(call, RAISED_BADARG);
+	}
+	return lay_out_fd(fd, room, map->value_size) ||
+	       raise_reason(call, RAISED_BADARG);
+}
+
+/* The descriptor of a program, behind 4 octets: only that there is none. */
+static bool names_program(const struct map *map, const char *value)
+{
+	static const char none[4];
+
+	return map->traits & MAP_VALUE_HAS_FD && map->value_size >= 8 &&
+	       memcmp(value + 4, none, sizeof(none)) != 0;
+}
+
+bool values_read(struct call *call, struct term t, const char **value)
+{
+	struct map *map = call->map;
+	char *room = values_room(call);
+	bool good;
+
+	if (!room)
+		return false;
+	*value = room;
+	if (map->traits & MAP_VALUE_IS_FD)
+		return open_value(call, t, room);
+	if (!read_interface(call, t, room, map->value_size, &good))
+		return false;
+	if (!good)
+		good = map->traits & MAP_PER_CPU
+			       ? read_per_cpu(map, t, room)
+			       : read_octets(t, map->value_size, room, value);
+	return (good && !names_program(map, *value)) ||
+	       raise_reason(call, RAISED_BADARG);
+}
+
+bool values_check_answer(struct call *call, struct term handle)
+{
+	return call_check_answer(call, values_size(call->map) + handle.size +
+					       ANSWER_MARGIN);
+}
+
+char *values_room(struct call *call)
+{
+	return call_room(call, &call->context->value,
+			 map_entry_size(call->map));
+}
+
+static int find_live(struct call *call, uint32_t id, bool restricted,
+		     erlang_ref *ref)
+{
+	struct call_context *context = call->context;
+
+	return handles_find_id(context->common->handles, context->owner, id,
+			       restricted, ref);
+}
+
+/* A new handle to share for the map of that id, open with those flags. */
+static int add_shared(struct call *call, uint32_t id, uint32_t flags,
+		      erlang_ref *ref)
+{
+	struct call_context *context = call->context;
+	struct map *map;
+	int error = map_memory_open_id(context->common->map_memory, id, flags,
+				       &map);
+
+	if (error < 0)
+		return error;
+	error = handles_add_shared(context->common->handles, context->owner,
+				   map, ref);
+	if (error < 0)
+		map_unref(map);
+	return error;
+}
+
+/*
+ * What can do less is no match for who may do more; but better than nothing:
+ * of what may not be opened by its id, or what a security module gives to be
+ * read only.
+ */
+static int share_restricted(struct call *call, uint32_t id, erlang_ref *ref)
+{
+	int error = find_live(call, id, true, ref);
+
+	return error == -ENOENT ? add_shared(call, id, BPF_F_RDONLY, ref)
+				: error;
+}
+
+/* A handle for the map of that id: a live one, or else a new one to share. */
+static int share(struct call *call, uint32_t id, erlang_ref *ref)
+{
+	int error = find_live(call, id, false, ref);
+
+	if (error != -ENOENT)
+		return error;
+	error = add_shared(call, id, 0, ref);
+	return error == -EPERM || error == -EACCES
+		       ? share_restricted(call, id, ref)
+		       : error;
+}
+
+/* The value of a map-in-map is the id of a map. What goes wrong is raised. */
+static void write_map(struct call *call, const char *octets)
+{
+	struct map *map = NULL;
+	erlang_ref ref;
+	uint32_t id;
+	int error;
+
+	memcpy(&id, octets, sizeof(id));
+	error = share(call, id, &ref);
+	if (error == 0)
+		map = handles_get(call->context->common->handles, &ref);
+	if (map) {
+		call_write_handle(call, map, &ref);
+		map_unref(map);
+	} else {
+		raise_errno(call, error ? error : -ENOENT);
+		call->out->failed = true;
+	}
+}
+
+void values_write(struct call *call, const char *octets)
+{
+	const struct map *map = call->map;
+
+	if (map->traits & MAP_VALUE_IS_MAP) {
+		write_map(call, octets);
+		return;
+	}
+	if (!(map->traits & MAP_PER_CPU)) {
+		term_write_binary(call->out, octets, map->value_size);
+		return;
+	}
+	term_write_list(call->out, (int)map->cpus);
+	for (unsigned cpu = 0; cpu < map->cpus; cpu++)
+		term_write_binary(call->out, octets + cpu * map->value_stride,
+				  map->value_size);
+	term_write_nil(call->out);
+}
+
+int values_hold_map(struct call *call, const char *value)
+{
+	erlang_ref ref;
+	uint32_t id;
+
+	memcpy(&id, value, sizeof(id));
+	return share(call, id, &ref);
+}
+
+int values_keep_map(void *context, const void *value)
+{
+	struct call *call = context;
+	erlang_ref ref;
+	uint32_t id;
+	int error;
+
+	memcpy(&id, value, sizeof(id));
+	error = share(call, id, &ref);
+	if (error == 0)
+		handles_keep(call->context->common->handles, &ref);
+	return error;
+}
+
+int values_get(struct call *call, const char *key, char *value)
+{
+	int error = map_get(call->map, key, value);
+
+	if (error == 0 && call->map->traits & MAP_VALUE_IS_MAP)
+		error = values_hold_map(call, value);
+	return error;
+}
+
+bool values_take(struct call *call, const char *key, int *error, char **value)
+{
+	*value = values_room(call);
+	if (!*value)
+		return false;
+	*error = call->map->traits & MAP_VALUE_IS_MAP
+			 ? map_take_kept(call->map, key, *value,
+					 values_keep_map, call)
+			 : map_take(call->map, key, *value);
+	return *error == 0 || *error == -ENOENT || raise_errno(call, *error);
+}
+
+size_t values_size(const struct map *map)
+{
+	if (map->traits & MAP_VALUE_IS_MAP)
+		return CALL_MAX_HANDLE_SIZE;
+	return map_entry_size(map) + (size_t)map->cpus * BINARY_HEADER_SIZE;
+}
+
+bool values_lookup(struct call *call, struct term key_term, int *error,
+		   char **value)
+{
+	const char *key;
+
+	if (!values_find_key(call, key_term, &key, error))
+		return false;
+	/* its lookup takes a value, and says whether that was put */
+	if (call->map->traits & MAP_VALUE_IN)
+		return raise_errno(call, -EOPNOTSUPP);
+	*value = values_room(call);
+	if (!*value)
+		return false;
+	if (*error == 0)
+		*error = values_get(call, key, *value);
+	return *error == 0 || *error == -ENOENT || raise_errno(call, *error);
+}

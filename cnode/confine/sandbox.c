@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The sandbox: the order in which this process gives up what it does not need.
+ */
+#include "confine/sandbox.h"
+
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "bpf/map.h"
+#include "confine/landlock.h"
+#include "confine/privilege.h"
+#include "confine/syscalls.h"
+
+static int set_limit(__rlimit_resource_t resource, rlim_t soft, rlim_t hard)
+{
+	struct rlimit limit = { .rlim_cur = soft, .rlim_max = hard };
+
+	return setrlimit(resource, &limit) < 0 ? -errno : 0;
+}
+
+/*
+ * Nothing is locked in memory, but kernels before 5.11 count maps there: then
+ * libbpf has raised the limit, and it stays.
+ */
+static int limit_locked_memory(void)
+{
+	struct rlimit before;
+	int error;
+
+	if (getrlimit(RLIMIT_MEMLOCK, &before) < 0)
+		return -errno;
+	error = set_limit(RLIMIT_MEMLOCK, 0, before.rlim_max);
+	if (error < 0)
+		return error;
+	return map_check_privilege() == -EPERM
+		       ? set_limit(RLIMIT_MEMLOCK, before.rlim_cur,
+				   before.rlim_max)
+		       : set_limit(RLIMIT_MEMLOCK, 0, 0);
+}
+
+/*
+ * The kernel counts what can be written to and is nobody else's: heap, buffers,
+ * stacks of threads. Where that is used up, malloc(3) fails.
+ */
+static int limit_memory(uint64_t octets)
+{
+	struct rlimit before;
+
+	if (octets == 0)
+		return 0;
+	if (getrlimit(RLIMIT_DATA, &before) < 0)
+		return -errno;
+	if (octets > before.rlim_max)
+		octets = before.rlim_max;
+	log_info("memory is limited to %llu octets",
+		 (unsigned long long)octets);
+	return set_limit(RLIMIT_DATA, octets, octets);
+}
+
+/*
+ * What libraries find out or read once and keep, before files and programs are
+ * out of reach. libbpf tries the kernel by loading programs when it makes a map
+ * with a name, as map_check_privilege() does.
+ */
+static enum exit_status prepare_libraries(void)
+{
+	int error = map_check_privilege();
+
+	if (error < 0) {
+		log_error("this process may not make eBPF maps with what is "
+			  "left of its capabilities: %s; it needs cap_bpf",
+			  strerror(-error));
+		return STATUS_PRIVILEGE;
+	}
+	error = libbpf_num_possible_cpus();
+	if (error < 0) {
+		log_error("the number of processors is not to be had: %s",
+			  strerror(-error));
+		return STATUS_OTHER;
+	}
+	tzset();
+	return STATUS_OK;
+}
+
+static int confine_files_and_ports(const struct sandbox *sandbox)
+{
+	const struct landlock_limits limits = {
+		.pin_root = sandbox->pin_root,
+		.epmd_port = sandbox->epmd_port,
+	};
+	int version = landlock_confine(&limits);
+
+	if (version == -ENOSYS)
+		log_warning("this kernel has no Landlock: files and ports are "
+			    "not confined");
+	else if (version == -EPERM)
+		log_warning("Landlock is refused here, as containers do that "
+			    "do not know it: files and ports are not confined");
+	else if (version > 0 && version < LANDLOCK_WITH_NET)
+		log_warning("Landlock of this kernel is of version %d: ports "
+			    "are not confined",
+			    version);
+	else if (version > 0)
+		log_info("files and ports are confined by Landlock version %d",
+			 version);
+	return version > 0 || version == -ENOSYS || version == -EPERM ? 0
+								      : version;
+}
+
+static enum exit_status fail(const char *what, int error)
+{
+	log_error("%s: %s; --no-sandbox goes without", what, strerror(-error));
+	return STATUS_OTHER;
+}
+
+/* Landlock gets to know by it what is to be left open. */
+static enum exit_status check_proc(void)
+{
+	if (access("/proc/self/mountinfo", F_OK) == 0)
+		return STATUS_OK;
+	log_error("/proc/self/mountinfo: %s; the sandbox needs a proc file "
+		  "system: mount one by `mount -t proc proc /proc', or go "
+		  "without by --no-sandbox",
+		  strerror(errno));
+	return STATUS_OTHER;
+}
+
+enum exit_status sandbox_enter(const struct sandbox *sandbox)
+{
+	enum exit_status status = privilege_keep(sandbox->open_by_id);
+	int error;
+
+	if (status == STATUS_OK)
+		status = prepare_libraries();
+	if (status != STATUS_OK || sandbox->off)
+		return status;
+	status = check_proc();
+	if (status != STATUS_OK)
+		return status;
+	/* a change of user may have made it dumpable again */
+	if (prctl(PR_SET_DUMPABLE, 0) < 0 ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return fail("prctl", -errno);
+	error = set_limit(RLIMIT_CORE, 0, 0);
+	if (error == 0)
+		error = limit_locked_memory();
+	if (error == 0)
+		error = limit_memory(sandbox->memory);
+	if (error < 0)
+		return fail("setrlimit", error);
+	error = confine_files_and_ports(sandbox);
+	if (error < 0)
+		return fail("Landlock", error);
+	error = syscalls_confine(sandbox->open_by_id);
+	if (error < 0)
+		return fail("seccomp", error);
+	log_info("system calls are confined by seccomp");
+	return STATUS_OK;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Loads the filter of seccomp(2) that syscalls_filter.c has made at the build:
+ * at the start nothing is left that could fail but the one system call.
+ */
+#include "confine/syscalls.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "confine/syscalls_program.h"
+
+#define PROGRAM(steps)                                                         \
+	{                                                                      \
+		sizeof(steps) / sizeof((steps)[0]), steps                      \
+	}
+
+int syscalls_confine(bool open_by_id)
+{
+	static const struct sock_fprog programs[] = { PROGRAM(without_ids),
+						      PROGRAM(with_ids) };
+	long result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+			      SECCOMP_FILTER_FLAG_TSYNC, &programs[open_by_id]);
+
+	/* containers know one way or the other; there is only this thread */
+	if (result < 0 && (errno == EPERM || errno == ENOSYS))
+		result = prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER,
+			       &programs[open_by_id]);
+	if (result < 0)
+		return -errno;
+	return result > 0 ? -ESRCH : 0; /* a thread that could not have it */
+}

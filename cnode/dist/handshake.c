@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ei's way to the stream under a connection: its socket callbacks, which it
+ * uses while the handshake runs and never after. By them the handshake does
+ * what ei does not.
+ *
+ * libei offers too few capabilities for rpc and erpc to call a C node. So the
+ * write callback adds what is missing to the flags of our 'N' packet:
+ *
+ *	Length:16 $N Flags:64 Challenge:32 Creation:32 NameLength:16 Name
+ *
+ * The read callback notes the peer's, since ei drops flags and creation, and
+ * tells nothing of a name that is too long for it:
+ *
+ *	Length:16 $N Flags:64 Creation:32 NameLength:16 Name
+ *
+ * And where ei would welcome a peer that is not to be let in, the write
+ * callback puts the status not_allowed in the place of ei's, and fails: an
+ * Erlang node that is told so never takes itself for connected.
+ *
+ *	Length:16 $s Status
+ */
+#include "dist/handshake.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "dist/dist.h"
+
+#define LENGTH_SIZE 2
+#define FLAGS_OFFSET 3
+#define CREATION_OFFSET 11
+#define NAME_LENGTH_OFFSET 15
+#define RECEIVE_SIZE 65536
+
+#define ADDED_FLAGS                                                            \
+	(DIST_FLAG_SPAWN | DIST_FLAG_ALIAS | DIST_FLAG_DIST_MONITOR_NAME |     \
+	 DIST_FLAG_EXIT_PAYLOAD)
+
+static uint64_t get_be(const char *at, int size)
+{
+	uint64_t value = 0;
+
+	for (int i = 0; i < size; i++)
+		value = value << 8 | (unsigned char)at[i];
+	return value;
+}
+
+static void put_be64(char *at, uint64_t value)
+{
+	for (int i = 0; i < 8; i++)
+		at[i] = (char)(value >> (8 * (7 - i)));
+}
+
+/* --- Sockets ------------------------------------------------------------ */
+
+/*
+ * ei_accept() takes a connection from the listening socket; ours are taken
+ * before, so that each handshake can run in a thread of its own. What this
+ * thread has to offer waits here until ei asks for it.
+ */
+static _Thread_local struct transport *offered;
+
+static int callback_socket(void **context, void *setup_context)
+{
+	struct transport *listener = setup_context;
+
+	listener->fd =
+		socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (listener->fd < 0)
+		return errno;
+	*context = listener;
+	return 0;
+}
+
+static int callback_listen(void *context, void *address, int *size, int backlog)
+{
+	struct transport *listener = context;
+	socklen_t length = (socklen_t)*size;
+	int on = 1;
+
+	if (setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &on,
+		       sizeof(on)) < 0 ||
+	    bind(listener->fd, address, length) < 0 ||
+	    listen(listener->fd, backlog) < 0 ||
+	    getsockname(listener->fd, address, &length) < 0)
+		return errno;
+	*size = (int)length;
+	return 0;
+}
+
+static int callback_accept(void **context, void *address, int *size,
+			   unsigned timeout)
+{
+	socklen_t length = (socklen_t)*size;
+
+	(void)timeout;
+	if (!offered)
+		return EINVAL;
+	if (getpeername(offered->fd, address, &length) < 0)
+		return errno;
+	*size = (int)length;
+	*context = offered;
+	return 0;
+}
+
+static int callback_connect(void *context, void *address, int size,
+			    unsigned timeout)
+{
+	(void)context;
+	(void)address;
+	(void)size;
+	(void)timeout;
+	return ENOTSUP; /* we are called, and call nobody */
+}
+
+/* The owner of a transport closes it, not ei. */
+static int callback_close(void *context)
+{
+	(void)context;
+	return 0;
+}
+
+/* --- The peer's first packet -------------------------------------------- */
+
+/* As it comes by; until we answer there is nothing else. */
+static void note(struct handshake *h, const char *octets, size_t size)
+{
+	size_t room = sizeof(h->first) - h->first_size;
+
+	if (h->writes > 0)
+		return;
+	if (size > room)
+		size = room;
+	memcpy(h->first + h->first_size, octets, size);
+	h->first_size += size;
+}
+
+/* Whether it tells a name, and how long one. */
+static bool tells_name(const struct handshake *h, size_t *size)
+{
+	size_t rest;
+
+	if (h->first_size < HANDSHAKE_NAME_OFFSET ||
+	    h->first[LENGTH_SIZE] != 'N')
+		return false;
+	rest = get_be(h->first, LENGTH_SIZE) + LENGTH_SIZE;
+	*size = get_be(h->first + NAME_LENGTH_OFFSET, 2);
+	return rest >= HANDSHAKE_NAME_OFFSET + *size;
+}
+
+/* Whether ei's idea of the name is all of what the peer has sent as such. */
+static bool is_as_told(const struct handshake *h)
+{
+	const char *name = h->peer->nodename;
+	size_t size;
+
+	return tells_name(h, &size) && size == strlen(name) &&
+	       memcmp(h->first + HANDSHAKE_NAME_OFFSET, name, size) == 0;
+}
+
+/* For the log, where ei has not taken the name over. */
+static void keep_name(struct handshake *h)
+{
+	size_t noted = h->first_size - HANDSHAKE_NAME_OFFSET;
+	size_t size;
+
+	if (h->peer->nodename[0] || !tells_name(h, &size))
+		return;
+	memcpy(h->peer->nodename, h->first + HANDSHAKE_NAME_OFFSET,
+	       size < noted ? size : noted);
+}
+
+/* --- Octets ------------------------------------------------------------- */
+
+static int fail(struct transport *t, int error)
+{
+	t->handshake->error = error;
+	return error;
+}
+
+/* Waits until the socket is ready or the handshake's time is over. */
+static int await(struct transport *t, short events)
+{
+	struct pollfd ready = { .fd = t->fd, .events = events };
+	int64_t left;
+	int n;
+
+	do {
+		left = t->handshake->deadline - clock_ms();
+		if (left <= 0)
+			return fail(t, ETIMEDOUT);
+		n = poll(&ready, 1, (int)left);
+	} while (n == 0 || (n < 0 && errno == EINTR));
+	return n < 0 ? fail(t, errno) : 0;
+}
+
+static int send_octets(struct transport *t, const char *octets, size_t size)
+{
+	int error = await(t, POLLOUT);
+
+	if (error)
+		return error;
+	error = transport_send(t, octets, size);
+	return error ? fail(t, -error) : 0;
+}
+
+static void turn_away(struct transport *t)
+{
+	static const char status[] = "\0\14snot_allowed";
+
+	send_octets(t, status, sizeof(status) - 1);
+}
+
+/* ei has taken the name over, and is about to send its status. */
+static const char *judge(const struct handshake *h)
+{
+	/* its name is that of its host alone */
+	if (get_be(h->first + FLAGS_OFFSET, 8) & DIST_FLAG_NAME_ME)
+		return "it wants to be given a name, which libei cannot do; "
+		       "connect it to a node of the cluster first, or start it "
+		       "with a name";
+	return is_as_told(h) ? h->judge(h->context, h->peer->nodename)
+			     : "its name has an octet 0 in it";
+}
+
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is ei's */
+static int callback_write(void *context, const char *octets, ssize_t *size,
+			  unsigned timeout)
+{
+	struct transport *t = context;
+	struct handshake *h = t->handshake;
+	char packet[512]; /* ei's longest: its 'N' packet with 255 of name */
+
+	(void)timeout;
+	if (*size < 0 || (size_t)*size > sizeof(packet))
+		return fail(t, EMSGSIZE);
+	if (h->writes++ == 0 && (h->refusal = judge(h))) {
+		turn_away(t);
+		return EACCES;
+	}
+	memcpy(packet, octets, (size_t)*size);
+	if (*size >= FLAGS_OFFSET + 8 && packet[LENGTH_SIZE] == 'N')
+		put_be64(packet + FLAGS_OFFSET,
+			 get_be(packet + FLAGS_OFFSET, 8) | ADDED_FLAGS);
+	return send_octets(t, packet, (size_t)*size);
+}
+
+static int callback_read(void *context, char *octets, ssize_t *size,
+			 unsigned timeout)
+{
+	struct transport *t = context;
+	ssize_t n;
+	int error;
+
+	(void)timeout;
+	if (transport_available(t) == 0) {
+		error = await(t, POLLIN);
+		if (error)
+			return error;
+		n = transport_receive(t, RECEIVE_SIZE);
+		if (n <= 0)
+			return fail(t, n < 0 ? (int)-n : ECONNRESET);
+	}
+	if ((size_t)*size > transport_available(t))
+		*size = (ssize_t)transport_available(t);
+	memcpy(octets, transport_data(t), (size_t)*size);
+	note(t->handshake, octets, (size_t)*size);
+	transport_consume(t, (size_t)*size);
+	return 0;
+}
+
+static int callback_header_size(void *context, int *size)
+{
+	(void)context;
+	*size = LENGTH_SIZE;
+	return 0;
+}
+
+static int callback_fd(void *context, int *fd)
+{
+	struct transport *t = context;
+
+	*fd = t->fd;
+	return 0;
+}
+
+ei_socket_callbacks handshake_callbacks = {
+	/* ours keep time themselves: ei's own way is select(2), which writes
+	 * past its set for descriptors from 1,024 on */
+	.flags = EI_SCLBK_FLG_FULL_IMPL,
+	.socket = callback_socket,
+	.close = callback_close,
+	.listen = callback_listen,
+	.accept = callback_accept,
+	.connect = callback_connect,
+	.write = callback_write,
+	.read = callback_read,
+	.handshake_packet_header_size = callback_header_size,
+	.get_fd = callback_fd,
+};
+
+/* --- The whole ---------------------------------------------------------- */
+
+_Static_assert(MAXNODELEN == 256, "it stands in a line of the log");
+
+/* ei would have none of the first packet, whatever came of it. */
+static const char *explain_first(const struct handshake *h)
+{
+	size_t size;
+
+	if (tells_name(h, &size) && size > MAXNODELEN)
+		return "its name is longer than 256 octets, the most that "
+		       "libei takes";
+	return "it is no Erlang node of OTP 25 or later";
+}
+
+static const char *explain(const struct handshake *h)
+{
+	if (h->refusal)
+		return h->refusal;
+	if (h->error == ETIMEDOUT)
+		return "it took too long over the handshake";
+	if (h->error == ECONNRESET)
+		return "it hung up in the handshake";
+	if (h->error)
+		return strerror(h->error);
+	return h->writes == 0 ? explain_first(h) : "it has another cookie";
+}
+
+/* Not 0, which is no limit for ei. */
+static unsigned left_ms(const struct handshake *h)
+{
+	int64_t left = h->deadline - clock_ms();
+
+	return left > 0 ? (unsigned)left : 1;
+}
+
+static const char *accept_by_ei(struct handshake *h, struct transport *t)
+{
+	const char *failure;
+	size_t size;
+	int fd;
+
+	offered = t;
+	fd = ei_accept_tmo(h->node, h->listener, h->peer, left_ms(h));
+	offered = NULL;
+	if (fd < 0) {
+		failure = explain(h);
+		if (h->writes == 0 && h->error == 0 && tells_name(h, &size))
+			turn_away(t);
+		keep_name(h);
+		return failure;
+	}
+	ei_close_connection(fd); /* ei forgets it; the descriptor stays ours */
+	return is_as_told(h) ? NULL : "its name is not the one that was judged";
+}
+
+const char *handshake_accept(struct handshake *h, struct transport *t,
+			     ErlConnect *peer)
+{
+	const char *failure;
+
+	memset(peer, 0, sizeof(*peer));
+	h->peer = peer;
+	t->handshake = h;
+	/* so that a write of the handshake cannot outlast it by much */
+	transport_bound_waits(t, left_ms(h) / 1000 + 1);
+	failure = accept_by_ei(h, t);
+	t->handshake = NULL;
+	if (failure)
+		return failure;
+	t->peer_flags = get_be(h->first + FLAGS_OFFSET, 8);
+	t->peer_creation = (uint32_t)get_be(h->first + CREATION_OFFSET, 4);
+	transport_bound_waits(t, t->ticktime);
+	t->sent_at = clock_ms();
+	return NULL;
+}

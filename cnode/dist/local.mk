@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+
+cnode_but_main += \
+	%D%/cookie.c %D%/cookie.h \
+	%D%/dist.c %D%/dist.h \
+	%D%/epmd.c %D%/epmd.h \
+	%D%/handshake.c %D%/handshake.h \
+	%D%/hostid.c \
+	%D%/pids.c %D%/pids.h \
+	%D%/transport.c %D%/transport.h

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The buffered stream under a connection. Knows nothing of what travels in it,
+ * but for ticks.
+ */
+#include "dist/transport.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/budget.h"
+#include "base/clock.h"
+
+#define BUFFER_SIZE 65536
+#define TICK_SIZE 4
+
+static const char tick[TICK_SIZE];
+
+bool transport_init(struct transport *t, int fd, unsigned ticktime,
+		    size_t max_waiting, struct account *account)
+{
+	int on = 1;
+
+	memset(t, 0, sizeof(*t));
+	t->fd = fd;
+	t->ticktime = ticktime;
+	t->max_waiting = max_waiting;
+	t->account = account;
+	pthread_mutex_init(&t->out_lock, NULL);
+	t->in = budget_realloc(account, NULL, 0, BUFFER_SIZE);
+	t->in_capacity = BUFFER_SIZE;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	return t->in;
+}
+
+void transport_fini(struct transport *t)
+{
+	if (t->fd >= 0)
+		close(t->fd);
+	t->fd = -1;
+	budget_free(t->account, t->in, t->in_capacity);
+	pthread_mutex_destroy(&t->out_lock);
+}
+
+void transport_bound_waits(struct transport *t, unsigned seconds)
+{
+	struct timeval send_limit = { .tv_sec = seconds };
+	struct timeval receive_limit = {
+		.tv_sec = seconds / 4,
+		.tv_usec = 250000L * (seconds % 4),
+	};
+
+	setsockopt(t->fd, SOL_SOCKET, SO_SNDTIMEO, &send_limit,
+		   sizeof(send_limit));
+	setsockopt(t->fd, SOL_SOCKET, SO_RCVTIMEO, &receive_limit,
+		   sizeof(receive_limit));
+}
+
+size_t transport_available(const struct transport *t)
+{
+	return t->in_end - t->in_pos;
+}
+
+const char *transport_data(const struct transport *t)
+{
+	return t->in + t->in_pos;
+}
+
+/* From now on, unless it does already. Small things may wait as they like. */
+static void begin_wait(struct transport *t)
+{
+	if (t->account && atomic_load(&t->account->held) > 0 &&
+	    atomic_load(&t->waiting_since) == 0)
+		atomic_store(&t->waiting_since, clock_ms());
+}
+
+static void end_wait(struct transport *t)
+{
+	if (atomic_load(&t->waiting_since) != 0)
+		atomic_store(&t->waiting_since, 0);
+}
+
+static int resize(struct transport *t, size_t capacity)
+{
+	char *in = budget_realloc(t->account, t->in, t->in_capacity, capacity);
+
+	if (!in)
+		return -ENOSPC;
+	t->in = in;
+	t->in_capacity = capacity;
+	return 0;
+}
+
+static void to_front(struct transport *t)
+{
+	memmove(t->in, t->in + t->in_pos, transport_available(t));
+	t->in_end -= t->in_pos;
+	t->in_pos = 0;
+}
+
+/*
+ * After a large message the buffer is no larger than what is there takes: who
+ * sends more behind it must not keep that memory, while that is served or for
+ * as long as it goes on.
+ */
+static void shrink(struct transport *t)
+{
+	size_t capacity = BUFFER_SIZE;
+
+	while (capacity < transport_available(t))
+		capacity *= 2;
+	if (capacity >= t->in_capacity)
+		return;
+	to_front(t);
+	resize(t, capacity); /* or it stays as it is */
+}
+
+/*
+ * Of much that comes bit by bit, all has waited for as long as the first. What
+ * is behind a large message has come with the end of that.
+ */
+static void wait_for_rest(struct transport *t, size_t size, size_t rest)
+{
+	if (size > BUFFER_SIZE || rest <= BUFFER_SIZE)
+		end_wait(t);
+	if (rest > BUFFER_SIZE)
+		begin_wait(t);
+}
+
+void transport_has_come(struct transport *t, size_t size)
+{
+	wait_for_rest(t, size, transport_available(t) - size);
+}
+
+void transport_consume(struct transport *t, size_t size)
+{
+	t->in_pos += size;
+	if (t->in_pos == t->in_end)
+		t->in_pos = t->in_end = 0;
+	if (t->in_capacity > BUFFER_SIZE)
+		shrink(t);
+	wait_for_rest(t, size, transport_available(t));
+}
+
+/* Room at the end: what is there moves to the front; a full buffer doubles. */
+static int make_room(struct transport *t, size_t wanted)
+{
+	size_t capacity;
+
+	to_front(t);
+	if (t->in_end < t->in_capacity)
+		return 0;
+	capacity = t->in_capacity * 2 < wanted ? t->in_capacity * 2 : wanted;
+	return capacity > t->in_capacity ? resize(t, capacity) : -ENOBUFS;
+}
+
+ssize_t transport_receive(struct transport *t, size_t wanted)
+{
+	int error = make_room(t, wanted);
+	ssize_t n;
+
+	if (error < 0)
+		return error;
+	begin_wait(t);
+	do {
+		n = recv(t->fd, t->in + t->in_end, t->in_capacity - t->in_end,
+			 0);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	t->in_end += (size_t)n;
+	return n;
+}
+
+/*
+ * What is sent stays in memory as a whole until it is gone, so that it is the
+ * size of that whole, and not of what is left, that a slow reader may not keep.
+ */
+static int send_all(struct transport *t, const char *data, size_t size)
+{
+	bool may_wait = size <= t->max_waiting;
+	int64_t deadline =
+		may_wait ? 0 : clock_ms() + t->ticktime * INT64_C(1000);
+	ssize_t n;
+
+	while (size > 0) {
+		n = send(t->fd, data, size, MSG_NOSIGNAL);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN ? -ETIMEDOUT : -errno;
+		data += n;
+		size -= (size_t)n;
+		if (size > 0 && !may_wait && clock_ms() >= deadline)
+			return -ENOBUFS;
+	}
+	return 0;
+}
+
+int transport_send(struct transport *t, const char *data, size_t size)
+{
+	int error = 0;
+
+	begin_wait(t);
+	pthread_mutex_lock(&t->out_lock);
+	if (t->owed > 0)
+		error = send_all(t, tick, t->owed);
+	if (error == 0) {
+		t->owed = 0;
+		error = send_all(t, data, size);
+	}
+	t->sent_at = clock_ms();
+	atomic_fetch_add(&t->sends, 1);
+	pthread_mutex_unlock(&t->out_lock);
+	if (transport_available(t) <= BUFFER_SIZE)
+		end_wait(t);
+	return error;
+}
+
+void transport_tick(struct transport *t)
+{
+	ssize_t n;
+
+	if (pthread_mutex_trylock(&t->out_lock) != 0)
+		return;
+	if (t->owed == 0) {
+		n = send(t->fd, tick, TICK_SIZE, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n > 0)
+			t->owed = TICK_SIZE - (size_t)n;
+		atomic_fetch_add(&t->sends, 1);
+	}
+	pthread_mutex_unlock(&t->out_lock);
+}
+
+/*
+ * An Erlang node never closes one direction only: the end of what it sends is
+ * its own. Data of its may wait for a window that is shut while nobody reads;
+ * acknowledgements come all the same. A send has limits of its own.
+ */
+bool transport_is_gone(struct transport *t)
+{
+	const uint64_t most = t->ticktime * UINT64_C(1000);
+	struct tcp_info info = { 0 };
+	socklen_t size = sizeof(info);
+
+	if (getsockopt(t->fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
+		return false;
+	if (info.tcpi_state != TCP_ESTABLISHED)
+		return true;
+	if (info.tcpi_last_data_recv <= most || info.tcpi_last_ack_recv <= most)
+		return false;
+	if (pthread_mutex_trylock(&t->out_lock) != 0)
+		return false;
+	pthread_mutex_unlock(&t->out_lock);
+	return true;
+}
+
+void transport_shutdown(struct transport *t)
+{
+	atomic_store(&t->stopped, true);
+	shutdown(t->fd, SHUT_RDWR);
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What this node serves, to whom asks:
+ *
+ *	features() -> #{version => binary(),
+ *	                modules => #{Module => [{Function, Arity}]},
+ *	                options => #{read_only, open_by_id, pin_root,
+ *	                             file_root => boolean(),
+ *	                             max_message, max_maps, grace, max_pins,
+ *	                             max_maps_per_node =>
+ *	                                 integer() | infinity}}
+ *
+ * Those options are here that change what a caller may do, as they are for this
+ * one; and of folders no more than whether there is one.
+ */
+#include <string.h>
+
+#include "config.h"
+#include "functions/functions.h"
+#include "functions/handlers.h"
+
+static void write_functions(struct term_writer *w)
+{
+	size_t list = term_write_list_open(w);
+	struct function_name function;
+	uint32_t n = 0;
+
+	for (; functions_name(n, &function); n++) {
+		term_write_tuple(w, 2);
+		term_write_entry(w, function.name, function.arity);
+	}
+	term_write_list_close(w, list, n);
+}
+
+static void write_bool(struct term_writer *w, const char *name, bool value)
+{
+	term_write_atom(w, name);
+	term_write_atom(w, value ? "true" : "false");
+}
+
+static void write_limit(struct term_writer *w, const char *name, uint32_t limit)
+{
+	if (limit < UINT32_MAX) {
+		term_write_entry(w, name, limit);
+		return;
+	}
+	term_write_atom(w, name);
+	term_write_atom(w, "infinity");
+}
+
+static void write_options(struct term_writer *w, const struct call *call)
+{
+	const struct call_common *common = call->context->common;
+	const struct call_options *options = &common->options;
+	size_t map = term_write_map_open(w);
+
+	write_bool(w, "read_only",
+		   call->context->permission < PERMISSION_WRITE);
+	write_bool(w, "open_by_id", options->open_by_id);
+	write_bool(w, "pin_root", common->pin_root.path != NULL);
+	write_bool(w, "file_root", common->file_root.path != NULL);
+	term_write_entry(w, "max_message", common->max_message);
+	term_write_entry(w, "grace", options->grace);
+	write_limit(w, "max_maps", options->max_maps);
+	write_limit(w, "max_maps_per_node", options->max_maps_per_node);
+	write_limit(w, "max_pins", common->pin_limit.max);
+	term_write_map_close(w, map, 9);
+}
+
+bool features_functions_features(struct call *call)
+{
+	struct term_writer *w = call->out;
+	size_t map = term_write_map_open(w), modules;
+
+	term_write_atom(w, "version");
+	term_write_binary(w, PACKAGE_VERSION, strlen(PACKAGE_VERSION));
+	term_write_atom(w, "modules");
+	modules = term_write_map_open(w);
+	term_write_atom(w, CALL_MODULE);
+	write_functions(w);
+	term_write_map_close(w, modules, 1);
+	term_write_atom(w, "options");
+	write_options(w, call);
+	term_write_map_close(w, map, 3);
+	return true;
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What there is: the maps of this host, and the handles of this node.
+ *
+ *	list()    -> [Info]
+ *	info(Map) -> Info = #{id, name, type, key_size, value_size,
+ *	             max_entries, flags, frozen, memlock, btf, pinned,
+ *	             handles}
+ *	handles() -> [{ebpf_map(), Owner, node | process | permanent}]
+ *	Owner     =  node() | pid() | none
+ */
+#include <errno.h>
+#include <linux/bpf.h>
+#include <string.h>
+
+#include "bpf/pins.h"
+#include "call/call.h"
+#include "functions/handlers.h"
+
+/* --- Handles ------------------------------------------------------------ */
+
+struct listing {
+	struct call *call;
+	uint32_t count;
+};
+
+static void write_handle(const struct handles_info *info, void *context)
+{
+	struct listing *listing = context;
+
+	call_write_handle(listing->call, info->map, info->ref);
+	listing->count++;
+}
+
+static void write_owned_handle(const struct handles_info *info, void *context)
+{
+	static const char *const lifetimes[] = {
+		[HANDLES_NODE] = "node",
+		[HANDLES_PROCESS] = "process",
+		[HANDLES_PERMANENT] = "permanent",
+	};
+	struct listing *listing = context;
+	struct term_writer *out = listing->call->out;
+
+	term_write_tuple(out, 3);
+	write_handle(info, context);
+	if (info->lifetime == HANDLES_PROCESS)
+		term_write_raw(out, info->process, info->process_size);
+	else
+		term_write_atom(out, info->owner ? info->owner : "none");
+	term_write_atom(out, lifetimes[info->lifetime]);
+}
+
+static void write_handles(struct call *call, uint32_t id, handles_visitor visit)
+{
+	struct listing listing = { .call = call };
+	size_t list = term_write_list_open(call->out);
+
+	handles_each(call->context->common->handles, id, visit, &listing);
+	term_write_list_close(call->out, list, listing.count);
+}
+
+bool host_functions_handles(struct call *call)
+{
+	write_handles(call, 0, write_owned_handle);
+	return true;
+}
+
+/* --- Maps --------------------------------------------------------------- */
+
+static void write_pins(struct term_writer *w, uint32_t id,
+		       const struct pins *pins)
+{
+	size_t list = term_write_list_open(w), count;
+	const struct pin *pin = pins_of(pins, id, &count);
+
+	for (size_t i = 0; i < count; i++)
+		term_write_binary(w, pin[i].path, strlen(pin[i].path));
+	term_write_list_close(w, list, (uint32_t)count);
+}
+
+#define INFO_PAIRS 12
+
+static void write_info(struct call *call, const struct map_info *info,
+		       const struct pins *pins)
+{
+	struct term_writer *w = call->out;
+	size_t map = term_write_map_open(w);
+
+	term_write_entry(w, "id", info->id);
+	term_write_atom(w, "name");
+	term_write_binary(w, info->name, strlen(info->name));
+	term_write_atom(w, "type");
+	call_write_type(call, info->type);
+	term_write_entry(w, "key_size", info->key_size);
+	term_write_entry(w, "value_size", info->value_size);
+	term_write_entry(w, "max_entries", info->max_entries);
+	term_write_entry(w, "flags", info->flags);
+	term_write_atom(w, "frozen");
+	term_write_atom(w, info->frozen ? "true" : "false");
+	term_write_entry(w, "memlock", info->memlock);
+	term_write_atom(w, "btf");
+	if (info->btf_id > 0)
+		term_write_uint(w, info->btf_id);
+	else
+		term_write_atom(w, "none");
+	term_write_atom(w, "pinned");
+	write_pins(w, info->id, pins);
+	term_write_atom(w, "handles");
+	write_handles(call, info->id, write_handle);
+	term_write_map_close(w, map, INFO_PAIRS);
+}
+
+bool host_functions_info(struct call *call)
+{
+	struct map_info info;
+	struct pins pins;
+	int error;
+
+	if (!call_read_map(call, call->args[0]))
+		return false;
+	error = map_get_info(call->map, &info);
+	if (error == 0)
+		error = pins_find_of(&pins, info.id, call->context->stopped);
+	if (error < 0)
+		return raise_errno(call, error);
+	write_info(call, &info, &pins);
+	pins_free(&pins);
+	return true;
+}
+
+/*
+ * The next map that is still there; -ENOENT at the end. To look, it is opened
+ * to read; one that a security module does not give for that is left out.
+ */
+static int next_info(uint32_t *id, struct map_info *info)
+{
+	struct map *map;
+	int error;
+
+	while ((error = map_next_id(id)) == 0) {
+		error = map_open_id(*id, BPF_F_RDONLY, &map);
+		if (error == -ENOENT || error == -EPERM || error == -EACCES)
+			continue;
+		if (error < 0)
+			return error;
+		error = map_get_info(map, info);
+		map_unref(map);
+		return error;
+	}
+	return error;
+}
+
+static bool write_infos(struct call *call, const struct pins *pins)
+{
+	size_t list = term_write_list_open(call->out);
+	struct map_info info;
+	uint32_t id = 0, n = 0;
+	int error;
+
+	while ((error = next_info(&id, &info)) == 0) {
+		if (!call_goes_on(call))
+			return false;
+		write_info(call, &info, pins);
+		n++;
+	}
+	term_write_list_close(call->out, list, n);
+	return error == -ENOENT || raise_errno(call, error);
+}
+
+bool host_functions_list(struct call *call)
+{
+	struct pins pins;
+	int error = pins_find(&pins, call->context->stopped);
+	bool good;
+
+	if (error < 0)
+		return raise_errno(call, error);
+	good = write_infos(call, &pins);
+	pins_free(&pins);
+	return good;
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What this node has done since it was started, for all nodes together:
+ *
+ *	stats() -> #{uptime => Milliseconds, connections => N, refused => N,
+ *	             handles => N, octets => #{in => N, out => N},
+ *	             requests => #{{Function, Arity} => N},
+ *	             errors => #{Reason => N},
+ *	             latency => [{LessThanNanoseconds, N}]}
+ *
+ * What there was none of is left out of the last three.
+ */
+#include "functions/functions.h"
+#include "functions/handlers.h"
+
+static void write_octets(struct term_writer *w, const struct stats *sum)
+{
+	size_t map = term_write_map_open(w);
+
+	term_write_entry(w, "in", sum->octets_in);
+	term_write_entry(w, "out", sum->octets_out);
+	term_write_map_close(w, map, 2);
+}
+
+static void write_requests(struct term_writer *w, const struct stats *sum)
+{
+	size_t map = term_write_map_open(w);
+	struct function_name function;
+	uint32_t n = 0;
+
+	for (size_t i = 0; functions_name(i, &function); i++) {
+		if (sum->requests[i] == 0)
+			continue;
+		term_write_tuple(w, 2);
+		term_write_entry(w, function.name, function.arity);
+		term_write_uint(w, sum->requests[i]);
+		n++;
+	}
+	term_write_map_close(w, map, n);
+}
+
+static void write_errors(struct term_writer *w, const struct stats *sum)
+{
+	size_t map = term_write_map_open(w);
+	char room[POSIX_NAME_SIZE];
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < STATS_ERRORS; i++) {
+		if (sum->errors[i] == 0)
+			continue;
+		term_write_entry(w, raise_error_name(i, room), sum->errors[i]);
+		n++;
+	}
+	term_write_map_close(w, map, n);
+}
+
+static void write_latencies(struct term_writer *w, const struct stats *sum)
+{
+	size_t list = term_write_list_open(w);
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < STATS_LATENCIES; i++) {
+		if (sum->latencies[i] == 0)
+			continue;
+		term_write_tuple(w, 2);
+		term_write_uint(w, (uint64_t)1 << i);
+		term_write_uint(w, sum->latencies[i]);
+		n++;
+	}
+	term_write_list_close(w, list, n);
+}
+
+bool stats_functions_stats(struct call *call)
+{
+	struct term_writer *w = call->out;
+	size_t map = term_write_map_open(w);
+	struct stats_report report;
+
+	stats_read(call->context->common->stats, &report);
+	term_write_entry(w, "uptime", (uint64_t)report.uptime);
+	term_write_entry(w, "connections", report.connections);
+	term_write_entry(w, "refused", report.refused);
+	term_write_entry(w, "handles",
+			 handles_count(call->context->common->handles));
+	term_write_atom(w, "octets");
+	write_octets(w, &report.sum);
+	term_write_atom(w, "requests");
+	write_requests(w, &report.sum);
+	term_write_atom(w, "errors");
+	write_errors(w, &report.sum);
+	term_write_atom(w, "latency");
+	write_latencies(w, &report.sum);
+	term_write_map_close(w, map, 8);
+	return true;
+}

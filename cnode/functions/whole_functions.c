@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The functions on whole maps, in one message each:
+ *
+ *	keys(Map) -> [Key]       values(Map) -> [Value]
+ *	to_list(Map) -> [{Key, Value}]
+ *	size(Map) -> integer()   the number of entries
+ *	clear(Map) -> Map
+ *	drain(Map) -> [{Key, Value}], which have been removed
+ *
+ * What they promise while others write is what walk.h promises. An answer that
+ * would be longer than an answer may be raises {too_big, Max}; drain takes
+ * nothing out then, and leaves what others put so fast that it would not fit.
+ */
+#include <errno.h>
+
+#include "call/entries.h"
+#include "call/values.h"
+#include "functions/handlers.h"
+
+typedef void (*writer)(struct call *call, const struct entries *entries,
+		       uint32_t n);
+
+static void write_key(struct call *call, const struct entries *entries,
+		      uint32_t n)
+{
+	term_write_binary(call->out, entries_key(call, entries, n),
+			  call->map->key_size);
+}
+
+static void write_value(struct call *call, const struct entries *entries,
+			uint32_t n)
+{
+	values_write(call, entries_value(call, entries, n));
+}
+
+/*
+ * One step more. Of what is taken out nothing may be lost: it stops, with what
+ * it has, where the next entries are not sure to fit, or cannot be taken.
+ */
+static bool go_on(struct call *call, struct entries *entries, uint32_t so_far)
+{
+	bool take = entries->walk.mode == WALK_TAKE;
+
+	entries->count = 0;
+	if ((!take || entries_fit(call, &entries->most)) &&
+	    entries_next(call, entries, UINT32_MAX))
+		return true;
+	if (!take || so_far == 0 || !call_goes_on(call))
+		return false;
+	call->raised.reason = RAISED_NOTHING;
+	return true;
+}
+
+/* A list of something of all entries. */
+static bool write_all(struct call *call, struct entries *entries, writer write)
+{
+	size_t list = term_write_list_open(call->out);
+	uint32_t n = 0;
+
+	if (!entries_start(call, entries))
+		return false;
+	do {
+		if (!go_on(call, entries, n))
+			return false;
+		for (uint32_t i = 0; i < entries->count; i++) {
+			if (!call_goes_on(call))
+				return false;
+			write(call, entries, i);
+		}
+		n += entries->count;
+	} while (entries->count > 0 && !call->out->failed);
+	term_write_list_close(call->out, list, n);
+	return true;
+}
+
+static bool list(struct call *call, writer write)
+{
+	bool keys = write == write_key;
+	struct entries entries = { .walk.mode = keys ? WALK_KEYS : WALK_READ,
+				   .with_maps = !keys };
+
+	return call_read_map(call, call->args[0]) && entries_check(call) &&
+	       write_all(call, &entries, write);
+}
+
+bool whole_functions_keys(struct call *call)
+{
+	return list(call, write_key);
+}
+
+bool whole_functions_values(struct call *call)
+{
+	return list(call, write_value);
+}
+
+bool whole_functions_to_list(struct call *call)
+{
+	return list(call, entries_write_pair);
+}
+
+/* Visits all entries; n is how many there were. */
+static bool visit_all(struct call *call, enum walk_mode mode, uint64_t *n)
+{
+	struct entries entries = { .walk.mode = mode };
+
+	*n = 0;
+	if (!entries_start(call, &entries))
+		return false;
+	do {
+		if (!entries_next(call, &entries, UINT32_MAX))
+			return false;
+		*n += entries.count;
+	} while (entries.count > 0);
+	return true;
+}
+
+bool whole_functions_size(struct call *call)
+{
+	uint64_t n;
+
+	if (!call_read_map(call, call->args[0]) || !entries_check(call))
+		return false;
+	if (call->map->traits & MAP_FIXED)
+		n = call->map->max_entries;
+	else if (!visit_all(call, WALK_KEYS, &n))
+		return false;
+	term_write_uint(call->out, n);
+	return true;
+}
+
+/* --- Maps without keys: what comes out of them, as many as there is room ---
+ */
+
+/* --- clear/1, drain/1 --------------------------------------------------- */
+
+/* As many as there is room for; more may come while they go. */
+static bool clear_keyless(struct call *call)
+{
+	uint32_t most = call->map->max_entries;
+
+	return entries_pop(call, &most, false);
+}
+
+static bool drain_keyless(struct call *call)
+{
+	uint32_t most = call->map->max_entries;
+
+	return entries_pop(call, &most, true);
+}
+
+static bool check_removal(struct call *call)
+{
+	if (call->map->traits & MAP_VALUE_IN)
+		return raise_errno(call, -EOPNOTSUPP);
+	if (call->map->traits & MAP_NO_REMOVAL)
+		return raise_errno(call, -EINVAL);
+	return true;
+}
+
+bool whole_functions_clear(struct call *call)
+{
+	uint64_t n;
+
+	if (!call_read_map(call, call->args[0]) || !check_removal(call))
+		return false;
+	if (call->map->key_size > 0 ? !visit_all(call, WALK_REMOVE, &n)
+				    : !clear_keyless(call))
+		return false;
+	term_write_term(call->out, call->args[0]);
+	return true;
+}
+
+/* What a map may come to hold while it is drained is what it has room for. */
+bool whole_functions_drain(struct call *call)
+{
+	struct entries entries = { .walk.mode = WALK_TAKE };
+	uint32_t fit;
+
+	if (!call_read_map(call, call->args[0]) || !check_removal(call) ||
+	    !entries_fit(call, &fit))
+		return false;
+	if (fit < call->map->max_entries)
+		return raise_reason(call, RAISED_TOO_BIG);
+	return call->map->key_size > 0
+		       ? write_all(call, &entries, entries_write_pair)
+		       : drain_keyless(call);
+}

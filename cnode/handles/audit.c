@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The audit trail: one event in the log for what changes rights, or what others
+ * see. It knows nothing of requests: that is the origin of a thread's lines. Of
+ * a handle it tells the place and no more, since the rest of its reference is
+ * all that it takes to use it.
+ */
+#include "handles/audit.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+
+#define PATH_END 512 /* of a long path in the words, which has two */
+
+bool audit_is_on(void)
+{
+	return log_has_level(LOG_INFO);
+}
+
+static void add_fields(struct log_fields *fields, const struct audit *audit)
+{
+	log_fields_text(fields, "object", audit->kind);
+	log_fields_number(fields, "id", audit->id);
+	log_fields_text(fields, "type", audit->type);
+	log_fields_text(fields, "name", audit->name);
+	log_fields_text(fields, "access", audit->access);
+	if (audit->handle != AUDIT_NO_HANDLE)
+		log_fields_number(fields, "handle", audit->handle);
+	log_fields_text(fields, "lifetime", audit->lifetime);
+	log_fields_text(fields, "owner", audit->owner);
+	if (audit->holders > 0)
+		log_fields_number(fields, "holders", audit->holders);
+	log_fields_text(fields, "path", audit->path);
+}
+
+/* --- In words ----------------------------------------------------------- */
+
+/* As far as there is room, which names cannot use up. */
+struct words {
+	char text[2 * PATH_MAX];
+	size_t size;
+};
+
+__attribute__((format(printf, 2, 3))) static void add(struct words *words,
+						      const char *format, ...)
+{
+	size_t room = sizeof(words->text) - words->size;
+	va_list arguments;
+	int n;
+
+	va_start(arguments, format);
+	n = vsnprintf(words->text + words->size, room, format, arguments);
+	va_end(arguments);
+	if (n > 0)
+		words->size += (size_t)n < room ? (size_t)n : room - 1;
+}
+
+/* event node pid function: */
+static void add_origin(struct words *words, const struct log_fields *fields)
+{
+	static const char *const keys[] = { "node", "pid", "function" };
+	const char *text;
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		text = log_fields_find(fields, keys[i]);
+		if (text)
+			add(words, " %s", text);
+	}
+	add(words, ":");
+}
+
+/* map 17 hash "name" */
+static void add_object(struct words *words, const struct audit *audit)
+{
+	add(words, " %s %u", audit->kind, audit->id);
+	if (audit->type)
+		add(words, " %s", audit->type);
+	if (audit->name)
+		add(words, " \"%s\"", audit->name);
+}
+
+/* Its end is what tells most, and must not be what is cut off. */
+static void add_path(struct words *words, const char *path)
+{
+	size_t size = strlen(path);
+
+	if (size <= 2 * (size_t)PATH_END)
+		add(words, ", path %s", path);
+	else
+		add(words, ", path %.*s...%s", PATH_END, path,
+		    path + size - PATH_END);
+}
+
+/* , key text: in this order, as they are documented */
+static void add_rest(struct words *words, const struct audit *audit)
+{
+	if (audit->access)
+		add(words, ", access %s", audit->access);
+	if (audit->handle != AUDIT_NO_HANDLE)
+		add(words, ", handle %u", audit->handle);
+	if (audit->lifetime)
+		add(words, ", lifetime %s", audit->lifetime);
+	if (audit->owner)
+		add(words, ", owner %s", audit->owner);
+	if (audit->holders > 0)
+		add(words, ", holders %u", audit->holders);
+	if (audit->reason)
+		add(words, ", reason %s", audit->reason);
+	if (audit->path)
+		add_path(words, audit->path);
+}
+
+void audit_log(const struct audit *audit)
+{
+	struct words words = { .size = 0 };
+	struct log_fields fields;
+
+	if (!audit_is_on())
+		return;
+	log_fields_start(&fields, audit->event, audit->reason);
+	add_fields(&fields, audit);
+	add(&words, "%s", audit->event);
+	add_origin(&words, &fields);
+	add_object(&words, audit);
+	add_rest(&words, audit);
+	log_event_with(&fields, LOG_INFO, "%s", words.text);
+}
+
+/* --- Maps --------------------------------------------------------------- */
+
+void audit_map(struct audit audit, const struct map *map)
+{
+	struct map_info info = { .name = "" };
+	char number[16];
+
+	if (!audit_is_on())
+		return;
+	audit.kind = "map";
+	audit.id = map->id;
+	audit.type = map_type_name(map->type);
+	if (!audit.type) {
+		snprintf(number, sizeof(number), "%u", map->type);
+		audit.type = number;
+	}
+	if (map_get_info(map, &info) == 0 && info.name[0])
+		audit.name = info.name;
+	if (map->restricted)
+		audit.access = map->write_only ? "write" : "read";
+	audit_log(&audit);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the audit trail tells of handles: one place for those that begin, and
+ * one for those that end. Who has held one is known only under the lock, and
+ * nothing is logged there: so it is noted, where there is a trail at all.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "handles/audit.h"
+#include "handles/handles_internal.h"
+
+struct handle_ending {
+	const char *reason;
+	uint32_t holders;
+	char owner[];
+};
+
+static const char *lifetime(const struct handle *handle)
+{
+	static const char *const names[] = {
+		[HANDLES_NODE] = "node",
+		[HANDLES_PROCESS] = "process",
+		[HANDLES_PERMANENT] = "permanent",
+	};
+
+	return handle->shared ? "shared" : names[handle->lifetime];
+}
+
+void handle_audit_begins(const char *event, const struct handle *handle,
+			 const struct handles_owner *owner)
+{
+	struct audit audit = {
+		.event = event,
+		.handle = handle->place,
+		.lifetime = lifetime(handle),
+		.owner = owner->quota->node,
+	};
+
+	audit_map(audit, handle->map);
+}
+
+/* The one that has held it longest, or that has made it for ever. */
+static const char *owner_of(const struct handle *handle, uint32_t *holders)
+{
+	const struct holding *holding = LIST_FIRST(&handle->holdings), *next;
+
+	*holders = 0;
+	if (!holding)
+		return handle->maker ? handle->maker->node : "";
+	for (; (next = LIST_NEXT(holding, of_handle)); holding = next)
+		++*holders;
+	*holders += *holders > 0;
+	return holding->owner->quota->node;
+}
+
+void handle_audit_note_end(struct handle *handle, const char *reason)
+{
+	struct handle_ending *ending;
+	const char *owner;
+	uint32_t holders;
+	size_t size;
+
+	if (!audit_is_on())
+		return;
+	owner = owner_of(handle, &holders);
+	size = strlen(owner) + 1;
+	ending = malloc(sizeof(*ending) + size);
+	if (!ending)
+		return;
+	ending->reason = reason;
+	ending->holders = holders;
+	memcpy(ending->owner, owner, size);
+	handle->ending = ending;
+}
+
+void handle_audit_ends(struct handle *handle, const char *event)
+{
+	const struct handle_ending *ending = handle->ending;
+	struct audit audit = {
+		.event = event,
+		.handle = handle->place,
+		.lifetime = lifetime(handle),
+	};
+
+	if (ending) {
+		audit.reason = ending->reason;
+		audit.holders = ending->holders;
+		audit.owner = ending->owner[0] ? ending->owner : NULL;
+	}
+	if (event)
+		audit_map(audit, handle->map);
+	free(handle->ending);
+}

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Handles that came from reading a map of maps. Each keeps its map, also when
+ * that has left the outer one: who only looks at what others replace would
+ * gather them as long as it is there. So one that nobody has used for a while
+ * ends, unless its map is found in an outer map that has a handle here. What
+ * was taken out, and what a node has made or opened, is not looked at.
+ *
+ * Only one thread does that, a piece of it at a time; the lock is never held
+ * for longer than it takes to go through a table.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "bpf/walk.h"
+#include "handles/handles_internal.h"
+
+#define MOST_AT_ONCE 16384 /* idle handles, to be looked for in one go */
+#define STEP_OCTETS ((size_t)64 * 1024)
+#define MAX_STEP_OCTETS ((size_t)1 << 26) /* for a bucket that is as large */
+#define END_AT_ONCE 256
+
+/* A handle without a reference to it: it may end meanwhile. */
+struct looked_at {
+	uint32_t id; /* of its map */
+	uint32_t place;
+	uint32_t random[2];
+	bool found;      /* an idle one: its map is in an outer one */
+	bool restricted; /* an outer one: perhaps it cannot be read */
+};
+
+struct idle_look {
+	struct looked_at *idle; /* by id */
+	size_t idle_count;
+	size_t next_idle;
+	struct looked_at *outer; /* by id, and those that can be read first */
+	size_t outer_count;
+	size_t next_outer;
+	struct map *map; /* the one of them that is being walked; NULL: none */
+	struct walk walk;
+	struct walk_room room;
+};
+
+/* --- The list of them, with the lock ------------------------------------ */
+
+void handle_idle_add(struct handles *h, struct handle *handle)
+{
+	handle->idles = true;
+	handle_idle_use(handle);
+	handle->look = clock_ms() + h->idle;
+	TAILQ_INSERT_TAIL(&h->idle_handles, handle, idle);
+}
+
+void handle_idle_remove(struct handles *h, struct handle *handle)
+{
+	if (handle->idles)
+		TAILQ_REMOVE(&h->idle_handles, handle, idle);
+	handle->idles = false;
+}
+
+static int64_t idle_until(const struct handles *h, struct handle *handle)
+{
+	return atomic_load_explicit(&handle->used, memory_order_relaxed) +
+	       h->idle;
+}
+
+static struct looked_at note(const struct handle *handle)
+{
+	return (struct looked_at){ .id = handle->map->id,
+				   .place = handle->place,
+				   .random = { handle->random[0],
+					       handle->random[1] },
+				   .restricted = handle->map->restricted };
+}
+
+static struct handle *find(const struct handles *h,
+			   const struct looked_at *noted)
+{
+	struct handle *handle = noted->place < h->table.places
+					? h->table.table[noted->place].handle
+					: NULL;
+
+	return handle && memcmp(handle->random, noted->random,
+				sizeof(handle->random)) == 0
+		       ? handle
+		       : NULL;
+}
+
+/* Those whose time has come; who was used meanwhile has more of it. */
+static size_t gather_idle(struct handles *h, struct looked_at *idle)
+{
+	int64_t now = clock_ms(), until;
+	struct handle *handle;
+	size_t count = 0, seen = 0;
+
+	while ((handle = TAILQ_FIRST(&h->idle_handles)) &&
+	       handle->look <= now && seen++ < MOST_AT_ONCE) {
+		until = idle_until(h, handle);
+		if (until <= now) {
+			idle[count++] = note(handle);
+			until = now + h->idle;
+		}
+		handle->look = until;
+		TAILQ_REMOVE(&h->idle_handles, handle, idle);
+		TAILQ_INSERT_TAIL(&h->idle_handles, handle, idle);
+	}
+	return count;
+}
+
+static size_t gather_outer(const struct handles *h, struct looked_at *outer)
+{
+	const struct handle *handle;
+	size_t count = 0;
+
+	for (uint32_t place = 0; place < h->table.places; place++) {
+		handle = h->table.table[place].handle;
+		if (handle && handle->map->traits & MAP_VALUE_IS_MAP)
+			outer[count++] = note(handle);
+	}
+	return count;
+}
+
+/* --- A look ------------------------------------------------------------- */
+
+static void leave_map(struct idle_look *look)
+{
+	map_unref(look->map);
+	free(look->walk.cursor);
+	free(look->room.values);
+	look->map = NULL;
+	look->walk.cursor = look->room.values = NULL;
+}
+
+static void free_look(struct idle_look *look)
+{
+	if (!look)
+		return;
+	leave_map(look);
+	free(look->idle);
+	free(look->outer);
+	free(look);
+}
+
+void handle_idle_fini(struct handles *h)
+{
+	free_look(h->look);
+	h->look = NULL;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const struct looked_at *s = a, *t = b;
+
+	if (s->id == t->id)
+		return s->restricted - t->restricted;
+	return s->id < t->id ? -1 : 1;
+}
+
+static bool gather(struct handles *h, struct idle_look *look)
+{
+	uint32_t places;
+
+	look->idle = malloc(MOST_AT_ONCE * sizeof(*look->idle));
+	pthread_rwlock_wrlock(&h->lock);
+	places = h->table.places;
+	if (look->idle)
+		look->idle_count = gather_idle(h, look->idle);
+	pthread_rwlock_unlock(&h->lock);
+	if (look->idle_count == 0)
+		return false;
+	look->outer = malloc(places * sizeof(*look->outer));
+	if (!look->outer)
+		return false;
+	pthread_rwlock_rdlock(&h->lock);
+	if (h->table.places == places)
+		look->outer_count = gather_outer(h, look->outer);
+	else /* it has grown: another time */
+		look->idle_count = 0;
+	pthread_rwlock_unlock(&h->lock);
+	qsort(look->idle, look->idle_count, sizeof(*look->idle), by_id);
+	qsort(look->outer, look->outer_count, sizeof(*look->outer), by_id);
+	return look->idle_count > 0;
+}
+
+/* Without memory they wait on. */
+static void start(struct handles *h)
+{
+	struct idle_look *look = calloc(1, sizeof(*look));
+
+	if (look && gather(h, look))
+		h->look = look;
+	else
+		free_look(look);
+}
+
+static void mark(struct idle_look *look, uint32_t id)
+{
+	size_t low = 0, high = look->idle_count, middle;
+
+	while (low < high) {
+		middle = low + (high - low) / 2;
+		if (look->idle[middle].id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < look->idle_count && look->idle[low].id == id; low++)
+		look->idle[low].found = true;
+}
+
+static bool make_room(struct idle_look *look, size_t entries)
+{
+	free(look->room.values);
+	look->room.values =
+		malloc(entries * ((size_t)look->map->key_size + sizeof(int)));
+	if (!look->room.values)
+		return false;
+	look->room.keys = look->room.values + entries * sizeof(int);
+	look->room.entries = (uint32_t)entries;
+	return true;
+}
+
+/* Not all could be looked at: none is known to have left. */
+static void give_up(struct idle_look *look)
+{
+	leave_map(look);
+	look->next_outer = look->outer_count;
+	look->idle_count = 0;
+}
+
+/* The next outer map that is still there, at its beginning. */
+static void enter_map(struct handles *h, struct idle_look *look)
+{
+	const struct looked_at *outer = &look->outer[look->next_outer++];
+	struct handle *handle;
+	struct map *map;
+
+	pthread_rwlock_rdlock(&h->lock);
+	handle = find(h, outer);
+	map = look->map = handle ? map_ref(handle->map) : NULL;
+	pthread_rwlock_unlock(&h->lock);
+	if (!map)
+		return;
+	look->walk = (struct walk){ .position = WALK_START, .mode = WALK_READ };
+	look->walk.cursor = malloc(walk_cursor_size(map, &look->walk));
+	if (!look->walk.cursor ||
+	    !make_room(look, STEP_OCTETS / (map->key_size + sizeof(int)) + 1))
+		give_up(look);
+}
+
+/* All of it has been seen: by another handle it need not be. */
+static void skip_same(struct idle_look *look)
+{
+	uint32_t id = look->map->id;
+
+	while (look->next_outer < look->outer_count &&
+	       look->outer[look->next_outer].id == id)
+		look->next_outer++;
+}
+
+/* With room for a bucket that is larger than any before it. */
+static bool has_grown(struct idle_look *look)
+{
+	size_t entries = (size_t)look->room.entries * 2;
+
+	return entries * (look->map->key_size + sizeof(int)) <=
+		       MAX_STEP_OCTETS &&
+	       make_room(look, entries);
+}
+
+/* EPERM: nobody has read what is idle by a handle that can only write. */
+static void step(struct idle_look *look)
+{
+	int64_t n = walk_next(look->map, &look->walk, &look->room);
+	uint32_t id;
+
+	for (int64_t i = 0; i < n; i++) {
+		memcpy(&id, look->room.values + (size_t)i * sizeof(id),
+		       sizeof(id));
+		mark(look, id);
+	}
+	if (n == -ENOBUFS && has_grown(look))
+		return;
+	if (n < 0 && n != -EPERM) {
+		give_up(look);
+		return;
+	}
+	if (n >= 0 && look->walk.position != WALK_DONE)
+		return;
+	if (n >= 0)
+		skip_same(look);
+	leave_map(look);
+}
+
+/* Of those that are in no outer map, some that are idle still. */
+static void end_some(struct handles *h, struct idle_look *look)
+{
+	struct ended_handles ended = { .event = HANDLE_ENDED,
+				       .reason = "left_its_map" };
+	size_t end = look->next_idle + END_AT_ONCE;
+	int64_t now = clock_ms();
+	const struct looked_at *idle;
+	struct handle *handle;
+
+	if (end > look->idle_count)
+		end = look->idle_count;
+	pthread_rwlock_wrlock(&h->lock);
+	for (; look->next_idle < end; look->next_idle++) {
+		idle = &look->idle[look->next_idle];
+		handle = idle->found ? NULL : find(h, idle);
+		if (handle && handle->idles && idle_until(h, handle) <= now)
+			handle_owners_end_handle(h, handle, &ended);
+	}
+	pthread_rwlock_unlock(&h->lock);
+	handle_owners_free_ended(&ended);
+}
+
+/* ms until the first of them is to be looked at; -1: there is none. */
+static int next_look(struct handles *h)
+{
+	const struct handle *first;
+	int64_t left = -1;
+
+	pthread_rwlock_rdlock(&h->lock);
+	first = TAILQ_FIRST(&h->idle_handles);
+	if (first)
+		left = first->look - clock_ms();
+	pthread_rwlock_unlock(&h->lock);
+	if (!first)
+		return -1;
+	return left < 0 ? 0 : left > INT32_MAX ? INT32_MAX : (int)left;
+}
+
+int handles_end_idle(struct handles *h)
+{
+	struct idle_look *look;
+	int wait;
+
+	if (!h->look) {
+		wait = next_look(h);
+		if (wait != 0)
+			return wait;
+		start(h);
+		return h->look ? 0 : next_look(h);
+	}
+	look = h->look;
+	if (look->map)
+		step(look);
+	else if (look->next_outer < look->outer_count)
+		enter_map(h, look);
+	else if (look->next_idle < look->idle_count)
+		end_some(h, look);
+	else
+		handle_idle_fini(h);
+	return 0;
+}

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who holds handles: incarnations of nodes that come, go, and are waited for.
+ * That an owner holds a handle is a holding, and with the last one the handle
+ * ends.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "handles/handles_internal.h"
+
+/* Who is waited for and has made no map loses little; there may be many. */
+#define MAX_GUESTS 4096
+
+/* So many leave holes in the heap that are worth a look of libc's. */
+#define MANY 1000
+
+#define SHORT_LIFE_MS 1000
+#define SHORT_LIVES 3
+
+/* --- How they are waited for -------------------------------------------- */
+
+/* The grace is the same for all: who begins to wait comes after the last. */
+static void wait_for(struct handles *h, struct handles_owner *owner)
+{
+	struct wait_queue *queue = owner->own > 0 ? &h->makers : &h->guests;
+	struct handles_owner *before = TAILQ_LAST(&queue->owners, wait_list);
+
+	while (before && before->deadline > owner->deadline)
+		before = TAILQ_PREV(before, wait_list, waiting);
+	if (before)
+		TAILQ_INSERT_AFTER(&queue->owners, before, owner, waiting);
+	else
+		TAILQ_INSERT_HEAD(&queue->owners, owner, waiting);
+	queue->length++;
+	owner->queue = queue;
+}
+
+static void wait_no_more(struct handles_owner *owner)
+{
+	TAILQ_REMOVE(&owner->queue->owners, owner, waiting);
+	owner->queue->length--;
+	owner->queue = NULL;
+}
+
+/* --- What they hold ----------------------------------------------------- */
+
+int handle_owners_hold(struct handles *h, struct handles_owner *owner,
+		       struct handle *handle)
+{
+	struct holding *holding = calloc(1, sizeof(*holding));
+
+	if (!holding)
+		return -ENOMEM;
+	holding->handle = handle;
+	holding->owner = owner;
+	owner->own += !handle->shared;
+	LIST_INSERT_HEAD(&owner->holdings, holding, of_owner);
+	LIST_INSERT_HEAD(&handle->holdings, holding, of_handle);
+	owner->quota->handles++;
+	h->holdings++;
+	return 0;
+}
+
+bool handle_owners_hold_it(const struct handles_owner *owner,
+			   const struct handle *handle)
+{
+	const struct holding *of_handle = LIST_FIRST(&handle->holdings);
+	const struct holding *of_owner = LIST_FIRST(&owner->holdings);
+
+	/* it would stand in both: the shorter one is looked through */
+	while (of_handle && of_owner) {
+		if (of_handle->owner == owner || of_owner->handle == handle)
+			return true;
+		of_handle = LIST_NEXT(of_handle, of_handle);
+		of_owner = LIST_NEXT(of_owner, of_owner);
+	}
+	return false;
+}
+
+/* Who has gone and holds nothing any more is the next one to be over. */
+static void free_holding(struct handles *h, struct holding *holding)
+{
+	struct handles_owner *owner = holding->owner;
+
+	LIST_REMOVE(holding, of_handle);
+	LIST_REMOVE(holding, of_owner);
+	owner->own -= !holding->handle->shared;
+	owner->quota->handles--;
+	h->holdings--;
+	free(holding);
+	if (owner->queue && LIST_EMPTY(&owner->holdings)) {
+		owner->deadline = 0;
+		TAILQ_REMOVE(&owner->queue->owners, owner, waiting);
+		TAILQ_INSERT_HEAD(&owner->queue->owners, owner, waiting);
+	} else if (owner->queue == &h->makers && owner->own == 0 &&
+		   !owner->ended) {
+		wait_no_more(owner); /* as a maker: others have closed it */
+		wait_for(h, owner);
+	}
+}
+
+void handle_owners_end_handle(struct handles *h, struct handle *handle,
+			      struct ended_handles *ended)
+{
+	struct holding *holding;
+
+	if (ended->event)
+		handle_audit_note_end(handle, ended->reason);
+	while ((holding = LIST_FIRST(&handle->holdings)))
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): as below */
+		free_holding(h, holding);
+	if (handle->maker)
+		handle->maker->handles--;
+	quotas_close(handle->maker);
+	handle_idle_remove(h, handle);
+	handle_table_remove(&h->table, handle);
+	SLIST_INSERT_HEAD(&ended->list, handle, ended);
+}
+
+void handle_owners_free_ended(struct ended_handles *ended)
+{
+	struct handle *handle;
+	unsigned freed = 0;
+
+	while ((handle = SLIST_FIRST(&ended->list))) {
+		SLIST_REMOVE_HEAD(&ended->list, ended);
+		handle_audit_ends(handle, ended->event);
+		map_unref(handle->map);
+		free(handle->process);
+		free(handle);
+		freed++;
+	}
+	if (freed >= MANY)
+		memory_give_back();
+}
+
+static void end_owner(struct handles *h, struct handles_owner *owner,
+		      struct ended_handles *ended)
+{
+	struct holding *holding;
+	struct handle *handle;
+
+	owner->ended = true;
+	while ((holding = LIST_FIRST(&owner->holdings))) {
+		/* the analyzer does not see that it is out of the list */
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
+		handle = holding->handle;
+		if (LIST_FIRST(&handle->holdings) == holding &&
+		    !LIST_NEXT(holding, of_handle))
+			handle_owners_end_handle(h, handle, ended);
+		else
+			free_holding(h, holding);
+	}
+}
+
+/* --- How they come and go ----------------------------------------------- */
+
+/* Where it has ended and no connection points to it any more. */
+static void free_if_ended(struct handles_owner *owner)
+{
+	if (!owner->ended || owner->connections > 0)
+		return;
+	wait_no_more(owner);
+	LIST_REMOVE(owner, of_name);
+	quotas_close(owner->quota);
+	free(owner);
+}
+
+static struct handles_owner *new_owner(struct quota *quota, uint32_t creation)
+{
+	struct handles_owner *owner = calloc(1, sizeof(*owner));
+
+	if (!owner)
+		return NULL;
+	owner->quota = quotas_ref(quota);
+	owner->creation = creation;
+	LIST_INIT(&owner->holdings);
+	LIST_INSERT_HEAD(&quota->owners, owner, of_name);
+	return owner;
+}
+
+/* Of that name and creation; those of another creation end. NULL: no memory. */
+static struct handles_owner *find_or_make(struct handles *h,
+					  struct quota *quota,
+					  uint32_t creation,
+					  struct ended_handles *ended)
+{
+	struct handles_owner *owner, *next, *same = NULL;
+
+	for (owner = LIST_FIRST(&quota->owners); owner; owner = next) {
+		next = LIST_NEXT(owner, of_name);
+		if (owner->creation != creation)
+			end_owner(h, owner, ended);
+		else if (!owner->ended)
+			same = owner;
+		free_if_ended(owner);
+	}
+	return same ? same : new_owner(quota, creation);
+}
+
+struct handles_owner *handles_owner_up(struct handles *h, const char *name,
+				       uint32_t creation)
+{
+	struct ended_handles ended = { .event = HANDLE_ENDED,
+				       .reason = "node_restarted" };
+	struct handles_owner *owner = NULL;
+	struct quota *quota;
+
+	pthread_rwlock_wrlock(&h->lock);
+	quota = quotas_open(&h->quotas, name);
+	if (quota)
+		owner = find_or_make(h, quota, creation, &ended);
+	if (owner && owner->queue)
+		wait_no_more(owner);
+	if (owner) {
+		owner->connections++;
+		owner->since = clock_ms();
+	}
+	quotas_close(quota);
+	pthread_rwlock_unlock(&h->lock);
+	handle_owners_free_ended(&ended);
+	return owner;
+}
+
+/*
+ * Ends those whose time is over, and the first of more than there may be. How
+ * long the next one has; -1: there is none.
+ */
+static int64_t reap(struct handles *h, struct wait_queue *queue, uint32_t max,
+		    struct ended_handles *ended)
+{
+	int64_t now = clock_ms();
+	struct handles_owner *owner;
+
+	while ((owner = TAILQ_FIRST(&queue->owners))) {
+		/* the analyzer does not see that who is freed is out of it */
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
+		if (owner->deadline > now && queue->length <= max)
+			return owner->deadline - now;
+		ended->reason =
+			owner->deadline > now ? "too_many_gone" : "grace_over";
+		end_owner(h, owner, ended);
+		free_if_ended(owner);
+	}
+	return -1;
+}
+
+/*
+ * A node that comes back is asked to watch the processes that handles are for,
+ * and hangs up at the pid of one that cannot be its own. Who took its name may
+ * have left one: it would never be let in again.
+ */
+static unsigned end_processes(struct handles *h, struct handles_owner *owner,
+			      struct ended_handles *ended)
+{
+	struct holding *holding = LIST_FIRST(&owner->holdings), *next;
+	unsigned number = 0;
+
+	for (; holding; holding = next) {
+		next = LIST_NEXT(holding, of_owner);
+		if (holding->handle->lifetime != HANDLES_PROCESS)
+			continue;
+		handle_owners_end_handle(h, holding->handle, ended);
+		number++;
+	}
+	return number;
+}
+
+/* One that another has replaced says nothing: that has ended it. */
+static bool lives_short(struct handles_owner *owner)
+{
+	if (clock_ms() - owner->since < SHORT_LIFE_MS)
+		owner->short_lives++;
+	else
+		owner->short_lives = 0;
+	return owner->short_lives >= SHORT_LIVES;
+}
+
+static void tell_of_processes(const char *name, unsigned number)
+{
+	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
+
+	log_limited(&limit, LOG_WARNING,
+		    "ended %u handles of processes of %s: %d connections of "
+		    "it in a row took less than %d ms, as when one of these is "
+		    "none of its own",
+		    number, name, SHORT_LIVES, SHORT_LIFE_MS);
+}
+
+static void tell_of_guests(void)
+{
+	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
+
+	log_limited(&limit, LOG_WARNING,
+		    "a node that has gone is waited for no longer: it has made "
+		    "none of the maps that it holds, as %d others",
+		    MAX_GUESTS);
+}
+
+void handles_owner_down(struct handles *h, struct handles_owner *owner)
+{
+	struct ended_handles ended = { .event = HANDLE_ENDED,
+				       .reason = "short_connections" };
+	char name[sizeof(owner->quota->node)];
+	unsigned processes = 0;
+
+	pthread_rwlock_wrlock(&h->lock);
+	memcpy(name, owner->quota->node, sizeof(name));
+	if (--owner->connections == 0) {
+		if (lives_short(owner))
+			processes = end_processes(h, owner, &ended);
+		owner->deadline = clock_ms() + h->grace;
+		wait_for(h, owner);
+		if (LIST_EMPTY(&owner->holdings))
+			owner->ended = true;
+	}
+	free_if_ended(owner);
+	pthread_rwlock_unlock(&h->lock);
+	handle_owners_free_ended(&ended);
+	if (processes > 0)
+		tell_of_processes(name, processes);
+}
+
+int handles_reap(struct handles *h)
+{
+	struct ended_handles ended = { .event = HANDLE_ENDED };
+	int64_t makers, guests, left;
+	bool too_many;
+
+	pthread_rwlock_wrlock(&h->lock);
+	too_many = h->guests.length > MAX_GUESTS;
+	makers = reap(h, &h->makers, UINT32_MAX, &ended);
+	guests = reap(h, &h->guests, MAX_GUESTS, &ended);
+	pthread_rwlock_unlock(&h->lock);
+	handle_owners_free_ended(&ended);
+	if (too_many)
+		tell_of_guests();
+	left = makers < 0 || (guests >= 0 && guests < makers) ? guests : makers;
+	return left > INT32_MAX ? INT32_MAX : (int)left;
+}

@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * handle -> map, and how many there may be. Who holds a handle is a matter of
+ * handle_owners.c, how a reference names one of handle_table.c.
+ *
+ * One lock for all of it; no map is opened or closed under it.
+ */
+#include "handles/handles.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/log.h"
+#include "base/rwlock.h"
+#include "handles/audit.h"
+#include "handles/handles_internal.h"
+
+#define HOLDERS_OF_EACH 64 /* on average: of what is shared, at most */
+#define LEAST_IDLE_MS 1000 /* for who has read a handle to begin with it */
+
+struct handles *handles_new(const char *node, uint32_t creation,
+			    const struct handles_limits *limits)
+{
+	struct handles *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return NULL;
+	rwlock_init(&h->lock);
+	handle_table_init(&h->table, node, creation, limits->max);
+	h->max_per_node = limits->max_per_node;
+	h->grace = (int64_t)limits->grace * 1000;
+	h->idle = h->grace > LEAST_IDLE_MS ? h->grace : LEAST_IDLE_MS;
+	h->max_holdings = (uint64_t)limits->max * HOLDERS_OF_EACH;
+	TAILQ_INIT(&h->idle_handles);
+	TAILQ_INIT(&h->makers.owners);
+	TAILQ_INIT(&h->guests.owners);
+	return h;
+}
+
+/* --- Room --------------------------------------------------------------- */
+
+enum room {
+	ROOM_FOR_MORE,
+	ROOM_NOT_FOR_NODE,
+	ROOM_NOT_FOR_ANY,
+	ROOM_NOT_FOR_HOLDERS,
+};
+
+static enum room room(const struct handles *h,
+		      const struct handles_owner *owner)
+{
+	if (h->table.used >= h->table.max)
+		return ROOM_NOT_FOR_ANY;
+	return owner->quota->handles < h->max_per_node ? ROOM_FOR_MORE
+						       : ROOM_NOT_FOR_NODE;
+}
+
+uint32_t handles_count(struct handles *h)
+{
+	uint32_t count;
+
+	pthread_rwlock_rdlock(&h->lock);
+	count = h->table.used;
+	pthread_rwlock_unlock(&h->lock);
+	return count;
+}
+
+/* To be called without the lock: a log may be slow. 0 or -EMFILE. */
+static int tell(const struct handles *h, const struct handles_owner *owner,
+		enum room room)
+{
+	static struct log_limit any = LOG_LIMIT_OF("refused", "max_maps");
+	static struct log_limit node =
+		LOG_LIMIT_OF("refused", "max_maps_per_node");
+	static struct log_limit holders =
+		LOG_LIMIT_OF("refused", "max_holders");
+
+	if (room == ROOM_NOT_FOR_ANY)
+		log_limited(&any, LOG_WARNING,
+			    "refused %s a map: there are --max-maps %u already",
+			    owner->quota->node, h->table.max);
+	else if (room == ROOM_NOT_FOR_NODE)
+		log_limited(&node, LOG_WARNING,
+			    "refused %s a map: it has --max-maps-per-node %u "
+			    "already",
+			    owner->quota->node, h->max_per_node);
+	else if (room == ROOM_NOT_FOR_HOLDERS)
+		log_limited(&holders, LOG_WARNING,
+			    "refused %s a map that others hold: nodes hold "
+			    "%llu, %d times --max-maps, already",
+			    owner->quota->node,
+			    (unsigned long long)h->max_holdings,
+			    HOLDERS_OF_EACH);
+	return room == ROOM_FOR_MORE ? 0 : -EMFILE;
+}
+
+int handles_check_room(struct handles *h, const struct handles_owner *owner)
+{
+	enum room found;
+
+	pthread_rwlock_rdlock(&h->lock);
+	found = room(h, owner);
+	pthread_rwlock_unlock(&h->lock);
+	return tell(h, owner, found);
+}
+
+/* --- Adding ------------------------------------------------------------- */
+
+/* What new points to is the handle's then. */
+static int add(struct handles *h, struct handles_owner *owner,
+	       const struct handle *new, erlang_ref *ref)
+{
+	struct handle *handle;
+
+	if (owner->ended)
+		return -ESTALE;
+	handle = handle_table_add(&h->table, new);
+	if (!handle)
+		return -ENOMEM;
+	if (new->lifetime == HANDLES_PERMANENT) {
+		handle->maker = quotas_ref(owner->quota);
+		owner->quota->handles++;
+	} else if (handle_owners_hold(h, owner, handle) < 0) {
+		handle_table_remove(&h->table, handle);
+		free(handle); /* what it points to is the caller's yet */
+		return -ENOMEM;
+	}
+	if (handle->shared)
+		handle_idle_add(h, handle);
+	handle_table_make_ref(&h->table, handle, ref);
+	return 0;
+}
+
+static int add_locked(struct handles *h, struct handles_owner *owner,
+		      struct handle *new, erlang_ref *ref)
+{
+	enum room found;
+	int error = 0;
+
+	if (getrandom(new->random, sizeof(new->random), 0) !=
+	    sizeof(new->random))
+		return -EIO;
+	pthread_rwlock_wrlock(&h->lock);
+	found = room(h, owner);
+	if (found == ROOM_FOR_MORE)
+		error = add(h, owner, new, ref);
+	pthread_rwlock_unlock(&h->lock);
+	return found == ROOM_FOR_MORE ? error : tell(h, owner, found);
+}
+
+/* Of what was added: the handle itself may have ended already. */
+static void tell_made(const struct handles_owner *owner, struct handle *new,
+		      const erlang_ref *ref)
+{
+	new->place = ref->n[0];
+	handle_audit_begins("handle_made", new, owner);
+}
+
+int handles_add(struct handles *h, struct handles_owner *owner, struct map *map,
+		const struct handles_term *term, erlang_ref *ref)
+{
+	struct handle new = { .map = map_ref(map), .lifetime = term->lifetime };
+	int error;
+
+	if (term->lifetime == HANDLES_PROCESS) {
+		new.process = malloc(term->process_size);
+		new.process_size = term->process_size;
+		if (!new.process) {
+			map_unref(map);
+			return -ENOMEM;
+		}
+		memcpy(new.process, term->process, term->process_size);
+	}
+	error = add_locked(h, owner, &new, ref);
+	if (error < 0)
+		free(new.process);
+	else
+		tell_made(owner, &new, ref);
+	map_unref(map);
+	return error;
+}
+
+static void drop(struct handles *h, const erlang_ref *ref)
+{
+	struct ended_handles ended = { .event = NULL };
+	struct handle *handle;
+
+	pthread_rwlock_wrlock(&h->lock);
+	handle = handle_table_find(&h->table, ref);
+	if (handle)
+		handle_owners_end_handle(h, handle, &ended);
+	pthread_rwlock_unlock(&h->lock);
+	handle_owners_free_ended(&ended);
+}
+
+/* --- Finding ------------------------------------------------------------ */
+
+struct map *handles_get(struct handles *h, const erlang_ref *ref)
+{
+	struct map *map = NULL;
+	struct handle *handle;
+
+	pthread_rwlock_rdlock(&h->lock);
+	handle = handle_table_find(&h->table, ref);
+	if (handle) {
+		handle_idle_use(handle);
+		map = map_ref(handle->map);
+	}
+	pthread_rwlock_unlock(&h->lock);
+	return map;
+}
+
+/* New ones go to the head of a chain: the oldest one comes last. */
+static struct handle *find_id(struct handles *h, uint32_t id, bool restricted)
+{
+	struct handle *handle, *oldest = NULL;
+
+	LIST_FOREACH(handle, handle_table_chain(&h->table, id), of_chain)
+	if (handle->map->id == id && handle->map->restricted == restricted)
+		oldest = handle;
+	return oldest;
+}
+
+/*
+ * It takes no place more, but the node has one more: then *copy is what the
+ * audit trail is to tell of, with its map.
+ */
+static int share(struct handles *h, struct handles_owner *owner,
+		 struct handle *handle, enum room *found, struct handle *copy)
+{
+	int error;
+
+	if (owner->ended)
+		return -ESTALE;
+	if (!handle->shared || handle_owners_hold_it(owner, handle))
+		return 0;
+	if (owner->quota->handles >= h->max_per_node)
+		*found = ROOM_NOT_FOR_NODE;
+	else if (h->holdings >= h->max_holdings)
+		*found = ROOM_NOT_FOR_HOLDERS;
+	if (*found != ROOM_FOR_MORE)
+		return -EMFILE;
+	error = handle_owners_hold(h, owner, handle);
+	if (error == 0 && audit_is_on()) {
+		*copy = *handle;
+		map_ref(copy->map);
+	}
+	return error;
+}
+
+int handles_find_id(struct handles *h, struct handles_owner *owner, uint32_t id,
+		    bool restricted, erlang_ref *ref)
+{
+	enum room found = ROOM_FOR_MORE;
+	struct handle *handle, copy = { .map = NULL };
+	int error = -ENOENT;
+
+	pthread_rwlock_wrlock(&h->lock);
+	handle = find_id(h, id, restricted);
+	if (handle) {
+		handle_idle_use(handle);
+		error = share(h, owner, handle, &found, &copy);
+		handle_table_make_ref(&h->table, handle, ref);
+	}
+	pthread_rwlock_unlock(&h->lock);
+	if (copy.map)
+		handle_audit_begins("handle_shared", &copy, owner);
+	map_unref(copy.map);
+	return found == ROOM_FOR_MORE ? error : tell(h, owner, found);
+}
+
+/* Another thread may have been quicker: then its handle is the one. */
+static void settle_shared(struct handles *h, struct handles_owner *owner,
+			  struct handle *new, erlang_ref *ref)
+{
+	erlang_ref oldest;
+
+	if (handles_find_id(h, owner, new->map->id, new->map->restricted,
+			    &oldest) == 0 &&
+	    memcmp(oldest.n, ref->n, sizeof(ref->n)) != 0) {
+		drop(h, ref);
+		*ref = oldest;
+	} else {
+		tell_made(owner, new, ref);
+	}
+}
+
+int handles_add_shared(struct handles *h, struct handles_owner *owner,
+		       struct map *map, erlang_ref *ref)
+{
+	struct handle new = { .map = map_ref(map),
+			      .lifetime = HANDLES_NODE,
+			      .shared = true };
+	int error = add_locked(h, owner, &new, ref);
+
+	if (error == 0)
+		settle_shared(h, owner, &new, ref);
+	map_unref(map);
+	return error;
+}
+
+void handles_keep(struct handles *h, const erlang_ref *ref)
+{
+	struct handle *handle;
+
+	pthread_rwlock_wrlock(&h->lock);
+	handle = handle_table_find(&h->table, ref);
+	if (handle)
+		handle_idle_remove(h, handle);
+	pthread_rwlock_unlock(&h->lock);
+}
+
+static void visit_handle(const struct handles *h, const struct handle *handle,
+			 bool owners, handles_visitor visit, void *context)
+{
+	const struct holding *holding = LIST_FIRST(&handle->holdings);
+	erlang_ref ref;
+	struct handles_info info = {
+		.map = handle->map,
+		.ref = &ref,
+		.lifetime = handle->lifetime,
+		.process = handle->process,
+		.process_size = handle->process_size,
+	};
+
+	handle_table_make_ref(&h->table, handle, &ref);
+	do {
+		info.owner = holding ? holding->owner->quota->node : NULL;
+		visit(&info, context);
+		holding = holding ? LIST_NEXT(holding, of_handle) : NULL;
+	} while (holding && owners);
+}
+
+void handles_each(struct handles *h, uint32_t id, handles_visitor visit,
+		  void *context)
+{
+	const struct handle *handle;
+
+	pthread_rwlock_rdlock(&h->lock);
+	if (id == 0) {
+		for (uint32_t place = 0; place < h->table.places; place++) {
+			handle = h->table.table[place].handle;
+			if (handle)
+				visit_handle(h, handle, true, visit, context);
+		}
+	} else {
+		LIST_FOREACH(handle, handle_table_chain(&h->table, id),
+			     of_chain)
+		if (handle->map->id == id)
+			visit_handle(h, handle, false, visit, context);
+	}
+	pthread_rwlock_unlock(&h->lock);
+}
+
+void handles_each_of(struct handles *h, const struct handles_owner *owner,
+		     handles_visitor visit, void *context)
+{
+	const struct holding *holding;
+
+	pthread_rwlock_rdlock(&h->lock);
+	LIST_FOREACH(holding, &owner->holdings, of_owner)
+	visit_handle(h, holding->handle, false, visit, context);
+	pthread_rwlock_unlock(&h->lock);
+}
+
+/* --- Ending ------------------------------------------------------------- */
+
+/* Whether owner holds it, and nobody else does. */
+static bool is_its_own(const struct handles_owner *owner,
+		       const struct handle *handle)
+{
+	const struct holding *holding = LIST_FIRST(&handle->holdings);
+
+	return holding && holding->owner == owner &&
+	       !LIST_NEXT(holding, of_handle);
+}
+
+static void close_handle(struct handles *h, const struct handles_owner *owner,
+			 struct handle *handle, struct handles_process *process,
+			 struct ended_handles *ended)
+{
+	if (handle->process && handle_owners_hold_it(owner, handle)) {
+		process->pid = handle->process;
+		process->size = handle->process_size;
+		handle->process = NULL;
+	}
+	handle_owners_end_handle(h, handle, ended);
+}
+
+int handles_close(struct handles *h, const struct handles_owner *owner,
+		  const erlang_ref *ref, bool only_own,
+		  struct handles_process *process)
+{
+	struct ended_handles ended = { .event = "handle_closed" };
+	struct handle *handle;
+	int error = 0;
+
+	pthread_rwlock_wrlock(&h->lock);
+	handle = handle_table_find(&h->table, ref);
+	if (!handle)
+		error = -EBADF;
+	else if (only_own && !is_its_own(owner, handle))
+		error = -EACCES;
+	else
+		close_handle(h, owner, handle, process, &ended);
+	pthread_rwlock_unlock(&h->lock);
+	handle_owners_free_ended(&ended);
+	return error;
+}
+
+void handles_process_ended(struct handles *h, const struct handles_owner *owner,
+			   const erlang_ref *ref)
+{
+	struct ended_handles ended = { .event = HANDLE_ENDED,
+				       .reason = "process_ended" };
+	struct handle *handle;
+
+	pthread_rwlock_wrlock(&h->lock);
+	handle = handle_table_find(&h->table, ref);
+	if (handle && handle->lifetime == HANDLES_PROCESS &&
+	    handle_owners_hold_it(owner, handle))
+		handle_owners_end_handle(h, handle, &ended);
+	pthread_rwlock_unlock(&h->lock);
+	handle_owners_free_ended(&ended);
+}
+
+void handles_free(struct handles *h)
+{
+	struct ended_handles ended = { .event = HANDLE_ENDED,
+				       .reason = "ebpf_cnode_ends" };
+	struct handle *handle;
+
+	if (!h)
+		return;
+	handle_idle_fini(h);
+	for (uint32_t place = 0; place < h->table.places; place++) {
+		handle = h->table.table[place].handle;
+		if (handle)
+			handle_owners_end_handle(h, handle, &ended);
+	}
+	handle_owners_free_ended(&ended);
+	handles_reap(h); /* who holds nothing any more: all of them */
+	free(h->table.table);
+	pthread_rwlock_destroy(&h->lock);
+	free(h);
+}

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+
+cnode_but_main += \
+	%D%/audit.c %D%/audit.h \
+	%D%/handle_audit.c \
+	%D%/handle_idle.c \
+	%D%/handle_owners.c \
+	%D%/handle_table.c \
+	%D%/handles.c %D%/handles.h \
+	%D%/handles_internal.h \
+	%D%/quotas.c %D%/quotas.h

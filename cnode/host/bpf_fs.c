@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The bpf file systems of the host: where they are mounted, and what stands in
+ * them, which there is no list of but their folders.
+ */
+#include "host/bpf_fs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <mntent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/queue.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "host/names.h"
+
+/* --- Mounts -------------------------------------------------------------- */
+
+int bpf_fs_mount(void)
+{
+	struct statfs status;
+
+	if (statfs(BPF_FS_ROOT, &status) < 0)
+		return -errno;
+	if (status.f_type == BPF_FS_MAGIC)
+		return 0;
+	return mount("bpf", BPF_FS_ROOT, "bpf",
+		     MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") < 0
+		       ? -errno
+		       : 1;
+}
+
+bool bpf_fs_has(int fd)
+{
+	struct statfs system;
+
+	return fstatfs(fd, &system) == 0 && system.f_type == BPF_FS_MAGIC;
+}
+
+int bpf_fs_each_mount(const char *below, bpf_fs_visitor visit, void *context)
+{
+	FILE *mounts = setmntent("/proc/self/mounts", "re");
+	struct mntent entry;
+	char text[4096];
+	int result = 0;
+
+	if (!mounts)
+		return -errno;
+	while (result == 0 && getmntent_r(mounts, &entry, text, sizeof(text)))
+		if (strcmp(entry.mnt_type, "bpf") == 0 &&
+		    (!below || names_below(below, entry.mnt_dir)))
+			result = visit(context, entry.mnt_dir);
+	endmntent(mounts);
+	return result;
+}
+
+int bpf_fs_each_mount_below(int folder, bpf_fs_visitor visit, void *context)
+{
+	char path[PATH_MAX];
+	int error = names_path_of(folder, path);
+
+	return error < 0 ? error : bpf_fs_each_mount(path, visit, context);
+}
+
+/* --- Walking ------------------------------------------------------------- */
+
+/* Folders that are still to be looked through. Not fts(3): without memory
+ * glibc's fts_open() writes to where there is none. */
+struct folder {
+	STAILQ_ENTRY(folder) others;
+	dev_t device;
+	ino_t inode; /* of those where the walk begins */
+	char path[];
+};
+
+STAILQ_HEAD(folders, folder);
+
+struct walk {
+	struct folders folders;
+	bpf_fs_visitor visit;
+	void *context;
+	bool once; /* a folder that is mounted at two places is one */
+};
+
+int bpf_fs_shortage(int error)
+{
+	return error == -ENOMEM || error == -EMFILE || error == -ENFILE ? error
+									: 0;
+}
+
+static int add_folder(struct walk *walk, const char *path, dev_t device,
+		      ino_t inode)
+{
+	size_t size = strlen(path) + 1;
+	struct folder *folder = malloc(sizeof(*folder) + size);
+
+	if (!folder)
+		return -ENOMEM;
+	folder->device = device;
+	folder->inode = inode;
+	memcpy(folder->path, path, size);
+	STAILQ_INSERT_TAIL(&walk->folders, folder, others);
+	return 0;
+}
+
+/* Of mounts that hide each other all are listed, by one path: that of the last.
+ */
+static int begin_at(void *context, const char *path)
+{
+	struct walk *walk = context;
+	const struct folder *other;
+	struct statfs system;
+	struct stat status;
+
+	if (stat(path, &status) < 0 || statfs(path, &system) < 0)
+		return bpf_fs_shortage(-errno);
+	if (system.f_type != BPF_FS_MAGIC)
+		return 0;
+	STAILQ_FOREACH(other, &walk->folders, others)
+	{
+		if (other->device == status.st_dev &&
+		    other->inode == status.st_ino &&
+		    (walk->once || strcmp(other->path, path) == 0))
+			return 0;
+	}
+	return add_folder(walk, path, status.st_dev, status.st_ino);
+}
+
+static int look_at(struct walk *walk, const struct folder *folder,
+		   const struct dirent *entry)
+{
+	char path[PATH_MAX];
+
+	/* . and .., and the kernel's own: no name of a pin has a dot */
+	if (strchr(entry->d_name, '.') ||
+	    snprintf(path, sizeof(path), "%s/%s", folder->path,
+		     entry->d_name) >= PATH_MAX)
+		return 0;
+	if (entry->d_type == DT_DIR)
+		return add_folder(walk, path, folder->device, 0);
+	return entry->d_type == DT_REG ? walk->visit(walk->context, path) : 0;
+}
+
+static bool is_on(int fd, dev_t device)
+{
+	struct stat status;
+
+	return fstat(fd, &status) == 0 && status.st_dev == device;
+}
+
+/* What is mounted below is walked as a mount of its own. */
+static int look_through(struct walk *walk, const struct folder *folder)
+{
+	DIR *entries = opendir(folder->path);
+	const struct dirent *entry;
+	int result = 0;
+
+	if (!entries)
+		return bpf_fs_shortage(-errno);
+	if (is_on(dirfd(entries), folder->device))
+		while (result == 0 && (entry = readdir(entries)))
+			result = look_at(walk, folder, entry);
+	closedir(entries);
+	return result;
+}
+
+/* What a visitor returned, 0 or -errno; result is that of the beginning. */
+static int go_on(struct walk *walk, int result)
+{
+	struct folder *folder;
+
+	while ((folder = STAILQ_FIRST(&walk->folders))) {
+		STAILQ_REMOVE_HEAD(&walk->folders, others);
+		if (result == 0)
+			result = look_through(walk, folder);
+		free(folder);
+	}
+	return result;
+}
+
+int bpf_fs_walk(bpf_fs_visitor visit, void *context)
+{
+	struct walk walk = { .folders = STAILQ_HEAD_INITIALIZER(walk.folders),
+			     .visit = visit,
+			     .context = context };
+
+	return go_on(&walk, bpf_fs_each_mount(NULL, begin_at, &walk));
+}
+
+int bpf_fs_walk_once(int root, bpf_fs_visitor visit, void *context)
+{
+	struct walk walk = { .folders = STAILQ_HEAD_INITIALIZER(walk.folders),
+			     .visit = visit,
+			     .context = context,
+			     .once = true };
+	char link[32];
+	int error;
+
+	if (root < 0)
+		return go_on(&walk, bpf_fs_each_mount(NULL, begin_at, &walk));
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", root);
+	error = begin_at(&walk, link);
+	if (error == 0)
+		error = bpf_fs_each_mount_below(root, begin_at, &walk);
+	return go_on(&walk, error);
+}

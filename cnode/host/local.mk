@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+
+cnode_but_main += \
+	%D%/bpf_fs.c %D%/bpf_fs.h \
+	%D%/child.c %D%/child.h \
+	%D%/host.c %D%/host.h \
+	%D%/host_memory.c %D%/host_memory.h \
+	%D%/names.c %D%/names.h \
+	%D%/pin_root.c %D%/pin_root.h \
+	%D%/root.c %D%/root.h \
+	%D%/user.c %D%/user.h

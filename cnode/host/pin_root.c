@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Paths of pins, confined to a folder. bpf(2) takes a path and follows the
+ * links in it, so what it is given is not the caller's but one by way of
+ * /proc/self/fd: of a descriptor that openat2(2) has found below the root. What
+ * is renamed or replaced by a link afterwards changes nothing. (BPF_F_PATH_FD
+ * says the same from Linux 6.5 on, and not to the libbpf of that time.)
+ */
+#include "host/pin_root.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "host/bpf_fs.h"
+#include "host/names.h"
+
+#define RESOLVE (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
+
+static int end_visits(void *context, const char *path)
+{
+	(void)context;
+	(void)path;
+	return 1;
+}
+
+/* A folder is above what is mounted below it, and / is as no root at all. */
+static bool is_above_bpf_fs(int folder)
+{
+	char path[PATH_MAX];
+
+	return (names_path_of(folder, path) == 0 && strcmp(path, "/") == 0) ||
+	       bpf_fs_each_mount_below(folder, end_visits, NULL) == 1;
+}
+
+enum exit_status pin_root_open(struct root *root, const char *path)
+{
+	enum exit_status status = root_open(root, "pin-root", path);
+
+	if (status != STATUS_OK || root->fd < 0)
+		return status;
+	if (bpf_fs_has(root->fd) || is_above_bpf_fs(root->fd))
+		return STATUS_OK;
+	log_error("--pin-root %s: it is in no bpf file system, and there is "
+		  "none below it; give a folder such as /sys/fs/bpf, or mount "
+		  "one there",
+		  path);
+	return STATUS_USAGE;
+}
+
+bool pin_path_real(const struct pin_path *path, char real[PATH_MAX])
+{
+	const char *name = strrchr(path->text, '/');
+	char link[32];
+	size_t length;
+	ssize_t size;
+
+	if (path->fd < 0 || !name)
+		return false;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", path->fd);
+	size = readlink(link, real, PATH_MAX);
+	length = strlen(name) + 1; /* with its slash and its end */
+	if (size < 0 || (size_t)size + length > PATH_MAX)
+		return false;
+	memcpy(real + size, name, length);
+	return true;
+}
+
+void pin_path_close(struct pin_path *path)
+{
+	if (path->fd >= 0)
+		close(path->fd);
+	path->fd = -1;
+}
+
+static int copy(struct pin_path *path, const char *text)
+{
+	size_t size = strlen(text) + 1;
+
+	if (size > sizeof(path->text))
+		return -ENAMETOOLONG;
+	memcpy(path->text, text, size);
+	return 0;
+}
+
+int pin_path_open(struct pin_path *path, const struct root *root,
+		  const char *text)
+{
+	const char *rest;
+
+	path->fd = -1;
+	if (root->path) {
+		rest = names_below(root->path, text);
+		if (!rest || !*rest)
+			return -EACCES;
+		path->fd = names_open_at(root->fd, rest, 0, RESOLVE);
+	} else {
+		path->fd = open(text, O_PATH | O_CLOEXEC);
+		path->fd = path->fd < 0 ? -errno : path->fd;
+	}
+	if (path->fd < 0)
+		return path->fd;
+	snprintf(path->text, sizeof(path->text), "/proc/self/fd/%d", path->fd);
+	return 0;
+}
+
+/*
+ * The folder that name, the last part of rest, is in; text has room for it.
+ * Without a root, rest is all of the path.
+ */
+static int open_folder(struct pin_path *path, const struct root *root,
+		       const char *rest, const char *name)
+{
+	size_t size = (size_t)(name - rest);
+	int fd;
+
+	if (size >= sizeof(path->text))
+		return -ENAMETOOLONG;
+	memcpy(path->text, rest, size);
+	path->text[size] = '\0';
+	if (root->path) {
+		fd = names_open_at(root->fd, size > 0 ? path->text : ".",
+				   O_DIRECTORY, RESOLVE);
+	} else {
+		fd = open(path->text, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		fd = fd < 0 ? -errno : fd;
+	}
+	path->fd = fd < 0 ? -1 : fd;
+	return fd < 0 ? fd : 0;
+}
+
+static bool is_name(const char *name)
+{
+	return *name && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+int pin_path_open_place(struct pin_path *path, const struct root *root,
+			const char *text)
+{
+	const char *rest = root->path ? names_below(root->path, text) : text;
+	const char *name;
+	int error;
+
+	path->fd = -1;
+	if (!rest)
+		return -EACCES;
+	name = strrchr(rest, '/');
+	name = name ? name + 1 : rest;
+	if (!is_name(name)) /* the kernel refuses it */
+		return root->path ? -EACCES : copy(path, text);
+	if (strlen(name) > NAME_MAX)
+		return -ENAMETOOLONG;
+	error = open_folder(path, root, rest, name);
+	if (error == 0)
+		snprintf(path->text, sizeof(path->text), "/proc/self/fd/%d/%s",
+			 path->fd, name);
+	return error;
+}

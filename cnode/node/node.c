@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The main thread, once the node has started: it accepts connections, ends what
+ * has had its time, and waits for signals.
+ */
+#include "node/node_internal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "dist/epmd.h"
+#include "limits/map_memory.h"
+#include "node/signals.h"
+#include "node/stats_log.h"
+
+#define BUSY_LOOK_MS 500   /* how often busy peers are looked after */
+#define NO_FD_PAUSE_MS 100 /* in accepting, when there is no descriptor */
+#define SHUTDOWN_MS 5000   /* for connections to end what they are at */
+
+/* False: it fails, for want of descriptors or so; accepting has to pause. */
+static bool accept_one(struct node *node)
+{
+	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
+	int fd = accept4(node->service.listener, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0 &&
+	    (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR))
+		return true;
+	if ((fd < 0) != node->deaf)
+		log_limited(&limit, LOG_WARNING,
+			    fd < 0 ? "no connection can be accepted: %m; "
+				     "whoever connects has to wait"
+				   : "connections are accepted again");
+	node->deaf = fd < 0;
+	if (fd >= 0)
+		connection_start(&node->service, fd);
+	return fd >= 0;
+}
+
+static bool at_end_of_input(void)
+{
+	char octets[512];
+	ssize_t n = read(STDIN_FILENO, octets, sizeof(octets));
+
+	return n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN);
+}
+
+static void log_end_of_input(void)
+{
+	struct log_fields fields;
+
+	log_fields_start(&fields, "ending", NULL);
+	log_event_with(&fields, LOG_NOTICE, "ending: standard input has ended");
+}
+
+static int shorter(int a, int b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+/* False: it is one that ends the node. */
+static bool serve_signal(const struct node *node)
+{
+	struct signalfd_siginfo signal;
+	struct log_fields fields;
+
+	if (read(node->signals, &signal, sizeof(signal)) != sizeof(signal))
+		return true;
+	if (!signals_ends(signal.ssi_signo)) {
+		stats_log(node->service.common.stats,
+			  node->service.common.handles);
+		return true;
+	}
+	log_fields_start(&fields, "ending", NULL);
+	log_event_with(&fields, LOG_NOTICE, "ending: signal %u (%s)",
+		       signal.ssi_signo, strsignal((int)signal.ssi_signo));
+	return false;
+}
+
+/* Who is slow may keep memory as long as there is some. */
+static void end_slow_peers(struct node *node)
+{
+	if (budget_was_met(&node->budget))
+		peers_end_slow(node->service.peers,
+			       node->options->ticktime * INT64_C(1000));
+}
+
+/* ms until the service manager is to be told the next time, -1: never */
+static int tell_manager(struct node *node)
+{
+	char status[NOTIFY_STATUS_SIZE];
+	struct stats_report report;
+
+	if (notify_wait(&node->notify) == 0) {
+		stats_read(node->service.common.stats, &report);
+		snprintf(status, sizeof(status),
+			 "%u nodes connected, %u map handles",
+			 report.connections,
+			 handles_count(node->service.common.handles));
+		notify_running(&node->notify, status);
+	}
+	return notify_wait(&node->notify);
+}
+
+static void run(struct node *node)
+{
+	enum {
+		SIGNALS,
+		LISTENER,
+		INPUT
+	};
+	struct pollfd ready[] = {
+		[SIGNALS] = { .fd = node->signals, .events = POLLIN },
+		[LISTENER] = { .fd = node->service.listener, .events = POLLIN },
+		[INPUT] = { .fd = node->options->until_eof ? STDIN_FILENO : -1,
+			    .events = POLLIN },
+	};
+	bool accepting = true;
+	int wait;
+
+	for (;;) {
+		/* in this order: who leaves has given up its handles before */
+		wait = peers_tick(node->service.peers) ? BUSY_LOOK_MS : -1;
+		end_slow_peers(node);
+		wait = shorter(wait,
+			       handles_reap(node->service.common.handles));
+		wait = shorter(wait,
+			       handles_end_idle(node->service.common.handles));
+		wait = shorter(wait, tell_manager(node));
+		wait = shorter(wait, log_catch_up(false));
+		if (!accepting)
+			wait = shorter(wait, NO_FD_PAUSE_MS);
+		ready[LISTENER].fd = accepting ? node->service.listener : -1;
+		if (poll(ready, 3, wait) < 0 && errno != EINTR) {
+			log_error("poll: %s", strerror(errno));
+			return;
+		}
+		if (ready[SIGNALS].revents && !serve_signal(node))
+			return;
+		if (ready[INPUT].revents && at_end_of_input()) {
+			log_end_of_input();
+			return;
+		}
+		if (!accepting)
+			accepting = true;
+		else if (ready[LISTENER].revents)
+			accepting = accept_one(node);
+	}
+}
+
+static void stop(struct node *node)
+{
+	struct service *service = &node->service;
+
+	epmd_unpublish();
+	/* ei's entry stays: handshakes that still run look it up */
+	if (node->listener.fd >= 0)
+		close(node->listener.fd);
+	map_memory_stop(service->common.map_memory);
+	if (!service->peers || !peers_shutdown(service->peers, SHUTDOWN_MS))
+		return; /* threads still use the rest; the process ends now */
+	handles_free(service->common.handles);
+	peers_free(service->peers);
+	stats_all_free(service->common.stats);
+	map_memory_free(service->common.map_memory);
+	root_close(&service->common.pin_root);
+	root_close(&service->common.file_root);
+}
+
+static void log_ready(const struct node *node)
+{
+	struct log_fields fields;
+
+	log_fields_start(&fields, "ready", NULL);
+	log_fields_text(&fields, "node", node->ei.thisnodename);
+	log_fields_number(&fields, "port", (unsigned)node->port);
+	log_event_with(&fields, LOG_NOTICE, "ready %s port %d",
+		       node->ei.thisnodename, node->port);
+}
+
+enum exit_status node_run(const struct options *options)
+{
+	static struct node node = { .listener.fd = -1,
+				    .service.listener = -1,
+				    .service.common.pin_root.fd = -1,
+				    .service.common.file_root.fd = -1,
+				    .signals = -1,
+				    .notify.fd = -1 };
+	enum exit_status status;
+
+	node.options = options;
+	status = node_start(&node);
+	if (status == STATUS_OK) {
+		log_ready(&node);
+		run(&node);
+		notify_stopping(&node.notify);
+	}
+	stop(&node);
+	if (status == STATUS_OK) /* else the last line is why it is not */
+		log_catch_up(true);
+	return status;
+}

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The start: who we are, the listening socket, what all connections share; then
+ * privileges are given up, and the name is given to epmd.
+ */
+#include "node/node_internal.h"
+
+#include <arpa/inet.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "confine/privilege.h"
+#include "confine/sandbox.h"
+#include "dist/cookie.h"
+#include "dist/epmd.h"
+#include "dist/handshake.h"
+#include "host/bpf_fs.h"
+#include "host/host_memory.h"
+#include "host/pin_root.h"
+#include "limits/map_memory.h"
+#include "node/signals.h"
+
+#define BACKLOG 512
+#define EI_MAX_FDS (1u << 20)
+#define SPARE_FDS 64 /* listener, epmd, what a call opens */
+#define CONNECTION_FDS 8
+#define KEPT_FREE (64 << 20) /* octets, until a connection ends */
+#define OWN_MEMORY (KEPT_FREE + ((uint64_t)64 << 20)) /* at start, and kept */
+#define MAP_SIZE 4096 /* at most, of a handle and what belongs to it */
+
+/* --- The process -------------------------------------------------------- */
+
+/*
+ * Large messages come again while their connection stands: their memory is
+ * kept. When one ends it is given back, which malloc_trim(3) can do for all of
+ * it only where there is one arena.
+ */
+static void tune_malloc(void)
+{
+	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_MMAP_THRESHOLD, KEPT_FREE / 2);
+	mallopt(M_TRIM_THRESHOLD, KEPT_FREE);
+}
+
+/*
+ * ei sizes a table by the limit that it finds, so it is raised in two steps:
+ * some hosts have hard limits of a thousand million. Where it may not be
+ * raised, it is as it is.
+ */
+static bool raise_fd_limit_and_init_ei(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return ei_init() == 0;
+	limit.rlim_cur =
+		limit.rlim_max < EI_MAX_FDS ? limit.rlim_max : EI_MAX_FDS;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	if (ei_init() != 0)
+		return false;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	return true;
+}
+
+__attribute__((format(printf, 2, 0))) static int
+log_libbpf(enum libbpf_print_level level, const char *format, va_list arguments)
+{
+	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
+
+	(void)level;
+	log_vlimited(&limit, NULL, LOG_DEBUG, format, arguments);
+	return 0;
+}
+
+/* --- The start ---------------------------------------------------------- */
+
+static bool get_creation(uint32_t *creation)
+{
+	do {
+		if (getrandom(creation, sizeof(*creation), 0) !=
+		    sizeof(*creation))
+			return false;
+	} while (*creation < 4); /* ei has a meaning of its own for these */
+	return true;
+}
+
+static enum exit_status init_ei_node(struct node *node)
+{
+	const struct options *options = node->options;
+	char name[sizeof(options->alive) + sizeof(options->host)];
+	char cookie[EI_MAX_COOKIE_SIZE + 1];
+	uint32_t creation;
+
+	if (!cookie_read(options->cookie_file, cookie))
+		return STATUS_COOKIE;
+	/* by these ei would print challenges and their digests */
+	unsetenv("EI_TRACELEVEL");
+	unsetenv("ERL_DEBUG_DIST");
+	snprintf(name, sizeof(name), "%s@%s", options->alive, options->host);
+	if (strlen(name) > MAXNODELEN - 1) {
+		log_error("the node name %s is longer than %d characters", name,
+			  MAXNODELEN - 1);
+		return STATUS_USAGE;
+	}
+	if (!raise_fd_limit_and_init_ei() || !get_creation(&creation) ||
+	    ei_connect_xinit_ussi(
+		    &node->ei, options->host, options->alive, name, NULL,
+		    cookie, creation, &handshake_callbacks,
+		    sizeof(handshake_callbacks), &node->listener) < 0) {
+		log_error("libei could not be set up: %s", strerror(errno));
+		return STATUS_OTHER;
+	}
+	explicit_bzero(cookie, sizeof(cookie));
+	return STATUS_OK;
+}
+
+static enum exit_status check_privilege(void)
+{
+	char program[4096] = "ebpf_cnode";
+	int error = map_check_privilege();
+	ssize_t n;
+
+	if (error == 0)
+		return STATUS_OK;
+	n = readlink("/proc/self/exe", program, sizeof(program) - 1);
+	if (n > 0)
+		program[n] = '\0';
+	if (error == -EPERM && privilege_may_make_maps()) {
+		log_error("this process may not make eBPF maps, though it has "
+			  "the capabilities: bpf(2) is refused, as by the "
+			  "filter of system calls of a container or by a "
+			  "security module, which has to allow it");
+		return STATUS_PRIVILEGE;
+	}
+	if (error == -EPERM) {
+		log_error("this process may not make eBPF maps: run it as "
+			  "root, or give it the capabilities by `setcap "
+			  "cap_bpf,cap_net_admin+ep %s'",
+			  program);
+		return STATUS_PRIVILEGE;
+	}
+	log_error("the kernel makes no eBPF maps: %s", strerror(-error));
+	return STATUS_OTHER;
+}
+
+/*
+ * Pins need one; a node that may not mount it serves all the rest. What it
+ * mounts belongs to the user that it will be.
+ */
+static void mount_bpf_fs(const struct user *user)
+{
+	int result = bpf_fs_mount();
+
+	if (result < 0)
+		log_info("no bpf file system at " BPF_FS_ROOT
+			 ", and none could be mounted: %s",
+			 strerror(-result));
+	if (result == 1)
+		privilege_give(BPF_FS_ROOT, user);
+}
+
+static enum exit_status open_roots(struct node *node)
+{
+	const struct options *options = node->options;
+	struct service *service = &node->service;
+	enum exit_status status =
+		pin_root_open(&service->common.pin_root, options->pin_root);
+
+	if (status == STATUS_OK)
+		status = root_open(&service->common.file_root, "file-root",
+				   options->file_root);
+	return status;
+}
+
+static enum exit_status open_listener(struct node *node)
+{
+	struct in_addr address = node->options->listen;
+	char text[INET_ADDRSTRLEN];
+
+	node->port = (int)node->options->port;
+	node->service.listener =
+		ei_xlisten(&node->ei, &address, &node->port, BACKLOG);
+	if (node->service.listener >= 0)
+		return STATUS_OK;
+	inet_ntop(AF_INET, &node->options->listen, text, sizeof(text));
+	log_error("cannot listen on %s port %u: %s; choose others by --listen "
+		  "and --port",
+		  text, node->options->port, strerror(erl_errno));
+	return STATUS_LISTEN;
+}
+
+/*
+ * No more descriptors than can be in use: a connection has one, and some for
+ * what its request names and looks through. Maps must not take those that
+ * connections need: how many there may be.
+ */
+static uint32_t bound_descriptors(const struct options *options)
+{
+	rlim_t connections =
+		(rlim_t)options->max_connections + options->max_handshakes;
+	rlim_t needed = connections + SPARE_FDS;
+	rlim_t most =
+		connections * CONNECTION_FDS + SPARE_FDS + options->max_maps;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return options->max_maps;
+	if (limit.rlim_cur > most) {
+		limit.rlim_cur = most;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	if (limit.rlim_cur >= needed + options->max_maps)
+		return options->max_maps;
+	limit.rlim_cur = limit.rlim_cur > needed ? limit.rlim_cur - needed : 1;
+	log_warning("--max-maps is %u, not %u: no more than that is left of "
+		    "the limit of descriptors for --max-connections %u; "
+		    "raise `ulimit -Hn'",
+		    (unsigned)limit.rlim_cur, options->max_maps,
+		    options->max_connections);
+	return (uint32_t)limit.rlim_cur;
+}
+
+/* So that the count of maps refuses one before the cgroup ends a process. */
+static void check_cgroup(const struct options *options, uint64_t maps,
+			 uint64_t cgroup)
+{
+	uint64_t needed = cgroup / 5 * 4;
+
+	if (maps == UINT64_MAX ||
+	    (maps <= needed && options->max_memory <= needed - maps))
+		return;
+	log_warning("the cgroup may take %llu bytes of memory, less than "
+		    "--max-map-memory %llu and --max-memory %llu and a quarter "
+		    "more: at its limit the kernel may end this process; make "
+		    "those less, or that more",
+		    (unsigned long long)cgroup, (unsigned long long)maps,
+		    (unsigned long long)options->max_memory);
+}
+
+/* How much the maps may take that are made: what was given, or half of all. */
+static uint64_t most_map_memory(struct node *node)
+{
+	uint64_t maps = node->options->max_map_memory;
+	struct host_memory memory;
+	bool by_cgroup;
+
+	host_memory_read(&memory);
+	by_cgroup = memory.cgroup < memory.host;
+	if (maps == 0) {
+		maps = (by_cgroup ? memory.cgroup : memory.host) / 2;
+		node->map_memory_is_half_of =
+			by_cgroup ? "the cgroup may take" : "this host has";
+	}
+	if (by_cgroup)
+		check_cgroup(node->options, maps, memory.cgroup);
+	node->max_map_memory = maps;
+	return maps;
+}
+
+/* Once it is sure to serve: a start that fails says why, and no more. */
+static void say_map_memory(const struct node *node)
+{
+	if (node->map_memory_is_half_of)
+		log_notice("maps may take %llu bytes of memory, half of what "
+			   "%s; --max-map-memory says otherwise",
+			   (unsigned long long)node->max_map_memory,
+			   node->map_memory_is_half_of);
+}
+
+static enum exit_status init_service(struct node *node)
+{
+	struct service *service = &node->service;
+	const struct options *options = node->options;
+	struct handles_limits limits = {
+		.max = bound_descriptors(options),
+		.max_per_node = options->max_maps_per_node,
+		.grace = options->grace,
+	};
+
+	service->node = &node->ei;
+	service->common.max_message = options->max_message;
+	service->common.options = (struct call_options){
+		.open_by_id = !options->no_open_by_id,
+		.max_maps = limits.max,
+		.max_maps_per_node = limits.max_per_node,
+		.grace = limits.grace,
+	};
+	service->permissions = &options->permissions;
+	service->max_waiting = options->max_waiting;
+	service->ticktime = options->ticktime;
+	service->common.handles =
+		handles_new(node->ei.thisnodename, node->ei.creation, &limits);
+	service->peers =
+		peers_new(options->max_connections, options->max_handshakes);
+	node->budget.max = options->max_memory;
+	service->budget = &node->budget;
+	service->common.map_memory = map_memory_new(most_map_memory(node));
+	pin_limit_init(&service->common.pin_limit, options->max_pins);
+	service->common.stats = stats_all_new();
+	if (service->common.handles && service->peers &&
+	    service->common.map_memory && service->common.stats)
+		return STATUS_OK;
+	log_error("no memory");
+	return STATUS_OTHER;
+}
+
+/*
+ * What it takes to serve as many as may be, with room for holes in the heap.
+ * Who wants no limit to what is large gets none.
+ */
+static uint64_t most_memory(const struct options *options)
+{
+	uint64_t connections =
+		(uint64_t)options->max_connections + options->max_handshakes;
+
+	if (options->max_memory > UINT64_MAX / 4)
+		return 0;
+	return OWN_MEMORY + connections * CONNECTION_SIZE +
+	       (uint64_t)options->max_maps * MAP_SIZE + 2 * options->max_memory;
+}
+
+/* What it takes to be another user or to run a program is done with then. */
+static enum exit_status give_up_privileges(const struct node *node)
+{
+	const struct options *options = node->options;
+	const struct sandbox sandbox = {
+		.pin_root = node->service.common.pin_root.fd,
+		.epmd_port = epmd_port(),
+		.memory = most_memory(options),
+		.open_by_id = !options->no_open_by_id,
+		.off = options->no_sandbox,
+	};
+	enum exit_status status = privilege_change_user(&options->user);
+
+	if (status == STATUS_OK)
+		status = epmd_start();
+	if (status == STATUS_OK)
+		status = sandbox_enter(&sandbox);
+	if (status == STATUS_OK)
+		status = root_check(&node->service.common.pin_root, "pin-root");
+	if (status == STATUS_OK)
+		status = root_check(&node->service.common.file_root,
+				    "file-root");
+	return status;
+}
+
+enum exit_status node_start(struct node *node)
+{
+	const struct options *options = node->options;
+	enum exit_status status;
+
+	tune_malloc();
+	notify_open(&node->notify);
+	if (options->until_eof)
+		notify_close(&node->notify); /* it is our parent's service */
+	privilege_begin(!options->no_sandbox);
+	libbpf_set_print(log_libbpf);
+	status = epmd_check_port(options->port);
+	if (status == STATUS_OK)
+		status = init_ei_node(node);
+	if (status == STATUS_OK)
+		status = check_privilege();
+	if (status == STATUS_OK) {
+		mount_bpf_fs(&options->user);
+		status = open_roots(node);
+	}
+	if (status == STATUS_OK)
+		status = open_listener(node);
+	if (status == STATUS_OK)
+		status = init_service(node);
+	if (status == STATUS_OK)
+		status = give_up_privileges(node);
+	if (status == STATUS_OK)
+		status = epmd_publish(&node->ei, node->port);
+	if (status != STATUS_OK)
+		return status;
+	node->signals = signals_open();
+	if (node->signals < 0) {
+		log_error("no descriptor for signals: %s", strerror(errno));
+		return STATUS_OTHER;
+	}
+	say_map_memory(node);
+	return STATUS_OK;
+}

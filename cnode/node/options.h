@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+#include <ei.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/log.h"
+#include "call/permissions.h"
+#include "host/user.h"
+
+/* What the command line says. */
+struct options {
+	char alive[EI_MAXALIVELEN + 1]; /* the name before the @ */
+	char host[EI_MAXHOSTNAMELEN + 1];
+	const char *cookie_file; /* NULL: where erl looks */
+	const char *file_root;   /* NULL: no file may be named */
+	const char *pin_root;    /* NULL: pins may be anywhere */
+	struct permissions permissions;
+	struct user user;
+	struct in_addr listen;
+	uint32_t port; /* 0: any that is free */
+	uint32_t max_connections;
+	uint32_t max_handshakes;
+	uint32_t max_message; /* octets */
+	uint32_t max_waiting; /* octets */
+	uint32_t max_maps;
+	uint32_t max_maps_per_node;
+	uint64_t max_map_memory; /* octets; 0: not given; UINT64_MAX: none */
+	uint32_t max_pins;
+	uint64_t max_memory; /* octets */
+	uint32_t grace;      /* s */
+	uint32_t ticktime;   /* s */
+	enum log_level log_level;
+	bool until_eof;
+	bool no_open_by_id;
+	bool no_sandbox;
+};
+
+enum options_result {
+	OPTIONS_RUN,
+	OPTIONS_DONE, /* --help and such: it has been printed */
+	OPTIONS_BAD,  /* an error has been logged */
+	OPTIONS_LOST, /* the same: what is asked for cannot be printed */
+};
+
+enum options_result options_read(struct options *options, int argc,
+				 char *argv[]);
+
+#endif

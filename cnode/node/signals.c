@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which signals end this process, which it serves, and which it ignores. All
+ * the others do what they do by default: a key (SIGQUIT), a limit of processor
+ * time (SIGXCPU) or an alarm that was set before exec(2) (SIGALRM) is there to
+ * end a process at once, and SIGTSTP and SIGTTIN belong to who is at the
+ * terminal.
+ */
+#include "node/signals.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/exit_status.h"
+
+enum fate {
+	ENDS,
+	SERVED, /* from signals_open() on; ignored before */
+	IGNORED,
+};
+
+static const struct {
+	int number;
+	enum fate fate;
+} table[] = {
+	{ SIGTERM, ENDS },
+	{ SIGINT, ENDS },
+	{ SIGHUP, ENDS }, /* but not behind nohup(1) */
+	{ SIGUSR1, SERVED },
+	{ SIGUSR2, IGNORED },
+	{ SIGPIPE, IGNORED }, /* write(2) says EPIPE, */
+	{ SIGXFSZ, IGNORED }, /* or EFBIG */
+	{ SIGTTOU, IGNORED }, /* a line of the log is to stop nothing */
+	/* of timers, descriptors and machines that nobody asked about */
+	{ SIGVTALRM, IGNORED },
+	{ SIGPROF, IGNORED },
+	{ SIGIO, IGNORED },
+	{ SIGPWR, IGNORED },
+	{ SIGSTKFLT, IGNORED },
+};
+
+#define ROWS (sizeof(table) / sizeof(table[0]))
+
+static bool is_hangup_ignored(void)
+{
+	struct sigaction action;
+
+	return sigaction(SIGHUP, NULL, &action) == 0 &&
+	       action.sa_handler == SIG_IGN;
+}
+
+/* What ends us before there is anything to end but the process. */
+static void end_at_once(int number)
+{
+	(void)number;
+	_exit(STATUS_OK);
+}
+
+void signals_begin(void)
+{
+	const struct sigaction at_once = { .sa_handler = end_at_once },
+			       ignore = { .sa_handler = SIG_IGN };
+
+	for (size_t i = 0; i < ROWS; i++)
+		if (table[i].number != SIGHUP || !is_hangup_ignored())
+			sigaction(table[i].number,
+				  table[i].fate == ENDS ? &at_once : &ignore,
+				  NULL);
+	for (int number = SIGRTMIN; number <= SIGRTMAX; number++)
+		sigaction(number, &ignore, NULL);
+}
+
+int signals_open(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < ROWS; i++)
+		if (table[i].fate != IGNORED &&
+		    (table[i].number != SIGHUP || !is_hangup_ignored()))
+			sigaddset(&set, table[i].number);
+	errno = pthread_sigmask(SIG_BLOCK, &set, NULL);
+	return errno ? -1 : signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+bool signals_ends(uint32_t number)
+{
+	for (size_t i = 0; i < ROWS; i++)
+		if ((uint32_t)table[i].number == number)
+			return table[i].fate == ENDS;
+	return false;
+}

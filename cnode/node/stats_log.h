@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef STATS_LOG_H
+#define STATS_LOG_H
+
+#include "base/stats.h"
+#include "handles/handles.h"
+
+/* Logs in one line what stats/0 says. */
+void stats_log(struct stats_all *all, struct handles *handles);
+
+#endif

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Answers to requests, in the form in which each was asked: rpc.c has them. */
+#include "serve/answer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "call/call.h"
+#include "serve/answer_stack.h"
+#include "serve/apply.h"
+
+/* No caller has need of more; each goes over all that is in it. */
+#define MAX_APPLIED 8
+
+static void write_return_head(struct term_writer *w,
+			      const struct request *request)
+{
+	switch (request->form) {
+	case REQUEST_ERPC:
+		term_write_tuple(w, 3);
+		term_write_term(w, request->tag);
+		term_write_atom(w, "return");
+		break;
+	case REQUEST_GEN_CALL:
+		term_write_tuple(w, 2);
+		term_write_term(w, request->tag);
+		break;
+	case REQUEST_EI_RPC:
+		term_write_tuple(w, 2);
+		term_write_atom(w, "rex");
+		break;
+	case REQUEST_SPAWN:
+	case REQUEST_CAST:
+		break;
+	}
+}
+
+static void write_error(struct term_writer *w, const struct request *request,
+			const struct call *call)
+{
+	switch (request->form) {
+	case REQUEST_ERPC:
+		term_write_tuple(w, 4);
+		term_write_term(w, request->tag);
+		term_write_atom(w, "error");
+		break;
+	case REQUEST_GEN_CALL:
+	case REQUEST_EI_RPC:
+		write_return_head(w, request);
+		term_write_tuple(w, 2);
+		term_write_atom(w, "badrpc");
+		term_write_tuple(w, 2);
+		term_write_atom(w, "EXIT");
+		term_write_tuple(w, 2);
+		break;
+	case REQUEST_CAST:
+		term_write_tuple(w, 2);
+		term_write_tuple(w, 2);
+		term_write_atom(w, "exception");
+		term_write_tuple(w, 2);
+		break;
+	case REQUEST_SPAWN:
+		term_write_tuple(w, 2);
+		break;
+	}
+	raise_write_reason(call, w);
+	answer_stack_write(w, request, call->raised.reason);
+	if (request->form == REQUEST_CAST)
+		answer_stack_write_cast(w);
+}
+
+/*
+ * An exception that is itself too long, or for which there is no memory: what
+ * it is of stands in it.
+ */
+static void write_brief(struct term_writer *w, size_t begin,
+			const struct request *request, struct call *call)
+{
+	struct request brief = *request;
+
+	brief.cut_short = true;
+	if (w->no_memory)
+		raise_no_memory(call);
+	else
+		call->raised.reason = RAISED_TOO_BIG;
+	w->limit = INT32_MAX;
+	term_writer_rewind(w, begin);
+	write_error(w, &brief, call);
+}
+
+/* What is asked for, or what that applies, which may be an apply again. */
+static bool call_or_apply(struct call *call, struct request *request)
+{
+	for (int applied = 0;; applied++) {
+		memcpy(call->args, request->args, sizeof(call->args));
+		if (functions_call(call, request->module, request->function,
+				   request->arity))
+			return true;
+		if (call->raised.reason != RAISED_UNDEF ||
+		    applied == MAX_APPLIED ||
+		    !apply_next(request, &call->raised))
+			return false;
+		call->raised.reason = RAISED_NOTHING;
+	}
+}
+
+/*
+ * Calls, and writes the answer's term; an exception that is set is written.
+ * call says afterwards what else is to be told.
+ */
+static void write_outcome(struct rpc *rpc, struct request *request,
+			  struct term_writer *w, struct call *call)
+{
+	size_t begin = w->pos;
+
+	call->out = w;
+	call->caller = request->to;
+	if (call->raised.reason == RAISED_NOTHING && !request_is_mfa(request)) {
+		call->raised.reason = RAISED_BADARG;
+		request->frame = REQUEST_FRAME_APPLY_3;
+	}
+	if (call->raised.reason != RAISED_NOTHING) {
+		write_error(w, request, call);
+		return;
+	}
+	w->limit = begin + rpc->functions.common->max_message;
+	write_return_head(w, request);
+	if (!call_or_apply(call, request)) {
+		term_writer_rewind(w, begin);
+		write_error(w, request, call);
+		if (w->failed)
+			write_brief(w, begin, request, call);
+	} else if (request->form == REQUEST_SPAWN ||
+		   request->form == REQUEST_CAST) {
+		term_writer_rewind(w, begin);
+		term_write_atom(w, "normal");
+	}
+	w->limit = INT32_MAX;
+}
+
+/* --- Answers ------------------------------------------------------------ */
+
+/* An alias stands as [alias | Ref], and a message can be sent to its Ref. */
+static bool read_alias(struct term tag, struct term *ref)
+{
+	struct term_items items;
+	struct term first;
+
+	if (!term_list(tag, &items) || items.left != 1 ||
+	    !term_next(&items, &first) || !term_is_atom(first, "alias"))
+		return false;
+	*ref = term_rest(&items);
+	return term_is_ref(*ref);
+}
+
+size_t answer_begin_message(struct rpc *rpc, const struct request *request,
+			    struct term_writer *w)
+{
+	struct term alias;
+
+	if (request->form == REQUEST_GEN_CALL &&
+	    rpc->peer_flags & DIST_FLAG_ALIAS &&
+	    read_alias(request->tag, &alias))
+		return dist_begin_alias_send(w, pids_make(&rpc->pids), alias);
+	return dist_begin_send(w, request->to);
+}
+
+static void answer_message(struct rpc *rpc, struct request *request,
+			   struct term_writer *w, struct call *call)
+{
+	size_t begin = answer_begin_message(rpc, request, w);
+
+	if (w->failed)
+		return; /* no memory for its head: nothing is done */
+	write_outcome(rpc, request, w, call);
+	dist_end(w, begin);
+}
+
+/* Opens the packet by which the one who asked learns how the process ended. */
+static size_t begin_exit(struct rpc *rpc, const struct request *request,
+			 struct term_writer *w, struct term pid,
+			 enum dist_spawn_flag told_by)
+{
+	if (told_by == DIST_SPAWN_LINK)
+		return dist_begin_exit(w, pid, request->to);
+	if (rpc->peer_flags & DIST_FLAG_EXIT_PAYLOAD)
+		return dist_begin_monitor_exit_payload(w, pid, request->to,
+						       request->id);
+	return dist_begin_monitor_exit(w, pid, request->to, request->id);
+}
+
+/* The size octets at from in the buffer, once more at its end. */
+static void repeat(struct term_writer *w, size_t from, size_t size)
+{
+	char *space = term_write_space(w, size);
+
+	if (space)
+		memcpy(space, w->buf + from, size);
+}
+
+static void answer_spawn(struct rpc *rpc, struct request *request,
+			 struct term_writer *w, struct call *call)
+{
+	bool monitor = request->spawn_flags & DIST_SPAWN_MONITOR;
+	bool link = request->spawn_flags & DIST_SPAWN_LINK;
+	size_t begin, reason, size;
+	struct term pid;
+
+	if (request->bad_options) {
+		dist_write_spawn_refusal(w, request->id, request->to, "badopt");
+		return;
+	}
+	pid = pids_make(&rpc->pids);
+	dist_write_spawn_reply(w, request->id, request->to,
+			       request->spawn_flags, pid);
+	begin = begin_exit(rpc, request, w, pid,
+			   monitor ? DIST_SPAWN_MONITOR : DIST_SPAWN_LINK);
+	if (w->failed)
+		return; /* no memory for its head: nothing is done */
+	reason = w->pos;
+	write_outcome(rpc, request, w, call);
+	size = w->pos - reason;
+	dist_end(w, begin);
+	if (!monitor && !link)
+		term_writer_rewind(w, begin); /* nobody wants to know */
+	if (monitor && link && !w->failed) {
+		begin = begin_exit(rpc, request, w, pid, DIST_SPAWN_LINK);
+		repeat(w, reason, size);
+		dist_end(w, begin);
+	}
+}
+
+/* The reference of a handle is that of the monitor on whom it ends with. */
+static void tell_more(struct rpc *rpc, struct term_writer *w,
+		      const struct call *call)
+{
+	struct term self = pids_self(&rpc->pids);
+	struct term process = { call->unwatch.pid, call->unwatch.size };
+
+	if (call->watch)
+		dist_write_monitor(w, self, call->caller, &call->ref);
+	if (call->unwatch.pid)
+		dist_write_demonitor(w, self, process, &call->ref);
+}
+
+void answer_request(struct rpc *rpc, struct request *request,
+		    struct term_writer *w, const struct raised *raised)
+{
+	struct call call;
+
+	/* the room for a reference is large, and seldom needed */
+	memset(&call, 0, offsetof(struct call, ref));
+	call.context = &rpc->functions;
+	if (raised)
+		call.raised = *raised;
+
+	if (request->form == REQUEST_ERPC || request->form == REQUEST_SPAWN ||
+	    request->form == REQUEST_CAST)
+		answer_spawn(rpc, request, w, &call);
+	else
+		answer_message(rpc, request, w, &call);
+	tell_more(rpc, w, &call);
+	raise_count(&call);
+	stats_add_latency(rpc->functions.stats, clock_ns() - rpc->arrived);
+	free(call.unwatch.pid);
+}

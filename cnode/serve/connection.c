@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One connected node: its thread, from the handshake to its end. */
+#include "serve/connection.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "dist/handshake.h"
+#include "serve/connection_internal.h"
+
+#define HANDSHAKE_MS 5000
+#define STACK_SIZE ((size_t)512 * 1024)
+
+static const char *describe_end(int error, char *words, size_t size)
+{
+	switch (error) {
+	case -ECONNRESET:
+		return "it hung up";
+	case -EBADMSG:
+		return "it sent what is no packet";
+	case -EMSGSIZE:
+		return "it sent a packet longer than --max-message";
+	case -ENOMEM:
+		return "there is no memory for what it sent, or for an answer "
+		       "to it; see --max-memory";
+	case -ETIME:
+		return "nothing came from it for --ticktime";
+	case -ENOBUFS:
+		return "more than --max-waiting octets waited for it for "
+		       "longer than --ticktime";
+	case -ETIMEDOUT:
+		return "it took nothing in for --ticktime";
+	default:
+		snprintf(words, size, "%s", strerror(-error));
+		return words;
+	}
+}
+
+static void describe_address(int fd, char *text, size_t size)
+{
+	struct sockaddr_in address = { 0 };
+	socklen_t length = sizeof(address);
+	char host[INET_ADDRSTRLEN];
+
+	snprintf(text, size, "?");
+	if (getpeername(fd, (struct sockaddr *)&address, &length) == 0 &&
+	    inet_ntop(AF_INET, &address.sin_addr, host, sizeof(host)))
+		snprintf(text, size, "%s:%u", host, ntohs(address.sin_port));
+}
+
+static const char ending[] = "this node is ending";
+
+/* NULL, or why no node of that name is let in. */
+static const char *judge_name(void *context, const char *name)
+{
+	struct connection *c = context;
+	const struct service *service = c->service;
+
+	if (!strchr(name, '@'))
+		return "its name has no @";
+	if (!term_is_node_name(name, strlen(name)))
+		return "its name is no text of UTF-8 of 255 characters at most";
+	if (strcmp(name, service->node->thisnodename) == 0)
+		return "it calls itself by the name of this node";
+	c->rpc.functions.permission =
+		permissions_of(service->permissions, name);
+	if (c->rpc.functions.permission == PERMISSION_NONE)
+		return "--allow gives it nothing";
+	return NULL;
+}
+
+/* NULL, or why the peer is not taken in. */
+static const char *shake_hands(struct connection *c, ErlConnect *peer)
+{
+	struct service *service = c->service;
+	struct handshake handshake = {
+		.node = service->node,
+		.listener = service->listener,
+		.deadline = c->peer.deadline,
+		.judge = judge_name,
+		.context = c,
+	};
+	const char *failure = handshake_accept(&handshake, &c->transport, peer);
+
+	if (failure)
+		return peers_was_replaced(service->peers, &c->peer)
+			       ? "it was the oldest of --max-handshakes"
+			       : failure;
+	switch (peers_join(service->peers, &c->peer, peer->nodename,
+			   service->common.handles, &c->rpc.functions.owner)) {
+	case 0:
+		return NULL;
+	case -EMFILE:
+		return "there are --max-connections already";
+	case -ETIMEDOUT:
+		return "what its last connection had asked for does not end";
+	case -ESHUTDOWN:
+		return ending;
+	case -ESTALE:
+		return "another connection has taken its place";
+	default:
+		return "there is no memory";
+	}
+}
+
+static void log_refused(const char *address, const char *name,
+			const char *refusal)
+{
+	static struct log_limit limit =
+		LOG_LIMIT_OF("connection_refused", NULL);
+	struct log_fields fields;
+
+	log_fields_start(&fields, limit.event, refusal);
+	log_fields_text(&fields, "node", name[0] ? name : NULL);
+	log_fields_text(&fields, "address", address);
+	log_limited_with(&limit, &fields,
+			 refusal == ending ? LOG_INFO : LOG_WARNING,
+			 "refused %s %s: %s", address,
+			 name[0] ? name : "(no name)", refusal);
+}
+
+static bool handshake(struct connection *c, const char *address)
+{
+	ErlConnect peer = { .nodename = "" };
+	const char *refusal = pids_init(&c->rpc.pids, c->service->node)
+				      ? shake_hands(c, &peer)
+				      : "there is no pid for it";
+
+	if (!refusal)
+		return true;
+	if (refusal != ending)
+		stats_refused(c->service->common.stats);
+	log_refused(address, peer.nodename, refusal);
+	return false;
+}
+
+/*
+ * On no account: it is no more than handles take, and who finds no room for it
+ * because of others would seem to hang up.
+ */
+static int resume(struct connection *c)
+{
+	int error;
+
+	rpc_resume(&c->rpc, &c->out);
+	if (c->out.failed)
+		return -ENOMEM;
+	error = connection_flush(c);
+	c->out.account = &c->account;
+	return error;
+}
+
+static void log_connected(const struct connection *c, const char *address)
+{
+	static struct log_limit limit = LOG_LIMIT_OF("connected", NULL);
+	struct log_fields fields;
+
+	log_fields_start(&fields, limit.event, NULL);
+	log_fields_text(&fields, "address", address);
+	log_limited_with(&limit, &fields, LOG_NOTICE, "connected %s from %s",
+			 c->peer.name, address);
+}
+
+static void log_disconnected(const struct connection *c, int error)
+{
+	static struct log_limit limit = LOG_LIMIT_OF("disconnected", NULL);
+	struct log_fields fields;
+	const char *reason;
+	char words[128];
+
+	reason = describe_end(error, words, sizeof(words));
+	log_fields_start(&fields, limit.event, reason);
+	log_limited_with(&limit, &fields, LOG_NOTICE, "disconnected %s: %s",
+			 c->peer.name, reason);
+}
+
+static void serve_peer(struct connection *c, const char *address)
+{
+	int error;
+
+	functions_log_for(&c->rpc.functions);
+	log_connected(c, address);
+	stats_join(c->service->common.stats, &c->stats);
+	error = resume(c);
+	if (error == 0)
+		error = connection_serve(c);
+	log_disconnected(c, error);
+	stats_leave(c->service->common.stats, &c->stats);
+	handles_owner_down(c->service->common.handles, c->rpc.functions.owner);
+}
+
+static void free_connection(struct connection *c)
+{
+	if (c->entered)
+		peers_leave(c->service->peers, &c->peer);
+	call_context_fini(&c->rpc.functions);
+	term_writer_fini(&c->out);
+	transport_fini(&c->transport);
+	free(c);
+	memory_give_back();
+}
+
+static void *run(void *argument)
+{
+	struct connection *c = argument;
+	char address[INET_ADDRSTRLEN + 8];
+
+	describe_address(c->transport.fd, address, sizeof(address));
+	c->rpc.name = c->service->node->thisnodename;
+	c->rpc.peer = c->peer.name;
+	c->rpc.functions.common = &c->service->common;
+	c->rpc.functions.account = &c->account;
+	c->rpc.functions.peer = c->peer.name;
+	c->rpc.functions.stats = &c->stats;
+	c->rpc.functions.stopped = &c->transport.stopped;
+	if (handshake(c, address)) {
+		c->rpc.peer_flags = c->transport.peer_flags;
+		c->rpc.peer_size = strlen(c->peer.name);
+		serve_peer(c, address);
+	}
+	free_connection(c);
+	return NULL;
+}
+
+static int start_thread(struct connection *c)
+{
+	pthread_attr_t attributes;
+	pthread_t thread;
+	int error;
+
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, STACK_SIZE);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	error = pthread_create(&thread, &attributes, run, c);
+	pthread_attr_destroy(&attributes);
+	return -error;
+}
+
+void connection_start(struct service *service, int fd)
+{
+	static struct log_limit limit =
+		LOG_LIMIT_OF("connection_refused", NULL);
+	struct connection *c = calloc(1, sizeof(*c));
+	int error = -ENOMEM;
+
+	if (!c) {
+		close(fd);
+		stats_refused(service->common.stats);
+		log_limited(&limit, LOG_WARNING, "refused a connection: %s",
+			    strerror(ENOMEM));
+		return;
+	}
+	c->service = service;
+	c->peer.transport = &c->transport;
+	c->peer.deadline = clock_ms() + HANDSHAKE_MS;
+	c->account.budget = service->budget;
+	term_writer_init(&c->out);
+	if (transport_init(&c->transport, fd, service->ticktime,
+			   service->max_waiting, &c->account)) {
+		error = peers_enter(service->peers, &c->peer);
+		c->entered = error == 0;
+	}
+	if (error == 0)
+		error = start_thread(c);
+	if (error < 0) {
+		stats_refused(service->common.stats);
+		log_limited(&limit, LOG_WARNING, "refused a connection: %s",
+			    error == -EMFILE
+				    ? "there are too many handshakes; see "
+				      "--max-handshakes"
+				    : strerror(-error));
+		free_connection(c);
+	}
+}

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Serving a peer: what has come is taken in by one system call, every whole
+ * packet of it is served, and all the answers are sent by another.
+ */
+#include "serve/connection_internal.h"
+
+#include <errno.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#define FLUSH_SIZE                                                             \
+	((size_t)256 * 1024)        /* answers that wait for no more requests */
+#define KEPT_OUT_SIZE BUDGET_FREE   /* of the output buffer, between turns */
+#define ROOM_SIZE (BUDGET_FREE / 2) /* for an answer, whoever has memory */
+#define BEGINNING_SIZE 32768 /* of a request too long: control, whom, what */
+#define QUIETS_MAX 4         /* quarters of a tick time with nothing read */
+#define TICK_ANSWER_MS 200   /* no answer if something was sent that late */
+
+/* --- Packets ------------------------------------------------------------ */
+
+/*
+ * A node that sends ticks waits for something to read, and one that answers
+ * ticks must not be answered in turn, for ever. Both are served by answering
+ * unless something was sent just now.
+ */
+static void serve_tick(struct connection *c)
+{
+	static const char tick[DIST_LENGTH_SIZE];
+
+	if (c->out.pos == 0 &&
+	    clock_ms() - c->transport.sent_at > TICK_ANSWER_MS)
+		term_write_raw(&c->out, tick, sizeof(tick));
+}
+
+static int serve_packet(struct connection *c, const char *packet, size_t size)
+{
+	struct dist_message message;
+	size_t begin = c->out.pos;
+	int error = dist_parse(packet, size, true, &message);
+
+	if (error == 0)
+		error = rpc_serve(&c->rpc, &message, &c->out);
+	if (error < 0) /* no half an answer; those before it are whole */
+		term_writer_rewind(&c->out, begin);
+	return error;
+}
+
+/* Answers from the beginning of a request, and has the rest skipped. */
+static int refuse_packet(struct connection *c, size_t size,
+			 const struct raised *raised)
+{
+	size_t available =
+		transport_available(&c->transport) - DIST_LENGTH_SIZE;
+	size_t beginning = size < BEGINNING_SIZE ? size : BEGINNING_SIZE;
+	struct dist_message message;
+	size_t out = c->out.pos;
+	int error;
+
+	if (available < beginning)
+		return -EAGAIN;
+	if (available > size)
+		available = size;
+	error = dist_parse(transport_data(&c->transport) + DIST_LENGTH_SIZE,
+			   beginning, false, &message);
+	if (error == 0)
+		error = rpc_refuse(&c->rpc, &message, raised, &c->out);
+	if (error < 0) {
+		term_writer_rewind(&c->out, out);
+		return error == -ENOMEM ? error : -EMSGSIZE;
+	}
+	transport_consume(&c->transport, DIST_LENGTH_SIZE + available);
+	c->skip = size - available;
+	return 0;
+}
+
+static int refuse_too_long(struct connection *c, size_t size)
+{
+	static const struct raised too_big = { .reason = RAISED_TOO_BIG };
+	static struct log_limit limit = LOG_LIMIT_OF("refused", "max_message");
+	int error = refuse_packet(c, size, &too_big);
+
+	if (error == 0)
+		log_limited(&limit, LOG_WARNING,
+			    "refused a request of %s: its %zu octets are more "
+			    "than --max-message %zu",
+			    c->peer.name, size, c->service->common.max_message);
+	return error;
+}
+
+static uint32_t next_length(const struct connection *c)
+{
+	const unsigned char *data =
+		(const unsigned char *)transport_data(&c->transport);
+
+	return (uint32_t)data[0] << 24 | (uint32_t)data[1] << 16 |
+	       (uint32_t)data[2] << 8 | data[3];
+}
+
+/* There is no memory for the packet that has begun to come. */
+static int refuse_for_memory(struct connection *c)
+{
+	static const struct raised no_memory = { .reason = RAISED_ERRNO,
+						 .error = ENOMEM };
+	static struct log_limit limit = LOG_LIMIT_OF("refused", "max_memory");
+	size_t size = next_length(c);
+
+	if (c->account.refused > 0)
+		log_limited(&limit, LOG_WARNING,
+			    "refused a request of %s: its %zu octets are more "
+			    "than others leave of --max-memory %zu",
+			    c->peer.name, size, c->service->budget->max);
+	return refuse_packet(c, size, &no_memory) < 0 ? -ENOMEM : 0;
+}
+
+static void skip(struct connection *c)
+{
+	size_t available = transport_available(&c->transport);
+	size_t size = c->skip < available ? c->skip : available;
+
+	if (size == 0)
+		return;
+	transport_consume(&c->transport, size);
+	c->skip -= size;
+}
+
+/* One packet. -EAGAIN: it is not all there yet. */
+static int serve_next(struct connection *c)
+{
+	size_t available, size;
+	int error = 0;
+
+	skip(c);
+	available = transport_available(&c->transport);
+	if (available < DIST_LENGTH_SIZE)
+		return -EAGAIN;
+	size = next_length(c);
+	if (size > c->service->common.max_message)
+		return refuse_too_long(c, size);
+	if (available < DIST_LENGTH_SIZE + size)
+		return -EAGAIN;
+	transport_has_come(&c->transport, DIST_LENGTH_SIZE + size);
+	if (size == 0)
+		serve_tick(c);
+	else
+		error = serve_packet(
+			c, transport_data(&c->transport) + DIST_LENGTH_SIZE,
+			size);
+	transport_consume(&c->transport, DIST_LENGTH_SIZE + size);
+	return error;
+}
+
+/* --- Input and output --------------------------------------------------- */
+
+int connection_flush(struct connection *c)
+{
+	int error = 0;
+
+	if (c->out.pos > 0)
+		error = transport_send(&c->transport, c->out.buf, c->out.pos);
+	if (error == 0)
+		stats_add(&c->stats.octets_out, c->out.pos);
+	term_writer_rewind(&c->out, 0);
+	if (c->out.capacity > KEPT_OUT_SIZE)
+		term_writer_fini(&c->out);
+	return error;
+}
+
+/*
+ * Whether an ordinary answer finds room behind those that wait, whatever others
+ * hold of the memory. Where not, those are to go first.
+ */
+static bool has_room(struct connection *c)
+{
+	size_t pos = c->out.pos;
+
+	if (pos <= ROOM_SIZE || term_write_reserve(&c->out, ROOM_SIZE))
+		return true;
+	term_writer_rewind(&c->out, pos);
+	return false;
+}
+
+static bool is_stopped(const struct connection *c)
+{
+	return atomic_load_explicit(&c->transport.stopped,
+				    memory_order_relaxed);
+}
+
+/*
+ * Serves all that has come. What was done is answered, also before an end; what
+ * has not begun when there is nobody to answer any more is not done.
+ */
+static int serve(struct connection *c)
+{
+	int error, flush_error = 0;
+
+	do {
+		error = serve_next(c);
+		if (is_stopped(c))
+			return -ECONNRESET;
+		if (error < 0 || c->out.pos >= FLUSH_SIZE || !has_room(c))
+			flush_error = connection_flush(c);
+	} while (error == 0 && flush_error == 0);
+	return error == -EAGAIN || error == 0 ? flush_error : error;
+}
+
+static int tick_or_give_up(struct connection *c)
+{
+	if (++c->quiets >= QUIETS_MAX)
+		return -ETIME;
+	transport_tick(&c->transport);
+	return 0;
+}
+
+/* So many octets, by which requests may have come to their end. */
+static void take_in(struct connection *c, size_t octets)
+{
+	c->rpc.arrived = clock_ns();
+	stats_add(&c->stats.octets_in, octets);
+}
+
+static int receive(struct connection *c)
+{
+	ssize_t n = transport_receive(&c->transport,
+				      DIST_LENGTH_SIZE +
+					      c->service->common.max_message);
+
+	if (n == -EAGAIN)
+		return tick_or_give_up(c);
+	if (n == -ENOSPC)
+		return refuse_for_memory(c);
+	if (n <= 0)
+		return n < 0 ? (int)n : -ECONNRESET;
+	c->quiets = 0;
+	take_in(c, (size_t)n);
+	return 0;
+}
+
+int connection_serve(struct connection *c)
+{
+	int error;
+
+	take_in(c, transport_available(&c->transport)); /* behind a handshake */
+	do {
+		atomic_fetch_add(&c->peer.turns, 1);
+		atomic_store(&c->peer.busy, true);
+		error = serve(c);
+		atomic_store(&c->peer.busy, false);
+		if (error == 0)
+			error = receive(c);
+	} while (error == 0);
+	return error;
+}

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The registry of connections, for what one connection has to do with others:
+ * how many there are, who replaces whom, ticks while a thread is at work, and
+ * the end of them all. One lock, before that of the handles; a peer leaves
+ * under it before its descriptor is closed, so that nobody shuts down or ticks
+ * another one's.
+ */
+#include "serve/peers.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#define LOOK_MS 400   /* at least, from one look after busy peers to the next */
+#define ENTER_MS 1000 /* for a handshake to end that has to */
+
+struct peers {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;          /* one has left, or has to */
+	TAILQ_HEAD(peer_list, peer) all; /* the oldest first */
+	unsigned handshakes;
+	unsigned connected;
+	unsigned max;
+	unsigned max_handshakes;
+	int64_t looked; /* when, in clock_ms() */
+	bool closing;
+};
+
+struct peers *peers_new(unsigned max, unsigned max_handshakes)
+{
+	struct peers *peers = calloc(1, sizeof(*peers));
+	pthread_condattr_t monotonic;
+
+	if (!peers)
+		return NULL;
+	pthread_mutex_init(&peers->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&peers->changed, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	TAILQ_INIT(&peers->all);
+	peers->max = max;
+	peers->max_handshakes = max_handshakes;
+	return peers;
+}
+
+void peers_free(struct peers *peers)
+{
+	if (!peers)
+		return;
+	pthread_cond_destroy(&peers->changed);
+	pthread_mutex_destroy(&peers->lock);
+	free(peers);
+}
+
+/* Until something has changed. False: the time, in clock_ms(), is over. */
+static bool wait_until(struct peers *peers, int64_t deadline)
+{
+	struct timespec end = { .tv_sec = deadline / 1000,
+				.tv_nsec = deadline % 1000 * 1000000 };
+
+	return pthread_cond_timedwait(&peers->changed, &peers->lock, &end) == 0;
+}
+
+static void end(struct peers *peers, struct peer *peer)
+{
+	peer->replaced = true;
+	transport_shutdown(peer->transport);
+	pthread_cond_broadcast(&peers->changed);
+}
+
+static void end_oldest_handshake(struct peers *peers)
+{
+	struct peer *peer;
+
+	TAILQ_FOREACH(peer, &peers->all, others)
+	{
+		if (!peer->connected && !peer->replaced) {
+			end(peers, peer);
+			return;
+		}
+	}
+}
+
+/* Each takes a thread and a descriptor until it has left. */
+static bool make_room(struct peers *peers)
+{
+	int64_t deadline = clock_ms() + ENTER_MS;
+
+	if (peers->handshakes >= peers->max_handshakes)
+		end_oldest_handshake(peers);
+	while (peers->handshakes >= peers->max_handshakes)
+		if (!wait_until(peers, deadline))
+			return false;
+	return true;
+}
+
+int peers_enter(struct peers *peers, struct peer *peer)
+{
+	int error = -EMFILE;
+
+	pthread_mutex_lock(&peers->lock);
+	if (!peers->closing && make_room(peers)) {
+		TAILQ_INSERT_TAIL(&peers->all, peer, others);
+		peers->handshakes++;
+		error = 0;
+	}
+	pthread_mutex_unlock(&peers->lock);
+	return error;
+}
+
+bool peers_was_replaced(struct peers *peers, const struct peer *peer)
+{
+	bool replaced;
+
+	pthread_mutex_lock(&peers->lock);
+	replaced = peer->replaced;
+	pthread_mutex_unlock(&peers->lock);
+	return replaced;
+}
+
+/* With a place that is free. */
+static void take_place(struct peers *peers, struct peer *peer)
+{
+	peer->connected = true;
+	peers->handshakes--;
+	peers->connected++;
+}
+
+/* Who waits for the end of a peer of its name, to be in its place. */
+static struct peer *find_heir(const struct peers *peers, const char *name)
+{
+	struct peer *peer;
+
+	TAILQ_FOREACH(peer, &peers->all, others)
+	if (!peer->connected && !peer->replaced &&
+	    strcmp(peer->name, name) == 0)
+		return peer;
+	return NULL;
+}
+
+void peers_leave(struct peers *peers, struct peer *peer)
+{
+	struct peer *heir;
+
+	pthread_mutex_lock(&peers->lock);
+	TAILQ_REMOVE(&peers->all, peer, others);
+	if (peer->connected) {
+		peers->connected--;
+		heir = find_heir(peers, peer->name);
+		if (heir)
+			take_place(peers, heir);
+	} else {
+		peers->handshakes--;
+	}
+	pthread_cond_broadcast(&peers->changed);
+	pthread_mutex_unlock(&peers->lock);
+}
+
+/* --- One name, one connection ------------------------------------------- */
+
+static void end_others(struct peers *peers, const char *name)
+{
+	struct peer *other;
+
+	TAILQ_FOREACH(other, &peers->all, others)
+	if (strcmp(other->name, name) == 0)
+		end(peers, other);
+}
+
+static bool is_there(const struct peers *peers, const struct peer *but,
+		     const char *name)
+{
+	const struct peer *other;
+
+	TAILQ_FOREACH(other, &peers->all, others)
+	if (other != but && strcmp(other->name, name) == 0)
+		return true;
+	return false;
+}
+
+/* One that connected later may be through its handshake sooner. */
+static bool has_come_later(const struct peer *peer, const char *name)
+{
+	const struct peer *other = peer;
+
+	while ((other = TAILQ_NEXT(other, others)))
+		if (strcmp(other->name, name) == 0)
+			return true;
+	return false;
+}
+
+static int check(const struct peers *peers, const struct peer *peer,
+		 const char *name)
+{
+	if (peers->closing)
+		return -ESHUTDOWN;
+	if (peer->replaced || has_come_later(peer, name))
+		return -ESTALE;
+	if (!peer->connected && peers->connected >= peers->max &&
+	    !is_there(peers, peer, name))
+		return -EMFILE;
+	return 0;
+}
+
+/* Until nobody else has that name. */
+static int wait_for_others(struct peers *peers, const struct peer *peer)
+{
+	int64_t deadline = peer->deadline;
+	int error = check(peers, peer, peer->name);
+
+	while (error == 0 && is_there(peers, peer, peer->name)) {
+		if (!wait_until(peers, deadline))
+			return -ETIMEDOUT;
+		error = check(peers, peer, peer->name);
+	}
+	return error;
+}
+
+static int join(struct peers *peers, struct peer *peer, const char *name,
+		struct handles *handles, struct handles_owner **owner)
+{
+	int error = check(peers, peer, name);
+
+	if (error < 0)
+		return error;
+	*owner =
+		handles_owner_up(handles, name, peer->transport->peer_creation);
+	if (!*owner)
+		return -ENOMEM;
+	end_others(peers, name);
+	strncpy(peer->name, name, sizeof(peer->name) - 1);
+	error = wait_for_others(peers, peer);
+	if (error < 0)
+		handles_owner_down(handles, *owner);
+	else if (!peer->connected)
+		take_place(peers, peer);
+	return error;
+}
+
+int peers_join(struct peers *peers, struct peer *peer, const char *name,
+	       struct handles *handles, struct handles_owner **owner)
+{
+	int error;
+
+	pthread_mutex_lock(&peers->lock);
+	error = join(peers, peer, name, handles, owner);
+	pthread_mutex_unlock(&peers->lock);
+	return error;
+}
+
+/* --- While they are served ---------------------------------------------- */
+
+/* What came before the end of a peer has some time to be done. */
+static void look_after(struct peer *peer)
+{
+	bool gone =
+		atomic_load(&peer->busy) && transport_is_gone(peer->transport);
+
+	if (gone && peer->gone)
+		transport_shutdown(peer->transport);
+	peer->gone = gone;
+}
+
+static void tick(struct peer *peer)
+{
+	unsigned turns = atomic_load(&peer->turns);
+	unsigned sends = atomic_load(&peer->transport->sends);
+
+	if ((atomic_load(&peer->busy) || turns != peer->turns_seen) &&
+	    sends == peer->sends_seen && peer->connected)
+		transport_tick(peer->transport);
+	peer->turns_seen = turns;
+	peer->sends_seen = atomic_load(&peer->transport->sends);
+}
+
+bool peers_tick(struct peers *peers)
+{
+	int64_t now = clock_ms();
+	struct peer *peer;
+	bool any;
+
+	pthread_mutex_lock(&peers->lock);
+	any = !TAILQ_EMPTY(&peers->all);
+	if (now - peers->looked >= LOOK_MS) {
+		peers->looked = now;
+		TAILQ_FOREACH(peer, &peers->all, others)
+		{
+			tick(peer);
+			look_after(peer);
+		}
+	}
+	pthread_mutex_unlock(&peers->lock);
+	return any;
+}
+
+void peers_end_slow(struct peers *peers, int64_t ms)
+{
+	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
+	int64_t now = clock_ms(), since;
+	struct peer *peer;
+
+	pthread_mutex_lock(&peers->lock);
+	TAILQ_FOREACH(peer, &peers->all, others)
+	{
+		since = atomic_load(&peer->transport->waiting_since);
+		if (since == 0 || now - since <= ms)
+			continue;
+		log_limited(&limit, LOG_WARNING,
+			    "hung up %s: --max-memory is used up, and a "
+			    "message to or from it has been under way for "
+			    "%lld ms",
+			    peer->name, (long long)(now - since));
+		transport_shutdown(peer->transport);
+	}
+	pthread_mutex_unlock(&peers->lock);
+}
+
+bool peers_shutdown(struct peers *peers, int timeout_ms)
+{
+	int64_t deadline = clock_ms() + timeout_ms;
+	struct peer *peer;
+	bool empty;
+
+	pthread_mutex_lock(&peers->lock);
+	peers->closing = true;
+	TAILQ_FOREACH(peer, &peers->all, others)
+	transport_shutdown(peer->transport);
+	pthread_cond_broadcast(&peers->changed);
+	while (!(empty = TAILQ_EMPTY(&peers->all)))
+		if (!wait_until(peers, deadline))
+			break;
+	pthread_mutex_unlock(&peers->lock);
+	return empty;
+}

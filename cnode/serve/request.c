@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reads requests in their several forms, also those that are cut short. */
+#include "serve/request.h"
+
+#include <string.h>
+
+#include "serve/spawn_options.h"
+
+#define SMALL_END ((int64_t)1 << 59) /* from there on, integers are big */
+
+/*
+ * What is left of a payload that is checked as it is read: well formed up to
+ * its end. Notes a list that does not end as one.
+ */
+static bool finish(struct term_items *items, struct request *request)
+{
+	struct term rest, skipped;
+
+	while (term_next(items, &skipped))
+		;
+	rest = term_rest(items);
+	if (items->left > 0)
+		return false;
+	request->improper = !term_end(items);
+	return items->list
+		       ? term_check(rest.at, rest.size) == (ssize_t)rest.size
+		       : rest.size == 0;
+}
+
+/* Opens a list of arguments; false for more than any function has. */
+static bool open_arguments(struct term t, struct term_items *items)
+{
+	return term_list(t, items) && items->left <= CALL_MAX_ARITY;
+}
+
+static uint32_t read_each(struct term_items *items, struct request *request)
+{
+	return term_next_some(items, request->args, CALL_MAX_ARITY);
+}
+
+/*
+ * Arguments that are the last element of the list they are in, as they are in
+ * nearly every request: checked and taken apart in one go, up to the two ends
+ * of lists that have to come then. False where that is not so; nothing is lost
+ * by it.
+ */
+static bool read_last_arguments(const struct term_items *items,
+				struct request *request)
+{
+	struct term rest = term_rest(items);
+	struct term_items arguments;
+	uint32_t n;
+
+	if (items->left != 1 || !items->list ||
+	    !open_arguments(rest, &arguments) || !arguments.list)
+		return false;
+	arguments.unchecked = true;
+	n = read_each(&arguments, request);
+	if (arguments.left > 0 || arguments.end - arguments.pos != 2 ||
+	    arguments.pos[0] != ERL_NIL_EXT || arguments.pos[1] != ERL_NIL_EXT)
+		return false;
+	request->arguments = (struct term){ rest.at, rest.size - 1 };
+	request->arity = n;
+	return true;
+}
+
+/* Arguments that have been checked. */
+void request_split(struct request *request)
+{
+	struct term_items items;
+	uint32_t n;
+
+	request->arity = CALL_MAX_ARITY + 1;
+	if (!open_arguments(request->arguments, &items))
+		return;
+	n = read_each(&items, request);
+	if (term_end(&items))
+		request->arity = n;
+}
+
+/*
+ * What stands before module, function and arguments, if there is such a thing,
+ * and these; what is missing stays of size 0. False where something is not
+ * well formed.
+ */
+static bool read_mfa(struct term_items *items, struct term *tag,
+		     struct request *request)
+{
+	struct term head[3] = { { .at = NULL } };
+	struct term *mfa = tag ? head + 1 : head;
+	uint32_t wanted = tag ? 3 : 2;
+	uint32_t n = term_next_some(items, head, wanted);
+
+	if (tag)
+		*tag = head[0];
+	request->module = mfa[0];
+	request->function = mfa[1];
+	if (n == wanted) {
+		if (items->unchecked && !request->cut_short &&
+		    read_last_arguments(items, request))
+			return true;
+		if (term_next(items, &request->arguments))
+			request_split(request);
+		else if (request->cut_short)
+			request->arguments = term_rest(items);
+	}
+	return request->cut_short || !items->unchecked ||
+	       finish(items, request);
+}
+
+/* An integer that Erlang does not call big, of which nothing else counts. */
+static bool is_small(struct term t)
+{
+	char octets[8];
+	int64_t value;
+
+	if (!term_read_octets(t, octets, sizeof(octets)))
+		return false;
+	memcpy(&value, octets, sizeof(value));
+	return value >= -SMALL_END && value < SMALL_END;
+}
+
+/* {erpc, Name, Arity}; that it is called with so many is looked at elsewhere.
+ */
+static bool is_erpc(struct term mfa, const char *name)
+{
+	struct term elements[3];
+
+	return term_tuple_of(mfa, elements, 3) &&
+	       term_is_atom(elements[0], "erpc") &&
+	       term_is_atom(elements[1], name) && is_small(elements[2]);
+}
+
+/* As every node of OTP encodes it. */
+static bool is_execute_call(struct term mfa)
+{
+	static const char usual[] = "h\3"
+				    "w\4erpc"
+				    "w\14execute_call"
+				    "a\4";
+	const size_t size = sizeof(usual) - 1;
+
+	return (mfa.size == size && memcmp(mfa.at, usual, size) == 0) ||
+	       is_erpc(mfa, "execute_call");
+}
+
+/*
+ * A process of a function that is not erpc's: {M, F, Arity}, and A, whose
+ * length is what counts.
+ */
+static bool read_plain_spawn(const struct dist_message *message,
+			     struct request *request)
+{
+	struct term mfa[3];
+
+	if (!term_tuple_of(message->mfa, mfa, 3) || !term_is_any_atom(mfa[0]) ||
+	    !term_is_any_atom(mfa[1]) || !is_small(mfa[2]))
+		return false;
+	request->form = REQUEST_SPAWN;
+	request->module = mfa[0];
+	request->function = mfa[1];
+	request->arguments = message->payload;
+	if (request->cut_short)
+		return term_is_list(message->payload);
+	if (term_check(message->payload.at, message->payload.size) !=
+	    (ssize_t)message->payload.size)
+		return false;
+	request_split(request);
+	return true;
+}
+
+/* One of erpc's: [Ref, M, F, A] or [M, F, A]. False for another. */
+static bool is_erpc_spawn(const struct dist_message *message, uint32_t n,
+			  struct request *request)
+{
+	if (n == 4 && is_execute_call(message->mfa))
+		request->form = REQUEST_ERPC;
+	else if (n == 3 && is_erpc(message->mfa, "execute_cast"))
+		request->form = REQUEST_CAST;
+	else
+		return false;
+	return true;
+}
+
+bool request_read_spawn(const struct dist_message *message,
+			struct request *request)
+{
+	struct term_items items;
+
+	if (!term_is_ref(message->id))
+		return false;
+	request->to = message->from;
+	request->id = message->id;
+	request->bad_options =
+		!spawn_options_read(message->options, &request->spawn_flags);
+	if (!term_list(message->payload, &items) ||
+	    !is_erpc_spawn(message, items.left, request))
+		return read_plain_spawn(message, request);
+	items.unchecked = true;
+	if (!read_mfa(&items,
+		      request->form == REQUEST_ERPC ? &request->tag : NULL,
+		      request))
+		return false;
+	if (request->improper)
+		return read_plain_spawn(message, request);
+	return request->form == REQUEST_CAST || request->tag.size > 0;
+}
+
+/* {call | block_call, M, F, A, GroupLeader} */
+bool request_read_call(struct term t, struct request *request)
+{
+	struct term_items items;
+	struct term tag;
+
+	if (!term_tuple(t, &items) || items.left != 5)
+		return false;
+	items.unchecked = request->cut_short;
+	return read_mfa(&items, &tag, request) &&
+	       (term_is_atom(tag, "call") || term_is_atom(tag, "block_call"));
+}
+
+/*
+ * {'$gen_call', {Pid, Tag}, Call} | {Pid, Call}; what is called is returned
+ * for the caller to look at, perhaps cut short.
+ */
+bool request_read_message(struct term payload, struct request *request,
+			  struct term *called)
+{
+	struct term_items items;
+	struct term first, from[2];
+	uint32_t n;
+
+	if (!term_tuple(payload, &items))
+		return false;
+	n = items.left;
+	items.unchecked = request->cut_short;
+	if (!term_next(&items, &first))
+		return false;
+	if (n == 3 && term_is_atom(first, "$gen_call") &&
+	    term_next(&items, &first) && term_tuple_of(first, from, 2)) {
+		request->form = REQUEST_GEN_CALL;
+		request->to = from[0];
+		request->tag = from[1];
+	} else if (n == 2 && term_is_pid(first)) {
+		request->form = REQUEST_EI_RPC;
+		request->to = first;
+	} else {
+		return false;
+	}
+	*called = term_rest(&items);
+	return true;
+}
+
+bool request_is_mfa(const struct request *request)
+{
+	return term_is_any_atom(request->module) &&
+	       term_is_any_atom(request->function) &&
+	       term_is_list(request->arguments);
+}

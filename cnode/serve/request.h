@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REQUEST_H
+#define REQUEST_H
+
+#include "dist/dist.h"
+#include "functions/functions.h"
+
+enum request_form {
+	REQUEST_ERPC,
+	REQUEST_SPAWN,
+	REQUEST_CAST,
+	REQUEST_GEN_CALL,
+	REQUEST_EI_RPC,
+};
+
+/* The frame of the stack that an exception is raised with. */
+enum request_frame {
+	REQUEST_FRAME_CALLED,    /* {M, F, Args, []} */
+	REQUEST_FRAME_APPLY_3,   /* {erlang, apply, [M, F, Args], []} */
+	REQUEST_FRAME_APPLY_FUN, /* {erlang, apply, [Fun, Args], []} */
+	REQUEST_FRAME_APPLY_2,   /* {erlang, apply, 2, []} */
+	REQUEST_FRAME_FUN,       /* {Fun, Args, []} */
+};
+
+/* Who asks for what, in which form. */
+struct request {
+	enum request_form form;
+	struct term to;  /* the pid that gets the answer */
+	struct term id;  /* of the spawn request */
+	struct term tag; /* Ref of erpc, Tag of a gen_server call */
+	unsigned spawn_flags;
+	bool bad_options; /* of the spawn request: nothing is to be called */
+	struct term module;
+	struct term function;
+	struct term arguments; /* of a request cut short perhaps not whole */
+	struct term args[CALL_MAX_ARITY]; /* which are these */
+	uint32_t arity; /* above CALL_MAX_ARITY: they are more, or no list
+			   of arguments */
+	bool cut_short;
+	bool improper; /* what erpc's function is called with is no list */
+	enum request_frame frame;
+	struct term fun; /* of those frames that have it */
+};
+
+/*
+ * Reads a request to spawn, or one that is sent as a message: rpc.c has their
+ * grammar. False for what is none. The payload of the first is checked as it
+ * is read; that of the second was checked, unless it is cut short. Of the
+ * message called is what it asks for, for request_read_call() or others to
+ * look at.
+ */
+bool request_read_spawn(const struct dist_message *message,
+			struct request *request);
+bool request_read_message(struct term payload, struct request *request,
+			  struct term *called);
+bool request_read_call(struct term called, struct request *request);
+
+/* Takes apart the arguments, which have been checked. */
+void request_split(struct request *request);
+
+/* Whether what is to be called is a module, a function and a list. */
+bool request_is_mfa(const struct request *request);
+
+#endif
