@@ -107,6 +107,7 @@ test_files = \
 	test/test_hostile_terms.py \
 	test/test_idle_handles.py \
 	test/test_killed.py \
+	test/test_layout.py \
 	test/test_leaks.py \
 	test/test_limits.py \
 	test/test_locators.py \
