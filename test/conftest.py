@@ -50,8 +50,8 @@ def pytest_configure():
     ):
         subprocess.run(command.split(), check=True)
     # Tests fill buffers: on a host that was tuned these would take all.
-    for name, octets in ("rmem", "4096 131072 6291456"), ("wmem", "4096 16384 4194304"):
-        Path(f"/proc/sys/net/ipv4/tcp_{name}").write_text(octets)
+    for name, sizes in ("rmem", "4096 131072 6291456"), ("wmem", "4096 16384 4194304"):
+        Path(f"/proc/sys/net/ipv4/tcp_{name}").write_text(sizes)
 
 
 def pytest_addoption(parser):

@@ -71,7 +71,7 @@ class Trace:
     def total(self):
         return sum(self.calls.values())
 
-    def octets(self, *calls):
+    def data(self, *calls):
         """What these system calls have moved."""
         of_them = "|".join(calls)
         moved = re.findall(rf" (?:{of_them})\(.* = (\d+)$", self.text, re.MULTILINE)

@@ -108,7 +108,7 @@ class Peer:
         cookie="",
         receive_buffer=None,
     ):
-        """receive_buffer is of the kernel's, in octets; None is its default."""
+        """receive_buffer is of the kernel's, in bytes; None is its default."""
         self.name = name
         self.creation = creation or random.randrange(1 << 16, 1 << 32)
         self.cookie = cookie
@@ -179,7 +179,7 @@ class Peer:
         except Closed as e:
             raise Refused(e) from None
 
-    # octets
+    # bytes
 
     def send_raw(self, data):
         self.socket.settimeout(20 * PATIENCE)

@@ -50,7 +50,7 @@ def ref(node, words, creation=1):
 
 
 def encode(term):
-    """The term with its version octet, as term_to_binary/1 gives it."""
+    """The term with its version byte, as term_to_binary/1 gives it."""
     return bytes([VERSION]) + body(term)
 
 
@@ -111,12 +111,12 @@ def decode(data):
     """The one term that fills data."""
     term, rest = decode_prefix(data)
     if rest:
-        raise ValueError(f"{len(rest)} octets after the term")
+        raise ValueError(f"{len(rest)} bytes after the term")
     return term
 
 
 def decode_prefix(data):
-    """The first term in data, and the octets after it."""
+    """The first term in data, and the bytes after it."""
     if data[0] != VERSION:
         raise ValueError(f"version {data[0]}")
     reader = _Reader(data, 1)

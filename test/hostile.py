@@ -189,10 +189,10 @@ class Siege:
         return self.grown() > KEPT_KIB + CONNECTION_KIB * connections
 
 
-def throw(peer, octets):
+def throw(peer, data):
     """Whether the connection stands after such a packet."""
     try:
-        peer.send_packet(octets)
+        peer.send_packet(data)
     except dist.Closed:
         return False
     return peer.serves(30)
@@ -202,7 +202,7 @@ def throw(peer, octets):
 
 
 def packet(control, *payload):
-    """The octets that follow a packet's length."""
+    """The bytes that follow a packet's length."""
     return b"p" + b"".join(map(etf.encode, (control, *payload)))
 
 

@@ -87,18 +87,18 @@ static long do_ptrace(const char *pid)
 /* Memory of another: none is mapped there, which comes after who may. */
 static long do_peek(const char *pid)
 {
-	char octet;
-	struct iovec here = { &octet, 1 }, there = { NULL, 1 };
+	char byte;
+	struct iovec here = { &byte, 1 }, there = { NULL, 1 };
 
 	return process_vm_readv(atoi(pid), &here, 1, &there, 1, 0);
 }
 
 static long do_read(const char *path)
 {
-	char octet;
+	char byte;
 	int fd = open(path, O_RDONLY);
 
-	return fd < 0 ? -1 : read(fd, &octet, 1);
+	return fd < 0 ? -1 : read(fd, &byte, 1);
 }
 
 static long do_list(const char *path)

@@ -117,10 +117,10 @@ def medians(contest):
 
 
 def test_sizes_are_such_as_can_be(contests):
-    """What does not depend on the load of the machine: octets and memory."""
-    octets = medians(contests["octets"])
-    assert len(octets) == 3
-    assert all(150 < value < 1500 for value in octets.values())
+    """What does not depend on the load of the machine: bytes and memory."""
+    size = medians(contests["bytes"])
+    assert len(size) == 3
+    assert all(150 < value < 1500 for value in size.values())
     rss = medians(contests["memory-idle"])
     assert 500 < rss["C node"] < rss["erl -sname"] < 1 << 20
 
@@ -189,7 +189,7 @@ def test_make_bench_builds_what_it_runs(builddir):
     env = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
     try:
         done = subprocess.run(
-            [shutil.which("make"), "bench", "BENCHFLAGS=--size smallest", "ONLY=octets"],
+            [shutil.which("make"), "bench", "BENCHFLAGS=--size smallest", "ONLY=bytes"],
             cwd=builddir,
             env={**env, "EBPF_NIF_DIR": ""},
             capture_output=True,
@@ -198,9 +198,9 @@ def test_make_bench_builds_what_it_runs(builddir):
         )
         assert done.returncode == 0, done.stderr
         told = json.loads((builddir / "bench.json").read_text())
-        assert {contest["id"] for contest in told["contests"]} == {"octets"}
+        assert {contest["id"] for contest in told["contests"]} == {"bytes"}
     finally:
-        for path, octets in kept.items():
+        for path, data in kept.items():
             path.unlink(missing_ok=True)
-            if octets is not None:
-                path.write_bytes(octets)
+            if data is not None:
+                path.write_bytes(data)

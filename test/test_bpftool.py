@@ -44,7 +44,7 @@ def named(maps, bpftool):
     return named
 
 
-def octets(texts):
+def data(texts):
     return bytes(int(text, 16) for text in texts)
 
 
@@ -91,7 +91,7 @@ def test_it_dumps_what_was_put(named, maps, bpftool):
     for key in range(50):
         maps.put(key, key * key, map)
     dumped = bpftool("map", "dump", "id", str(shown["id"]))
-    entries = {octets(e["key"]): octets(e["value"]) for e in dumped}
+    entries = {data(e["key"]): data(e["value"]) for e in dumped}
     assert entries == {u32(k): (k * k).to_bytes(8, sys.byteorder) for k in range(50)}
 
 
@@ -100,7 +100,7 @@ def test_it_dumps_the_value_of_each_cpu(named, maps, bpftool):
     value = [bytes([cpu, 2, 3, 4, 5]) for cpu in range(CPUS)]
     maps.put(0, value, map)
     [entry] = bpftool("map", "dump", "id", str(shown["id"]))
-    assert [octets(one["value"])[:5] for one in entry["values"]] == value
+    assert [data(one["value"])[:5] for one in entry["values"]] == value
 
 
 def test_what_it_writes_is_read(named, maps, bpftool):

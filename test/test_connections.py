@@ -77,18 +77,18 @@ def test_a_silent_client_is_hung_up_after_the_deadline(fresh_cnode, connect):
 def test_a_client_that_drips_its_handshake_is_hung_up_too(fresh_cnode, connect):
     """The deadline is one for the whole handshake, not for each read.
 
-    Or it would come to the last of the octets.
+    Or it would come to the last of the bytes.
     """
     begun = time.monotonic()
     peer = connect(fresh_cnode, handshake=False)
     name = peer.name.encode()
     hello = b"N" + struct.pack(">QIH", dist.FLAGS, 1, len(name)) + name
-    octets = iter(struct.pack(">H", len(hello)) + hello)
+    data = iter(struct.pack(">H", len(hello)) + hello)
     peer.socket.settimeout(0.3)
 
     def hung_up():
         try:
-            peer.send_raw(bytes([next(octets)]))
+            peer.send_raw(bytes([next(data)]))
             peer.socket.settimeout(0.3)
             return peer.socket.recv(1) == b""
         except TimeoutError:
@@ -234,7 +234,7 @@ def deep(levels):
 BAD_PACKETS = {
     "another kind": b"q" + etf.encode((1, 2, 3)),
     "kind alone": b"p",
-    "no magic octet": b"p\x68\x02\x61\x02\x61\x03",
+    "no magic byte": b"p\x68\x02\x61\x02\x61\x03",
     "no tuple": control(5),
     "empty tuple": control(()),
     "unknown operation": control((99, 1, 2)),
@@ -262,7 +262,7 @@ BAD_PACKETS = {
     "nesting of 100,000": b"p" + deep(100000),
     "truncated payload": control((6, etf.pid("a@b", 1), "", "rex"))
     + etf.encode((1, 2, b"x" * 100))[:-50],
-    "octets after the payload": control((6, etf.pid("a@b", 1), "", "rex"))
+    "bytes after the payload": control((6, etf.pid("a@b", 1), "", "rex"))
     + etf.encode("hello")
     + b"\0",
 }
@@ -354,8 +354,8 @@ def test_deep_nesting_harms_nobody(levels, fresh_cnode, connect, alice):
 @pytest.mark.parametrize(
     "rounds", [600, pytest.param(10000, marks=pytest.mark.ci)]
 )
-def test_random_octets_never_harm_the_node(rounds, fresh_cnode, connect, alice):
-    """Requests with some octets changed, from a fixed seed."""
+def test_random_bytes_never_harm_the_node(rounds, fresh_cnode, connect, alice):
+    """Requests with some bytes changed, from a fixed seed."""
     dice = random.Random(rounds)
     peer = connect(fresh_cnode)
     map = peer.maps("new", *HASH)
@@ -375,12 +375,12 @@ def test_random_octets_never_harm_the_node(rounds, fresh_cnode, connect, alice):
     assert still_served(alice, fresh_cnode)
 
 
-def test_a_packet_may_come_octet_by_octet(cnode, connect):
+def test_a_packet_may_come_byte_by_byte(cnode, connect):
     peer = connect(cnode)
     head, args = spawn_request(peer)
     packet = b"p" + etf.encode(head) + etf.encode(args)
-    for octet in dist.framed(packet):
-        peer.send_raw(bytes([octet]))
+    for byte in dist.framed(packet):
+        peer.send_raw(bytes([byte]))
     assert peer.finish_erpc(head[1])[1] == "undef"
 
 
@@ -606,8 +606,8 @@ def test_a_peer_is_ticked_while_its_long_request_trickles_in(fresh_cnode, connec
     args = [head[1], "ebpf_maps", "get", [b"none", map, bytes(100)]]
     packet = dist.framed(b"p" + etf.encode(head) + etf.encode(args))
     ticks = 0
-    for octet in packet[:60]:
-        peer.send_raw(bytes([octet]))
+    for byte in packet[:60]:
+        peer.send_raw(bytes([byte]))
         try:
             ticks += peer.receive_packet(0.1) == b""
         except TimeoutError:
@@ -773,7 +773,7 @@ def test_a_long_message_to_nobody_ends_its_connection(start_cnode, connect, alic
 
 
 @pytest.mark.counts
-def test_a_length_of_4_gigaoctets_costs_no_memory(start_cnode, connect, alice):
+def test_a_length_of_4_gigabytes_costs_no_memory(start_cnode, connect, alice):
     node = start_cnode("--max-message", MAX)
 
     def memory():

@@ -145,7 +145,7 @@ class Embedding:
             Secret = atom_to_binary(erlang:get_cookie()),
             Shown = begin {text} end,
             Lists = unicode:characters_to_binary(io_lib:format("~w~tp", [Shown, Shown])),
-            lists:any(fun(Octets) -> binary:match(Octets, Secret) =/= nomatch end,
+            lists:any(fun(Bytes) -> binary:match(Bytes, Secret) =/= nomatch end,
                       [term_to_binary(Shown), Lists])
             """,
             timeout=40,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a get costs the C node in instructions, memory it asks for and octets on
+"""What a get costs the C node in instructions, memory it asks for and bytes on
 the wire, and a whole map in system calls: counts that no other process changes.
 
 Each is held to the figure that was reached, and a twentieth; who makes one
@@ -13,7 +13,7 @@ from counting import Callgrind, Trace, on_callgrind
 pytestmark = pytest.mark.counts
 
 INSTRUCTIONS_OF_A_GET = 4810
-OCTETS_OF_A_GET = 535  # both ways
+BYTES_OF_A_GET = 535  # both ways
 BPF_CALLS_OF_100_000_ENTRIES = 7
 
 CNODE, BEAM = "cnode@127.0.0.1", "beam@127.0.0.1"
@@ -82,15 +82,15 @@ def test_allocations_are_counted(callgrind, beam, warm):
     assert callgrind.allocations > 0
 
 
-def test_octets_on_the_wire_of_a_get(start, beam, warm, tmp_path):
+def test_bytes_on_the_wire_of_a_get(start, beam, warm, tmp_path):
     node = start()
     map = warm()
     with Trace(node, tmp_path / "trace") as trace:
         get(beam, map, 100)
-    received, sent = trace.octets("recvfrom"), trace.octets("sendto")
-    print(f"a get: {received / 100:.0f} octets in, {sent / 100:.0f} octets out")
+    received, sent = trace.bytes("recvfrom"), trace.bytes("sendto")
+    print(f"a get: {received / 100:.0f} bytes in, {sent / 100:.0f} bytes out")
     assert received > 0 and sent > 0
-    assert (received + sent) / 100 <= most(OCTETS_OF_A_GET)
+    assert (received + sent) / 100 <= most(BYTES_OF_A_GET)
 
 
 def test_bpf_calls_of_a_whole_map(start, beam, tmp_path):

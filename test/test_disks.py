@@ -44,7 +44,7 @@ def disk(tmp_path):
 
 
 def fill(folder):
-    """Until there is no room for an octet; what has taken it."""
+    """Until there is no room for a byte; what has taken it."""
     path = folder / "filler"
     with open(path, "wb", buffering=0) as f:
         try:
@@ -55,7 +55,7 @@ def fill(folder):
     return path
 
 
-def octets(path):
+def data(path):
     return str(path).encode()
 
 
@@ -65,11 +65,11 @@ def octets(path):
 def test_on_a_read_only_bpf_file_system_pins_stay_as_they_are(bpf_fs, maps):
     """What is pinned there can still be used, and found."""
     pinned, other = maps.new(*HASH), maps.new(*HASH)
-    path = octets(bpf_fs / "there")
+    path = data(bpf_fs / "there")
     maps.put(1, 2, pinned)
     assert maps.pin(path, pinned) == "ok"
     mount("-o", "remount,ro", bpf_fs)
-    assert maps.pin(octets(bpf_fs / "new"), other) == ("error", "erofs")
+    assert maps.pin(data(bpf_fs / "new"), other) == ("error", "erofs")
     assert maps.unpin(path, pinned) == ("error", "erofs")
     assert maps.info(pinned)["pinned"] == [path]
     assert maps.info(other)["pinned"] == []
@@ -85,7 +85,7 @@ def test_a_pin_root_may_be_read_only(bpf_fs, start_cnode, alice):
     mount("-o", "remount,ro", bpf_fs)
     maps = Maps(alice, start_cnode("--pin-root", bpf_fs))
     map = maps.new(*HASH)
-    assert maps.pin(octets(bpf_fs / "new"), map) == ("error", "erofs")
+    assert maps.pin(data(bpf_fs / "new"), map) == ("error", "erofs")
     assert maps.put(1, 2, map) == map
 
 

@@ -28,7 +28,7 @@ from test_walks import (
 
 ORDER = sys.byteorder
 CHUNK = 16384  # entries, at most
-MESSAGE = 65536  # octets, of a C node that is made to take no longer ones
+MESSAGE = 65536  # bytes, of a C node that is made to take no longer ones
 SHAPES = {
     "hash": ("hash", 4, 8, 20_000),
     "array": ("array", 4, 8, 2500),

@@ -55,7 +55,7 @@ def still_served(calls):
 
 
 def queues(node):
-    """[(octets to send, octets to receive)] of the node's connections."""
+    """[(bytes to send, bytes to receive)] of the node's connections."""
     found = []
     with open(f"/proc/{node.pid}/net/tcp") as f:
         for line in f.readlines()[1:]:
@@ -76,7 +76,7 @@ def steady(value, least):
         time.sleep(0.05)
         return seen[-1] > least and len(set(seen[-5:])) == 1 and len(seen) >= 5
 
-    wait_until(same, 20, "the octets under way stand")
+    wait_until(same, 20, "the bytes under way stand")
     return seen[-1]
 
 

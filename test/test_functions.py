@@ -25,14 +25,14 @@ def u64(number):
     return number.to_bytes(8, ORDER)
 
 
-def prefix(length, *octets):
+def prefix(length, *data):
     """A key of an LPM trie over IPv4."""
-    return u32(length) + bytes(octets)
+    return u32(length) + bytes(data)
 
 
 @pytest.fixture
 def hash(maps):
-    """4 octets to 8, one entry 1 -> 2, room for 4."""
+    """4 bytes to 8, one entry 1 -> 2, room for 4."""
     map = maps.new("hash", 4, 8, 4)
     maps.put(u32(1), u64(2), map)
     return map
@@ -541,7 +541,7 @@ def edges(size):
     return sorted(set(inside))
 
 
-def octets(number, size):
+def native(number, size):
     return number.to_bytes(size, ORDER, signed=number < 0)
 
 
@@ -550,7 +550,7 @@ def test_an_integer_key_is_twos_complement_in_host_order(size, maps):
     for number in edges(size):
         map = maps.new("hash", size, 1, 1)
         maps.put(number, 1, map)
-        assert maps.walk(map) == [(octets(number, size), b"\x01")]
+        assert maps.walk(map) == [(native(number, size), b"\x01")]
         assert maps.get(number, map) == b"\x01"
         assert maps.update(number, 2, map) == map
         assert maps.take(number, map) == (b"\x02", map)
@@ -562,10 +562,10 @@ def test_an_integer_value_is_twos_complement_in_host_order(size, maps):
     map = maps.new("array", 4, size, 1)
     for number in edges(size):
         maps.put(0, number, map)
-        assert maps.get(0, map) == octets(number, size)
+        assert maps.get(0, map) == native(number, size)
         maps.put(0, 0, map)
         maps.update(0, number, map)
-        assert maps.get(0, map) == octets(number, size)
+        assert maps.get(0, map) == native(number, size)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 8, 16, 300])
@@ -594,7 +594,7 @@ def test_any_integer_is_stored_whole_or_refused(maps, data):
     try:
         if -limit // 2 <= number < limit:
             maps.put(number, number, map)
-            stored = octets(number, size)
+            stored = native(number, size)
             assert maps.walk(map) == [(stored, stored)]
         else:
             with raises("badarg"):
@@ -613,7 +613,7 @@ PERCPU = ["percpu_hash", "lru_percpu_hash", "percpu_array"]
 
 @pytest.fixture(params=PERCPU)
 def percpu(request, maps):
-    """A per-CPU map of 5 octets, which the kernel rounds up to 8."""
+    """A per-CPU map of 5 bytes, which the kernel rounds up to 8."""
     return maps.new(request.param, 4, 5, 8)
 
 
@@ -628,13 +628,13 @@ def test_one_value_is_put_for_all_cpus(maps, percpu):
     maps.put(0, b"12345", percpu)
     assert maps.get(0, percpu) == [b"12345"] * CPUS
     maps.update(0, 7, percpu)
-    assert maps.get(0, percpu) == [octets(7, 5)] * CPUS
+    assert maps.get(0, percpu) == [native(7, 5)] * CPUS
 
 
 def test_a_per_cpu_list_may_hold_integers(maps, percpu):
     """A list of small integers travels as a string."""
     maps.put(0, list(range(CPUS)), percpu)
-    assert maps.get(0, percpu) == [octets(cpu, 5) for cpu in range(CPUS)]
+    assert maps.get(0, percpu) == [native(cpu, 5) for cpu in range(CPUS)]
     maps.update(0, [-1] * CPUS, percpu)
     assert maps.get(0, percpu) == [b"\xff" * 5] * CPUS
 
@@ -665,7 +665,7 @@ def test_what_is_no_per_cpu_value_raises_badarg(value, call, maps, percpu):
     maps.put(0, 1, percpu)
     with raises("badarg"):
         maps.call(call, 0, value, percpu)
-    assert maps.get(0, percpu) == [octets(1, 5)] * CPUS
+    assert maps.get(0, percpu) == [native(1, 5)] * CPUS
 
 
 @pytest.mark.parametrize("type", ["percpu_hash", "lru_percpu_hash"])
@@ -895,7 +895,7 @@ def test_the_program_half_of_a_value_must_be_0(row, maps, hash):
 def test_update_of_a_device_map_needs_an_entry(type, size, maps):
     """The kernel ignores BPF_EXIST for holes here."""
     map = maps.new(type, 4, size, 4)
-    loopback = octets(LOOPBACK, size)
+    loopback = native(LOOPBACK, size)
     with raises(("badkey", 2)):
         maps.update(2, loopback, map)
     assert maps.get(2, map, "none") == "none"
@@ -1082,10 +1082,10 @@ def key_text(shape):
     return "K"
 
 
-def key_octets(shape, number):
+def key_bytes(shape, number):
     if shape[0] == "lpm_trie":
         return u32(32) + number.to_bytes(4, "big")
-    return octets(number, shape[1])
+    return native(number, shape[1])
 
 
 @pytest.mark.parametrize("shape", WALKED, ids=str)
@@ -1094,9 +1094,9 @@ def test_a_walk_gives_each_entry_once(shape, alice, cnode, maps):
     count = 250 if shape[1] == 1 else 500
     fill(alice, cnode, map, range(count), key_text(shape))
     walked = maps.walk(map)
-    expected = [key_octets(shape, k) for k in range(count)]
+    expected = [key_bytes(shape, k) for k in range(count)]
     assert sorted(key for key, _ in walked) == sorted(expected)
-    one = octets(1, shape[2])
+    one = native(1, shape[2])
     one = [one] * CPUS if "percpu" in shape[0] else one
     assert all(value == one for _, value in walked)
 
@@ -1153,7 +1153,7 @@ def test_what_has_gone_meanwhile_is_skipped(shape, alice, cnode, maps):
     fill(alice, cnode, map, range(200), key_text(shape))
     first, _, iterator = maps.next(maps.iterator(map))
     for number in range(200):
-        maps.remove(key_octets(shape, number), map)
+        maps.remove(key_bytes(shape, number), map)
     assert maps.next(iterator) == "none"
 
 

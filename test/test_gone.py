@@ -26,8 +26,8 @@ PUT = 0.02  # s, that each takes: a long merge is three minutes then
 
 def list_of(item, number):
     """A list of many equal items, which are encoded once."""
-    octets = b"l" + struct.pack(">I", number) + etf.body(item) * number + b"j"
-    return etf.Opaque("raw", octets)
+    data = b"l" + struct.pack(">I", number) + etf.body(item) * number + b"j"
+    return etf.Opaque("raw", data)
 
 
 @pytest.fixture
@@ -123,8 +123,8 @@ def full(keeper):
 def of_many_keys(keeper, node):
     """Each another one, in no order."""
     items = (struct.pack(">BI", 98, n * 0x9E3779B1 % (1 << 31)) for n in range(MANY))
-    octets = b"l" + struct.pack(">I", MANY) + b"".join(items) + b"j"
-    return etf.Opaque("raw", octets), empty(keeper)
+    data = b"l" + struct.pack(">I", MANY) + b"".join(items) + b"j"
+    return etf.Opaque("raw", data), empty(keeper)
 
 
 def of_maps(keeper, node):

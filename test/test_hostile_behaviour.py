@@ -76,27 +76,27 @@ def test_a_siege_sees_a_node_that_is_slow(siege):
 # --- slow ones
 
 
-OCTETS = 25
+BYTES = 25
 
 
 @ci(0.03, 0.4)
-def test_a_packet_may_dribble_in_octet_by_octet(many, siege):
+def test_a_packet_may_dribble_in_byte_by_byte(many, siege):
     """Of 50 peers at once, for up to several tick times."""
     with siege("--ticktime", "4") as s:
         peers = [s.connect() for _ in range(50)]
         asked = {peer: peer.ref() for peer in peers}
         data = {p: dist.framed(spawn_request(p, id=r)) for p, r in asked.items()}
-        for at in range(OCTETS):
+        for at in range(BYTES):
             for peer in peers:
                 peer.send_raw(data[peer][at : at + 1])
             time.sleep(many)
         for peer in peers:
-            peer.send_raw(data[peer][OCTETS:])
+            peer.send_raw(data[peer][BYTES:])
             peer.wait_exit(asked[peer])
 
 
 def test_a_handshake_may_not_dribble_for_ever(siege):
-    """An octet a second keeps nobody in the handshake for longer than 5 s."""
+    """A byte a second keeps nobody in the handshake for longer than 5 s."""
     with siege() as s:
         peers = [s.connect(handshake=False) for _ in range(50)]
         hello = b"\0\x20N" + bytes(30)
@@ -113,12 +113,12 @@ def test_a_handshake_may_not_dribble_for_ever(siege):
         wait_until(over, 30)
 
 
-def fill(peer, octets, seconds=5):
+def fill(peer, data, seconds=5):
     """Sends as long as the node takes it in; whether it has hung up."""
     peer.socket.settimeout(seconds)
     try:
         while True:
-            peer.socket.sendall(octets)
+            peer.socket.sendall(data)
     except TimeoutError:
         return False
     except OSError:
@@ -137,8 +137,8 @@ def test_readers_that_never_read_are_hung_up(siege):
         map = peers[0].maps("new", "array", 4, MIB, 1)
         asks = {p: packet_of_get(p, map) for p in peers}
         threads = [
-            threading.Thread(target=fill, args=(p, octets, 8))
-            for p, octets in asks.items()
+            threading.Thread(target=fill, args=(p, data, 8))
+            for p, data in asks.items()
         ]
         for thread in threads:
             thread.start()
@@ -148,7 +148,7 @@ def test_readers_that_never_read_are_hung_up(siege):
             s.node.wait_log(f"disconnected {peer.name}", 20)
 
 
-def test_readers_of_an_octet_now_and_then_are_hung_up(siege):
+def test_readers_of_an_byte_now_and_then_are_hung_up(siege):
     """That makes no room that their kernel would tell of: they take nothing in."""
     with siege("--ticktime", "4") as s:
         peers = [s.connect(receive_buffer=1) for _ in range(20)]
@@ -236,7 +236,7 @@ def test_a_peer_may_go_in_the_middle_of_what_is_large(end, siege):
 
 
 def test_urgent_data_is_no_more_than_lost(siege):
-    """An urgent octet is out of the stream, wherever in a packet it stands."""
+    """An urgent byte is out of the stream, wherever in a packet it stands."""
     with siege() as s:
         peer = s.connect()
         for at in (0, 1, 4, 5, 60):
@@ -355,20 +355,20 @@ def test_maps_are_closed_under_the_hands_of_their_users(siege):
                 assert kind == "return" or result[0] == "badmap"
 
 
-def in_one_write(peer, octets, take=len):
-    """Sends it all, and reads meanwhile what comes; the octets that came."""
+def in_one_write(peer, data, take=len):
+    """Sends it all, and reads meanwhile what comes; the bytes that came."""
     came = 0
-    data = memoryview(octets)
+    data = memoryview(data)
     peer.socket.setblocking(False)
     while data:
         readable, writable, _ = select.select(
             [peer.socket], [peer.socket], [], 20 * PATIENCE
         )
-        assert readable or writable, f"{len(data)} octets are not taken in"
+        assert readable or writable, f"{len(data)} bytes are not taken in"
         if readable:
-            octets_in = peer.socket.recv(MIB)
-            take(octets_in)
-            came += len(octets_in)
+            bytes_in = peer.socket.recv(MIB)
+            take(bytes_in)
+            came += len(bytes_in)
         if writable:
             data = data[peer.socket.send(data[:MIB]) :]
     peer.socket.setblocking(True)
@@ -381,9 +381,9 @@ def read_rest(peer, take=len):
     came = bytearray()
     while not (request in came and b"last" in came):
         peer.socket.settimeout(60 * PATIENCE)
-        octets = peer.socket.recv(MIB)
-        take(octets)
-        came = came[-1000:] + octets
+        data = peer.socket.recv(MIB)
+        take(data)
+        came = came[-1000:] + data
     peer.buffer.clear()
 
 
@@ -394,8 +394,8 @@ class Packets:
         self.number = 0
         self.rest = bytearray()
 
-    def take(self, octets):
-        self.rest += octets
+    def take(self, data):
+        self.rest += data
         at = 0
         while len(self.rest) >= at + 4:
             (size,) = struct.unpack_from(">I", self.rest, at)

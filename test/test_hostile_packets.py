@@ -210,8 +210,8 @@ def test_answers_to_questions_never_asked_change_nothing(siege):
         map = peer.maps("new", *HASH, options)
         me, you, ref = peer.pid(), peer.pid(node=peer.remote_name), peer.ref()
         for _ in range(200):
-            for octets in signals(peer).values():
-                peer.send_packet(octets)
+            for data in signals(peer).values():
+                peer.send_packet(data)
             for flags in (0, 1, 2, 3, 2**31, 2**64):
                 peer.send((dist.SPAWN_REPLY, ref, you, flags, me))
             for reply in ((ref, "yes"), ("rex", 1), ("$gen_call", 1), {"x": ref}):
@@ -306,8 +306,8 @@ def test_a_peer_may_offer_any_flags(siege):
             if not try_handshake(peer, flags=flags):
                 continue
             taken += 1
-            for octets in requests(peer, "m", "f", []).values():
-                peer.send_packet(octets)
+            for data in requests(peer, "m", "f", []).values():
+                peer.send_packet(data)
             assert peer.serves(), hex(flags)
             peer.close()
         assert taken > 100
@@ -412,23 +412,23 @@ def test_creations_of_one_name_may_change_all_the_time(siege):
 
 
 NO_TEXT = "its name is no text of UTF-8 of 255 characters at most"
-TOO_LONG = "its name is longer than 256 octets, the most that libei takes"
+TOO_LONG = "its name is longer than 256 bytes, the most that libei takes"
 NO_NODE = "it is no Erlang node of OTP 25 or later"
-ZERO = "its name has an octet 0 in it"
+ZERO = "its name has a byte 0 in it"
 NO_HOST = "its name has no @"
 
 REFUSED_NAMES = {
     "no text": (b"\xff\xfe@h", NO_TEXT),
     "no text at its end": (b"a@h\xc3", NO_TEXT),
     "256 characters": (b"a" * 254 + b"@h", NO_TEXT),
-    "257 octets": ("é".encode() * 127 + b"a@h", TOO_LONG),
-    "402 octets": ("é".encode() * 200 + b"@h", TOO_LONG),
-    "60,000 octets": (b"a" * 60000 + b"@h", TOO_LONG),
+    "257 bytes": ("é".encode() * 127 + b"a@h", TOO_LONG),
+    "402 bytes": ("é".encode() * 200 + b"@h", TOO_LONG),
+    "60,000 bytes": (b"a" * 60000 + b"@h", TOO_LONG),
     "no host": (b"nohost", NO_HOST),
     "nothing": (b"", NO_HOST),
-    "an octet 0": (b"a@h\0b", ZERO),
-    "an octet 0 at its end": (b"a@h\0", ZERO),
-    "an octet 0 at its beginning": (b"\0a@h", ZERO),
+    "a byte 0": (b"a@h\0b", ZERO),
+    "a byte 0 at its end": (b"a@h\0", ZERO),
+    "a byte 0 at its beginning": (b"\0a@h", ZERO),
 }
 
 
@@ -489,7 +489,7 @@ def test_what_is_no_name_packet_is_told_nothing(siege):
 
 
 def test_a_name_may_be_as_long_as_libei_takes_it(siege):
-    """256 octets, of fewer characters."""
+    """256 bytes, of fewer characters."""
     with siege() as s:
         peer = s.connect(name="é" * 127 + "@h")
         map = peer.maps("new", *HASH)

@@ -35,7 +35,7 @@ def test_whole_forms_leave_the_connection_standing(siege):
 
 
 def test_a_packet_cut_short_anywhere_ends_its_connection(siege):
-    """The length is that of what comes, and no octet of it is left out."""
+    """The length is that of what comes, and no byte of it is left out."""
     with siege() as s:
         peer, map = keeper(s)
         for form, packet in all_forms(peer, map).items():
@@ -45,7 +45,7 @@ def test_a_packet_cut_short_anywhere_ends_its_connection(siege):
                 cut[-1].send_packet(packet[:size])
             peer.tick()
             for size, one in enumerate(cut, 1):
-                assert not one.serves(), f"{form}, {size} of {len(packet)} octets"
+                assert not one.serves(), f"{form}, {size} of {len(packet)} bytes"
         assert peer.maps("get", 1, map, "none") == "none"
 
 
@@ -66,7 +66,7 @@ def test_a_stream_may_end_anywhere(end, step, siege):
         assert peer.maps("get", 1, map, "none") == "none"
 
 
-def test_a_packet_with_octets_more_ends_its_connection(siege):
+def test_a_packet_with_bytes_more_ends_its_connection(siege):
     with siege() as s:
         peer, map = keeper(s)
         for form, packet in all_forms(peer, map).items():

@@ -14,8 +14,8 @@ LEVELS = 100_000
 LENGTHS = [2**31 - 1, 2**31, 2**32 - 1]  # 0 and 1 are lengths like any other
 
 
-def raw(octets):
-    return etf.Opaque("raw", octets)
+def raw(data):
+    return etf.Opaque("raw", data)
 
 
 def u32(n):
@@ -39,8 +39,8 @@ STRANGE = {
     "big of 10 MB": b"o" + u32(10 * MB) + b"\0" + b"\xff" * 10 * MB,
     "negative big of 1 MB": b"o" + u32(MB) + b"\1" + b"\xff" * MB,
     "zero of 1 MB": b"o" + u32(MB) + bytes(1 + MB),
-    "big of no octets": b"n\0\0",
-    "large big of no octets": b"o\0\0\0\0\1",
+    "big of no bytes": b"n\0\0",
+    "large big of no bytes": b"o\0\0\0\0\1",
     "minus zero": b"n\1\1\0",
     "sign of 255": b"n\1\xff\1",
     "tuples 100,000 deep": b"h\1" * LEVELS + b"j",
@@ -79,7 +79,7 @@ STRANGE = {
     "bitstring of 1 MB": b"M" + u32(MB) + b"\7" + bytes(MB),
     "empty binary": b"m\0\0\0\0",
     "binary of 1 MB": b"m" + u32(MB) + bytes(MB),
-    "atom of 255 characters of 4 octets": b"v\3\xfc" + "\U0001f41d".encode() * 255,
+    "atom of 255 characters of 4 bytes": b"v\3\xfc" + "\U0001f41d".encode() * 255,
     "atom of Latin-1": b"d\0\xff" + b"\xff" * 255,
     "small atom of Latin-1": b"s\1\xff",
     "empty atom": b"w\0",
@@ -116,7 +116,7 @@ MALFORMED = {
     "node of 65,535": b"X" + atom(65535) + bytes(12),
     "bitstring of 0 bits": b"M\0\0\0\1\0\xff",
     "bitstring of 9 bits": b"M\0\0\0\1\x09\xff",
-    "bitstring of no octets": b"M\0\0\0\0\1",
+    "bitstring of no bytes": b"M\0\0\0\0\1",
 }
 
 
@@ -260,16 +260,16 @@ UNREAD = {
 
 
 def call_with(peer, place, term, map):
-    """(id, octets) of a request with the term among its arguments."""
+    """(id, bytes) of a request with the term among its arguments."""
     function, make = ARGUMENTS[place]
     request = peer.ref()
     args = [request, "ebpf_maps", function or term, make(term, map)]
     return request, spawn_request(peer, id=request, args=args)
 
 
-def some(places, number, octets, step):
+def some(places, number, data, step):
     """All of them for what is short; what is long goes to each step-th one."""
-    return places[number % step :: step] if len(octets) > MB / 2 else places
+    return places[number % step :: step] if len(data) > MB / 2 else places
 
 
 steps = pytest.mark.parametrize("step", [6, pytest.param(1, marks=pytest.mark.ci)])
@@ -281,9 +281,9 @@ def test_a_strange_argument_is_answered(step, siege):
     with siege() as s:
         peer = s.connect()
         map = peer.maps("new", *HASH)
-        for number, (what, octets) in enumerate(STRANGE.items()):
-            for place in some(list(ARGUMENTS), number, octets, step):
-                request, call = call_with(peer, place, raw(octets), map)
+        for number, (what, data) in enumerate(STRANGE.items()):
+            for place in some(list(ARGUMENTS), number, data, step):
+                request, call = call_with(peer, place, raw(data), map)
                 try:
                     peer.send_packet(call)
                     peer.wait_exit(request, 30)
@@ -298,9 +298,9 @@ def test_a_strange_term_elsewhere_harms_nobody(step, siege):
     with siege() as s:
         peer = s.connect()
         places = list(messages(peer, None))
-        for number, (what, octets) in enumerate(STRANGE.items()):
-            for place in some(places, number, octets, step):
-                stands = throw(peer, messages(peer, raw(octets))[place]())
+        for number, (what, data) in enumerate(STRANGE.items()):
+            for place in some(places, number, data, step):
+                stands = throw(peer, messages(peer, raw(data))[place]())
                 assert stands or place not in UNREAD, f"{what} as {place}"
                 if not stands:
                     peer = s.again(peer)
@@ -321,13 +321,13 @@ def test_a_malformed_term_ends_its_connection_wherever_it_stands(kind, step, sie
         map = keeper.maps("new", *HASH)
         peer = s.connect()
         places = [*ARGUMENTS, *messages(peer, None)]
-        for number, (what, octets) in enumerate(BAD_TERMS[kind].items()):
+        for number, (what, data) in enumerate(BAD_TERMS[kind].items()):
             keeper.tick()  # it may take longer than the tick time
             for place in places[number % step :: step]:
                 if place in ARGUMENTS:
-                    message = call_with(peer, place, raw(octets), map)[1]
+                    message = call_with(peer, place, raw(data), map)[1]
                 else:
-                    message = messages(peer, raw(octets))[place]()
+                    message = messages(peer, raw(data))[place]()
                 assert not throw(peer, message), f"{what} as {place}"
                 peer = s.again(peer)
         assert keeper.maps("to_list", map) == []
@@ -340,7 +340,7 @@ def test_a_short_length_is_a_length_like_any_other(siege):
         map = peer.maps("new", *HASH)
         for length in (0, 1):
             count = u32(length)
-            for octets in (
+            for data in (
                 b"m" + count + b"a" * length,
                 b"l" + count + b"j" * length + b"j",
                 b"i" + count + b"j" * length,
@@ -353,7 +353,7 @@ def test_a_short_length_is_a_length_like_any_other(siege):
                 b"v" + count[2:] + b"a" * length,
             ):
                 for place in ARGUMENTS:
-                    request, call = call_with(peer, place, raw(octets), map)
+                    request, call = call_with(peer, place, raw(data), map)
                     peer.send_packet(call)
                     peer.wait_exit(request)
 

@@ -203,7 +203,7 @@ def test_maps_take_no_more_memory_than_allowed(start_cnode, alice, bob):
     assert not warnings(node, "max-map-memory")
     assert second.new("array", 4, 4096, 1000) == ENOMEM
     line = node.wait_log(
-        r"warning refused (\S+) a map of (\d+) octets or more: .*--max-map-memory 10485760"
+        r"warning refused (\S+) a map of (\d+) bytes or more: .*--max-map-memory 10485760"
     )
     assert line[1] == bob.name and int(line[2]) >= 4096 * 1000
     assert node.map_count() == 2
@@ -434,7 +434,7 @@ def test_what_is_too_long_cannot_flood_the_log(start_cnode, connect):
 
 
 def drain(peer, size, pause, timeout=20):
-    """Reads size octets at a time, and ticks, until the other side hangs up."""
+    """Reads size bytes at a time, and ticks, until the other side hangs up."""
     total = 0
     deadline = time.monotonic() + timeout * PATIENCE
     peer.socket.settimeout(timeout * PATIENCE)
@@ -461,7 +461,7 @@ def test_a_slow_reader_of_long_answers_is_hung_up(start_cnode, connect, alice):
     ask_for(peer, 4 * MIB - 4096, 12)
     assert drain(peer, 1 << 16, 0.1) < 12 * (4 * MIB - 4096)
     node.wait_log(
-        f"disconnected {peer.name}: more than --max-waiting octets waited", 20
+        f"disconnected {peer.name}: more than --max-waiting bytes waited", 20
     )
     assert Maps(alice, node).new(*HASH)[0] == "ebpf_map"
 

@@ -123,9 +123,9 @@ def locked_hash(maps, writing):
     return opened(maps, "HASH")
 
 
-def whole(octets):
+def whole(data):
     """Not torn; and the lock is no part of what is read."""
-    lock, *words = struct.unpack(f"=Q{WORDS}Q", octets)
+    lock, *words = struct.unpack(f"=Q{WORDS}Q", data)
     return lock == 0 and len(set(words)) == 1
 
 

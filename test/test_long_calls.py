@@ -219,7 +219,7 @@ def put_and_close(peer, outer):
     peer.maps("close", inner)
 
 
-BIG = ("array", 4, 4, 40_000_000)  # octets: 320 MB
+BIG = ("array", 4, 4, 40_000_000)  # bytes: 320 MB
 
 
 @pytest.mark.counts

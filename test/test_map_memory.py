@@ -32,19 +32,19 @@ def limited(start_cnode):
 
 @pytest.fixture
 def kernel(start_cnode, connect):
-    """Octets of the maps of that name that there are.
+    """Bytes of the maps of that name that there are.
 
     Who lists the maps of the host, as any test may, holds each for a moment: one
     that is closed may still be among them. What is held stays there.
     """
     peer = connect(start_cnode())
 
-    def octets(name):
+    def size(name):
         infos = peer.maps("list")
         mine = [i for i in infos if i[etf.Atom("name")] == name]
         return sum(i[etf.Atom("memlock")] for i in mine)
 
-    return octets
+    return size
 
 
 def is_map(answer):
@@ -283,7 +283,7 @@ def test_what_the_kernel_cannot_be_asked_about_is_not_made(shape, start_cnode, c
 
 
 @pytest.mark.parametrize(
-    "shape, octets",
+    "shape, size",
     [
         (("bloom_filter", 0, 8, 1 << 20), (1 << 20) * 7 // 8),
         (("array", 4, 1, 100_000), 100_000 * 8),
@@ -295,13 +295,13 @@ def test_what_the_kernel_cannot_be_asked_about_is_not_made(shape, start_cnode, c
     ],
     ids=str,
 )
-def test_what_a_type_needs_is_known_before_it_is_made(shape, octets, start_cnode, connect):
-    node = start_cnode("--max-map-memory", octets - 1)
+def test_what_a_type_needs_is_known_before_it_is_made(shape, size, start_cnode, connect):
+    node = start_cnode("--max-map-memory", size - 1)
     peer = connect(node)
     assert peer.maps("new", *shape) == ENOMEM
-    said = node.wait_log(r"refused .* a map of (\d+) octets")
-    assert octets <= int(said[1])
-    peer = connect(start_cnode("--max-map-memory", octets * 3))
+    said = node.wait_log(r"refused .* a map of (\d+) bytes")
+    assert size <= int(said[1])
+    peer = connect(start_cnode("--max-map-memory", size * 3))
     assert is_map(peer.maps("new", *shape))
 
 
@@ -321,7 +321,7 @@ def test_a_map_that_has_grown_takes_no_more_than_it_counts_with(shape, start_cno
     """What the kernel says of the full map fits below what it was refused with."""
     node = start_cnode("--max-map-memory", 4096)
     assert connect(node).maps("new", *shape) == ENOMEM
-    counted = int(node.wait_log(r"refused .* a map of (\d+) octets")[1])
+    counted = int(node.wait_log(r"refused .* a map of (\d+) bytes")[1])
     peer = connect(start_cnode())
     map = peer.maps("new", *shape)
     size, bits = shape[1], 8 * (shape[1] - 4)

@@ -41,7 +41,7 @@ def node(start_cnode):
 
 
 def memory(node):
-    """{VmRSS: octets, VmData: ...} as /proc has it."""
+    """{VmRSS: bytes, VmData: ...} as /proc has it."""
     with open(f"/proc/{node.pid}/status") as f:
         rows = re.findall(r"^(Vm\w+):\s+(\d+) kB", f.read(), re.MULTILINE)
     return {name: int(kib) * KIB for name, kib in rows}
@@ -51,7 +51,7 @@ def memory(node):
 
 
 def queued(node, peer):
-    """Octets that the node's end of a connection has, and has not read."""
+    """Bytes that the node's end of a connection has, and has not read."""
     mine = peer.socket.getsockname()[1]
     ends = f":{node.port:04X} [0-9A-F]+:{mine:04X}"
     with open("/proc/net/tcp") as f:
@@ -94,10 +94,10 @@ LEFT = 4 * KIB  # of a request that is under way
 
 
 def begin(peer, size):
-    """A request of so many octets and some, but for its end, which it gives."""
-    octets = dist.framed(spawn_request(peer, args=[0, *PUT, [0, bytes(size), bytes(LEFT)]]))
-    peer.send_raw(octets[:-LEFT])
-    return octets[-LEFT:]
+    """A request of so many bytes and some, but for its end, which it gives."""
+    data = dist.framed(spawn_request(peer, args=[0, *PUT, [0, bytes(size), bytes(LEFT)]]))
+    peer.send_raw(data[:-LEFT])
+    return data[-LEFT:]
 
 
 def hold(node, peer, size, asks=None):
@@ -351,7 +351,7 @@ def test_a_message_that_asks_for_nothing_ends_its_connection(node, connect):
     with suppress(dist.Closed):  # maybe before all of it is sent
         peer.send_raw(struct.pack(">I", MIB) + bytes(MIB))
     peer.wait_closed()
-    node.wait_log(rf"warning refused a request of {peer.name}: its {MIB} octets .*{WORDS}", start=start)
+    node.wait_log(rf"warning refused a request of {peer.name}: its {MIB} bytes .*{WORDS}", start=start)
     node.wait_log(f"disconnected {peer.name}: there is no memory .*--max-memory", start=start)
     assert other.serves()
     for holder in holders:
@@ -374,7 +374,7 @@ def test_who_comes_back_is_told_of_its_processes_whoever_has_the_memory(node, co
 
 
 def test_keys_count_with_what_it_takes_to_sort_them(start_cnode, connect):
-    """An element of an octet takes 32 here: 2 MiB of them take 64 MiB."""
+    """An element of a byte takes 32 here: 2 MiB of them take 64 MiB."""
     keys = 2 * MIB
     for budget, wanted in ((16, "enomem"), (48, "enomem"), (128, "badarg")):
         node = start_cnode("--max-message", MESSAGE, "--max-memory", budget * MIB)
@@ -409,7 +409,7 @@ def want(asks, map, meanwhile):
 
 
 def dribble(peers):
-    """An octet more of what each has begun to send."""
+    """A byte more of what each has begun to send."""
     for peer in peers:
         try:
             peer.send_raw(b"j")
@@ -421,7 +421,7 @@ SLOW = ("--ticktime", "6", *OPTIONS)
 
 
 def test_who_sends_slowly_goes_when_others_want_the_memory(start_cnode, connect):
-    """An octet now and then is enough only for who keeps little."""
+    """A byte now and then is enough only for who keeps little."""
     node = start_cnode(*SLOW)
     modest, asks = connect(node), connect(node)
     map = asks.maps("new", "array", 4, 3 * MIB, 1)
@@ -438,10 +438,10 @@ def test_who_sends_slowly_goes_when_others_want_the_memory(start_cnode, connect)
 
 
 def late_message(peer, size):
-    """A message of so many octets that asks for nothing; 10 of them last."""
+    """A message of so many bytes that asks for nothing; 10 of them last."""
     control = (dist.REG_SEND, peer.pid(), "", "nobody")
-    octets = dist.framed(b"p" + etf.encode(control) + etf.encode(bytes(size)))
-    return octets[:-10], octets[-10:]
+    data = dist.framed(b"p" + etf.encode(control) + etf.encode(bytes(size)))
+    return data[:-10], data[-10:]
 
 
 @pytest.mark.parametrize("size", [100, 40 * KIB, 200 * KIB])
@@ -508,11 +508,11 @@ def have_served(node, peer, asks, behind=b""):
     """A large request, for several times the tick time, with that behind it."""
     filler = bytes(MESSAGE // 2 + 64 * KIB)
     args = [peer.ref(), "ebpf_maps", "size", [asks.map]]
-    octets = dist.framed(spawn_request(peer, leader=filler, args=args))
-    peer.send_raw(octets[:-LEFT])
+    data = dist.framed(spawn_request(peer, leader=filler, args=args))
+    peer.send_raw(data[:-LEFT])
     wait_taken(node, peer, asks)
     with node.asleep():  # so that all comes at once
-        peer.send_raw(octets[-LEFT:] + behind)
+        peer.send_raw(data[-LEFT:] + behind)
         asks.tick()
 
 
@@ -547,8 +547,8 @@ def test_who_is_served_for_long_is_not_slow(patient, connect):
 
     wait_until(is_hung_up, 20)
     while has_come(served):
-        octets = served.socket.recv(64 * KIB)
-        assert octets and not octets.strip(b"\0"), "a tick, and no answer yet"
+        data = served.socket.recv(64 * KIB)
+        assert data and not data.strip(b"\0"), "a tick, and no answer yet"
     assert not node.find_log(f"(hung up|disconnected) {served.name}")
 
 
@@ -739,7 +739,7 @@ def test_all_that_may_be_fits_in(start_cnode, connect):
     for peer, request in asked:
         assert len(peer.wait_exit(request, 60)) > 5 * FREE
     limit = int(limit_of_data(node))
-    print({name: f"{octets / MIB:.0f} MiB" for name, octets in memory(node).items()}, limit // MIB)
+    print({name: f"{data / MIB:.0f} MiB" for name, data in memory(node).items()}, limit // MIB)
     assert memory(node)["VmData"] < limit
     assert not node.find_log("warning .*memory")
 
@@ -770,8 +770,8 @@ def test_past_the_limit_of_the_process_requests_get_enomem(node, connect):
 @pytest.mark.parametrize(
     "options, wrong",
     [
-        (["--max-memory", "1"], "--max-memory 1: it is no number of octets"),
-        (["--max-memory", "0x1000000"], "it is no number of octets"),
+        (["--max-memory", "1"], "--max-memory 1: it is no number of bytes"),
+        (["--max-memory", "0x1000000"], "it is no number of bytes"),
         (
             ["--max-memory", 64 * MIB - 1],
             rf"--max-memory {64 * MIB - 1}: it is less than {64 * MIB}, 4 times --max-message",

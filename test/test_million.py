@@ -95,14 +95,14 @@ def empty(node, map, alice):
     return map
 
 
-def check(octets):
-    """Octets of all keys and of all values, in the same order."""
-    keys, values = array("I", octets[0]), array("Q", octets[1])
+def check(data):
+    """Bytes of all keys and of all values, in the same order."""
+    keys, values = array("I", data[0]), array("Q", data[1])
     assert sorted(keys) == list(range(MILLION))
     assert all(value == 3 * key for key, value in zip(keys, values, strict=True))
 
 
-OCTETS = """
+BYTES = """
     {Ks, Vs} = lists:unzip(Pairs),
     {iolist_to_binary(Ks), iolist_to_binary(Vs)}"""
 
@@ -110,7 +110,7 @@ OCTETS = """
 def test_a_million_entries_are_listed_by_the_facade(node, facade, full):
     with Peak(node, "to_list of a million"):
         told = facade.eval(
-            "Pairs = ebpf_maps:to_list(Map)," + OCTETS, Map=full, timeout=60
+            "Pairs = ebpf_maps:to_list(Map)," + BYTES, Map=full, timeout=60
         )
     check(told)
 
@@ -132,7 +132,7 @@ def test_a_million_entries_are_folded_by_the_facade(node, facade, full):
     assert facade.eval(COMPILE) == "ok"
     with Peak(node, "fold of a million"):
         told = facade.eval(
-            "Pairs = ebpf_maps:fold(fun million:add/3, [], Map)," + OCTETS,
+            "Pairs = ebpf_maps:fold(fun million:add/3, [], Map)," + BYTES,
             Map=full,
             timeout=60,
         )
@@ -161,7 +161,7 @@ def test_a_million_entries_are_merged_by_the_facade(form, node, facade, alice, e
 def test_a_million_entries_are_drained_by_the_facade(node, facade, alice, full):
     with Peak(node, "drain of a million"):
         told = facade.eval(
-            "Pairs = ebpf_maps:drain(Map)," + OCTETS, Map=full, timeout=60
+            "Pairs = ebpf_maps:drain(Map)," + BYTES, Map=full, timeout=60
         )
     check(told)
     assert alice.erpc(node.name, "size", full) == 0

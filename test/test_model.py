@@ -198,8 +198,8 @@ class LpmTrie(Hash):
         return u32(length) + bytes(address)
 
     @staticmethod
-    def bits(octets):
-        return "".join(f"{octet:08b}" for octet in octets)
+    def bits(data):
+        return "".join(f"{byte:08b}" for byte in data)
 
     def lookup(self, key):
         """The longest prefix of the key that has an entry."""

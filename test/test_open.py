@@ -366,8 +366,8 @@ def test_the_kernels_own_tool_reads_what_we_pinned(maps, hash, folder, bpftool):
     shown = bpftool("map", "show", "pinned", folder / "map")
     assert shown["id"] == maps.info(hash)["id"]
     [entry] = bpftool("map", "dump", "pinned", folder / "map")
-    assert bytes(int(octet, 16) for octet in entry["key"]) == u32(1)
-    assert bytes(int(octet, 16) for octet in entry["value"]) == u64(2)
+    assert bytes(int(byte, 16) for byte in entry["key"]) == u32(1)
+    assert bytes(int(byte, 16) for byte in entry["value"]) == u64(2)
 
 
 def test_what_the_kernels_own_tool_made_and_pinned_is_read(
@@ -388,7 +388,7 @@ def test_what_the_kernels_own_tool_made_and_pinned_is_read(
         assert sorted(maps.to_list(map)) == [(u32(n), u32(2 * n)) for n in (1, 2, 3)]
     maps.put(4, 8, by_path)
     looked_up = bpftool("map", "lookup", "pinned", pin, "key", "4", "0", "0", "0")
-    assert bytes(int(octet, 16) for octet in looked_up["value"]) == u32(8)
+    assert bytes(int(byte, 16) for byte in looked_up["value"]) == u32(8)
     assert maps.unpin(path_of(pin), by_path) == "ok"
     assert not pin.exists()
     assert maps.get(4, by_path) == u32(8)

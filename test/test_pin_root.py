@@ -53,11 +53,11 @@ def outside(start_cnode, alice, folder):
     """A map that is pinned outside of the root, by a node without one."""
     free = Maps(alice, start_cnode())
     path = folder / "outside"
-    assert free.pin(octets(path), free.new(*HASH)) == "ok"
+    assert free.pin(data(path), free.new(*HASH)) == "ok"
     return path
 
 
-def octets(path):
+def data(path):
     return str(path).encode()
 
 
@@ -124,7 +124,7 @@ def test_a_path_outside_of_it_is_refused(form, node, maps, map, folder, outside)
 
 @pytest.mark.parametrize("last", ["", "/", "/.", "/..", "/sub/..", "/sub/."])
 def test_the_root_and_what_has_no_name_are_no_pins(last, maps, map, root):
-    path = octets(root) + last.encode()
+    path = data(root) + last.encode()
     for call in (lambda: maps.pin(path, map), lambda: maps.unpin(path, map)):
         with raises("eacces"):
             call()
@@ -141,7 +141,7 @@ class nullcontext:
 
 
 def test_a_trailing_slash_makes_it_no_pin(maps, map, root):
-    path = octets(root / "map")
+    path = data(root / "map")
     assert maps.pin(path, map) == "ok"
     with raises("eacces"):
         maps.unpin(path + b"/", map)
@@ -152,7 +152,7 @@ def test_a_trailing_slash_makes_it_no_pin(maps, map, root):
 def test_no_link_is_followed(maps, map, root, folder, outside):
     """Neither one to the outside, nor one that stays inside."""
     inside = root / "inside"
-    assert maps.pin(octets(inside), map) == "ok"
+    assert maps.pin(data(inside), map) == "ok"
     (root / "to_outside").symlink_to(outside)
     (root / "to_inside").symlink_to(inside)
     (root / "folder").symlink_to(folder)
@@ -160,14 +160,14 @@ def test_no_link_is_followed(maps, map, root, folder, outside):
     (root / "to_nothing").symlink_to(folder / "made")
     for path in ("to_outside", "to_inside", "folder/outside", "here/inside"):
         with raises("eacces"):
-            maps.open(("pinned", octets(root / path)))
+            maps.open(("pinned", data(root / path)))
     for path in ("folder/new", "here/new"):
         with raises("eacces"):
-            maps.pin(octets(root / path), map)
+            maps.pin(data(root / path), map)
     with raises("eacces"):
-        maps.unpin(octets(root / "here" / "inside"), map)
-    assert maps.pin(octets(root / "to_nothing"), map) == ("error", "eexist")
-    assert maps.unpin(octets(root / "to_inside"), map) == ("error", "eperm")
+        maps.unpin(data(root / "here" / "inside"), map)
+    assert maps.pin(data(root / "to_nothing"), map) == ("error", "eexist")
+    assert maps.unpin(data(root / "to_inside"), map) == ("error", "eperm")
     assert inside.exists() and (root / "to_inside").is_symlink()
     assert not (folder / "made").exists() and not (folder / "new").exists()
 
@@ -177,7 +177,7 @@ def test_what_is_below_it_is_not_said_to_be_outside(maps, node, map, root):
     os.chown(root / "sub", pwd.getpwnam("nobody").pw_uid, -1)
     (root / "sub").chmod(0o700)
     (root / "link").symlink_to("sub")
-    for path in (octets(root / "sub" / "map"), octets(root / "link")):
+    for path in (data(root / "sub" / "map"), data(root / "link")):
         start = node.mark()
         with raises("eacces"):
             maps.open(("pinned", path))
@@ -188,7 +188,7 @@ def test_what_is_below_it_is_not_said_to_be_outside(maps, node, map, root):
 
 def test_a_long_name_is_an_error_value(maps, map, root):
     for name in ("a" * 256, "a" * 3000):
-        path = octets(root / name)
+        path = data(root / name)
         assert maps.pin(path, map) == ("error", "enametoolong")
         assert maps.open(("pinned", path)) == ("error", "enametoolong")
 
@@ -200,7 +200,7 @@ def test_links_and_folders_swapped_meanwhile_lead_nowhere(
     mine = maps.new("array", 4, 4, 1)
     for place in (root / "a", folder / "b"):
         place.mkdir()
-    assert maps.pin(octets(root / "a" / "map"), mine) == "ok"
+    assert maps.pin(data(root / "a" / "map"), mine) == "ok"
     victim = folder / "b" / "map"
     os.link(outside, victim)
     stop = threading.Event()
@@ -229,8 +229,8 @@ def test_links_and_folders_swapped_meanwhile_lead_nowhere(
                 [Type, P]
             end || _ <- lists:seq(1, 3000)] ) )""",
             N=node.name,
-            Path=octets(root / "a" / "map"),
-            New=octets(root / "a" / "new"),
+            Path=data(root / "a" / "map"),
+            New=data(root / "a" / "new"),
             Mine=mine,
             timeout=60,
         )
@@ -249,9 +249,9 @@ def test_the_root_is_the_folder_that_it_was_at_the_start(
     """A root that is renamed and replaced by a link changes nothing."""
     os.rename(root, folder / "moved")
     root.symlink_to(folder)
-    assert maps.pin(octets(root / "map"), map) == "ok"
+    assert maps.pin(data(root / "map"), map) == "ok"
     assert (folder / "moved" / "map").exists()
-    assert maps.open(("pinned", octets(root / "outside"))) == ("error", "enoent")
+    assert maps.open(("pinned", data(root / "outside"))) == ("error", "enoent")
     root.unlink()
 
 
@@ -259,10 +259,10 @@ def test_the_root_is_the_folder_that_it_was_at_the_start(
 def test_slashes_behind_the_root_change_nothing(suffix, start_cnode, alice, root):
     maps = Maps(alice, start_cnode("--pin-root", f"{root}{suffix}"))
     map = maps.new(*HASH)
-    assert maps.pin(octets(root / "map"), map) == "ok"
+    assert maps.pin(data(root / "map"), map) == "ok"
     with raises("eacces"):
-        maps.pin(octets(f"{root}less/map"), map)
-    assert maps.unpin(octets(root / "map"), map) == "ok"
+        maps.pin(data(f"{root}less/map"), map)
+    assert maps.unpin(data(root / "map"), map) == "ok"
 
 
 def test_the_root_may_be_the_root_or_a_link(start_cnode, alice, root, tmp_path):
@@ -271,19 +271,19 @@ def test_the_root_may_be_the_root_or_a_link(start_cnode, alice, root, tmp_path):
     link.symlink_to(root)
     by_link = Maps(alice, start_cnode("--pin-root", link))
     map = by_link.new(*HASH)
-    assert by_link.pin(octets(link / "map"), map) == "ok"
+    assert by_link.pin(data(link / "map"), map) == "ok"
     with raises("eacces"):
-        by_link.open(("pinned", octets(root / "map")))
+        by_link.open(("pinned", data(root / "map")))
     whole = Maps(alice, start_cnode("--pin-root", "/"))
-    assert whole.open(("pinned", octets(root / "map")))[0] == "ebpf_map"
+    assert whole.open(("pinned", data(root / "map")))[0] == "ebpf_map"
     with raises("eacces"):
-        whole.open(("pinned", octets(link / "map")))
-    assert by_link.unpin(octets(link / "map"), map) == "ok"
+        whole.open(("pinned", data(link / "map")))
+    assert by_link.unpin(data(link / "map"), map) == "ok"
 
 
 def test_paths_of_all_lengths_are_refused_or_told(maps, map, root):
     for size in (4000, 4093, 4094, 4095):
-        below = octets(root) + b"/"
+        below = data(root) + b"/"
         path = below + (b"a/" * 4096)[: size - len(below)]
         for call in (maps.pin, maps.unpin):
             try:
@@ -296,15 +296,15 @@ def test_paths_of_all_lengths_are_refused_or_told(maps, map, root):
 
 
 def test_refused_paths_leave_no_descriptor(maps, map, root, node, outside):
-    assert maps.pin(octets(root / "map"), map) == "ok"
+    assert maps.pin(data(root / "map"), map) == "ok"
     before = len(node.descriptors())
     for _ in range(50):
-        maps.close(maps.open(("pinned", octets(root / "map"))))
-        maps.pin(octets(root / "map"), map)
-        maps.unpin(octets(root / "never"), map)
+        maps.close(maps.open(("pinned", data(root / "map"))))
+        maps.pin(data(root / "map"), map)
+        maps.unpin(data(root / "never"), map)
         for path in (root / ".." / "outside", outside):
             with raises("eacces"):
-                maps.open(("pinned", octets(path)))
+                maps.open(("pinned", data(path)))
     assert len(node.descriptors()) == before
 
 
@@ -327,7 +327,7 @@ def test_without_it_pins_may_be_anywhere(start_cnode, alice, folder):
     maps = Maps(alice, start_cnode())
     map = maps.new(*HASH)
     (folder / "link").symlink_to(folder / "rootless")
-    path = octets(folder / "link" / "map")
+    path = data(folder / "link" / "map")
     assert maps.pin(path, map) == "ok"
     assert maps.open(("pinned", path))[0] == "ebpf_map"
     assert maps.unpin(path, map) == "ok"

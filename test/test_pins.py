@@ -26,7 +26,7 @@ MANY = 5000
 libbpf = ctypes.CDLL("libbpf.so.1", use_errno=True)
 
 
-def octets(path):
+def data(path):
     return os.fsencode(path)
 
 
@@ -100,7 +100,7 @@ def pins_in(folder):
 
 def pin(fd, *paths):
     for path in paths:
-        check(libbpf.bpf_obj_pin(fd, octets(path)))
+        check(libbpf.bpf_obj_pin(fd, data(path)))
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_all_pins_of_a_map_are_found_among_many(start_cnode, alice, bpf_fs, othe
     maps = Maps(alice, start_cnode("--max-pins", 2 * MANY))
     mine = [maps.new(*HASH) for _ in range(3)]
     places = {
-        i: {octets(bpf_fs / f"mine{i}_{j}") for j in range(i)} for i in range(3)
+        i: {data(bpf_fs / f"mine{i}_{j}") for j in range(i)} for i in range(3)
     }
     for i, paths in places.items():
         for path in paths:
@@ -202,7 +202,7 @@ def confined(start_cnode, alice, bpf_fs):
 def test_no_more_pins_than_allowed(confined, bpf_fs, bob):
     maps = confined(3)
     map = maps.new(*HASH)
-    paths = [octets(bpf_fs / f"m{i}") for i in range(4)]
+    paths = [data(bpf_fs / f"m{i}") for i in range(4)]
     for path in paths[:3]:
         assert maps.pin(path, map) == "ok"
     assert not maps.node.find_log("max-pins")
@@ -223,8 +223,8 @@ def test_pins_that_others_remove_make_room(confined, bpf_fs):
     map = maps.new(*HASH)
     path = bpf_fs / "m"
     for _ in range(3):
-        assert maps.pin(octets(path), map) == "ok"
-        assert maps.pin(octets(bpf_fs / "n"), map) == ENOSPC
+        assert maps.pin(data(path), map) == "ok"
+        assert maps.pin(data(bpf_fs / "n"), map) == ENOSPC
         path.unlink()
 
 
@@ -235,10 +235,10 @@ def test_pins_of_others_and_of_programs_and_links_count(confined, bpf_fs, others
     others(others_link, bpf_fs / "link")
     maps = confined(4)
     map = maps.new(*HASH)
-    assert maps.pin(octets(bpf_fs / "mine"), map) == "ok"
-    assert maps.pin(octets(bpf_fs / "a" / "mine"), map) == ENOSPC
+    assert maps.pin(data(bpf_fs / "mine"), map) == "ok"
+    assert maps.pin(data(bpf_fs / "a" / "mine"), map) == ENOSPC
     (bpf_fs / "a" / "b" / "program").unlink()
-    assert maps.pin(octets(bpf_fs / "a" / "mine"), map) == "ok"
+    assert maps.pin(data(bpf_fs / "a" / "mine"), map) == "ok"
 
 
 def test_what_was_pinned_before_a_restart_counts(confined, bpf_fs):
@@ -246,7 +246,7 @@ def test_what_was_pinned_before_a_restart_counts(confined, bpf_fs):
         maps = confined(number)
         map = maps.new(*HASH)
         for name in ("one", "two"):
-            made = maps.pin(octets(bpf_fs / f"{name}{number}"), map)
+            made = maps.pin(data(bpf_fs / f"{name}{number}"), map)
             assert made == ("ok" if name == "one" else ENOSPC)
 
 
@@ -255,7 +255,7 @@ def test_folders_and_links_are_no_pins(confined, bpf_fs):
         (bpf_fs / f"folder{i}").mkdir()
         (bpf_fs / f"link{i}").symlink_to(bpf_fs)
     maps = confined(1)
-    assert maps.pin(octets(bpf_fs / "m"), maps.new(*HASH)) == "ok"
+    assert maps.pin(data(bpf_fs / "m"), maps.new(*HASH)) == "ok"
 
 
 @pytest.mark.parametrize("place", ["beside it", "on another file system"])
@@ -269,7 +269,7 @@ def test_pins_outside_of_the_root_do_not_count(
     maps = confined(2, root)
     map = maps.new(*HASH)
     for name, made in (("a", "ok"), ("b", "ok"), ("c", ENOSPC)):
-        assert maps.pin(octets(root / name), map) == made
+        assert maps.pin(data(root / name), map) == made
 
 
 def test_what_is_mounted_below_the_root_counts(confined, bpf_fs, mounted, others):
@@ -277,18 +277,18 @@ def test_what_is_mounted_below_the_root_counts(confined, bpf_fs, mounted, others
     others(others_map, below / "theirs")
     maps = confined(3)
     map = maps.new(*HASH)
-    assert maps.pin(octets(bpf_fs / "a"), map) == "ok"
-    assert maps.pin(octets(below / "b"), map) == "ok"
+    assert maps.pin(data(bpf_fs / "a"), map) == "ok"
+    assert maps.pin(data(below / "b"), map) == "ok"
     for folder in (bpf_fs, below):
-        assert maps.pin(octets(folder / "c"), map) == ENOSPC
+        assert maps.pin(data(folder / "c"), map) == ENOSPC
 
 
 def test_a_root_above_all_of_them(start_cnode, alice, bpf_fs, tmp_path):
     """The root need not be in a bpf file system itself."""
     maps = Maps(alice, start_cnode("--pin-root", tmp_path, "--max-pins", 1))
     map = maps.new(*HASH)
-    assert maps.pin(octets(bpf_fs / "a"), map) == "ok"
-    assert maps.pin(octets(bpf_fs / "b"), map) == ENOSPC
+    assert maps.pin(data(bpf_fs / "a"), map) == "ok"
+    assert maps.pin(data(bpf_fs / "b"), map) == ENOSPC
 
 
 def test_the_limit_goes_with_a_root_that_is_renamed(confined, bpf_fs, mounted):
@@ -297,7 +297,7 @@ def test_the_limit_goes_with_a_root_that_is_renamed(confined, bpf_fs, mounted):
     map = maps.new(*HASH)
     (bpf_fs / "root").rename(bpf_fs / "moved")
     for name, made in (("a", "ok"), ("b", "ok"), ("c", ENOSPC)):
-        assert maps.pin(octets(bpf_fs / "root" / name), map) == made
+        assert maps.pin(data(bpf_fs / "root" / name), map) == made
     assert len(pins_in(bpf_fs / "moved")) == 2
 
 
@@ -314,12 +314,12 @@ def test_without_a_root_all_bpf_file_systems_count(start_cnode, alice):
     map = maps.new(*HASH)
     paths = [PINS / "b", PINS / "one" / "a", Path("/mnt/c")]
     for path in paths:
-        assert maps.pin(octets(path), map) == "ok"
+        assert maps.pin(data(path), map) == "ok"
     for path in (PINS / "one" / "d", PINS / "d", Path("/mnt/d")):
-        assert maps.pin(octets(path), map) == ENOSPC
+        assert maps.pin(data(path), map) == ENOSPC
     # each by all of its paths, and counted once
     all_paths = {*paths, PINS / "c", Path("/mnt/b")}
-    assert set(maps.info(map)["pinned"]) == {octets(path) for path in all_paths}
+    assert set(maps.info(map)["pinned"]) == {data(path) for path in all_paths}
 
 
 def test_many_who_pin_at_once_do_not_get_past_it(
@@ -333,7 +333,7 @@ def test_many_who_pin_at_once_do_not_get_past_it(
     def pin_all(index):
         peer = peers[index]
         map = peer.maps("new", *HASH)
-        paths = [octets(bpf_fs / f"p{index}_{i}") for i in range(20)]
+        paths = [data(bpf_fs / f"p{index}_{i}") for i in range(20)]
         asked = [peer.start_erpc("ebpf_maps", "pin", [p, map]) for p in paths]
         return [peer.finish_erpc(request) for request in asked]
 
@@ -352,7 +352,7 @@ def test_who_is_refused_all_the_time_cannot_flood_the_log(
     peer = connect(node)
     map = peer.maps("new", *HASH)
     asked = [
-        peer.start_erpc("ebpf_maps", "pin", [octets(bpf_fs / "m"), map])
+        peer.start_erpc("ebpf_maps", "pin", [data(bpf_fs / "m"), map])
         for _ in range(1000)
     ]
     assert {peer.finish_erpc(request) for request in asked} == {("return", ENOSPC)}
@@ -370,7 +370,7 @@ def test_enospc_is_told_by_rpc_and_by_the_facade(
         {rpc:call(N, ebpf_maps, pin, [P, M]), erpc:call(N, ebpf_maps, pin, [P, M]),
          ebpf_maps:pin(P, M)}""",
         N=node.name,
-        P=octets(bpf_fs / "m"),
+        P=data(bpf_fs / "m"),
     )
     assert answers == (ENOSPC, ENOSPC, ENOSPC)
 
@@ -381,7 +381,7 @@ def test_refused_pins_leave_no_descriptor(confined, bpf_fs, others):
     map = maps.new(*HASH)
     before = len(maps.node.descriptors())
     for _ in range(50):
-        assert maps.pin(octets(bpf_fs / "m"), map) == ENOSPC
+        assert maps.pin(data(bpf_fs / "m"), map) == ENOSPC
     assert len(maps.node.descriptors()) == before
 
 
@@ -393,7 +393,7 @@ def stuck(tmp_path):
     server = os.open("/dev/fuse", os.O_RDWR)
     options = f"fd={server},rootmode=40000,user_id=0,group_id=0".encode()
     libc = ctypes.CDLL(None, use_errno=True)
-    assert libc.mount(b"none", octets(place), b"fuse", 0, options) == 0
+    assert libc.mount(b"none", data(place), b"fuse", 0, options) == 0
     yield place, server
     subprocess.run(["umount", "-l", place], check=True)
 
@@ -407,13 +407,13 @@ def test_who_names_a_path_that_takes_for_ever_holds_up_nobody(
     map = other.maps("new", *HASH)
     paths = (place / "pin", place / "folder" / "pin")
     asked = [
-        peer.start_erpc("ebpf_maps", "pin", [octets(path), map])
+        peer.start_erpc("ebpf_maps", "pin", [data(path), map])
         for peer, path in zip(waiting, paths)
     ]
     wait_until(lambda: b"fuse" in b"".join(waiting_at(node)), what="it waits for it")
     try:
         for i in range(5):
-            path = octets(bpf_fs / f"m{i}")
+            path = data(bpf_fs / f"m{i}")
             assert other.maps("pin", path, map) == "ok"
             assert path in other.maps("info", map)["pinned"]
             assert other.maps("unpin", path, map) == "ok"
@@ -434,10 +434,10 @@ def test_who_opens_a_path_that_takes_for_ever_holds_up_nobody(
     node = start_cnode("--max-map-memory", 4 << 20, wrapper=wrapper)
     waiting, other = connect(node), connect(node)
     big = ("array", 4, 4096, 600)
-    map, path = other.maps("new", *big), octets(bpf_fs / "m")
+    map, path = other.maps("new", *big), data(bpf_fs / "m")
     assert other.maps("pin", path, map) == "ok"
     assert other.maps("close", map) == "ok"
-    what = ("pinned", octets(place / "pin"))
+    what = ("pinned", data(place / "pin"))
     asked = waiting.start_erpc("ebpf_maps", "open", [what])
     wait_until(lambda: b"fuse" in b"".join(waiting_at(node)), what="it waits for it")
     try:
@@ -475,13 +475,13 @@ def test_what_is_unpinned_is_what_was_looked_at(start_cnode, connect, bpf_fs):
     one, other = connect(node), connect(node)
     path = bpf_fs / "m"
     first, second = one.maps("new", *HASH), other.maps("new", *HASH)
-    assert one.maps("pin", octets(path), first) == "ok"
-    asked = one.start_erpc("ebpf_maps", "unpin", [octets(path), first])
+    assert one.maps("pin", data(path), first) == "ok"
+    asked = one.start_erpc("ebpf_maps", "unpin", [data(path), first])
     wait_until(lambda: is_removing(node))
     path.unlink()
-    assert other.maps("pin", octets(path), second) == "ok"
+    assert other.maps("pin", data(path), second) == "ok"
     assert one.finish_erpc(asked) == ("return", ("error", "enoent"))
-    assert other.maps("info", second)["pinned"] == [octets(path)]
+    assert other.maps("info", second)["pinned"] == [data(path)]
 
 
 # --- what stands where pins are
@@ -494,13 +494,13 @@ def test_what_is_no_map_is_none(start_cnode, alice, bpf_fs, others):
     paths = [bpf_fs / "program", bpf_fs / "link"]
     others(others_program, paths[0])
     others(others_link, paths[1])
-    for path in map(octets, paths):
+    for path in map(data, paths):
         assert maps.open(("pinned", path)) == ("error", "einval")
         assert maps.unpin(path, mine) == ("error", "einval")
         assert maps.pin(path, mine) == ("error", "eexist")
     assert all(path.exists() for path in paths)
     pinned = {path for info in maps.list() for path in info["pinned"]}
-    assert not pinned & {octets(path) for path in paths}
+    assert not pinned & {data(path) for path in paths}
 
 
 ODD = ["a b", "new\nline", 'quo"te\\', "%s%n", "ünï", "x" * 255, "\x01\x7f", "-rf", "~"]
@@ -509,7 +509,7 @@ ODD = ["a b", "new\nline", 'quo"te\\', "%s%n", "ünï", "x" * 255, "\x01\x7f", "
 def test_names_of_odd_characters_are_told_as_they_are(maps, bpf_fs, start_cnode, alice):
     maps = Maps(alice, start_cnode("--pin-root", bpf_fs))
     map = maps.new(*HASH)
-    paths = {octets(bpf_fs / name) for name in ODD} | {octets(bpf_fs) + b"/\xff\xfe"}
+    paths = {data(bpf_fs / name) for name in ODD} | {data(bpf_fs) + b"/\xff\xfe"}
     for path in paths:
         assert maps.pin(path, map) == "ok"
         assert maps.open(("pinned", path))[0] == "ebpf_map"
@@ -519,7 +519,7 @@ def test_names_of_odd_characters_are_told_as_they_are(maps, bpf_fs, start_cnode,
     assert maps.info(map)["pinned"] == []
     for name in ("a.b", ".", "..", ".hidden"):
         with raises("eacces") if name in (".", "..") else nullcontext():
-            assert maps.pin(octets(bpf_fs) + b"/" + name.encode(), map) == (
+            assert maps.pin(data(bpf_fs) + b"/" + name.encode(), map) == (
                 "error",
                 "eperm",
             )
@@ -533,8 +533,8 @@ def test_a_file_system_may_be_mounted_anywhere(
     place = mounted(tmp_path / name)
     maps = Maps(alice, start_cnode("--max-pins", 1000000))
     map = maps.new(*HASH)
-    assert maps.pin(octets(place / "m"), map) == "ok"
-    assert maps.info(map)["pinned"] == [octets(place / "m")]
+    assert maps.pin(data(place / "m"), map) == "ok"
+    assert maps.info(map)["pinned"] == [data(place / "m")]
 
 
 def test_a_mount_over_another_is_looked_through_once(
@@ -544,10 +544,10 @@ def test_a_mount_over_another_is_looked_through_once(
     mounted(bpf_fs)
     maps = Maps(alice, start_cnode("--pin-root", bpf_fs, "--max-pins", 2))
     map = maps.new(*HASH)
-    assert maps.pin(octets(bpf_fs / "m"), map) == "ok"
-    assert maps.info(map)["pinned"] == [octets(bpf_fs / "m")]
-    assert maps.pin(octets(bpf_fs / "n"), map) == "ok"
-    assert maps.pin(octets(bpf_fs / "o"), map) == ENOSPC
+    assert maps.pin(data(bpf_fs / "m"), map) == "ok"
+    assert maps.info(map)["pinned"] == [data(bpf_fs / "m")]
+    assert maps.pin(data(bpf_fs / "n"), map) == "ok"
+    assert maps.pin(data(bpf_fs / "o"), map) == ENOSPC
 
 
 def test_a_mount_that_another_kind_hides_is_none(
@@ -559,8 +559,8 @@ def test_a_mount_that_another_kind_hides_is_none(
         (place / f"file{i}").touch()
     maps = Maps(alice, start_cnode("--pin-root", tmp_path, "--max-pins", 1))
     map = maps.new(*HASH)
-    assert maps.pin(octets(bpf_fs / "m"), map) == "ok"
-    assert maps.info(map)["pinned"] == [octets(bpf_fs / "m")]
+    assert maps.pin(data(bpf_fs / "m"), map) == "ok"
+    assert maps.info(map)["pinned"] == [data(bpf_fs / "m")]
 
 
 def test_folders_deeper_than_a_path_can_say(start_cnode, alice, bpf_fs, others):
@@ -575,7 +575,7 @@ def test_folders_deeper_than_a_path_can_say(start_cnode, alice, bpf_fs, others):
     os.close(there)
     maps = Maps(alice, start_cnode("--pin-root", bpf_fs))
     map = maps.new(*HASH)
-    deep = octets(bpf_fs) + f"/{name}".encode() * 15 + b"/m"
+    deep = data(bpf_fs) + f"/{name}".encode() * 15 + b"/m"
     assert maps.pin(deep, map) == "ok"
     assert maps.info(map)["pinned"] == [deep]
     assert maps.unpin(deep, map) == "ok"
@@ -588,7 +588,7 @@ def test_without_descriptors_nobody_is_told_that_there_are_no_pins(
     node = start_cnode("--pin-root", bpf_fs)
     peer = connect(node)
     map = peer.maps("new", *HASH)
-    assert peer.maps("pin", octets(bpf_fs / "m"), map) == "ok"
+    assert peer.maps("pin", data(bpf_fs / "m"), map) == "ok"
     soft, hard = resource.prlimit(node.pid, resource.RLIMIT_NOFILE)
     used = {int(fd) for fd in os.listdir(f"/proc/{node.pid}/fd")}
     free = [fd for fd in range(max(used) + 8) if fd not in used]
@@ -597,10 +597,10 @@ def test_without_descriptors_nobody_is_told_that_there_are_no_pins(
         resource.prlimit(node.pid, resource.RLIMIT_NOFILE, (number, hard))
         kind, reason, *_ = peer.erpc("ebpf_maps", "info", [map])
         told.add(reason["pinned"][0] if kind == "return" else reason)
-        answer = peer.maps("pin", octets(bpf_fs / "m"), map)
+        answer = peer.maps("pin", data(bpf_fs / "m"), map)
         assert answer in (("error", "emfile"), ("error", "eexist"))
     resource.prlimit(node.pid, resource.RLIMIT_NOFILE, (soft, hard))
-    assert told == {"emfile", octets(bpf_fs / "m")}
+    assert told == {"emfile", data(bpf_fs / "m")}
 
 
 # --- meanwhile
@@ -612,14 +612,14 @@ def test_pins_and_folders_that_come_and_go_under_the_walk(
     node = start_cnode("--pin-root", bpf_fs)
     looker, maker = connect(node), connect(node)
     stays = looker.maps("new", *HASH)
-    paths = {octets(bpf_fs / f"stay{i}") for i in range(5)}
+    paths = {data(bpf_fs / f"stay{i}") for i in range(5)}
     for path in paths:
         assert looker.maps("pin", path, stays) == "ok"
     comes = maker.maps("new", *HASH)
     fd = others_map()
 
     def by_node(i):
-        path = octets(bpf_fs / f"come{i % 7}")
+        path = data(bpf_fs / f"come{i % 7}")
         assert maker.maps("pin", path, comes) == "ok"
         assert maker.maps("unpin", path, comes) == "ok"
 
@@ -642,7 +642,7 @@ def test_pins_and_folders_that_come_and_go_under_the_walk(
             assert set(info["pinned"]) == paths
             looks += 1
     os.close(fd)
-    assert {octets(path) for path in pins_in(bpf_fs)} == paths
+    assert {data(path) for path in pins_in(bpf_fs)} == paths
 
 
 def test_a_root_that_is_removed_is_an_error_value(confined, bpf_fs):
@@ -651,7 +651,7 @@ def test_a_root_that_is_removed_is_an_error_value(confined, bpf_fs):
     maps = confined(2, root)
     map = maps.new(*HASH)
     root.rmdir()
-    assert maps.pin(octets(root / "m"), map) == ("error", "enoent")
+    assert maps.pin(data(root / "m"), map) == ("error", "enoent")
     assert maps.info(map)["pinned"] == []
 
 

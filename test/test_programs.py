@@ -42,8 +42,8 @@ def u32(number):
     return number.to_bytes(4, ORDER)
 
 
-def number(octets):
-    return int.from_bytes(octets, ORDER)
+def number(data):
+    return int.from_bytes(data, ORDER)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def open_named(maps, name):
 
 @pytest.fixture
 def pids(maps, counting):
-    """{pid of 4 octets: calls of 8}"""
+    """{pid of 4 bytes: calls of 8}"""
     map = open_named(maps, PIDS)
     yield map
     maps.close(map)
@@ -240,11 +240,11 @@ def test_bpftool_and_we_read_the_same(maps, pids):
         pytest.skip("no bpftool here")
     os.getppid()
     command = [bpftool, "-j", "map", "lookup", "id", str(maps.info(pids)["id"])]
-    key = [str(octet) for octet in u32(os.getpid())]
+    key = [str(byte) for byte in u32(os.getpid())]
     done = subprocess.run(
         [*command, "key", *key], capture_output=True, text=True, check=True
     )
-    shown = bytes(int(octet, 16) for octet in json.loads(done.stdout)["value"])
+    shown = bytes(int(byte, 16) for byte in json.loads(done.stdout)["value"])
     assert shown == maps.get(os.getpid(), pids)
 
 

@@ -15,7 +15,7 @@ KEY, VALUE = b"\x01", b"\x02"
 
 @pytest.fixture
 def map(maps):
-    """A hash of one octet to one octet that holds 1 -> 2."""
+    """A hash of one byte to one byte that holds 1 -> 2."""
     map = maps.new("hash", 1, 1, 64)
     maps.put(KEY, VALUE, map)
     return map

@@ -28,7 +28,7 @@ STEPS = 50  # that a node has done before it is killed
 ROUND = 5  # s of work from one measurement to the next
 ROUNDS = 6  # at least; the last two are compared with the second
 # More than when it had settled; mostly that is nothing. A minute finds a loss of
-# 4 KiB a connection or of an octet a request, one descriptor or thread, and
+# 4 KiB a connection or of a byte a request, one descriptor or thread, and
 # one wrong answer; ten minutes find a tenth of such a loss.
 KEPT_KIB = 128
 

@@ -119,13 +119,13 @@ def test_all_that_was_answered_is_in_the_histogram(alice, node):
     assert all(bound & (bound - 1) == 0 for bound in bounds)
 
 
-def octets_sent(peer):
+def bytes_sent(peer):
     """A list that from now on gets how many it sends at a time."""
     sent, send = [], peer.send_raw
 
-    def count(octets):
-        sent.append(len(octets))
-        send(octets)
+    def count(data):
+        sent.append(len(data))
+        send(data)
 
     peer.send_raw = count
     return sent
@@ -138,30 +138,30 @@ def test_a_request_that_comes_with_the_end_of_the_handshake_is_one_like_others(
     peer = connect(node, handshake=False)
     ref, send, early = peer.ref(), peer.send_raw, []
 
-    def send_more(octets):
-        if octets[2:3] == b"r":  # the last one
+    def send_more(data):
+        if data[2:3] == b"r":  # the last one
             early.append(framed(spawn_request(peer, id=ref)))
-            octets += early[0]
-        send(octets)
+            data += early[0]
+        send(data)
 
     begun = time.monotonic_ns()
     peer.send_raw = send_more
     peer.handshake()
     peer.send_raw = send
-    sent = octets_sent(peer)
+    sent = bytes_sent(peer)
     peer.wait_exit(ref)
     told = peer.maps("stats")
     took = time.monotonic_ns() - begun
     assert [bound // 2 <= took for bound, _ in told["latency"]] == [True]
-    assert told["octets"]["in"] == len(early[0]) + sum(sent)
+    assert told["bytes"]["in"] == len(early[0]) + sum(sent)
 
 
-def test_octets_are_those_of_packets(node, connect):
+def test_bytes_are_those_of_packets(node, connect):
     peer = connect(node)
     peer.maps("handles")
-    before = peer.maps("stats")["octets"]
-    sent = octets_sent(peer)
-    after = peer.maps("stats")["octets"]
+    before = peer.maps("stats")["bytes"]
+    sent = bytes_sent(peer)
+    after = peer.maps("stats")["bytes"]
     assert after["in"] - before["in"] == sum(sent)
     assert after["out"] > before["out"] > 0
 

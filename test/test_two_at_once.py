@@ -97,18 +97,18 @@ ENDS_IN_A_LIST = ["erpc", "erpc with a token", "cast", "spawn", "spawn_monitor",
 
 @pytest.mark.parametrize("form", ENDS_IN_A_LIST)
 @pytest.mark.parametrize("arguments", ["some", "none"])
-def test_a_request_whose_last_octet_is_another_ends_the_connection(
+def test_a_request_whose_last_byte_is_another_ends_the_connection(
     arguments, form, node, connect
 ):
-    """It is the end of a list, and no other octet is a term by itself."""
+    """It is the end of a list, and no other byte is a term by itself."""
     keeper = connect(node)
     map = keeper.maps("new", *HASH)
     args = [1, 5, map] if arguments == "some" else []
-    for octet in (0xFF, 0, *b"a"):
+    for byte in (0xFF, 0, *b"a"):
         peer = connect(node)
         whole = requests(peer, "ebpf_maps", "put", args)[form]
         assert whole[-1:] == b"j"
-        peer.send_packet(whole[:-1] + bytes([octet]))
+        peer.send_packet(whole[:-1] + bytes([byte]))
         assert not peer.serves()
         node.wait_log(f"disconnected {peer.name}: {NO_PACKET}")
     assert keeper.maps("get", 1, map, "none") == "none"

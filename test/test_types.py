@@ -33,8 +33,8 @@ def u64(number):
     return number.to_bytes(8, sys.byteorder)
 
 
-def prefix(length, *octets):
-    return u32(length) + bytes(octets)
+def prefix(length, *data):
+    return u32(length) + bytes(data)
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ class Usable:
     """A type whose entries come and go, and two entries for it."""
 
     args: tuple
-    entries: list  # [(key octets, value as put, value as read)]
+    entries: list  # [(key bytes, value as put, value as read)]
     absent: object  # a key without entry
     options: list = field(default_factory=list)
     full: str = "e2big"  # what put raises without room; "" where none can
@@ -1336,7 +1336,7 @@ def test_an_interface_is_no_value_of_a_hash(maps):
 
 
 @pytest.mark.parametrize(
-    "size, key, octets",
+    "size, key, data",
     [
         (8, ((10, 1, 2, 3), 32), prefix(32, 10, 1, 2, 3)),
         (8, ((10, 1, 0, 0), 16), prefix(16, 10, 1, 0, 0)),
@@ -1350,12 +1350,12 @@ def test_an_interface_is_no_value_of_a_hash(maps):
     ],
     ids=str,
 )
-def test_a_prefix_is_given_as_an_address_and_a_length(size, key, octets, maps):
+def test_a_prefix_is_given_as_an_address_and_a_length(size, key, data, maps):
     map = maps.new("lpm_trie", size, 4, 4, NO_PREALLOC)
     assert maps.put(key, 7, map) == map
-    assert maps.to_list(map) == [(octets, u32(7))]
+    assert maps.to_list(map) == [(data, u32(7))]
     assert maps.get(key, map) == u32(7)
-    assert maps.get(octets, map) == u32(7)
+    assert maps.get(data, map) == u32(7)
     assert with_(maps, [key], map) == {key: u32(7)}
     assert maps.take(key, map) == (u32(7), map)
 

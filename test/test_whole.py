@@ -44,7 +44,7 @@ def flat(chunks):
 
 @pytest.fixture
 def hash(maps):
-    """4 octets to 8: 1 -> 2, 3 -> 4; room for 4."""
+    """4 bytes to 8: 1 -> 2, 3 -> 4; room for 4."""
     map = maps.new("hash", 4, 8, 4)
     maps.put(1, 2, map)
     maps.put(3, 4, map)
@@ -610,7 +610,7 @@ def test_what_is_no_value_raises_badarg(value, maps, hash):
 
 @pytest.fixture
 def long(small):
-    """More octets than a message holds: 2000 times 4 and 64."""
+    """More bytes than a message holds: 2000 times 4 and 64."""
     map = small.new("hash", 4, 64, 2000)
     for start in range(0, 2000, 500):
         small.merge(map, [(key, key) for key in range(start, start + 500)])

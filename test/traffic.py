@@ -15,7 +15,7 @@ import time
 ETH_P_IP = 0x0800
 SO_RCVBUFFORCE = 33
 BUFFER = 64 << 20
-MOST = 64 << 10  # octets of a packet that is kept
+MOST = 64 << 10  # bytes of a packet that is kept
 SYN = 2
 
 
@@ -25,7 +25,7 @@ class Flow:
     def __init__(self, sequence):
         self.next = sequence
         self.early = {}
-        self.octets = bytearray()
+        self.bytes = bytearray()
         self.shaking_hands = True
         self.skip = 0
         self.packets = []
@@ -36,28 +36,28 @@ class Flow:
         self.early[sequence] = data
         while self.next in self.early:
             data = self.early.pop(self.next)
-            self.octets += data
+            self.bytes += data
             self.next = (self.next + len(data)) % (1 << 32)
         while self.take():
             pass
 
     def take(self):
         """Takes the next message in; False where it is not all there."""
-        size = min(self.skip, len(self.octets))
-        del self.octets[:size]
+        size = min(self.skip, len(self.bytes))
+        del self.bytes[:size]
         self.skip -= size
         form = ">H" if self.shaking_hands else ">I"
         head = struct.calcsize(form)
-        if self.skip or len(self.octets) < head:
+        if self.skip or len(self.bytes) < head:
             return False
-        end = head + struct.unpack_from(form, self.octets)[0]
+        end = head + struct.unpack_from(form, self.bytes)[0]
         if end > MOST:
             self.skip = end
             return True
-        if len(self.octets) < end:
+        if len(self.bytes) < end:
             return False
-        message = bytes(self.octets[head:end])
-        del self.octets[:end]
+        message = bytes(self.bytes[head:end])
+        del self.bytes[:end]
         if not self.shaking_hands and message:
             self.packets.append(message)
         elif message[:1] == b"r":  # the last of a handshake

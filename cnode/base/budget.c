@@ -10,19 +10,19 @@
 
 #include "base/memory.h"
 
-static bool reserve(struct budget *budget, size_t octets)
+static bool reserve(struct budget *budget, size_t bytes)
 {
 	size_t used = atomic_load(&budget->used);
 
 	do {
-		if (octets > budget->max - used) {
+		if (bytes > budget->max - used) {
 			atomic_store(&budget->met, true);
 			return false;
 		}
 	} while (!atomic_compare_exchange_weak(&budget->used, &used,
-					       used + octets));
+					       used + bytes));
 	/* what libc has in holes is not to come on top of a full budget */
-	if (used + octets > budget->max / 2)
+	if (used + bytes > budget->max / 2)
 		memory_give_back();
 	return true;
 }
@@ -44,12 +44,12 @@ bool budget_reserve(struct account *account, size_t size)
 	return true;
 }
 
-static void give_back(struct account *account, size_t octets)
+static void give_back(struct account *account, size_t bytes)
 {
-	if (!account || octets == 0)
+	if (!account || bytes == 0)
 		return;
-	atomic_fetch_sub(&account->held, octets);
-	atomic_fetch_sub(&account->budget->used, octets);
+	atomic_fetch_sub(&account->held, bytes);
+	atomic_fetch_sub(&account->budget->used, bytes);
 }
 
 void budget_release(struct account *account, size_t size)

@@ -8,7 +8,7 @@
 
 /*
  * The memory that all connections have together for what is large. A buffer of
- * up to BUDGET_FREE octets does not count, so that a connection can go on with
+ * up to BUDGET_FREE bytes does not count, so that a connection can go on with
  * ordinary requests whatever others hold; a larger one counts as a whole.
  */
 #define BUDGET_FREE ((size_t)64 * 1024)
@@ -23,7 +23,7 @@ struct budget {
 struct account {
 	struct budget *budget;
 	atomic_size_t held;
-	size_t refused; /* octets, the last time; 0: libc had no memory */
+	size_t refused; /* bytes, the last time; 0: libc had no memory */
 };
 
 /*

@@ -18,8 +18,8 @@ typedef _Atomic uint64_t stats_count;
 struct stats {
 	stats_count requests[STATS_FUNCTIONS];
 	stats_count errors[STATS_ERRORS];
-	stats_count octets_in;
-	stats_count octets_out;
+	stats_count bytes_in;
+	stats_count bytes_out;
 	/* [n]: requests that were answered in less than 2^n ns */
 	stats_count latencies[STATS_LATENCIES];
 	/* the list's own */

@@ -2,7 +2,7 @@
 
 cnode_but_main += \
 	%D%/map.c %D%/map.h \
-	%D%/map_octets.c %D%/map_octets.h \
+	%D%/map_size.c %D%/map_size.h \
 	%D%/map_open.c \
 	%D%/map_rules.c %D%/map_rules.h \
 	%D%/map_types.c %D%/map_types.h \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Operations on an open kernel map, by libbpf: octets in, octets out, -errno.
+ * Operations on an open kernel map, by libbpf: bytes in, bytes out, -errno.
  * Terms, peers and handles are not here. Callers see to sizes.
  */
 #include "bpf/map.h"

@@ -27,7 +27,7 @@ enum map_trait {
 	MAP_FIXED = 1 << 7,         /* all entries are there, always */
 	MAP_KEY_IS_FD = 1 << 4,     /* written with a descriptor for a key, */
 	MAP_VALUE_IS_FD = 1 << 5,   /* a descriptor for a value, */
-	MAP_VALUE_HAS_FD = 1 << 6,  /* or one behind 4 octets of the value */
+	MAP_VALUE_HAS_FD = 1 << 6,  /* or one behind 4 bytes of the value */
 	MAP_VALUE_IS_MAP = 1 << 8,  /* the descriptor is one of a map, */
 	MAP_VALUE_IS_CGROUP = 1 << 9,     /* of a cgroup, */
 	MAP_VALUE_IS_SOCKET = 1 << 10,    /* of a socket */
@@ -56,7 +56,7 @@ struct map {
 	uint32_t value_size; /* of one value */
 	uint32_t max_entries;
 	unsigned cpus;       /* values in an entry: 1, or the possible CPUs */
-	size_t value_stride; /* octets from one CPU's value to the next */
+	size_t value_stride; /* bytes from one CPU's value to the next */
 	unsigned traits;
 	uint64_t access; /* BPF_F_LOCK where values have a lock of theirs */
 	struct map_lock *lock;   /* NULL: each operation is one in the kernel */
@@ -94,7 +94,7 @@ struct map_info {
 	uint32_t flags;
 	uint32_t btf_id; /* 0: none */
 	bool frozen;
-	uint64_t memlock; /* octets */
+	uint64_t memlock; /* bytes */
 	char name[MAP_NAME_SIZE];
 };
 
@@ -138,7 +138,7 @@ bool map_may_open_by_id(void);
 
 int map_get_info(const struct map *map, struct map_info *info);
 /* What it takes, alone. */
-int map_get_memory(const struct map *map, uint64_t *octets);
+int map_get_memory(const struct map *map, uint64_t *bytes);
 int map_pin(const struct map *map, const char *path);
 /* -EINVAL: what is pinned there is another map. */
 int map_unpin(const struct map *map, const char *path);
@@ -166,13 +166,13 @@ static inline int map_error(int error)
 	return error == -MAP_ENOTSUPP ? -EOPNOTSUPP : error;
 }
 
-/* Octets that the kernel reads and writes for a value, all CPUs together. */
+/* Bytes that the kernel reads and writes for a value, all CPUs together. */
 size_t map_entry_size(const struct map *map);
 
 /*
  * The operations. A value that has a bpf_spin_lock is read and written whole,
  * under it; the lock itself reads as zeros and is left alone. key is of
- * key_size octets (ignored by a map without keys), a value of map_entry_size().
+ * key_size bytes (ignored by a map without keys), a value of map_entry_size().
  * 0 or -errno as bpf(2) gives it; what may be said of them is in the table of
  * bpf(2) commands in the kernel's sources. What a type cannot do is
  * -EOPNOTSUPP, whatever the kernel says, and a key that cannot be -ENOENT where
@@ -208,7 +208,7 @@ int map_next_key(struct map *map, const void *key, void *next);
 /*
  * Many entries in one system call: room for count keys and values, one behind
  * the other, and then as many of them as there are. A walk of a map with
- * MAP_BUCKETS has a cursor of MAP_BUCKET_CURSOR_SIZE octets and goes by whole
+ * MAP_BUCKETS has a cursor of MAP_BUCKET_CURSOR_SIZE bytes and goes by whole
  * buckets: what is there all the time comes once. That of other maps is the
  * last key. A cursor of NULL is the beginning.
  *

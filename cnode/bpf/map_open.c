@@ -133,17 +133,17 @@ static int map_from_fd(int fd, uint32_t flags, bool made, struct map **result)
  * Local storage wants to know of its key and value by BTF, also where nobody
  * else does: the type number of what is added, or -errno.
  */
-static int add_octets_type(struct btf *btf, uint32_t size)
+static int add_bytes_type(struct btf *btf, uint32_t size)
 {
-	int octet, index;
+	int byte, index;
 
 	if (size == 1 || size == 2 || size == 4 || size == 8)
 		return btf__add_int(btf, "integer", size, 0);
-	octet = btf__add_int(btf, "octet", 1, 0);
+	byte = btf__add_int(btf, "byte", 1, 0);
 	index = btf__add_int(btf, "index", 4, 0);
-	return octet < 0 || index < 0
+	return byte < 0 || index < 0
 		       ? -ENOMEM
-		       : btf__add_array(btf, index, octet, (int)size);
+		       : btf__add_array(btf, index, byte, (int)size);
 }
 
 static int load_storage_btf(const struct map_spec *spec, struct btf **btf,
@@ -155,7 +155,7 @@ static int load_storage_btf(const struct map_spec *spec, struct btf **btf,
 	if (!*btf)
 		return -errno;
 	key = btf__add_int(*btf, "key", 4, BTF_INT_SIGNED);
-	value = key < 0 ? key : add_octets_type(*btf, spec->value_size);
+	value = key < 0 ? key : add_bytes_type(*btf, spec->value_size);
 	if (value < 0)
 		return value;
 	error = btf__load_into_kernel(*btf);
@@ -299,12 +299,12 @@ static int read_fdinfo(int fd, struct map_info *info)
 	return 0;
 }
 
-int map_get_memory(const struct map *map, uint64_t *octets)
+int map_get_memory(const struct map *map, uint64_t *bytes)
 {
 	struct map_info info = { 0 };
 	int error = read_fdinfo(map->fd, &info);
 
-	*octets = info.memlock;
+	*bytes = info.memlock;
 	return error;
 }
 

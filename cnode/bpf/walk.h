@@ -44,7 +44,7 @@ struct walk {
 	/* WALK_TAKE: called before an entry leaves; NULL: nothing is */
 	map_keeper keep;
 	void *context;
-	char *cursor; /* WALK_AT: walk_cursor_size() octets; the caller's */
+	char *cursor; /* WALK_AT: walk_cursor_size() bytes; the caller's */
 	/* true: -ECANCELED, also in the middle of a step; NULL: never */
 	const atomic_bool *stopped;
 };

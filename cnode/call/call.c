@@ -25,23 +25,23 @@
 static char *room(struct call *call, struct buffer *buffer, size_t size,
 		  size_t max)
 {
-	char *octets;
+	char *bytes;
 
 	if (size > max) {
 		raise_reason(call, RAISED_TOO_BIG);
 		return NULL;
 	}
-	if (size <= buffer->capacity && buffer->octets)
-		return buffer->octets;
-	octets = budget_realloc(call->context->account, buffer->octets,
-				buffer->capacity, size ? size : 1);
-	if (!octets) {
+	if (size <= buffer->capacity && buffer->bytes)
+		return buffer->bytes;
+	bytes = budget_realloc(call->context->account, buffer->bytes,
+			       buffer->capacity, size ? size : 1);
+	if (!bytes) {
 		raise_no_memory(call);
 		return NULL;
 	}
-	buffer->octets = octets;
+	buffer->bytes = bytes;
 	buffer->capacity = size;
-	return octets;
+	return bytes;
 }
 
 char *call_room(struct call *call, struct buffer *buffer, size_t size)
@@ -65,8 +65,8 @@ bool call_check_answer(struct call *call, size_t size)
 
 static void drop_buffer(struct account *account, struct buffer *buffer)
 {
-	budget_free(account, buffer->octets, buffer->capacity);
-	*buffer = (struct buffer){ .octets = NULL };
+	budget_free(account, buffer->bytes, buffer->capacity);
+	*buffer = (struct buffer){ .bytes = NULL };
 }
 
 static void trim(struct call_context *context, struct buffer *buffer)
@@ -234,15 +234,15 @@ bool call_is_characters(struct term t)
 
 bool call_read_text(struct term t, char *text, size_t size)
 {
-	const char *octets;
+	const char *bytes;
 	size_t length;
 
-	if (!term_read_atom(t, &octets, &length) &&
-	    !term_read_binary(t, &octets, &length))
+	if (!term_read_atom(t, &bytes, &length) &&
+	    !term_read_binary(t, &bytes, &length))
 		return read_characters(t, text, size);
-	if (length >= size || memchr(octets, '\0', length))
+	if (length >= size || memchr(bytes, '\0', length))
 		return false;
-	memcpy(text, octets, length);
+	memcpy(text, bytes, length);
 	text[length] = '\0';
 	return true;
 }

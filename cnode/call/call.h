@@ -27,7 +27,7 @@ struct map_memory;
 
 /* Memory that is kept from call to call. */
 struct buffer {
-	char *octets;
+	char *bytes;
 	size_t capacity;
 };
 
@@ -102,7 +102,7 @@ void call_context_fini(struct call_context *context);
 void call_end(struct call *call);
 
 /*
- * What handlers are made of: arguments to octets and back, and exceptions.
+ * What handlers are made of: arguments to bytes and back, and exceptions.
  * A function of type bool returns false when it has set call->raised; its
  * caller then returns false as well.
  */
@@ -119,13 +119,13 @@ static inline bool call_goes_on(struct call *call)
 	       raise_errno(call, -ECANCELED);
 }
 
-/* At least size octets of memory: NULL and {too_big, Max} or enomem raised. */
+/* At least size bytes of memory: NULL and {too_big, Max} or enomem raised. */
 char *call_room(struct call *call, struct buffer *buffer, size_t size);
 /* The same of the batch buffer, which is no part of a message: 256 MiB. */
 char *call_batch_room(struct call *call, size_t size);
 
 /*
- * Room for size octets more of the answer, before anything is done that it is
+ * Room for size bytes more of the answer, before anything is done that it is
  * to tell: {too_big, Max} or enomem raised else.
  */
 bool call_check_answer(struct call *call, size_t size);

@@ -8,7 +8,7 @@
 #include "base/budget.h"
 #include "call/values.h"
 
-#define STEP_OCTETS ((size_t)1024 * 1024)
+#define STEP_BYTES ((size_t)1024 * 1024)
 #define BINARY_HEADER_SIZE 5
 #define PAIR_MARGIN 8     /* a tuple, and the list of a per-CPU value */
 #define ANSWER_MARGIN 256 /* what stands around a list */
@@ -47,7 +47,7 @@ bool entries_start_at(struct call *call, struct entries *entries,
 		      struct term cursor)
 {
 	struct walk *walk = &entries->walk;
-	const char *octets;
+	const char *bytes;
 	size_t size;
 
 	if (!entries_start(call, entries))
@@ -55,10 +55,10 @@ bool entries_start_at(struct call *call, struct entries *entries,
 	if (term_is_atom(cursor, "done")) {
 		walk->position = WALK_DONE;
 	} else if (!(call->map->traits & MAP_KEY_IS_FD) &&
-		   term_read_binary(cursor, &octets, &size) &&
+		   term_read_binary(cursor, &bytes, &size) &&
 		   size == walk_cursor_size(call->map, walk)) {
 		walk->position = WALK_AT;
-		memcpy(walk->cursor, octets, size);
+		memcpy(walk->cursor, bytes, size);
 	} else if (!term_is_atom(cursor, "start")) {
 		return raise_reason(call, RAISED_BADARG);
 	}
@@ -73,12 +73,12 @@ static size_t entry_size(const struct map *map)
 static bool make_room(struct call *call, struct walk_room *room,
 		      uint32_t entries)
 {
-	char *octets = call_batch_room(call, entries * entry_size(call->map));
+	char *bytes = call_batch_room(call, entries * entry_size(call->map));
 
-	room->values = octets;
-	room->keys = octets + entries * map_entry_size(call->map);
+	room->values = bytes;
+	room->keys = bytes + entries * map_entry_size(call->map);
 	room->entries = entries;
-	return octets;
+	return bytes;
 }
 
 /* An entry to the place of another one. */
@@ -201,7 +201,7 @@ static uint32_t affordable(struct call *call, uint32_t entries)
 
 bool entries_next(struct call *call, struct entries *entries, uint32_t wanted)
 {
-	wanted = least(STEP_OCTETS / entry_size(call->map), wanted);
+	wanted = least(STEP_BYTES / entry_size(call->map), wanted);
 	wanted = least(WALK_MOST, wanted);
 	wanted = affordable(call, wanted);
 	if (entries->most > 0)

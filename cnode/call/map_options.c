@@ -38,7 +38,7 @@ static bool read_flag(struct term t, uint32_t *all)
 bool map_options_read_name(struct term t, char name[MAP_NAME_SIZE], bool *valid)
 {
 	char text[MAXATOMLEN_UTF8];
-	const char *octets;
+	const char *bytes;
 	size_t size;
 
 	*valid = call_read_text(t, text, sizeof(text)) &&
@@ -46,7 +46,7 @@ bool map_options_read_name(struct term t, char name[MAP_NAME_SIZE], bool *valid)
 	if (*valid)
 		memcpy(name, text, strlen(text) + 1);
 	return *valid || term_is_any_atom(t) ||
-	       term_read_binary(t, &octets, &size) || call_is_characters(t);
+	       term_read_binary(t, &bytes, &size) || call_is_characters(t);
 }
 
 static bool read_name(struct call *call, struct term t,

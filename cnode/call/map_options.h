@@ -23,7 +23,7 @@ bool map_options_read(struct call *call, struct term list,
  */
 bool map_options_read_new(struct call *call, struct map_options *options);
 
-/* A name of up to 15 octets; *valid is false for others that are texts. */
+/* A name of up to 15 bytes; *valid is false for others that are texts. */
 bool map_options_read_name(struct term t, char name[MAP_NAME_SIZE],
 			   bool *valid);
 

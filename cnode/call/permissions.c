@@ -6,8 +6,8 @@
  *	PATTERN=rw|ro|none
  *
  * A pattern is one of fnmatch(3), and the first that matches counts. With any
- * rule at all, who matches none of them may do nothing. A name is octets here,
- * so that ? is one octet of it.
+ * rule at all, who matches none of them may do nothing. A name is bytes here,
+ * so that ? is one byte of it.
  */
 #include "call/permissions.h"
 

@@ -56,7 +56,7 @@ bool raise_no_memory(struct call *call)
 
 	if (account && account->refused > 0)
 		log_limited(&limit, LOG_WARNING,
-			    "refused %s/%u to %s: the %zu octets that it takes "
+			    "refused %s/%u to %s: the %zu bytes that it takes "
 			    "are more than others leave of --max-memory %zu",
 			    call->function ? call->function : "?", call->arity,
 			    call->context->peer, account->refused,

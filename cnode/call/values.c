@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Keys and values, as terms and as the octets of the kernel:
+ * Keys and values, as terms and as the bytes of the kernel:
  *
  *	key()      = binary() of the map's key size | integer()
  *	           | {inet:ip_address(), PrefixLength} of a lpm_trie
@@ -31,15 +31,15 @@
 #define ANSWER_MARGIN 16 /* what stands around a value and a handle */
 
 /* A binary of just that size, in place; or an integer, laid out in room. */
-static bool read_octets(struct term t, size_t size, char *room,
-			const char **octets)
+static bool read_bytes(struct term t, size_t size, char *room,
+		       const char **bytes)
 {
 	size_t binary_size;
 
-	if (term_read_binary(t, octets, &binary_size))
+	if (term_read_binary(t, bytes, &binary_size))
 		return binary_size == size;
-	*octets = room;
-	return term_read_octets(t, room, size);
+	*bytes = room;
+	return term_read_bytes(t, room, size);
 }
 
 /* --- What is named ------------------------------------------------------ */
@@ -115,7 +115,7 @@ static bool open_cgroup(struct call *call, struct term t, int *kept)
 			  REFUSAL_NO_CGROUP, path);
 }
 
-/* A descriptor as the octets of a key or a value. */
+/* A descriptor as the bytes of a key or a value. */
 static bool lay_out_fd(int fd, char *room, size_t size)
 {
 	if (size < sizeof(fd))
@@ -164,7 +164,7 @@ static bool open_key(struct call *call, struct term t)
 /* --- Keys and values ---------------------------------------------------- */
 
 /* PrefixLength:32 in host order, and the address as it travels. */
-static bool read_prefix(struct term t, char *octets, size_t size)
+static bool read_prefix(struct term t, char *bytes, size_t size)
 {
 	struct term pair[2], item;
 	struct term_items items;
@@ -179,13 +179,13 @@ static bool read_prefix(struct term t, char *octets, size_t size)
 	n = items.left * width;
 	if (size != sizeof(prefix) + n || prefix > 8 * n)
 		return false;
-	memcpy(octets, &prefix, sizeof(prefix));
-	for (octets += sizeof(prefix); term_next(&items, &item);
-	     octets += width) {
+	memcpy(bytes, &prefix, sizeof(prefix));
+	for (bytes += sizeof(prefix); term_next(&items, &item);
+	     bytes += width) {
 		if (!term_read_uint32(item, &part) || part >> (8 * width))
 			return false;
-		octets[0] = (char)(width == 2 ? part >> 8 : part);
-		octets[width - 1] = (char)part;
+		bytes[0] = (char)(width == 2 ? part >> 8 : part);
+		bytes[width - 1] = (char)part;
 	}
 	return term_end(&items);
 }
@@ -193,7 +193,7 @@ static bool read_prefix(struct term t, char *octets, size_t size)
 static bool read_plain_key(const struct map *map, struct term t, char *room,
 			   const char **key)
 {
-	if (read_octets(t, map->key_size, room, key))
+	if (read_bytes(t, map->key_size, room, key))
 		return true;
 	*key = room;
 	return map->traits & MAP_PREFIX_LOOKUP &&
@@ -247,12 +247,12 @@ bool values_find_key(struct call *call, struct term t, const char **key,
  */
 static bool place_value(const struct map *map, struct term t, char *place)
 {
-	const char *octets;
+	const char *bytes;
 
-	if (!read_octets(t, map->value_size, place, &octets))
+	if (!read_bytes(t, map->value_size, place, &bytes))
 		return false;
-	if (octets != place)
-		memcpy(place, octets, map->value_size);
+	if (bytes != place)
+		memcpy(place, bytes, map->value_size);
 	memset(place + map->value_size, 0, map->value_stride - map->value_size);
 	return true;
 }
@@ -314,7 +314,7 @@ static bool open_value(struct call *call, struct term t, char *room)
 	       raise_reason(call, RAISED_BADARG);
 }
 
-/* The descriptor of a program, behind 4 octets: only that there is none. */
+/* The descriptor of a program, behind 4 bytes: only that there is none. */
 static bool names_program(const struct map *map, const char *value)
 {
 	static const char none[4];
@@ -339,7 +339,7 @@ bool values_read(struct call *call, struct term t, const char **value)
 	if (!good)
 		good = map->traits & MAP_PER_CPU
 			       ? read_per_cpu(map, t, room)
-			       : read_octets(t, map->value_size, room, value);
+			       : read_bytes(t, map->value_size, room, value);
 	return (good && !names_program(map, *value)) ||
 	       raise_reason(call, RAISED_BADARG);
 }
@@ -410,14 +410,14 @@ static int share(struct call *call, uint32_t id, erlang_ref *ref)
 }
 
 /* The value of a map-in-map is the id of a map. What goes wrong is raised. */
-static void write_map(struct call *call, const char *octets)
+static void write_map(struct call *call, const char *bytes)
 {
 	struct map *map = NULL;
 	erlang_ref ref;
 	uint32_t id;
 	int error;
 
-	memcpy(&id, octets, sizeof(id));
+	memcpy(&id, bytes, sizeof(id));
 	error = share(call, id, &ref);
 	if (error == 0)
 		map = handles_get(call->context->common->handles, &ref);
@@ -430,21 +430,21 @@ static void write_map(struct call *call, const char *octets)
 	}
 }
 
-void values_write(struct call *call, const char *octets)
+void values_write(struct call *call, const char *bytes)
 {
 	const struct map *map = call->map;
 
 	if (map->traits & MAP_VALUE_IS_MAP) {
-		write_map(call, octets);
+		write_map(call, bytes);
 		return;
 	}
 	if (!(map->traits & MAP_PER_CPU)) {
-		term_write_binary(call->out, octets, map->value_size);
+		term_write_binary(call->out, bytes, map->value_size);
 		return;
 	}
 	term_write_list(call->out, (int)map->cpus);
 	for (unsigned cpu = 0; cpu < map->cpus; cpu++)
-		term_write_binary(call->out, octets + cpu * map->value_stride,
+		term_write_binary(call->out, bytes + cpu * map->value_stride,
 				  map->value_size);
 	term_write_nil(call->out);
 }

@@ -26,7 +26,7 @@ bool values_check_answer(struct call *call, struct term handle);
 
 /* Where to have an entry read to; then it is part of the answer. */
 char *values_room(struct call *call);
-void values_write(struct call *call, const char *octets);
+void values_write(struct call *call, const char *bytes);
 
 /* The entry of a key, in the room for values; *error is 0, or -ENOENT. */
 bool values_lookup(struct call *call, struct term key, int *error,
@@ -47,7 +47,7 @@ int values_hold_map(struct call *call, const char *value);
 /* The same as a map_keeper: what is taken out stays until it is closed. */
 int values_keep_map(void *call, const void *value);
 
-/* The most octets of a value in an answer. */
+/* The most bytes of a value in an answer. */
 size_t values_size(const struct map *map);
 
 #endif

@@ -49,19 +49,18 @@ static int limit_locked_memory(void)
  * The kernel counts what can be written to and is nobody else's: heap, buffers,
  * stacks of threads. Where that is used up, malloc(3) fails.
  */
-static int limit_memory(uint64_t octets)
+static int limit_memory(uint64_t bytes)
 {
 	struct rlimit before;
 
-	if (octets == 0)
+	if (bytes == 0)
 		return 0;
 	if (getrlimit(RLIMIT_DATA, &before) < 0)
 		return -errno;
-	if (octets > before.rlim_max)
-		octets = before.rlim_max;
-	log_info("memory is limited to %llu octets",
-		 (unsigned long long)octets);
-	return set_limit(RLIMIT_DATA, octets, octets);
+	if (bytes > before.rlim_max)
+		bytes = before.rlim_max;
+	log_info("memory is limited to %llu bytes", (unsigned long long)bytes);
+	return set_limit(RLIMIT_DATA, bytes, bytes);
 }
 
 /*

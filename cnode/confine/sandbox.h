@@ -10,7 +10,7 @@
 struct sandbox {
 	int pin_root; /* descriptor of a folder; -1: any bpf file system */
 	uint16_t epmd_port;
-	uint64_t memory; /* octets that the process may have; 0: any */
+	uint64_t memory; /* bytes that the process may have; 0: any */
 	bool open_by_id; /* maps may be opened by their ids */
 	bool off;        /* only capabilities are given up */
 };

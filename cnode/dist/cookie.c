@@ -57,14 +57,14 @@ static bool find_config_file(char path[PATH_MAX])
 static bool make_letters(char letters[MADE_SIZE + 1])
 {
 	const unsigned char fair = 256 / LETTERS * LETTERS;
-	unsigned char octet;
+	unsigned char byte;
 	int n = 0;
 
 	while (n < MADE_SIZE) {
-		if (getrandom(&octet, 1, 0) != 1)
+		if (getrandom(&byte, 1, 0) != 1)
 			return false;
-		if (octet < fair)
-			letters[n++] = (char)('A' + octet % LETTERS);
+		if (byte < fair)
+			letters[n++] = (char)('A' + byte % LETTERS);
 	}
 	letters[n] = '\0';
 	return true;
@@ -135,7 +135,7 @@ static void take(struct line *line, char c)
 }
 
 /* Waits for what a parent or another program has yet to write. */
-static ssize_t read_some(int fd, char *octets, size_t size)
+static ssize_t read_some(int fd, char *bytes, size_t size)
 {
 	ssize_t n;
 
@@ -143,21 +143,21 @@ static ssize_t read_some(int fd, char *octets, size_t size)
 		patience_readable(fd, -1,
 				  "the cookie to be written to "
 				  "--cookie-file");
-		n = read(fd, octets, size);
+		n = read(fd, bytes, size);
 	} while (n < 0 && (errno == EINTR || errno == EAGAIN));
 	return n;
 }
 
-/* Of a pipe one octet at a time: what is behind the line is not for us. */
+/* Of a pipe one byte at a time: what is behind the line is not for us. */
 static const char *read_line(int fd, struct line *line, bool is_pipe)
 {
-	char octets[512];
+	char bytes[512];
 	ssize_t n = 1;
 
 	while (!line->wrong && n > 0 && !(is_pipe && line->at_end)) {
-		n = read_some(fd, octets, is_pipe ? 1 : sizeof(octets));
+		n = read_some(fd, bytes, is_pipe ? 1 : sizeof(bytes));
 		for (ssize_t i = 0; !line->wrong && i < n; i++)
-			take(line, octets[i]);
+			take(line, bytes[i]);
 	}
 	if (n < 0)
 		return strerror(errno);

@@ -58,7 +58,7 @@ struct dist_message {
 /*
  * Takes apart the packet that follows a length. The terms point into it.
  * -EBADMSG where it is no packet that a peer may send us. With whole false,
- * the packet goes on after size octets: then all of the control message must
+ * the packet goes on after size bytes: then all of the control message must
  * be there.
  */
 int dist_parse(const char *packet, size_t size, bool whole,

@@ -38,7 +38,7 @@
 #define HELD_MS 5000      /* what has lasted so long is no flap */
 #define QUIET_FLAPS 3     /* in a row, from which on they are not logged */
 #define MAX_PAUSE_MS 5000 /* between flaps */
-#define MAX_SAID 64       /* octets: epmd's answer has two more than ei reads */
+#define MAX_SAID 64       /* bytes: epmd's answer has two more than ei reads */
 
 /* What the thread and the rest share, under the lock. */
 static struct {
@@ -281,13 +281,13 @@ static bool is_readable(int fd, int timeout_ms)
  */
 static bool hold(int fd, bool is_news)
 {
-	char octets[MAX_SAID];
+	char bytes[MAX_SAID];
 	bool held = false;
 	ssize_t said = 0, n = 1;
 
 	while (n > 0 && said <= MAX_SAID) {
 		if (is_readable(fd, held ? -1 : HELD_MS)) {
-			n = recv(fd, octets, sizeof(octets), 0);
+			n = recv(fd, bytes, sizeof(bytes), 0);
 			said += n;
 		} else {
 			held = true;

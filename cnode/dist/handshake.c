@@ -127,7 +127,7 @@ static int callback_close(void *context)
 /* --- The peer's first packet -------------------------------------------- */
 
 /* As it comes by; until we answer there is nothing else. */
-static void note(struct handshake *h, const char *octets, size_t size)
+static void note(struct handshake *h, const char *bytes, size_t size)
 {
 	size_t room = sizeof(h->first) - h->first_size;
 
@@ -135,7 +135,7 @@ static void note(struct handshake *h, const char *octets, size_t size)
 		return;
 	if (size > room)
 		size = room;
-	memcpy(h->first + h->first_size, octets, size);
+	memcpy(h->first + h->first_size, bytes, size);
 	h->first_size += size;
 }
 
@@ -174,7 +174,7 @@ static void keep_name(struct handshake *h)
 	       size < noted ? size : noted);
 }
 
-/* --- Octets ------------------------------------------------------------- */
+/* --- Bytes ------------------------------------------------------------- */
 
 static int fail(struct transport *t, int error)
 {
@@ -198,13 +198,13 @@ static int await(struct transport *t, short events)
 	return n < 0 ? fail(t, errno) : 0;
 }
 
-static int send_octets(struct transport *t, const char *octets, size_t size)
+static int send_bytes(struct transport *t, const char *bytes, size_t size)
 {
 	int error = await(t, POLLOUT);
 
 	if (error)
 		return error;
-	error = transport_send(t, octets, size);
+	error = transport_send(t, bytes, size);
 	return error ? fail(t, -error) : 0;
 }
 
@@ -212,7 +212,7 @@ static void turn_away(struct transport *t)
 {
 	static const char status[] = "\0\14snot_allowed";
 
-	send_octets(t, status, sizeof(status) - 1);
+	send_bytes(t, status, sizeof(status) - 1);
 }
 
 /* ei has taken the name over, and is about to send its status. */
@@ -224,11 +224,11 @@ static const char *judge(const struct handshake *h)
 		       "connect it to a node of the cluster first, or start it "
 		       "with a name";
 	return is_as_told(h) ? h->judge(h->context, h->peer->nodename)
-			     : "its name has an octet 0 in it";
+			     : "its name has a byte 0 in it";
 }
 
 /* NOLINTNEXTLINE(readability-non-const-parameter): the type is ei's */
-static int callback_write(void *context, const char *octets, ssize_t *size,
+static int callback_write(void *context, const char *bytes, ssize_t *size,
 			  unsigned timeout)
 {
 	struct transport *t = context;
@@ -242,14 +242,14 @@ static int callback_write(void *context, const char *octets, ssize_t *size,
 		turn_away(t);
 		return EACCES;
 	}
-	memcpy(packet, octets, (size_t)*size);
+	memcpy(packet, bytes, (size_t)*size);
 	if (*size >= FLAGS_OFFSET + 8 && packet[LENGTH_SIZE] == 'N')
 		put_be64(packet + FLAGS_OFFSET,
 			 get_be(packet + FLAGS_OFFSET, 8) | ADDED_FLAGS);
-	return send_octets(t, packet, (size_t)*size);
+	return send_bytes(t, packet, (size_t)*size);
 }
 
-static int callback_read(void *context, char *octets, ssize_t *size,
+static int callback_read(void *context, char *bytes, ssize_t *size,
 			 unsigned timeout)
 {
 	struct transport *t = context;
@@ -267,8 +267,8 @@ static int callback_read(void *context, char *octets, ssize_t *size,
 	}
 	if ((size_t)*size > transport_available(t))
 		*size = (ssize_t)transport_available(t);
-	memcpy(octets, transport_data(t), (size_t)*size);
-	note(t->handshake, octets, (size_t)*size);
+	memcpy(bytes, transport_data(t), (size_t)*size);
+	note(t->handshake, bytes, (size_t)*size);
 	transport_consume(t, (size_t)*size);
 	return 0;
 }
@@ -313,7 +313,7 @@ static const char *explain_first(const struct handshake *h)
 	size_t size;
 
 	if (tells_name(h, &size) && size > MAXNODELEN)
-		return "its name is longer than 256 octets, the most that "
+		return "its name is longer than 256 bytes, the most that "
 		       "libei takes";
 	return "it is no Erlang node of OTP 25 or later";
 }

@@ -27,14 +27,14 @@ struct transport {
 	struct handshake *handshake; /* while it lasts */
 	uint64_t peer_flags;
 	uint32_t peer_creation;
-	/* input: octets [in_pos, in_end) have come and are not consumed */
+	/* input: bytes [in_pos, in_end) have come and are not consumed */
 	char *in;
 	size_t in_pos;
 	size_t in_end;
 	size_t in_capacity;
 	/* output */
 	pthread_mutex_t out_lock; /* of sending, and of what follows */
-	size_t owed;              /* octets of a tick that is half sent */
+	size_t owed;              /* bytes of a tick that is half sent */
 	int64_t sent_at;          /* when anything was sent last */
 	atomic_uint sends;        /* how often */
 	atomic_bool stopped;      /* transport_shutdown() was called */
@@ -56,17 +56,17 @@ size_t transport_available(const struct transport *t);
 const char *transport_data(const struct transport *t);
 
 /*
- * The first size octets of it are a whole message: however long it is served,
+ * The first size bytes of it are a whole message: however long it is served,
  * it is under way no longer.
  */
 void transport_has_come(struct transport *t, size_t size);
 
-/* Drops size octets of it. */
+/* Drops size bytes of it. */
 void transport_consume(struct transport *t, size_t size);
 
 /*
  * Receives what has come by one recv(2), into a buffer that holds at least
- * 64 KiB and grows with what comes up to wanted octets. > 0: something came;
+ * 64 KiB and grows with what comes up to wanted bytes. > 0: something came;
  * 0: the peer hung up; -EAGAIN: nothing came for a quarter of the tick time;
  * -ENOSPC: there is no memory for a larger buffer.
  */

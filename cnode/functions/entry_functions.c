@@ -104,7 +104,7 @@ static int put_by(struct call *call, looking_put operation, const char *key,
 		  const char *value)
 {
 	struct retry retry = { .stopped = call->context->stopped };
-	char *old = call->context->batch.octets;
+	char *old = call->context->batch.bytes;
 	int error;
 
 	do
@@ -210,10 +210,10 @@ static bool is_in_filter(struct call *call, int *error)
 
 	if (!values_read(call, call->args[0], &value))
 		return false;
-	if (value != call->context->value.octets)
-		value = memcpy(call->context->value.octets, value,
+	if (value != call->context->value.bytes)
+		value = memcpy(call->context->value.bytes, value,
 			       call->map->value_size);
-	*error = map_get(call->map, NULL, call->context->value.octets);
+	*error = map_get(call->map, NULL, call->context->value.bytes);
 	return *error == 0 || *error == -ENOENT || raise_errno(call, *error);
 }
 

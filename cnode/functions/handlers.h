@@ -5,15 +5,15 @@
 #include "call/call.h"
 
 /* The rows of the table in functions.c; each in the file of its first words. */
-bool handle_functions_new(struct call *call);
-bool handle_functions_close(struct call *call);
-bool handle_functions_fd(struct call *call);
-bool handle_functions_open1(struct call *call);
-bool handle_functions_open2(struct call *call);
-bool handle_functions_type(struct call *call);
-bool handle_functions_pin(struct call *call);
-bool handle_functions_unpin(struct call *call);
-bool handle_functions_freeze(struct call *call);
+bool map_functions_new(struct call *call);
+bool map_functions_close(struct call *call);
+bool map_functions_fd(struct call *call);
+bool map_functions_open1(struct call *call);
+bool map_functions_open2(struct call *call);
+bool map_functions_type(struct call *call);
+bool map_functions_pin(struct call *call);
+bool map_functions_unpin(struct call *call);
+bool map_functions_freeze(struct call *call);
 bool check_functions_check(struct call *call);
 bool features_functions_features(struct call *call);
 bool host_functions_list(struct call *call);

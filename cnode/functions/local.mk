@@ -5,7 +5,7 @@ cnode_but_main += \
 	%D%/entry_functions.c \
 	%D%/features_functions.c \
 	%D%/functions.c %D%/functions.h \
-	%D%/handle_functions.c \
+	%D%/map_functions.c \
 	%D%/handlers.h \
 	%D%/host_functions.c \
 	%D%/many_functions.c \

@@ -20,11 +20,11 @@
 #include "call/values.h"
 #include "functions/handlers.h"
 
-#define PUT_OCTETS ((size_t)256 * 1024) /* of entries, in one system call */
+#define PUT_BYTES ((size_t)256 * 1024) /* of entries, in one system call */
 
 /* --- with/2 ------------------------------------------------------------- */
 
-/* By their octets: what is equal comes side by side. */
+/* By their bytes: what is equal comes side by side. */
 static int compare_terms(const void *a, const void *b)
 {
 	const struct term *s = a, *t = b;
@@ -226,7 +226,7 @@ static bool make_load(struct call *call, struct load *load, uint32_t pairs)
 {
 	size_t value = map_entry_size(call->map);
 	size_t entry = value + call->map->key_size;
-	size_t fit = entry > 0 ? PUT_OCTETS / entry : pairs;
+	size_t fit = entry > 0 ? PUT_BYTES / entry : pairs;
 
 	*load = (struct load){ .room = fit < pairs ? (uint32_t)fit : pairs };
 	/* what is named is open until the next is read */

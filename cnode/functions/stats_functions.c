@@ -3,7 +3,7 @@
  * What this node has done since it was started, for all nodes together:
  *
  *	stats() -> #{uptime => Milliseconds, connections => N, refused => N,
- *	             handles => N, octets => #{in => N, out => N},
+ *	             handles => N, bytes => #{in => N, out => N},
  *	             requests => #{{Function, Arity} => N},
  *	             errors => #{Reason => N},
  *	             latency => [{LessThanNanoseconds, N}]}
@@ -13,12 +13,12 @@
 #include "functions/functions.h"
 #include "functions/handlers.h"
 
-static void write_octets(struct term_writer *w, const struct stats *sum)
+static void write_bytes(struct term_writer *w, const struct stats *sum)
 {
 	size_t map = term_write_map_open(w);
 
-	term_write_entry(w, "in", sum->octets_in);
-	term_write_entry(w, "out", sum->octets_out);
+	term_write_entry(w, "in", sum->bytes_in);
+	term_write_entry(w, "out", sum->bytes_out);
 	term_write_map_close(w, map, 2);
 }
 
@@ -82,8 +82,8 @@ bool stats_functions_stats(struct call *call)
 	term_write_entry(w, "refused", report.refused);
 	term_write_entry(w, "handles",
 			 handles_count(call->context->common->handles));
-	term_write_atom(w, "octets");
-	write_octets(w, &report.sum);
+	term_write_atom(w, "bytes");
+	write_bytes(w, &report.sum);
 	term_write_atom(w, "requests");
 	write_requests(w, &report.sum);
 	term_write_atom(w, "errors");

@@ -18,8 +18,8 @@
 #include "handles/handles_internal.h"
 
 #define MOST_AT_ONCE 16384 /* idle handles, to be looked for in one go */
-#define STEP_OCTETS ((size_t)64 * 1024)
-#define MAX_STEP_OCTETS ((size_t)1 << 26) /* for a bucket that is as large */
+#define STEP_BYTES ((size_t)64 * 1024)
+#define MAX_STEP_BYTES ((size_t)1 << 26) /* for a bucket that is as large */
 #define END_AT_ONCE 256
 
 /* A handle without a reference to it: it may end meanwhile. */
@@ -246,7 +246,7 @@ static void enter_map(struct handles *h, struct idle_look *look)
 	look->walk = (struct walk){ .position = WALK_START, .mode = WALK_READ };
 	look->walk.cursor = malloc(walk_cursor_size(map, &look->walk));
 	if (!look->walk.cursor ||
-	    !make_room(look, STEP_OCTETS / (map->key_size + sizeof(int)) + 1))
+	    !make_room(look, STEP_BYTES / (map->key_size + sizeof(int)) + 1))
 		give_up(look);
 }
 
@@ -266,7 +266,7 @@ static bool has_grown(struct idle_look *look)
 	size_t entries = (size_t)look->room.entries * 2;
 
 	return entries * (look->map->key_size + sizeof(int)) <=
-		       MAX_STEP_OCTETS &&
+		       MAX_STEP_BYTES &&
 	       make_room(look, entries);
 }
 

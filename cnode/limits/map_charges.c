@@ -4,22 +4,22 @@
 
 #include <stdlib.h>
 
-bool map_charges_reserve(struct map_memory *memory, uint64_t octets)
+bool map_charges_reserve(struct map_memory *memory, uint64_t bytes)
 {
 	bool fits;
 
 	pthread_mutex_lock(&memory->lock);
-	fits = octets <= memory->max - memory->used;
+	fits = bytes <= memory->max - memory->used;
 	if (fits)
-		memory->used += octets;
+		memory->used += bytes;
 	pthread_mutex_unlock(&memory->lock);
 	return fits;
 }
 
-void map_charges_give_back(struct map_memory *memory, uint64_t octets)
+void map_charges_give_back(struct map_memory *memory, uint64_t bytes)
 {
 	pthread_mutex_lock(&memory->lock);
-	memory->used -= octets;
+	memory->used -= bytes;
 	pthread_mutex_unlock(&memory->lock);
 }
 
@@ -62,7 +62,7 @@ void map_charges_add(struct map_memory *memory, struct map_charge *charge,
 void map_charges_remove(struct map_charge *charge)
 {
 	charge->memory->charges--;
-	charge->memory->used -= charge->octets;
+	charge->memory->used -= charge->bytes;
 	LIST_REMOVE(charge, others);
 	free(charge);
 }

@@ -23,7 +23,7 @@ struct map_charge {
 	bool kept;  /* it may outlive those that are open: it was pinned,
 		       opened by its id, */
 	bool inner; /* or put into another map */
-	uint64_t octets;
+	uint64_t bytes;
 	uint64_t seen; /* the last sweep that saw it, or that it was open in */
 	uint64_t scanned; /* the last sweep that looked at what is in it */
 	LIST_HEAD(map_list, map) open;
@@ -51,8 +51,8 @@ struct map_memory {
 	pthread_rwlock_t opening;
 };
 
-bool map_charges_reserve(struct map_memory *memory, uint64_t octets);
-void map_charges_give_back(struct map_memory *memory, uint64_t octets);
+bool map_charges_reserve(struct map_memory *memory, uint64_t bytes);
+void map_charges_give_back(struct map_memory *memory, uint64_t bytes);
 
 /* The rest are called with the lock. */
 

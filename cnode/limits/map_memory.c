@@ -15,7 +15,7 @@
 
 #include "base/log.h"
 #include "base/rwlock.h"
-#include "bpf/map_octets.h"
+#include "bpf/map_size.h"
 #include "limits/map_charges.h"
 #include "limits/map_sweep.h"
 
@@ -108,8 +108,7 @@ static void release(struct map *map)
 	charge->seen = memory->sweep;
 	look = LIST_EMPTY(&charge->open);
 	/* what nobody kept has gone with its last handle: no call for that */
-	if (look &&
-	    (!charge->kept || (charge->octets == 0 && !charge->outer))) {
+	if (look && (!charge->kept || (charge->bytes == 0 && !charge->outer))) {
 		map_charges_remove(charge);
 		look = false;
 	}
@@ -121,36 +120,36 @@ static void release(struct map *map)
 /* --- Making ------------------------------------------------------------- */
 
 static int refuse(const struct map_memory *memory, const char *who,
-		  uint64_t octets)
+		  uint64_t bytes)
 {
 	static struct log_limit limit =
 		LOG_LIMIT_OF("refused", "max_map_memory");
 
 	log_limited(&limit, LOG_WARNING,
-		    "refused %s a map of %llu octets or more: with those that "
+		    "refused %s a map of %llu bytes or more: with those that "
 		    "are there it is more than --max-map-memory %llu",
-		    who, (unsigned long long)octets,
+		    who, (unsigned long long)bytes,
 		    (unsigned long long)memory->max);
 	return -ENOMEM;
 }
 
-static bool reserve_or_sweep(struct map_memory *memory, uint64_t octets)
+static bool reserve_or_sweep(struct map_memory *memory, uint64_t bytes)
 {
-	if (map_charges_reserve(memory, octets))
+	if (map_charges_reserve(memory, bytes))
 		return true;
-	if (octets > memory->max)
+	if (bytes > memory->max)
 		return false;
 	map_sweep(memory);
-	return map_charges_reserve(memory, octets);
+	return map_charges_reserve(memory, bytes);
 }
 
 /*
  * A map that is little beside the limit counts with the most that it can come
  * to, so that making one takes no more calls than without a limit.
  */
-static bool is_little(const struct map_memory *memory, uint64_t octets)
+static bool is_little(const struct map_memory *memory, uint64_t bytes)
 {
-	return octets <= memory->max / LITTLE;
+	return bytes <= memory->max / LITTLE;
 }
 
 /* To what the kernel says, where that is more; what it does not say cannot be
@@ -158,15 +157,15 @@ static bool is_little(const struct map_memory *memory, uint64_t octets)
 static int adjust(struct map_memory *memory, struct map_charge *charge,
 		  const struct map *map, const char *who)
 {
-	uint64_t octets, more;
-	int error = map_get_memory(map, &octets);
+	uint64_t bytes, more;
+	int error = map_get_memory(map, &bytes);
 
-	if (error < 0 || octets <= charge->octets)
+	if (error < 0 || bytes <= charge->bytes)
 		return error;
-	more = octets - charge->octets;
+	more = bytes - charge->bytes;
 	if (!reserve_or_sweep(memory, more))
-		return refuse(memory, who, octets);
-	charge->octets += more;
+		return refuse(memory, who, bytes);
+	charge->bytes += more;
 	return 0;
 }
 
@@ -176,15 +175,15 @@ static int make(struct map_memory *memory, struct map_charge *charge,
 {
 	int error;
 
-	if (!reserve_or_sweep(memory, charge->octets))
-		return refuse(memory, who, charge->octets);
+	if (!reserve_or_sweep(memory, charge->bytes))
+		return refuse(memory, who, charge->bytes);
 	error = map_new(spec, map);
-	if (error == 0 && !is_little(memory, charge->octets))
+	if (error == 0 && !is_little(memory, charge->bytes))
 		error = adjust(memory, charge, *map, who);
 	if (error < 0) {
 		map_unref(*map);
 		*map = NULL;
-		map_charges_give_back(memory, charge->octets);
+		map_charges_give_back(memory, charge->bytes);
 	}
 	return error;
 }
@@ -229,9 +228,9 @@ int map_memory_make(struct map_memory *memory, const struct map_spec *spec,
 	charge = calloc(1, sizeof(*charge));
 	if (!charge)
 		return -ENOMEM;
-	charge->octets = map_octets_most(spec);
-	if (!is_little(memory, charge->octets))
-		charge->octets = map_octets_needed(spec);
+	charge->bytes = map_size_most(spec);
+	if (!is_little(memory, charge->bytes))
+		charge->bytes = map_size_needed(spec);
 	error = make(memory, charge, spec, who, map);
 	if (error < 0) {
 		free(charge);

@@ -17,7 +17,7 @@
  */
 struct map_memory;
 
-/* max octets; UINT64_MAX: nothing is counted. NULL: no memory. */
+/* max bytes; UINT64_MAX: nothing is counted. NULL: no memory. */
 struct map_memory *map_memory_new(uint64_t max);
 void map_memory_free(struct map_memory *memory);
 

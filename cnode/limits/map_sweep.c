@@ -22,8 +22,8 @@
 #include "bpf/walk.h"
 #include "limits/map_charges.h"
 
-#define SCAN_OCTETS ((size_t)1 << 18)
-#define MAX_SCAN_OCTETS ((size_t)1 << 26) /* for a bucket that is as large */
+#define SCAN_BYTES ((size_t)1 << 18)
+#define MAX_SCAN_BYTES ((size_t)1 << 26) /* for a bucket that is as large */
 /* That one sweep looks at, one by one: others wait for it, 2 s perhaps. */
 #define MAX_PLACES ((uint32_t)1 << 21)
 
@@ -112,17 +112,17 @@ static void mark(struct map_memory *memory, const char *ids, int64_t count)
 static int64_t scan_entries(struct map_memory *memory, struct map *map,
 			    struct walk *walk, uint32_t entries)
 {
-	char *octets = malloc(entries * ((size_t)map->key_size + sizeof(int)));
-	struct walk_room room = { .values = octets,
-				  .keys = octets + entries * sizeof(int),
+	char *bytes = malloc(entries * ((size_t)map->key_size + sizeof(int)));
+	struct walk_room room = { .values = bytes,
+				  .keys = bytes + entries * sizeof(int),
 				  .entries = entries };
-	int64_t n = octets ? 0 : -ENOMEM;
+	int64_t n = bytes ? 0 : -ENOMEM;
 
 	while (n >= 0 && walk->position != WALK_DONE) {
 		n = walk_next(map, walk, &room);
 		mark(memory, room.values, n);
 	}
-	free(octets);
+	free(bytes);
 	return n;
 }
 
@@ -155,8 +155,8 @@ static int scan(struct map_memory *memory, struct map *map)
 			     .mode = WALK_READ,
 			     .stopped = &memory->stopped };
 	size_t entry = map->key_size + sizeof(int);
-	size_t entries = SCAN_OCTETS / entry + 1;
-	size_t most = MAX_SCAN_OCTETS / entry;
+	size_t entries = SCAN_BYTES / entry + 1;
+	size_t most = MAX_SCAN_BYTES / entry;
 	int64_t n = -ENOBUFS;
 
 	if (!(map->traits & (MAP_BUCKETS | MAP_KEY_BATCH)))

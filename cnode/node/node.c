@@ -45,8 +45,8 @@ static bool accept_one(struct node *node)
 
 static bool at_end_of_input(void)
 {
-	char octets[512];
-	ssize_t n = read(STDIN_FILENO, octets, sizeof(octets));
+	char bytes[512];
+	ssize_t n = read(STDIN_FILENO, bytes, sizeof(bytes));
 
 	return n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN);
 }

@@ -32,7 +32,7 @@
 #define EI_MAX_FDS (1u << 20)
 #define SPARE_FDS 64 /* listener, epmd, what a call opens */
 #define CONNECTION_FDS 8
-#define KEPT_FREE (64 << 20) /* octets, until a connection ends */
+#define KEPT_FREE (64 << 20) /* bytes, until a connection ends */
 #define OWN_MEMORY (KEPT_FREE + ((uint64_t)64 << 20)) /* at start, and kept */
 #define MAP_SIZE 4096 /* at most, of a handle and what belongs to it */
 

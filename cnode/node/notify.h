@@ -34,7 +34,7 @@ int notify_wait(const struct notify *notify);
 /*
  * For the main loop, which tells by it that it still turns: that the node is
  * ready, the first time; the status, one line of less than NOTIFY_STATUS_SIZE
- * octets, where it is another one; and a sign of life where they are wanted.
+ * bytes, where it is another one; and a sign of life where they are wanted.
  * Never blocks.
  */
 void notify_running(struct notify *notify, const char *status);

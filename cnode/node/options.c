@@ -290,7 +290,7 @@ static const char *read_pin_root(struct options *options, const char *argument)
 }
 
 /* Of more bits than the others. */
-static const char *read_octets(uint64_t *octets, const char *argument)
+static const char *read_bytes(uint64_t *bytes, const char *argument)
 {
 	unsigned long long value;
 	char *end;
@@ -299,8 +299,8 @@ static const char *read_octets(uint64_t *octets, const char *argument)
 	value = strtoull(argument, &end, 10);
 	if (argument[0] < '0' || argument[0] > '9' || *end || errno != 0 ||
 	    value < 4096)
-		return "it is no number of octets, from 4096 on";
-	*octets = value;
+		return "it is no number of bytes, from 4096 on";
+	*bytes = value;
 	return NULL;
 }
 
@@ -308,7 +308,7 @@ static const char *read_max_map_memory(struct options *options,
 				       const char *argument)
 {
 	if (strcmp(argument, "none") != 0)
-		return read_octets(&options->max_map_memory, argument);
+		return read_bytes(&options->max_map_memory, argument);
 	options->max_map_memory = UINT64_MAX;
 	return NULL;
 }
@@ -316,7 +316,7 @@ static const char *read_max_map_memory(struct options *options,
 static const char *read_max_memory(struct options *options,
 				   const char *argument)
 {
-	return read_octets(&options->max_memory, argument);
+	return read_bytes(&options->max_memory, argument);
 }
 
 static const char *read_number(struct options *options, const struct row *row,

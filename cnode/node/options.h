@@ -25,13 +25,13 @@ struct options {
 	uint32_t port; /* 0: any that is free */
 	uint32_t max_connections;
 	uint32_t max_handshakes;
-	uint32_t max_message; /* octets */
-	uint32_t max_waiting; /* octets */
+	uint32_t max_message; /* bytes */
+	uint32_t max_waiting; /* bytes */
 	uint32_t max_maps;
 	uint32_t max_maps_per_node;
-	uint64_t max_map_memory; /* octets; 0: not given; UINT64_MAX: none */
+	uint64_t max_map_memory; /* bytes; 0: not given; UINT64_MAX: none */
 	uint32_t max_pins;
-	uint64_t max_memory; /* octets */
+	uint64_t max_memory; /* bytes */
 	uint32_t grace;      /* s */
 	uint32_t ticktime;   /* s */
 	enum log_level log_level;

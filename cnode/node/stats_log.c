@@ -10,23 +10,23 @@
 
 /* The parts of a list, as far as there is room. */
 struct text {
-	char octets[STATS_FUNCTIONS * 24];
+	char bytes[STATS_FUNCTIONS * 24];
 	size_t size;
 };
 
 __attribute__((format(printf, 2, 3))) static void add(struct text *text,
 						      const char *format, ...)
 {
-	size_t room = sizeof(text->octets) - text->size;
+	size_t room = sizeof(text->bytes) - text->size;
 	va_list arguments;
 	int n;
 
 	va_start(arguments, format);
-	n = vsnprintf(text->octets + text->size, room, format, arguments);
+	n = vsnprintf(text->bytes + text->size, room, format, arguments);
 	va_end(arguments);
 	if (n > 0 && (size_t)n < room)
 		text->size += (size_t)n;
-	text->octets[text->size] = '\0';
+	text->bytes[text->size] = '\0';
 }
 
 static void list_requests(struct text *text, const struct stats *sum)
@@ -69,15 +69,15 @@ void stats_log(struct stats_all *all, struct handles *handles)
 	list_errors(&errors, sum);
 	list_latencies(&latencies, sum);
 	log_notice("stats: up %" PRId64 " s, %u connections, %" PRIu64
-		   " refused, %u handles, %" PRIu64 " octets in, %" PRIu64
+		   " refused, %u handles, %" PRIu64 " bytes in, %" PRIu64
 		   " out, %" PRIu64 " requests [%s ], %" PRIu64
 		   " errors [%s ], answered in ns [%s ], half of the requests "
 		   "within %" PRIu64 " ns, 99%% within %" PRIu64
 		   " ns, all within %" PRIu64 " ns",
 		   r.uptime / 1000, r.connections, r.refused,
-		   handles_count(handles), (uint64_t)sum->octets_in,
-		   (uint64_t)sum->octets_out, stats_requests(sum),
-		   requests.octets, stats_errors(sum), errors.octets,
-		   latencies.octets, stats_latency(sum, 500),
+		   handles_count(handles), (uint64_t)sum->bytes_in,
+		   (uint64_t)sum->bytes_out, stats_requests(sum),
+		   requests.bytes, stats_errors(sum), errors.bytes,
+		   latencies.bytes, stats_latency(sum, 500),
 		   stats_latency(sum, 990), stats_latency(sum, 1000));
 }

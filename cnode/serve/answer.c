@@ -190,7 +190,7 @@ static size_t begin_exit(struct rpc *rpc, const struct request *request,
 	return dist_begin_monitor_exit(w, pid, request->to, request->id);
 }
 
-/* The size octets at from in the buffer, once more at its end. */
+/* The size bytes at from in the buffer, once more at its end. */
 static void repeat(struct term_writer *w, size_t from, size_t size)
 {
 	char *space = term_write_space(w, size);

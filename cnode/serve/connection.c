@@ -35,7 +35,7 @@ static const char *describe_end(int error, char *words, size_t size)
 	case -ETIME:
 		return "nothing came from it for --ticktime";
 	case -ENOBUFS:
-		return "more than --max-waiting octets waited for it for "
+		return "more than --max-waiting bytes waited for it for "
 		       "longer than --ticktime";
 	case -ETIMEDOUT:
 		return "it took nothing in for --ticktime";

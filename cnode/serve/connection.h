@@ -10,7 +10,7 @@
 #include "serve/peers.h"
 
 /*
- * Octets of one connection at most: its stack, and its buffers as far as they
+ * Bytes of one connection at most: its stack, and its buffers as far as they
  * do not count in the budget.
  */
 #define CONNECTION_SIZE ((size_t)1024 * 1024)
@@ -23,7 +23,7 @@ struct service {
 	struct budget *budget; /* of what is in memory for them */
 	struct peers *peers;
 	const struct permissions *permissions;
-	size_t max_waiting; /* octets, for longer than ticktime */
+	size_t max_waiting; /* bytes, for longer than ticktime */
 	unsigned ticktime;  /* s */
 };
 

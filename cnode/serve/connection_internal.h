@@ -15,7 +15,7 @@ struct connection {
 	struct rpc rpc;
 	struct stats stats;
 	struct term_writer out;
-	size_t skip; /* octets still to come of a request that is too long */
+	size_t skip; /* bytes still to come of a request that is too long */
 	unsigned quiets;
 	bool entered;
 };

@@ -83,7 +83,7 @@ static int refuse_too_long(struct connection *c, size_t size)
 
 	if (error == 0)
 		log_limited(&limit, LOG_WARNING,
-			    "refused a request of %s: its %zu octets are more "
+			    "refused a request of %s: its %zu bytes are more "
 			    "than --max-message %zu",
 			    c->peer.name, size, c->service->common.max_message);
 	return error;
@@ -108,7 +108,7 @@ static int refuse_for_memory(struct connection *c)
 
 	if (c->account.refused > 0)
 		log_limited(&limit, LOG_WARNING,
-			    "refused a request of %s: its %zu octets are more "
+			    "refused a request of %s: its %zu bytes are more "
 			    "than others leave of --max-memory %zu",
 			    c->peer.name, size, c->service->budget->max);
 	return refuse_packet(c, size, &no_memory) < 0 ? -ENOMEM : 0;
@@ -160,7 +160,7 @@ int connection_flush(struct connection *c)
 	if (c->out.pos > 0)
 		error = transport_send(&c->transport, c->out.buf, c->out.pos);
 	if (error == 0)
-		stats_add(&c->stats.octets_out, c->out.pos);
+		stats_add(&c->stats.bytes_out, c->out.pos);
 	term_writer_rewind(&c->out, 0);
 	if (c->out.capacity > KEPT_OUT_SIZE)
 		term_writer_fini(&c->out);
@@ -213,11 +213,11 @@ static int tick_or_give_up(struct connection *c)
 	return 0;
 }
 
-/* So many octets, by which requests may have come to their end. */
-static void take_in(struct connection *c, size_t octets)
+/* So many bytes, by which requests may have come to their end. */
+static void take_in(struct connection *c, size_t bytes)
 {
 	c->rpc.arrived = clock_ns();
-	stats_add(&c->stats.octets_in, octets);
+	stats_add(&c->stats.bytes_in, bytes);
 }
 
 static int receive(struct connection *c)

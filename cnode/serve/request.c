@@ -111,12 +111,12 @@ static bool read_mfa(struct term_items *items, struct term *tag,
 /* An integer that Erlang does not call big, of which nothing else counts. */
 static bool is_small(struct term t)
 {
-	char octets[8];
+	char bytes[8];
 	int64_t value;
 
-	if (!term_read_octets(t, octets, sizeof(octets)))
+	if (!term_read_bytes(t, bytes, sizeof(bytes)))
 		return false;
-	memcpy(&value, octets, sizeof(value));
+	memcpy(&value, bytes, sizeof(value));
 	return value >= -SMALL_END && value < SMALL_END;
 }
 

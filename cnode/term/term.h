@@ -28,7 +28,7 @@ struct term_items {
 	const char *pos;
 	const char *end;
 	uint32_t left;
-	bool octets; /* STRING_EXT: each octet is an element */
+	bool bytes; /* STRING_EXT: each byte is an element */
 	bool list;
 	bool unchecked; /* set by who opened what term_check() has not seen */
 };
@@ -75,7 +75,7 @@ struct term term_rest(const struct term_items *items);
 /* Opens a tuple of just n elements and reads them. */
 bool term_tuple_of(struct term t, struct term *elements, uint32_t n);
 
-/* The size octets of text are of ASCII, which all forms of an atom spell alike.
+/* The size bytes of text are of ASCII, which all forms of an atom spell alike.
  */
 bool term_is_text(struct term t, const char *text, size_t size);
 
@@ -115,10 +115,10 @@ bool term_read_binary(struct term t, const char **data, size_t *size);
 bool term_read_atom(struct term t, const char **text, size_t *size);
 
 /*
- * An integer I, as size octets in two's complement and host byte order.
+ * An integer I, as size bytes in two's complement and host byte order.
  * False unless -(2^(8*size-1)) =< I < 2^(8*size), and for size 0.
  */
-bool term_read_octets(struct term t, char *octets, size_t size);
+bool term_read_bytes(struct term t, char *bytes, size_t size);
 
 /*
  * A growing buffer of terms. Writing past limit, or running out of memory,
@@ -158,12 +158,12 @@ void term_write_binary(struct term_writer *w, const void *data, size_t size);
 void term_write_ref(struct term_writer *w, const erlang_ref *ref);
 
 /*
- * Room for size more octets at the end, to be filled by the caller before the
+ * Room for size more bytes at the end, to be filled by the caller before the
  * next write; or NULL.
  */
 static inline char *term_write_space(struct term_writer *w, size_t size);
 
-/* Whether size more octets are within the limit. */
+/* Whether size more bytes are within the limit. */
 static inline bool term_write_fits(const struct term_writer *w, size_t size)
 {
 	return size <= w->limit && w->pos <= w->limit - size;
@@ -199,7 +199,7 @@ static inline void term_write_raw(struct term_writer *w, const void *data,
 		memcpy(space, data, size);
 }
 
-/* A term that came in, to the octet. */
+/* A term that came in, to the byte. */
 static inline void term_write_term(struct term_writer *w, struct term t)
 {
 	term_write_raw(w, t.at, t.size);

@@ -28,7 +28,7 @@ static inline void put32(char *to, uint32_t value)
 		to[i] = (char)(value >> (8 * (3 - i)));
 }
 
-/* A count of 1, 2 or 4 octets; of none it is 0. */
+/* A count of 1, 2 or 4 bytes; of none it is 0. */
 static inline uint32_t get_count(const char *s, int width)
 {
 	switch (width) {
@@ -66,10 +66,10 @@ static inline uint64_t load32(const char *at)
 }
 
 /*
- * The high bits of the octets that are 0 or above 127; with others' beside
+ * The high bits of the bytes that are 0 or above 127; with others' beside
  * that of a 0, to which a borrow went.
  */
-static inline uint64_t odd_octets(uint64_t word)
+static inline uint64_t odd_bytes(uint64_t word)
 {
 	return ((word - UINT64_C(0x0101010101010101)) | word) &
 	       UINT64_C(0x8080808080808080);
@@ -86,10 +86,10 @@ static inline bool is_plain_text(const char *text, size_t size)
 
 	if (size >= 8) {
 		for (; text < end - 8; text += 8)
-			odd |= odd_octets(load64(text));
-		odd |= odd_octets(load64(end - 8));
+			odd |= odd_bytes(load64(text));
+		odd |= odd_bytes(load64(end - 8));
 	} else if (size >= 4) {
-		odd = odd_octets(load32(text) << 32 | load32(end - 4));
+		odd = odd_bytes(load32(text) << 32 | load32(end - 4));
 	} else {
 		for (; text < end; text++)
 			odd |= (unsigned char)*text - 1u >= 0x7f;
@@ -97,7 +97,7 @@ static inline bool is_plain_text(const char *text, size_t size)
 	return odd == 0 && size <= TERM_MAX_ATOM_CHARACTERS;
 }
 
-/* Of an atom's length, in octets. */
+/* Of an atom's length, in bytes. */
 static inline int atom_width(char tag)
 {
 	return tag == ERL_SMALL_ATOM_UTF8_EXT || tag == ERL_SMALL_ATOM_EXT ? 1

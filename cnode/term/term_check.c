@@ -12,14 +12,14 @@
 
 /* --- Other contents ----------------------------------------------------- */
 
-static bool check_float(const char *octets, const char *end)
+static bool check_float(const char *bytes, const char *end)
 {
 	uint64_t bits;
 	double value;
 
-	if (end - octets < (ptrdiff_t)sizeof(value))
+	if (end - bytes < (ptrdiff_t)sizeof(value))
 		return false;
-	bits = (uint64_t)get32(octets) << 32 | get32(octets + 4);
+	bits = (uint64_t)get32(bytes) << 32 | get32(bytes + 4);
 	memcpy(&value, &bits, sizeof(value));
 	return isfinite(value);
 }
@@ -51,10 +51,10 @@ FORM skip_fixed(const char *pos, const char *end, size_t size, bool check)
 	return check && room(pos, end) < size ? NULL : pos + size;
 }
 
-/* A count of 1, 2 or 4 octets, header octets with it, as many octets as it
+/* A count of 1, 2 or 4 bytes, header bytes with it, as many bytes as it
  * says */
-FORM skip_octets(const char *pos, const char *end, int width, size_t header,
-		 bool check)
+FORM skip_bytes(const char *pos, const char *end, int width, size_t header,
+		bool check)
 {
 	size_t n;
 
@@ -81,8 +81,8 @@ FORM skip_atom(const char *pos, const char *end, int width, bool is_node,
 	return pos + width + size;
 }
 
-/* A node's name, and octets after it. */
-FORM skip_node(const char *pos, const char *end, size_t octets, bool check)
+/* A node's name, and bytes after it. */
+FORM skip_node(const char *pos, const char *end, size_t bytes, bool check)
 {
 	int width;
 
@@ -90,12 +90,12 @@ FORM skip_node(const char *pos, const char *end, size_t octets, bool check)
 		return NULL;
 	width = atom_width(*pos);
 	pos = skip_atom(pos + 1, end, width, true, check);
-	return pos ? skip_fixed(pos, end, octets, check) : NULL;
+	return pos ? skip_fixed(pos, end, bytes, check) : NULL;
 }
 
 /*
- * The forms from before creations had 32 bits: theirs is an octet of up to 3,
- * with octets before it and after it.
+ * The forms from before creations had 32 bits: theirs is a byte of up to 3,
+ * with bytes before it and after it.
  */
 FORM skip_old_node(const char *pos, const char *end, size_t before,
 		   size_t after, bool check)
@@ -131,7 +131,7 @@ FORM skip_items(const char *pos, const char *end, int width, unsigned each,
 		return NULL;
 	*pending += (uint64_t)get_count(pos, width) * each + more;
 	pos += width;
-	/* a term takes an octet at least */
+	/* a term takes a byte at least */
 	return check && *pending > room(pos, end) ? NULL : pos;
 }
 
@@ -149,9 +149,9 @@ FORM skip_form(const char *pos, const char *end, uint64_t *pending, bool check)
 	case ERL_INTEGER_EXT:
 		return skip_fixed(pos, end, 4, check);
 	case ERL_SMALL_BIG_EXT:
-		return skip_octets(pos, end, 1, 2, check);
+		return skip_bytes(pos, end, 1, 2, check);
 	case ERL_LARGE_BIG_EXT:
-		return skip_octets(pos, end, 4, 5, check);
+		return skip_bytes(pos, end, 4, 5, check);
 	case ERL_FLOAT_EXT:
 		return skip_fixed(pos, end, 31, check);
 	case NEW_FLOAT_EXT:
@@ -165,7 +165,7 @@ FORM skip_form(const char *pos, const char *end, uint64_t *pending, bool check)
 	case ERL_NIL_EXT:
 		return pos;
 	case ERL_STRING_EXT:
-		return skip_octets(pos, end, 2, 2, check);
+		return skip_bytes(pos, end, 2, 2, check);
 	case ERL_LIST_EXT:
 		return skip_items(pos, end, 4, 1, 1, pending, check);
 	case ERL_SMALL_TUPLE_EXT:
@@ -175,11 +175,11 @@ FORM skip_form(const char *pos, const char *end, uint64_t *pending, bool check)
 	case ERL_MAP_EXT:
 		return skip_items(pos, end, 4, 2, 0, pending, check);
 	case ERL_BINARY_EXT:
-		return skip_octets(pos, end, 4, 4, check);
+		return skip_bytes(pos, end, 4, 4, check);
 	case ERL_BIT_BINARY_EXT:
 		return check && !check_bits(pos, end)
 			       ? NULL
-			       : skip_octets(pos, end, 4, 5, check);
+			       : skip_bytes(pos, end, 4, 5, check);
 	case ERL_NEW_PID_EXT:
 		return skip_node(pos, end, 4 + 4 + 4, check);
 	case ERL_PID_EXT:
@@ -240,7 +240,7 @@ size_t term_size(const char *buf)
 
 /* --- Elements ----------------------------------------------------------- */
 
-/* SMALL_INTEGER_EXT 0, 1, ... 255: what the octets of a string stand for. */
+/* SMALL_INTEGER_EXT 0, 1, ... 255: what the bytes of a string stand for. */
 #define I1(n)                                                                  \
 	{                                                                      \
 		ERL_SMALL_INTEGER_EXT, (char)(n)                               \
@@ -272,8 +272,8 @@ next_terms(struct term_items *items, struct term *elements, uint32_t max,
 	return n;
 }
 
-static uint32_t next_octets(struct term_items *items, struct term *elements,
-			    uint32_t max)
+static uint32_t next_bytes(struct term_items *items, struct term *elements,
+			   uint32_t max)
 {
 	uint32_t n;
 
@@ -289,8 +289,8 @@ static uint32_t next_octets(struct term_items *items, struct term *elements,
 uint32_t term_next_some(struct term_items *items, struct term *elements,
 			uint32_t max)
 {
-	if (items->octets)
-		return next_octets(items, elements, max);
+	if (items->bytes)
+		return next_bytes(items, elements, max);
 	return items->unchecked ? next_terms(items, elements, max, true)
 				: next_terms(items, elements, max, false);
 }

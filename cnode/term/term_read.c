@@ -43,8 +43,8 @@ bool term_list(struct term t, struct term_items *items)
 		open_items(t, items, 3, get16(t.at + 1));
 	else
 		return false;
-	items->octets = tag_of(t) == ERL_STRING_EXT;
-	items->list = !items->octets;
+	items->bytes = tag_of(t) == ERL_STRING_EXT;
+	items->list = !items->bytes;
 	return true;
 }
 
@@ -64,7 +64,7 @@ bool term_map(struct term t, struct term_items *items)
 {
 	if (tag_of(t) != ERL_MAP_EXT || t.size < 5)
 		return false;
-	/* a pair takes two octets at least, so that this cannot overflow */
+	/* a pair takes two bytes at least, so that this cannot overflow */
 	open_items(t, items, 5, get32(t.at + 1));
 	if (items->left > (t.size - 5) / 2)
 		return false;
@@ -194,9 +194,9 @@ bool term_read_binary(struct term t, const char **data, size_t *size)
 	return true;
 }
 
-/* The magnitude of an integer, least significant octet first. */
+/* The magnitude of an integer, least significant byte first. */
 struct magnitude {
-	const unsigned char *octets;
+	const unsigned char *bytes;
 	size_t size;
 	bool negative;
 	unsigned char small[4];
@@ -209,14 +209,14 @@ static void read_small(struct magnitude *m, int32_t value)
 	m->negative = value < 0;
 	for (size_t i = 0; i < sizeof(m->small); i++)
 		m->small[i] = (unsigned char)(absolute >> (8 * i));
-	m->octets = m->small;
+	m->bytes = m->small;
 	m->size = sizeof(m->small);
 }
 
 static void read_big(struct magnitude *m, const char *sign, size_t size)
 {
 	m->negative = *sign != 0;
-	m->octets = (const unsigned char *)sign + 1;
+	m->bytes = (const unsigned char *)sign + 1;
 	m->size = size;
 }
 
@@ -238,7 +238,7 @@ static bool read_magnitude(struct term t, struct magnitude *m)
 	default:
 		return false;
 	}
-	while (m->size > 0 && m->octets[m->size - 1] == 0)
+	while (m->size > 0 && m->bytes[m->size - 1] == 0)
 		m->size--;
 	return true;
 }
@@ -246,46 +246,46 @@ static bool read_magnitude(struct term t, struct magnitude *m)
 /* A negative number fits while its magnitude is at most 100...0 in binary. */
 static bool fits_negative(const struct magnitude *m, size_t size)
 {
-	if (m->size < size || m->octets[size - 1] < 0x80)
+	if (m->size < size || m->bytes[size - 1] < 0x80)
 		return true;
 	for (size_t i = 0; i < size - 1; i++)
-		if (m->octets[i] != 0)
+		if (m->bytes[i] != 0)
 			return false;
-	return m->octets[size - 1] == 0x80;
+	return m->bytes[size - 1] == 0x80;
 }
 
-static void negate(unsigned char *octets, size_t size)
+static void negate(unsigned char *bytes, size_t size)
 {
 	unsigned carry = 1;
 
 	for (size_t i = 0; i < size; i++) {
-		carry += (unsigned char)~octets[i];
-		octets[i] = (unsigned char)carry;
+		carry += (unsigned char)~bytes[i];
+		bytes[i] = (unsigned char)carry;
 		carry >>= 8;
 	}
 }
 
-static void to_host_order(unsigned char *octets, size_t size)
+static void to_host_order(unsigned char *bytes, size_t size)
 {
 	if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
 		return;
 	for (size_t i = 0; i < size / 2; i++) {
-		unsigned char swap = octets[i];
+		unsigned char swap = bytes[i];
 
-		octets[i] = octets[size - 1 - i];
-		octets[size - 1 - i] = swap;
+		bytes[i] = bytes[size - 1 - i];
+		bytes[size - 1 - i] = swap;
 	}
 }
 
-bool term_read_octets(struct term t, char *octets, size_t size)
+bool term_read_bytes(struct term t, char *bytes, size_t size)
 {
-	unsigned char *out = (unsigned char *)octets;
+	unsigned char *out = (unsigned char *)bytes;
 	struct magnitude m;
 
 	if (size == 0 || !read_magnitude(t, &m) || m.size > size ||
 	    (m.negative && !fits_negative(&m, size)))
 		return false;
-	memcpy(out, m.octets, m.size);
+	memcpy(out, m.bytes, m.size);
 	memset(out + m.size, 0, size - m.size);
 	if (m.negative)
 		negate(out, size);
@@ -302,7 +302,7 @@ bool term_read_uint64(struct term t, uint64_t *value)
 		return false;
 	*value = 0;
 	for (size_t i = 0; i < m.size; i++)
-		*value |= (uint64_t)m.octets[i] << (8 * i);
+		*value |= (uint64_t)m.bytes[i] << (8 * i);
 	return true;
 }
 

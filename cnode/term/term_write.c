@@ -63,7 +63,7 @@ bool term_write_grow(struct term_writer *w, size_t size)
 #define ATOM_HEADER_SIZE 3
 #define REF_HEADER_SIZE (3 + ATOM_HEADER_SIZE + 4 + 4 * TERM_MAX_REF_WORDS)
 
-/* Encodes with one of ei's functions, which needs at most size octets. */
+/* Encodes with one of ei's functions, which needs at most size bytes. */
 #define ENCODE(w, size, function, ...)                                         \
 	do {                                                                   \
 		int index_;                                                    \
@@ -84,15 +84,15 @@ void term_write_version(struct term_writer *w)
 		*space = (char)131;
 }
 
-/* The headers of small terms are two octets: not worth a call of ei's. */
-static void write_two(struct term_writer *w, char tag, uint8_t octet)
+/* The headers of small terms are two bytes: not worth a call of ei's. */
+static void write_two(struct term_writer *w, char tag, uint8_t byte)
 {
 	char *space = term_write_space(w, 2);
 
 	if (!space)
 		return;
 	space[0] = tag;
-	space[1] = (char)octet;
+	space[1] = (char)byte;
 }
 
 void term_write_tuple(struct term_writer *w, uint8_t arity)
@@ -146,7 +146,7 @@ void term_write_map_close(struct term_writer *w, size_t open, uint32_t n)
 	patch_count(w, open, n);
 }
 
-/* Of 255 characters at most, which may be more octets. */
+/* Of 255 characters at most, which may be more bytes. */
 static void write_long_atom(struct term_writer *w, const char *name,
 			    size_t size)
 {

@@ -99,7 +99,7 @@
 %%   `--max-memory' that is over when what others ask for is. Nothing was taken out. Where the
 %%   kernel has none for a new map or for entries, as its caches for per-CPU values run out for
 %%   some milliseconds, the C node tries again for 100 ms before it says so.</dd>
-%% <dt>`{too_big, Max}'</dt><dd>The request or its answer would be longer than `Max' octets, the
+%% <dt>`{too_big, Max}'</dt><dd>The request or its answer would be longer than `Max' bytes, the
 %%   `--max-message' of the C node. Functions that work by the chunk do not raise it, unless a
 %%   single entry, or a single bucket of a hash, is too long.</dd>
 %% <dt>`{nodedown, Node}'</dt><dd>There is no connection to the C node, or it was lost during the
@@ -238,10 +238,10 @@
     | {pid, OsPid :: non_neg_integer()}
     | {file | cgroup | ifname, text()}.
 %% A binary of exactly the map's key size, or an integer that fits in it: two's complement in the
-%% byte order of the C node's host, `-(2^(8n-1)) =< I < 2^(8n)' for `n' octets. A map without keys
+%% byte order of the C node's host, `-(2^(8n-1)) =< I < 2^(8n)' for `n' bytes. A map without keys
 %% (queue, stack) has the key `<<>>'.
 %%
-%% `{Address, PrefixLength}' is a key of an lpm_trie whose keys are of 8 octets (IPv4) or 20 (IPv6):
+%% `{Address, PrefixLength}' is a key of an lpm_trie whose keys are of 8 bytes (IPv4) or 20 (IPv6):
 %% `{{10,1,2,3}, 32}'. `{pid, OsPid}' is a key of a task_storage, `{file, Path}' of an inode_storage
 %% and `{cgroup, Path}' of a cgrp_storage: processes and paths of the C node's host, files below its
 %% `--file-root' only. `{ifname, Name}' stands wherever an interface index does. `OsPid' may be the
@@ -325,7 +325,7 @@
     handles := [ebpf_map()]
 }.
 %% What is known of a map. `type' is an integer where the C node's libbpf has no name for it,
-%% `flags' are the kernel's, `memlock' is the memory it takes, in octets, `btf' the id of the BTF
+%% `flags' are the kernel's, `memlock' is the memory it takes, in bytes, `btf' the id of the BTF
 %% that describes its entries, `pinned' the paths at which it was found pinned, and `handles' are
 %% those of it that are live.
 
@@ -334,18 +334,18 @@
     connections := non_neg_integer(),
     refused := non_neg_integer(),
     handles := non_neg_integer(),
-    octets := #{in | out := non_neg_integer()},
+    bytes := #{in | out := non_neg_integer()},
     requests := #{{Function :: atom(), arity()} => pos_integer()},
     errors := #{Reason :: atom() => pos_integer()},
     latency := [{LessThan :: pos_integer(), pos_integer()}]
 }.
 %% What a C node has done for all nodes since it was started. `uptime' is in milliseconds,
 %% `connections' are the nodes that are connected, `refused' the connections that were not taken in,
-%% and `octets' those that came from nodes and went to them after their handshakes. `errors' has
+%% and `bytes' those that came from nodes and went to them after their handshakes. `errors' has
 %% what was raised by its first atom, as `badkey', and what was returned as `{error, Reason}'; a
 %% request that was refused is among them, as `eacces', `emfile' or `enomem'.
 %% `latency' has how many requests were answered in less than so many nanoseconds, and in no less
-%% than half of that: from when the last octet of a request was taken in to when its answer was
+%% than half of that: from when the last byte of a request was taken in to when its answer was
 %% ready to be sent.
 
 -type features() :: #{
@@ -385,7 +385,7 @@ new(Type, KeySize, ValueSize, MaxEntries) ->
 
 %% @doc Makes a map.
 %%
-%% `KeySize' and `ValueSize' are in octets, `MaxEntries' is the number of entries the map can hold;
+%% `KeySize' and `ValueSize' are in bytes, `MaxEntries' is the number of entries the map can hold;
 %% all of them from 0 to 2^32-1, with what further limits the kernel has for the type.
 %%
 %% The handle belongs to this node, or as its option `lifetime' says; see {@type lifetime()}.
@@ -779,7 +779,7 @@ without(Keys, Map) -> ?RESULT(ask(Map, without, [Keys, Map])).
 %% the reason is `nodedown' or `timeout'.
 %%
 %% Cost: one round trip for each message; one system call for each 256 KiB of entries, or for each
-%% pair on types without batches. About 1 s for a million pairs of 4 and 8 octets.
+%% pair on types without batches. About 1 s for a million pairs of 4 and 8 bytes.
 -spec merge(Map :: any_map(), Pairs :: [{key(), value()}] | #{key() => value()}) -> any_map().
 merge(Map, Pairs) -> ?RESULT(ebpf_maps_merge:merge(Map, Pairs, [], [Map, Pairs])).
 

@@ -9,7 +9,7 @@
 
 -import(ebpf_maps_progress, [start/2, more/2, done/2]).
 
--define(MESSAGE_OCTETS, (1024 * 1024)).
+-define(MESSAGE_BYTES, (1024 * 1024)).
 -define(MESSAGE_PAIRS, 16384).
 %% To replace one of these the kernel waits until no program uses the old one, about 10 ms.
 -define(MESSAGE_MAPS, 256).
@@ -54,9 +54,9 @@ have_one_length(Pairs) ->
     length(lists:usort([length(Values) || {_, Values} <- Pairs, is_list(Values)])) < 2.
 
 limits({Type, _, _, _}) when Type =:= array_of_maps; Type =:= hash_of_maps ->
-    {?MESSAGE_OCTETS, ?MESSAGE_MAPS};
+    {?MESSAGE_BYTES, ?MESSAGE_MAPS};
 limits(_Fields) ->
-    {?MESSAGE_OCTETS, ?MESSAGE_PAIRS}.
+    {?MESSAGE_BYTES, ?MESSAGE_PAIRS}.
 
 %% An empty message goes out too: the C node knows whether the map is live.
 put_all(Pairs, {_, MostPairs} = Limits, Done, Map, Progress, Args) ->
@@ -81,8 +81,8 @@ counted({Posix, N}, Done) when is_integer(N) -> {Posix, Done + N};
 counted(Reason, Done) -> {Reason, Done}.
 
 %% The pairs of the next message, their number, and the rest.
-cut([{Key, Value} = Pair | Rest] = Pairs, {Octets, Most}, Message, N) ->
-    Left = Octets - octets(Key) - octets(Value) - 2,
+cut([{Key, Value} = Pair | Rest] = Pairs, {Bytes, Most}, Message, N) ->
+    Left = Bytes - bytes(Key) - bytes(Value) - 2,
     if
         N =:= Most; N > 0, Left < 0 -> {lists:reverse(Message), N, Pairs};
         true -> cut(Rest, {Left, Most}, [Pair | Message], N + 1)
@@ -91,6 +91,6 @@ cut([], _Limits, Message, N) ->
     {lists:reverse(Message), N, []}.
 
 %% No less than it takes in a message.
-octets(Binary) when is_binary(Binary) -> byte_size(Binary) + 5;
-octets(Integer) when is_integer(Integer), ?IS_SMALL(Integer) -> 11;
-octets(Term) -> erlang:external_size(Term).
+bytes(Binary) when is_binary(Binary) -> byte_size(Binary) + 5;
+bytes(Integer) when is_integer(Integer), ?IS_SMALL(Integer) -> 11;
+bytes(Term) -> erlang:external_size(Term).

@@ -3,7 +3,7 @@
 %% Callers of single requests, and the clock that runs meanwhile. All times are nanoseconds.
 -module(bench_calls).
 
--export([ask/3, in_process/1, callers/3, callers_on/4, stream/3, octets/3, multicall/1,
+-export([ask/3, in_process/1, callers/3, callers_on/4, stream/3, bytes/3, multicall/1,
          disconnect/1, handles/2]).
 
 -export_type([way/0, work/0]).
@@ -165,9 +165,9 @@ response({gen_server, _, _}, Request) ->
 %% What is not a matter of time
 %%--------------------------------------------------------------------------------------------------
 
-%% Octets on the wire of one request and of its answer, as the port of the connection counts them.
--spec octets(node(), way(), work()) -> {Request :: float(), Answer :: float()}.
-octets(Node, Way, {_, _, _, _, Count} = Work) ->
+%% Bytes on the wire of one request and of its answer, as the port of the connection counts them.
+-spec bytes(node(), way(), work()) -> {Request :: float(), Answer :: float()}.
+bytes(Node, Way, {_, _, _, _, Count} = Work) ->
     loop(Way, Work),
     {Node, Port} = lists:keyfind(Node, 1, erlang:system_info(dist_ctrl)),
     {Sent, Received} = counted(Port),

@@ -14,7 +14,7 @@ from world import LONG
 KEY_SIZE = 4
 MODULE = "ebpf_maps"
 ANSWERER = "bench_server"
-MAP_OCTETS = 64 * 1024 * 1024  # of values, at most
+MAP_BYTES = 64 * 1024 * 1024  # of values, at most
 
 
 class Asked:
@@ -24,7 +24,7 @@ class Asked:
         self.world = world
         self.value_size = value_size
         self.calls = calls
-        self.entries = max(1, min(calls, MAP_OCTETS // value_size))
+        self.entries = max(1, min(calls, MAP_BYTES // value_size))
         shape = ("hash", KEY_SIZE, value_size, self.entries)
         self.map, self.id = stack.enter_context(world.cnode_map(*shape))
         world.maploop(self.id, "merge", self.entries)
@@ -63,11 +63,11 @@ class Asked:
         if function == "take":
             self.world.maploop(id, "merge", self.entries)
 
-    def octets(self, label):
+    def bytes(self, label):
         """(request, answer) of a get on the wire"""
         caller, way, map, _ = self.way(label)
         args = (way[1], way, self.work("get", map))
-        return caller.apply("bench_calls", "octets", *args, timeout=LONG)
+        return caller.apply("bench_calls", "bytes", *args, timeout=LONG)
 
 
 @contextmanager
@@ -103,10 +103,10 @@ def calls(world, size, labels, function, callers=1, nodes=1, value_size=8):
             return timed(world.maploop(asked.id, function, count)[0])
 
         def pingpong():
-            request, answer = map(round, octets)
+            request, answer = map(round, measured)
             return timed(world.pingpong(request, answer, count))
 
-        octets = asked.octets(by.CNODE) if by.PINGPONG in labels else None
+        measured = asked.bytes(by.CNODE) if by.PINGPONG in labels else None
         floor = {by.PINGPONG: pingpong, by.LOOP: loop}
         yield {
             label: floor.get(label) or (asked.way(label) and ask(label))
@@ -160,11 +160,11 @@ def connections(world, size, labels):
 
 
 @contextmanager
-def octets(world, size, labels):
+def wire(world, size, labels):
     """What a get and its answer are on the wire."""
     with ExitStack() as stack:
         asked = Asked(world, stack, 8, size.calls)
         yield {
-            label: asked.way(label) and (lambda label=label: sum(asked.octets(label)))
+            label: asked.way(label) and (lambda label=label: sum(asked.bytes(label)))
             for label in labels
         }

@@ -116,15 +116,15 @@ def from_nodes(function, **more):
     )
 
 
-def value(function, octets):
+def value(function, size):
     return Contest(
-        f"{function}-value-{octets}",
-        f"{function}, values of {octets} octets",
+        f"{function}-value-{size}",
+        f"{function}, values of {size} bytes",
         "µs",
         "its time",
-        partial(calls.calls, function=function, value_size=octets),
+        partial(calls.calls, function=function, value_size=size),
         FROM_NODES,
-        quick=octets == 65536,
+        quick=size == 65536,
     )
 
 
@@ -169,8 +169,8 @@ REQUESTS = (
         targets={by.SERVER: at_least(2)},
     ),
     pipelined("stream-all", "get, a stream sent at once", None, quick=False),
-    *(value("get", octets) for octets in (8, 256, 4096, 65536)),
-    *(value("put", octets) for octets in (8, 256, 4096, 65536)),
+    *(value("get", size) for size in (8, 256, 4096, 65536)),
+    *(value("put", size) for size in (8, 256, 4096, 65536)),
 )
 
 # --- Whole maps ---------------------------------------------------------------
@@ -283,7 +283,7 @@ NODES = (
     Contest(
         "memory-handle",
         "RSS per handle",
-        "octets",
+        "bytes",
         "its size",
         nodes.handle_memory,
         (by.NODE,),
@@ -295,11 +295,11 @@ NODES = (
 
 COUNTS = (
     Contest(
-        "octets",
-        "octets on the wire, a get and its answer",
-        "octets",
+        "bytes",
+        "bytes on the wire, a get and its answer",
+        "bytes",
         "its size",
-        calls.octets,
+        calls.wire,
         FROM_NODES,
     ),
     Contest(

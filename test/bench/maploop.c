@@ -58,11 +58,11 @@ static char *value(const struct map *map, uint32_t i)
 
 static void *room(size_t entries, size_t size)
 {
-	void *octets = calloc(entries, size);
+	void *bytes = calloc(entries, size);
 
-	if (!octets)
-		err(1, "room for %zu times %zu octets", entries, size);
-	return octets;
+	if (!bytes)
+		err(1, "room for %zu times %zu bytes", entries, size);
+	return bytes;
 }
 
 static void open_map(struct map *map, uint32_t id, uint32_t count)
@@ -77,7 +77,7 @@ static void open_map(struct map *map, uint32_t id, uint32_t count)
 	if (bpf_obj_get_info_by_fd(map->fd, &info, &size) < 0)
 		err(1, "what map %u is", id);
 	if (cpus < 1 || info.key_size < sizeof(uint32_t))
-		errx(1, "map %u has no keys of 4 octets or more", id);
+		errx(1, "map %u has no keys of 4 bytes or more", id);
 	map->type = info.type;
 	map->key_size = info.key_size;
 	map->entry_size = info.value_size;

@@ -98,7 +98,7 @@ def connection_memory(world, size, labels):
 
 @contextmanager
 def handle_memory(world, size, labels):
-    """RSS that each handle adds: octets."""
+    """RSS that each handle adds: bytes."""
 
     def cnode():
         with world.fresh_cnode() as node:

@@ -4,7 +4,7 @@
  * request and an answer of given sizes over TCP loopback, by blocking calls,
  * each end pinned to a core of its own. Knows nothing of Erlang.
  *
- *	pingpong REQUEST ANSWER ROUNDS	sizes in octets
+ *	pingpong REQUEST ANSWER ROUNDS	sizes in bytes
  *
  * prints how long all the rounds took, in nanoseconds, and the two cores.
  */
@@ -29,7 +29,7 @@
 #define MAX_SIZE ((size_t)1024 * 1024)
 #define WARM_UP 100 /* rounds before those that count */
 
-static char octets[MAX_SIZE];
+static char bytes[MAX_SIZE];
 
 /* The first and the second core that we may use; one core is both. */
 static void choose_cores(int cores[2])
@@ -57,14 +57,14 @@ static void pin(int core)
 		err(1, "sched_setaffinity to core %d", core);
 }
 
-/* False when the other end has hung up before the first octet. */
+/* False when the other end has hung up before the first byte. */
 static bool receive(int s, size_t size)
 {
 	size_t got = 0;
 	ssize_t n;
 
 	while (got < size) {
-		n = read(s, octets + got, size - got);
+		n = read(s, bytes + got, size - got);
 		if (n < 0)
 			err(1, "read");
 		if (n == 0 && got == 0)
@@ -82,7 +82,7 @@ static void send_all(int s, size_t size)
 	ssize_t n;
 
 	while (sent < size) {
-		n = write(s, octets + sent, size - sent);
+		n = write(s, bytes + sent, size - sent);
 		if (n < 0)
 			err(1, "write");
 		sent += (size_t)n;

@@ -190,7 +190,7 @@ def cpu_time(pid):
 
 
 def resident(pid):
-    """Octets of RSS, counted page by page."""
+    """Bytes of RSS, counted page by page."""
     with open(f"/proc/{pid}/smaps_rollup") as f:
         line = next(line for line in f if line.startswith("Rss:"))
     return int(line.split()[1]) * 1024

@@ -58,7 +58,7 @@ static int callback_close(void *context)
 }
 
 /* NOLINTNEXTLINE(readability-non-const-parameter): the type is ei's */
-static int callback_write(void *context, const char *octets, ssize_t *size,
+static int callback_write(void *context, const char *bytes, ssize_t *size,
 			  unsigned timeout)
 {
 	const struct client *c = context;
@@ -67,7 +67,7 @@ static int callback_write(void *context, const char *octets, ssize_t *size,
 
 	(void)timeout;
 	REQUIRE((size_t)*size <= sizeof(packet));
-	memcpy(packet, octets, (size_t)*size);
+	memcpy(packet, bytes, (size_t)*size);
 	if (!c->less_capable)
 		flags |= DIST_FLAG_ALIAS | DIST_FLAG_EXIT_PAYLOAD;
 	if (*size >= FLAGS_OFFSET + 8 && packet[2] == 'N')
@@ -80,11 +80,11 @@ static int callback_write(void *context, const char *octets, ssize_t *size,
 		       : EIO;
 }
 
-static int callback_read(void *context, char *octets, ssize_t *size,
+static int callback_read(void *context, char *bytes, ssize_t *size,
 			 unsigned timeout)
 {
 	const struct client *c = context;
-	ssize_t n = TEMP_FAILURE_RETRY(recv(c->fd, octets, (size_t)*size, 0));
+	ssize_t n = TEMP_FAILURE_RETRY(recv(c->fd, bytes, (size_t)*size, 0));
 
 	(void)timeout;
 	if (n <= 0)
@@ -226,18 +226,18 @@ static void read_to_end(struct client *c)
 
 void client_send(struct client *c, const void *data, size_t size)
 {
-	const char *octets = data;
+	const char *bytes = data;
 	ssize_t n;
 
 	while (size > 0 && !c->ended) {
-		n = send(c->fd, octets, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+		n = send(c->fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n < 0 && errno == EAGAIN) {
 			await(c, POLLIN | POLLOUT);
 			client_read(c);
 		} else if (n < 0) {
 			read_to_end(c);
 		} else {
-			octets += n;
+			bytes += n;
 			size -= (size_t)n;
 		}
 	}
@@ -245,11 +245,11 @@ void client_send(struct client *c, const void *data, size_t size)
 
 static void write_pid(struct term_writer *w, const erlang_pid *pid)
 {
-	char octets[MAXATOMLEN_UTF8 + 16];
+	char bytes[MAXATOMLEN_UTF8 + 16];
 	int size = 0;
 
-	REQUIRE(ei_encode_pid(octets, &size, pid) == 0);
-	term_write_raw(w, octets, (size_t)size);
+	REQUIRE(ei_encode_pid(bytes, &size, pid) == 0);
+	term_write_raw(w, bytes, (size_t)size);
 }
 
 /* REG_SEND of {'$gen_call', {Pid, Ref}, {is_auth, Node}} to net_kernel. */

@@ -6,7 +6,7 @@
  * sent is whole packets; while all that it sent was framed as packets are, it
  * is answered, unless the node has hung up; and another node always is.
  *
- *	Play = Act ...        Act = Kind:8 Size:16 Octets
+ *	Play = Act ...        Act = Kind:8 Size:16 Bytes
  */
 #include <stdbool.h>
 
@@ -16,7 +16,7 @@
 #include "world.h"
 
 #define MAX_ACTS 64
-#define MAX_OCTETS 16384 /* of an act */
+#define MAX_BYTES 16384 /* of an act */
 #define ACT_HEAD 3
 
 enum kind {
@@ -28,7 +28,7 @@ enum kind {
 	TOO_LONG,   /* its beginning, and then noughts beyond max_message */
 	CUT_OFF,    /* half of a packet, and a new connection */
 	MISCOUNTED, /* a length that is more than comes */
-	AS_IT_IS,   /* octets without a length */
+	AS_IT_IS,   /* bytes without a length */
 	TICK,
 	COME_BACK,    /* a new connection, while the old one is there yet */
 	BORN_AGAIN,   /* of another incarnation */
@@ -38,7 +38,7 @@ enum kind {
 
 struct act {
 	enum kind kind;
-	const uint8_t *octets;
+	const uint8_t *bytes;
 	size_t size;
 };
 
@@ -51,8 +51,8 @@ static bool next_act(const uint8_t **data, size_t *size, struct act *act)
 		return false;
 	act->kind = (*data)[0] % KINDS;
 	act->size = (size_t)(*data)[1] << 8 | (*data)[2];
-	act->octets = *data + ACT_HEAD;
-	most = *size - ACT_HEAD < MAX_OCTETS ? *size - ACT_HEAD : MAX_OCTETS;
+	act->bytes = *data + ACT_HEAD;
+	most = *size - ACT_HEAD < MAX_BYTES ? *size - ACT_HEAD : MAX_BYTES;
 	if (act->size > most)
 		act->size = most;
 	*data += ACT_HEAD + act->size;
@@ -156,7 +156,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct client peer = { .alive = "peer", .creation = 7 };
 	struct act act;
-	char *octets;
+	char *bytes;
 
 	if (other.fd == 0)
 		client_open(&other);
@@ -164,10 +164,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	client_open(&peer);
 	for (unsigned i = 0; i < MAX_ACTS && next_act(&data, &size, &act);
 	     i++) {
-		octets = fuzz_copy(act.octets, act.size);
-		world_put_handles(fuzz_node_handles(), octets, act.size);
-		play_act(&peer, &act, octets);
-		free(octets);
+		bytes = fuzz_copy(act.bytes, act.size);
+		world_put_handles(fuzz_node_handles(), bytes, act.size);
+		play_act(&peer, &act, bytes);
+		free(bytes);
 	}
 	client_ping(&peer);
 	client_close(&peer);
@@ -203,19 +203,19 @@ static size_t write_play(const struct play *play, uint8_t *data, size_t max)
 		data[size] = (uint8_t)act->kind;
 		data[size + 1] = (uint8_t)(act->size >> 8);
 		data[size + 2] = (uint8_t)act->size;
-		memcpy(data + size + ACT_HEAD, act->octets, act->size);
+		memcpy(data + size + ACT_HEAD, act->bytes, act->size);
 		size += ACT_HEAD + act->size;
 	}
 	return size;
 }
 
-static void mutate_octets(struct act *act, uint8_t *room, size_t size)
+static void mutate_bytes(struct act *act, uint8_t *room, size_t size)
 {
 	if (act->size > size)
 		act->size = size;
-	memcpy(room, act->octets, act->size);
+	memcpy(room, act->bytes, act->size);
 	act->size = LLVMFuzzerMutate(room, act->size, size);
-	act->octets = room;
+	act->bytes = room;
 }
 
 static void mutate_play(struct play *play, unsigned seed, uint8_t *room,
@@ -242,14 +242,14 @@ static void mutate_play(struct play *play, unsigned seed, uint8_t *room,
 		play->acts[j] = act;
 		break;
 	default:
-		mutate_octets(&play->acts[i], room, size);
+		mutate_bytes(&play->acts[i], room, size);
 	}
 }
 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size,
 			       unsigned seed)
 {
-	static uint8_t copy[1 << 20], room[MAX_OCTETS];
+	static uint8_t copy[1 << 20], room[MAX_BYTES];
 	struct play play;
 
 	if (size > sizeof(copy))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Packets: whatever the octets, what dist_parse() makes of them lies inside
+ * Packets: whatever the bytes, what dist_parse() makes of them lies inside
  * them and was checked, but for the payload; and what is written with it is a
  * packet again.
  */
@@ -143,7 +143,7 @@ static void cut_short(struct packet p, const struct dist_message *whole)
 	if (term_tuple(m.payload, &items) || term_list(m.payload, &items)) {
 		items.unchecked = true;
 		while (term_next(&items, &part))
-			if (!items.octets)
+			if (!items.bytes)
 				check_term((struct packet){ copy, size }, part);
 	}
 	free(copy);

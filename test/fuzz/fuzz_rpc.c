@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Requests, on maps of all types in the real kernel: what is written is whole
- * packets, and nothing stays behind but in the maps. The input is an octet of
+ * packets, and nothing stays behind but in the maps. The input is a byte of
  * settings and a packet.
  */
 #include "dist/dist.h"
@@ -16,7 +16,7 @@
 #define FRESH_MAPS 256 /* inputs that work on the same maps */
 #define ROOM 8         /* for more handles than those of the world's maps */
 
-/* What the first octet says. */
+/* What the first byte says. */
 enum setting {
 	CUT_SHORT = 1, /* of a request that is too long: the beginning */
 	SMALL_ANSWERS = 2,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Terms: whatever the octets, term_check() stays inside them; and what it
+ * Terms: whatever the bytes, term_check() stays inside them; and what it
  * accepts can be walked to its last part, with every reader tried on every
  * part, and is written again as it was.
  */
@@ -11,7 +11,7 @@
 #include "term/term.h"
 
 #define MAX_SIZE 2048 /* nesting makes it quadratic */
-#define MAX_OCTETS 20 /* of an integer */
+#define MAX_BYTES 20  /* of an integer */
 
 static struct term_writer w; /* one for all: it takes much memory at once */
 
@@ -111,19 +111,19 @@ static void try_binary(struct term t)
 /* The readers of integers say the same of one. */
 static void try_integer(struct term t)
 {
-	bool fits[MAX_OCTETS + 1] = { false };
+	bool fits[MAX_BYTES + 1] = { false };
 	uint64_t wide = 0, again;
 	uint32_t narrow;
-	char *octets;
+	char *bytes;
 
-	for (size_t size = 0; size <= MAX_OCTETS; size++) {
-		octets = malloc(size);
-		fits[size] = term_read_octets(t, octets, size);
+	for (size_t size = 0; size <= MAX_BYTES; size++) {
+		bytes = malloc(size);
+		fits[size] = term_read_bytes(t, bytes, size);
 		if (fits[size] && size == sizeof(wide))
-			memcpy(&wide, octets, size);
+			memcpy(&wide, bytes, size);
 		REQUIRE(!fits[size] || size > 0);
 		REQUIRE(size < 2 || !fits[size - 1] || fits[size]);
-		free(octets);
+		free(bytes);
 	}
 	if (!term_read_uint64(t, &again)) {
 		REQUIRE(!term_read_uint32(t, &narrow));
@@ -196,10 +196,10 @@ static void push_parts(struct pile *pile, struct term t,
 
 	for (n = items.left; n > 0; n--) {
 		REQUIRE(term_next(&items, &part));
-		REQUIRE(items.octets || part.at == pos);
-		pos = items.octets ? pos + 1 : part.at + part.size;
+		REQUIRE(items.bytes || part.at == pos);
+		pos = items.bytes ? pos + 1 : part.at + part.size;
 		REQUIRE(pos <= t.at + t.size);
-		if (!items.octets)
+		if (!items.bytes)
 			push(pile, part);
 	}
 	REQUIRE(!term_next(&items, &part));
@@ -240,7 +240,7 @@ static void cut_short(struct term t, size_t size)
 	if (open_any((struct term){ copy, size }, &items)) {
 		items.unchecked = true;
 		while (term_next(&items, &part))
-			REQUIRE(items.octets || is_checked(part));
+			REQUIRE(items.bytes || is_checked(part));
 		term_end(&items);
 		term_rest(&items);
 	}

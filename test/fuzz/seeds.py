@@ -8,7 +8,7 @@
 traffic has a packet a line, as a Python literal, and an empty line between
 connections.  Names of nodes in it are those that the fuzzers know, numbers of
 pids and references start from 1, of packets that differ only in numbers and
-octets there is one, and few are of one sort.
+bytes there is one, and few are of one sort.
 """
 
 import ast
@@ -32,7 +32,7 @@ queue stack bloom_filter array_of_maps hash_of_maps devmap devmap_hash cpumap
 prog_array perf_event_array cgroup_array stack_trace sockmap inode_storage
 task_storage ringbuf""".split()
 
-MAX_PACKET = 2000  # octets
+MAX_PACKET = 2000  # bytes
 EACH = 5  # packets of one kind that call one function
 PLAY = 12  # packets of a seed for fuzz_connection
 WHOLE, WAITED_FOR, TOO_LONG, BORN_AGAIN, LESS_CAPABLE = 0, 3, 5, 11, 12
@@ -62,7 +62,7 @@ class Walker:
         return head, struct.unpack(form, head)[0]
 
     def packet(self):
-        """(control, payload or None), each without its version octet."""
+        """(control, payload or None), each without its version byte."""
         if self.take(1) != b"p":
             raise ValueError("no pass-through")
         parts = []
@@ -83,7 +83,7 @@ class Walker:
             self.number(tag, b"", self.take(self.FIXED[tag]))
         elif tag in self.COUNTED:
             head, size = self.count(self.COUNTED[tag])
-            self.octets(tag, head, self.take(size))
+            self.bytes(tag, head, self.take(size))
         elif tag in self.ITEMS:
             form, times, more = self.ITEMS[tag]
             head, count = self.count(form)
@@ -108,11 +108,11 @@ class Walker:
     def atom(self, tag, text):
         self.out += bytes([tag]) + struct.pack(self.ATOMS[tag], len(text)) + text
 
-    def number(self, tag, head, octets):
-        self.out += bytes([tag]) + head + octets
+    def number(self, tag, head, data):
+        self.out += bytes([tag]) + head + data
 
-    def octets(self, tag, head, octets):
-        self.out += bytes([tag]) + head + octets
+    def bytes(self, tag, head, data):
+        self.out += bytes([tag]) + head + data
 
     def pid(self, numbers):
         self.out += numbers
@@ -149,10 +149,10 @@ class Plain(Walker):
 class Skeleton(Walker):
     """What packets have in common that differ only in values."""
 
-    def number(self, tag, head, octets):
+    def number(self, tag, head, data):
         self.out.append(tag)
 
-    octets = number
+    bytes = number
 
     def pid(self, numbers):
         pass
@@ -280,7 +280,7 @@ def split(path, folder):
     with open(folder / "words", "w") as file:
         for word in sorted(words):
             word = word[: 2 + word[1]]
-            text = "".join(f"\\x{octet:02x}" for octet in word)
+            text = "".join(f"\\x{byte:02x}" for byte in word)
             file.write(f'"{text}"\n')
 
 

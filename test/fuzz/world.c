@@ -13,7 +13,7 @@
 #include "dist/dist.h"
 #include "fuzz.h"
 
-#define MAX_MAP_OCTETS (1 << 20)
+#define MAX_MAP_BYTES (1 << 20)
 #define IDS 1024
 
 /* --- The fence ---------------------------------------------------------- */
@@ -57,7 +57,7 @@ int __wrap_bpf_map_create(enum bpf_map_type type, const char *name,
 	uint64_t entry = (uint64_t)key_size + value_size + 64;
 	int fd;
 
-	if (entry * (max_entries ? max_entries : 1) > MAX_MAP_OCTETS)
+	if (entry * (max_entries ? max_entries : 1) > MAX_MAP_BYTES)
 		return -ENOMEM;
 	fd = __real_bpf_map_create(type, name, key_size, value_size,
 				   max_entries, options);
@@ -236,23 +236,23 @@ static void collect(const struct handles_info *info, void *context)
 		live->refs[live->count++] = *info->ref;
 }
 
-void world_put_handles(struct handles *handles, char *octets, size_t size)
+void world_put_handles(struct handles *handles, char *bytes, size_t size)
 {
 	static const char head[] = { ERL_NEWER_REFERENCE_EXT, 0, 3,
 				     ERL_SMALL_ATOM_UTF8_EXT,
 				     sizeof(WORLD_NODE) - 1 };
 	const size_t front = sizeof(head) + sizeof(WORLD_NODE) - 1;
 	struct live live = { .count = 0 };
-	char *at = octets;
+	char *at = bytes;
 	int end;
 
-	while ((at = memmem(at, size - (size_t)(at - octets), head,
+	while ((at = memmem(at, size - (size_t)(at - bytes), head,
 			    sizeof(head)))) {
 		char *numbers = at + front; /* creation, three words */
 		char ref[sizeof(erlang_ref)];
 
 		at += sizeof(head);
-		if (size - (size_t)(at - octets) < front - sizeof(head) + 16 ||
+		if (size - (size_t)(at - bytes) < front - sizeof(head) + 16 ||
 		    memcmp(at, WORLD_NODE, front - sizeof(head)) != 0 ||
 		    numbers[4] < 0)
 			continue;
@@ -270,10 +270,10 @@ void world_put_handles(struct handles *handles, char *octets, size_t size)
 
 /* --- Answers ------------------------------------------------------------ */
 
-void world_check_packets(const char *octets, size_t size)
+void world_check_packets(const char *bytes, size_t size)
 {
 	while (size > 0) {
-		const unsigned char *u = (const unsigned char *)octets;
+		const unsigned char *u = (const unsigned char *)bytes;
 		struct dist_message message;
 		size_t length;
 		char *packet;
@@ -281,11 +281,11 @@ void world_check_packets(const char *octets, size_t size)
 		REQUIRE(size >= DIST_LENGTH_SIZE);
 		length = (size_t)u[0] << 24 | u[1] << 16 | u[2] << 8 | u[3];
 		REQUIRE(length <= size - DIST_LENGTH_SIZE);
-		packet = fuzz_copy(octets + DIST_LENGTH_SIZE, length);
+		packet = fuzz_copy(bytes + DIST_LENGTH_SIZE, length);
 		REQUIRE(length == 0 ||
 			dist_parse(packet, length, true, &message) == 0);
 		free(packet);
-		octets += DIST_LENGTH_SIZE + length;
+		bytes += DIST_LENGTH_SIZE + length;
 		size -= DIST_LENGTH_SIZE + length;
 	}
 }

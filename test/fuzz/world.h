@@ -38,10 +38,10 @@ void world_check_released(void);
  * Handles in the input: the first word of a reference of WORLD_NODE is the
  * number of a live handle, which takes its place; beyond 2^31 it stays.
  */
-void world_put_handles(struct handles *handles, char *octets, size_t size);
+void world_put_handles(struct handles *handles, char *bytes, size_t size);
 
 /* Whole packets, each of which is well formed. */
-void world_check_packets(const char *octets, size_t size);
+void world_check_packets(const char *bytes, size_t size);
 
 /* The lowest descriptor that is free: it is higher after a leak. */
 int world_free_fd(void);

@@ -63,7 +63,7 @@ static void log_fault(const char *text, void *context)
 		    call->context->peer, text);
 }
 
-bool handle_functions_new(struct call *call)
+bool map_functions_new(struct call *call)
 {
 	struct call_context *context = call->context;
 	struct map_options options;
@@ -124,7 +124,7 @@ static bool open_map(struct call *call, const struct map_options *options)
 	return write_new_handle(call, map, options->lifetime);
 }
 
-bool handle_functions_open1(struct call *call)
+bool map_functions_open1(struct call *call)
 {
 	struct map_options options = { .lifetime = HANDLES_NODE };
 
@@ -140,7 +140,7 @@ static bool are_for_open(const struct map_options *options)
 	       spec->extra == 0 && !spec->inner && !options->named;
 }
 
-bool handle_functions_open2(struct call *call)
+bool map_functions_open2(struct call *call)
 {
 	struct map_options options = { .lifetime = HANDLES_NODE };
 
@@ -160,7 +160,7 @@ static bool write_ok_or_error(struct call *call, int error)
 	return true;
 }
 
-bool handle_functions_close(struct call *call)
+bool map_functions_close(struct call *call)
 {
 	struct call_context *context = call->context;
 	int error = -EBADF;
@@ -178,7 +178,7 @@ bool handle_functions_close(struct call *call)
 	return write_ok_or_error(call, error);
 }
 
-bool handle_functions_fd(struct call *call)
+bool map_functions_fd(struct call *call)
 {
 	if (!call_read_map(call, call->args[0]))
 		return false;
@@ -186,7 +186,7 @@ bool handle_functions_fd(struct call *call)
 	return true;
 }
 
-bool handle_functions_type(struct call *call)
+bool map_functions_type(struct call *call)
 {
 	if (!call_read_map(call, call->args[0]))
 		return false;
@@ -246,17 +246,17 @@ static int unpin(struct call *call, const struct pin_path *path)
 			       path);
 }
 
-bool handle_functions_pin(struct call *call)
+bool map_functions_pin(struct call *call)
 {
 	return with_path(call, "pinned", pin);
 }
 
-bool handle_functions_unpin(struct call *call)
+bool map_functions_unpin(struct call *call)
 {
 	return with_path(call, "unpinned", unpin);
 }
 
-bool handle_functions_freeze(struct call *call)
+bool map_functions_freeze(struct call *call)
 {
 	int error;
 

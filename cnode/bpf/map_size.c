@@ -3,7 +3,7 @@
  * What a map takes with all the entries that it has room for, after the
  * kernel's sources: what it allocates at once, and what it does as they come.
  */
-#include "bpf/map_octets.h"
+#include "bpf/map_size.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -15,11 +15,11 @@
 #define HASH_OVERHEAD 64     /* around key and value, */
 #define GROWING_OVERHEAD 128 /* and where entries are allocated one by one */
 #define MAP_OVERHEAD 2048    /* of a map by itself */
-#define BUCKET_OCTETS 32     /* for each entry, in tables around them */
+#define BUCKET_BYTES 32      /* for each entry, in tables around them */
 #define TRIE_NODES 2         /* each entry may need a node to branch at */
-#define DEVICE_OCTETS 128    /* of an entry that is an interface */
+#define DEVICE_BYTES 128     /* of an entry that is an interface */
 /* of one that is a processor: the longest queue, a thread with its stack */
-#define PROCESSOR_OCTETS (16384 * 8 + 32768)
+#define PROCESSOR_BYTES (16384 * 8 + 32768)
 
 static uint64_t multiply(uint64_t a, uint64_t b)
 {
@@ -28,11 +28,11 @@ static uint64_t multiply(uint64_t a, uint64_t b)
 	return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
 }
 
-static uint64_t aligned(uint64_t octets)
+static uint64_t aligned(uint64_t bytes)
 {
 	uint64_t align = MAP_TYPES_VALUE_ALIGN;
 
-	return (octets + align - 1) / align * align;
+	return (bytes + align - 1) / align * align;
 }
 
 static uint64_t possible_cpus(void)
@@ -67,13 +67,13 @@ static uint64_t cpumap(const struct map_spec *spec)
 {
 	uint64_t cpus = possible_cpus();
 
-	return PROCESSOR_OCTETS *
+	return PROCESSOR_BYTES *
 	       (spec->max_entries < cpus ? spec->max_entries : cpus);
 }
 
 static uint64_t devmap(const struct map_spec *spec)
 {
-	return multiply(spec->max_entries, DEVICE_OCTETS);
+	return multiply(spec->max_entries, DEVICE_BYTES);
 }
 
 static uint64_t lpm_trie(const struct map_spec *spec)
@@ -117,7 +117,7 @@ static const struct {
 	{ "lpm_trie", lpm_trie },
 };
 
-uint64_t map_octets_needed(const struct map_spec *spec)
+uint64_t map_size_needed(const struct map_spec *spec)
 {
 	const char *name = map_type_name(spec->type);
 
@@ -131,13 +131,13 @@ uint64_t map_octets_needed(const struct map_spec *spec)
  * Buckets are a power of two and may be twice as many as entries, where these
  * are allocated at once some are spare for each processor.
  */
-uint64_t map_octets_most(const struct map_spec *spec)
+uint64_t map_size_most(const struct map_spec *spec)
 {
 	uint64_t entry =
 		(uint64_t)spec->key_size + spec->value_size + GROWING_OVERHEAD;
 	uint64_t around = MAP_OVERHEAD + possible_cpus() * entry +
-			  (uint64_t)spec->max_entries * BUCKET_OCTETS;
-	uint64_t needed = map_octets_needed(spec), most;
+			  (uint64_t)spec->max_entries * BUCKET_BYTES;
+	uint64_t needed = map_size_needed(spec), most;
 
 	return __builtin_add_overflow(needed, around, &most) ? UINT64_MAX
 							     : most;
