@@ -50,7 +50,7 @@ def test_h_2_shows_what_a_function_does(ebin):
 def test_h_3_shows_the_function_of_that_arity(ebin):
     shown = help_of(ebin, "ebpf_maps", "get", 3)
     assert shown.startswith("-spec get(Key :: key(), Map :: any_map(), Default")
-    assert "or Default where there is none" in shown
+    assert "or Default if there is none" in shown
     assert "the next value" not in shown  # that is get/2
 
 
