@@ -2,8 +2,6 @@
 # The files of the tests, each by its name: what else lies there is not distributed.
 
 test_files = \
-	test/local.mk \
-	test/beam.py \
 	test/bench/bench.json \
 	test/bench/bench.py \
 	test/bench/bench.svg \
@@ -25,19 +23,41 @@ test_files = \
 	test/bench/world.py \
 	test/bpf/count.bpf.c \
 	test/bpf/locked.bpf.c \
-	test/bystander.erl \
-	test/cluster.py \
+	test/confine/sandbox_probe.c \
+	test/confine/test_containers.py \
+	test/confine/test_machines.py \
+	test/confine/test_permissions.py \
+	test/confine/test_sandbox.py \
 	test/conftest.py \
-	test/counting.py \
+	test/costs/test_bench.py \
+	test/costs/test_costs.py \
+	test/costs/test_million.py \
+	test/costs/test_syscalls.py \
 	test/demo/facade.erlexprs \
 	test/demo/rpc.erlexprs \
 	test/demo/run_expressions.escript \
-	test/dist.py \
-	test/error_cases.py \
-	test/error_shells.py \
-	test/error_words.py \
-	test/etf.py \
-	test/failing_malloc.c \
+	test/entries/test_buckets.py \
+	test/entries/test_edges.py \
+	test/entries/test_functions.py \
+	test/entries/test_model.py \
+	test/entries/test_named_keys.py \
+	test/entries/test_walks.py \
+	test/entries/test_whole.py \
+	test/facade/test_documentation.py \
+	test/facade/test_errors.py \
+	test/facade/test_facade.py \
+	test/facade/test_facade_locators.py \
+	test/facade/test_facade_walks.py \
+	test/facade/test_features.py \
+	test/facade/test_progress.py \
+	test/facade/test_shell_tools.py \
+	test/faults/soak.erl \
+	test/faults/test_clock.py \
+	test/faults/test_disks.py \
+	test/faults/test_faults.py \
+	test/faults/test_killed.py \
+	test/faults/test_long_calls.py \
+	test/faults/test_soak.py \
 	test/fuzz/client.c \
 	test/fuzz/client.h \
 	test/fuzz/fuzz.h \
@@ -53,103 +73,85 @@ test_files = \
 	test/fuzz/traffic \
 	test/fuzz/world.c \
 	test/fuzz/world.h \
-	test/host.py \
-	test/hostile.py \
-	test/jhash.py \
-	test/locators.py \
-	test/malformed.py \
+	test/handles/test_gone.py \
+	test/handles/test_handles.py \
+	test/handles/test_idle_handles.py \
+	test/handles/test_leaks.py \
+	test/lib/beam.py \
+	test/lib/bystander.erl \
+	test/lib/churn.py \
+	test/lib/cluster.py \
+	test/lib/counting.py \
+	test/lib/dist.py \
+	test/lib/error_cases.py \
+	test/lib/error_shells.py \
+	test/lib/error_words.py \
+	test/lib/etf.py \
+	test/lib/failing_malloc.c \
+	test/lib/host.py \
+	test/lib/hostile.py \
+	test/lib/impostor.py \
+	test/lib/jhash.py \
+	test/lib/locators.py \
+	test/lib/malformed.py \
+	test/lib/odd_kernel.c \
+	test/lib/odd_kernel.py \
+	test/lib/preload.py \
+	test/lib/protected_maps.c \
+	test/lib/shell.py \
+	test/lib/slow_calls.py \
+	test/lib/syscall_numbers.py \
+	test/lib/systemd.py \
+	test/lib/traffic.py \
+	test/limits/test_allocations.py \
+	test/limits/test_defaults.py \
+	test/limits/test_limits.py \
+	test/limits/test_map_memory.py \
+	test/limits/test_map_memory_default.py \
+	test/limits/test_memory.py \
+	test/local.mk \
+	test/log/test_audit.py \
+	test/log/test_histogram.py \
+	test/log/test_log_format.py \
+	test/log/test_refusals.py \
+	test/log/test_stats.py \
+	test/maps/test_bpftool.py \
+	test/maps/test_check.py \
+	test/maps/test_locks.py \
+	test/maps/test_odd_kernels.py \
+	test/maps/test_programs.py \
+	test/maps/test_sockets.py \
+	test/maps/test_type_words.py \
+	test/maps/test_types.py \
 	test/mutate/run \
-	test/odd_kernel.c \
-	test/odd_kernel.py \
-	test/preload.py \
-	test/protected_maps.c \
+	test/node/test_cookie.py \
+	test/node/test_cookie_file.py \
+	test/node/test_epmd.py \
+	test/node/test_host.py \
+	test/node/test_node.py \
+	test/node/test_notify.py \
+	test/node/test_signals.py \
+	test/node/test_unit.py \
+	test/open/test_locators.py \
+	test/open/test_open.py \
+	test/open/test_pin_root.py \
+	test/open/test_pins.py \
+	test/open/test_protected.py \
+	test/open/test_roots.py \
+	test/project/test_build.py \
+	test/project/test_fuzz.py \
+	test/project/test_layout.py \
+	test/project/test_man.py \
+	test/project/test_mutate.py \
+	test/project/test_readme.py \
 	test/pytest.ini \
-	test/sandbox_probe.c \
-	test/shell.py \
-	test/slow_calls.py \
-	test/soak.erl \
-	test/syscall_numbers.py \
-	test/systemd.py \
-	test/test_allocations.py \
-	test/test_audit.py \
-	test/test_bench.py \
-	test/test_bpftool.py \
-	test/test_buckets.py \
-	test/test_build.py \
-	test/test_check.py \
-	test/test_clock.py \
-	test/test_connections.py \
-	test/test_containers.py \
-	test/test_cookie.py \
-	test/test_cookie_file.py \
-	test/test_costs.py \
-	test/test_defaults.py \
-	test/test_disks.py \
-	test/test_documentation.py \
-	test/test_dynamic_names.py \
-	test/test_edges.py \
-	test/test_epmd.py \
-	test/test_errors.py \
-	test/test_facade.py \
-	test/test_facade_locators.py \
-	test/test_facade_walks.py \
-	test/test_faults.py \
-	test/test_features.py \
-	test/test_functions.py \
-	test/test_fuzz.py \
-	test/test_gone.py \
-	test/test_handles.py \
-	test/test_histogram.py \
-	test/test_host.py \
-	test/test_hostile_behaviour.py \
-	test/test_hostile_packets.py \
-	test/test_hostile_requests.py \
-	test/test_hostile_terms.py \
-	test/test_idle_handles.py \
-	test/test_killed.py \
-	test/test_layout.py \
-	test/test_leaks.py \
-	test/test_limits.py \
-	test/test_locators.py \
-	test/test_locks.py \
-	test/test_log_format.py \
-	test/test_long_calls.py \
-	test/test_machines.py \
-	test/test_malformed_requests.py \
-	test/test_man.py \
-	test/test_map_memory.py \
-	test/test_map_memory_default.py \
-	test/test_memory.py \
-	test/test_million.py \
-	test/test_model.py \
-	test/test_mutate.py \
-	test/test_named_keys.py \
-	test/test_node.py \
-	test/test_notify.py \
-	test/test_odd_kernels.py \
-	test/test_open.py \
-	test/test_permissions.py \
-	test/test_pin_root.py \
-	test/test_pins.py \
-	test/test_progress.py \
-	test/test_programs.py \
-	test/test_protected.py \
-	test/test_readme.py \
-	test/test_refusals.py \
-	test/test_roots.py \
-	test/test_rpc_shapes.py \
-	test/test_sandbox.py \
-	test/test_shell_tools.py \
-	test/test_signals.py \
-	test/test_silence.py \
-	test/test_soak.py \
-	test/test_sockets.py \
-	test/test_stats.py \
-	test/test_syscalls.py \
-	test/test_two_at_once.py \
-	test/test_type_words.py \
-	test/test_types.py \
-	test/test_unit.py \
-	test/test_walks.py \
-	test/test_whole.py \
-	test/traffic.py
+	test/wire/test_connections.py \
+	test/wire/test_dynamic_names.py \
+	test/wire/test_hostile_behaviour.py \
+	test/wire/test_hostile_packets.py \
+	test/wire/test_hostile_requests.py \
+	test/wire/test_hostile_terms.py \
+	test/wire/test_malformed_requests.py \
+	test/wire/test_rpc_shapes.py \
+	test/wire/test_silence.py \
+	test/wire/test_two_at_once.py

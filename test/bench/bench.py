@@ -52,7 +52,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 HERE = Path(__file__).resolve().parent
 TOP = HERE.parent.parent
-sys.path.append(str(TOP / "test"))
+sys.path.append(str(TOP / "test" / "lib"))
 
 import contests  # noqa: E402
 import picture  # noqa: E402

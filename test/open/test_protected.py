@@ -37,7 +37,7 @@ def path_of(pin):
 
 @pytest.fixture(scope="module")
 def library(srcdir, tmp_path_factory):
-    source = srcdir / "test" / "protected_maps.c"
+    source = srcdir / "test" / "lib" / "protected_maps.c"
     return preload.build(source, tmp_path_factory.mktemp("preload"))
 
 

@@ -392,11 +392,11 @@ def test_what_confines_it_is_in_the_log(start_cnode):
 def probe(program):
     """What becomes of an action in the sandbox: (signal, or errno or ok)."""
     build = program.parent.parent
-    subprocess.run(["make", "-s", "-C", build, "test/sandbox_probe"], check=True)
+    subprocess.run(["make", "-s", "-C", build, "test/confine/sandbox_probe"], check=True)
 
     def probe(*args, cwd=None):
         done = subprocess.run(
-            [build / "test" / "sandbox_probe", *map(str, args)],
+            [build / "test" / "confine" / "sandbox_probe", *map(str, args)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -56,7 +56,7 @@ def test_a_thread_has_an_entry_of_its_own(maps, thread):
 def test_without_threads_in_the_kernel_processes_have_entries(
     start_cnode, cluster, alice, thread, srcdir, tmp_path
 ):
-    library = preload.build(srcdir / "test" / "odd_kernel.c", tmp_path)
+    library = preload.build(srcdir / "test" / "lib" / "odd_kernel.c", tmp_path)
     odd = odd_kernel.OddKernel(library, tmp_path / "odd")
     odd.threadless = 1
     node = start_cnode(env={**cluster.env, **odd.env})

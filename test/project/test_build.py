@@ -125,7 +125,7 @@ def test_the_suite_passes_under_sanitizers(srcdir, tmp_path):
         list(pool.map(run_the_suite, trees, suites, suites.values()))
 
 
-PROGRAMS = ["test/sandbox_probe", "test/bench/pingpong", "test/bench/maploop"]
+PROGRAMS = ["test/confine/sandbox_probe", "test/bench/pingpong", "test/bench/maploop"]
 
 
 def test_the_build_has_no_warnings(built):

@@ -54,8 +54,8 @@ def done(srcdir, tmp_path_factory):
 @pytest.mark.parametrize(
     "what, outcome, by",
     [
-        ("another status", "caught", "test_node.py::test_a_bad_option_is_told"),
-        ("a harmless change", "survived", "test_node.py::test_a_bad_option_is_told"),
+        ("another status", "caught", "node/test_node.py::test_a_bad_option_is_told"),
+        ("a harmless change", "survived", "node/test_node.py::test_a_bad_option_is_told"),
         ("no C", "did not build", ""),
         ("nowhere", "does not apply", "0 times in cnode/main.c"),
     ],
@@ -78,5 +78,5 @@ def test_the_tests_that_are_near_are_there(srcdir):
     rows = re.findall(r'^    \("(\S+)", "([\w ]+)"\),$', text, re.M)
     assert len(rows) > 50
     named = {name for _, names in rows for name in names.split()}
-    there = {path.stem.removeprefix("test_") for path in (srcdir / "test").glob("test_*.py")}
+    there = {path.stem.removeprefix("test_") for path in (srcdir / "test").glob("*/test_*.py")}
     assert named - there == set()

@@ -70,7 +70,7 @@ class Allocator:
 def library(srcdir, tmp_path_factory):
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     built = tmp_path_factory.mktemp("preload") / "failing_malloc.so"
-    source = srcdir / "test" / "failing_malloc.c"
+    source = srcdir / "test" / "lib" / "failing_malloc.c"
     flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fno-builtin"]
     subprocess.run(
         [compiler, *flags, "-shared", "-fPIC", source, "-o", built], check=True

@@ -40,7 +40,7 @@ pytestmark = [pytest.mark.alone, *([] if SECONDS else [pytest.mark.ci])]
 @pytest.fixture(scope="module")
 def compiled(srcdir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("soak")
-    source = srcdir / "test" / "soak.erl"
+    source = srcdir / "test" / "faults" / "soak.erl"
     command = ["erlc", "+warnings_as_errors", "-o", folder, source]
     subprocess.run(command, check=True)
     return folder

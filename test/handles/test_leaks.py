@@ -14,7 +14,7 @@ from cluster import wait_until
 from dist import Closed, Refused
 from hostile import HASH
 from host import CGROUPS, OLD_CGROUPS
-from test_epmd import Impostor, hang_up
+from impostor import Impostor, hang_up
 
 NO_PREALLOC = ["no_prealloc"]
 MAX = 4096

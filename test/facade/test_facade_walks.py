@@ -12,9 +12,7 @@ import pytest
 
 import etf
 from beam import Beam
-from conftest import Maps, raises
-from host import CPUS
-from test_walks import (
+from churn import (
     ARRAYS,
     COMING,
     HASHES,
@@ -25,6 +23,8 @@ from test_walks import (
     WALKS,
     Churned,
 )
+from conftest import Maps, raises
+from host import CPUS
 
 ORDER = sys.byteorder
 CHUNK = 16384  # entries, at most

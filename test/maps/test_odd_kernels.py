@@ -18,7 +18,7 @@ CHUNKS = (1, 2, 3, 100)
 
 @pytest.fixture(scope="module")
 def library(srcdir, tmp_path_factory):
-    source = srcdir / "test" / "odd_kernel.c"
+    source = srcdir / "test" / "lib" / "odd_kernel.c"
     return preload.build(source, tmp_path_factory.mktemp("preload"))
 
 
