@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Answers to requests, in the form in which each was asked: rpc.c has them. */
+/* Answers each request in the form that it came in; request.c lists them. */
 #include "serve/answer.h"
 
 #include <stdlib.h>
@@ -109,7 +109,7 @@ static bool call_or_apply(struct call *call, struct request *request)
  * Calls, and writes the answer's term; an exception that is set is written.
  * call says afterwards what else is to be told.
  */
-static void write_outcome(struct rpc *rpc, struct request *request,
+static void write_outcome(struct session *session, struct request *request,
 			  struct term_writer *w, struct call *call)
 {
 	size_t begin = w->pos;
@@ -124,7 +124,7 @@ static void write_outcome(struct rpc *rpc, struct request *request,
 		write_error(w, request, call);
 		return;
 	}
-	w->limit = begin + rpc->functions.common->max_message;
+	w->limit = begin + session->context.common->max_message;
 	write_return_head(w, request);
 	if (!call_or_apply(call, request)) {
 		term_writer_rewind(w, begin);
@@ -154,37 +154,39 @@ static bool read_alias(struct term tag, struct term *ref)
 	return term_is_ref(*ref);
 }
 
-size_t answer_begin_message(struct rpc *rpc, const struct request *request,
+size_t answer_begin_message(struct session *session,
+			    const struct request *request,
 			    struct term_writer *w)
 {
 	struct term alias;
 
 	if (request->form == REQUEST_GEN_CALL &&
-	    rpc->peer_flags & DIST_FLAG_ALIAS &&
+	    session->peer_flags & DIST_FLAG_ALIAS &&
 	    read_alias(request->tag, &alias))
-		return dist_begin_alias_send(w, pids_make(&rpc->pids), alias);
+		return dist_begin_alias_send(w, pids_make(&session->pids),
+					     alias);
 	return dist_begin_send(w, request->to);
 }
 
-static void answer_message(struct rpc *rpc, struct request *request,
+static void answer_message(struct session *session, struct request *request,
 			   struct term_writer *w, struct call *call)
 {
-	size_t begin = answer_begin_message(rpc, request, w);
+	size_t begin = answer_begin_message(session, request, w);
 
 	if (w->failed)
 		return; /* no memory for its head: nothing is done */
-	write_outcome(rpc, request, w, call);
+	write_outcome(session, request, w, call);
 	dist_end(w, begin);
 }
 
 /* Opens the packet by which the one who asked learns how the process ended. */
-static size_t begin_exit(struct rpc *rpc, const struct request *request,
+static size_t begin_exit(struct session *session, const struct request *request,
 			 struct term_writer *w, struct term pid,
 			 enum dist_spawn_flag told_by)
 {
 	if (told_by == DIST_SPAWN_LINK)
 		return dist_begin_exit(w, pid, request->to);
-	if (rpc->peer_flags & DIST_FLAG_EXIT_PAYLOAD)
+	if (session->peer_flags & DIST_FLAG_EXIT_PAYLOAD)
 		return dist_begin_monitor_exit_payload(w, pid, request->to,
 						       request->id);
 	return dist_begin_monitor_exit(w, pid, request->to, request->id);
@@ -199,7 +201,7 @@ static void repeat(struct term_writer *w, size_t from, size_t size)
 		memcpy(space, w->buf + from, size);
 }
 
-static void answer_spawn(struct rpc *rpc, struct request *request,
+static void answer_spawn(struct session *session, struct request *request,
 			 struct term_writer *w, struct call *call)
 {
 	bool monitor = request->spawn_flags & DIST_SPAWN_MONITOR;
@@ -211,31 +213,31 @@ static void answer_spawn(struct rpc *rpc, struct request *request,
 		dist_write_spawn_refusal(w, request->id, request->to, "badopt");
 		return;
 	}
-	pid = pids_make(&rpc->pids);
+	pid = pids_make(&session->pids);
 	dist_write_spawn_reply(w, request->id, request->to,
 			       request->spawn_flags, pid);
-	begin = begin_exit(rpc, request, w, pid,
+	begin = begin_exit(session, request, w, pid,
 			   monitor ? DIST_SPAWN_MONITOR : DIST_SPAWN_LINK);
 	if (w->failed)
 		return; /* no memory for its head: nothing is done */
 	reason = w->pos;
-	write_outcome(rpc, request, w, call);
+	write_outcome(session, request, w, call);
 	size = w->pos - reason;
 	dist_end(w, begin);
 	if (!monitor && !link)
 		term_writer_rewind(w, begin); /* nobody wants to know */
 	if (monitor && link && !w->failed) {
-		begin = begin_exit(rpc, request, w, pid, DIST_SPAWN_LINK);
+		begin = begin_exit(session, request, w, pid, DIST_SPAWN_LINK);
 		repeat(w, reason, size);
 		dist_end(w, begin);
 	}
 }
 
 /* The reference of a handle is that of the monitor on whom it ends with. */
-static void tell_more(struct rpc *rpc, struct term_writer *w,
+static void tell_more(struct session *session, struct term_writer *w,
 		      const struct call *call)
 {
-	struct term self = pids_self(&rpc->pids);
+	struct term self = pids_self(&session->pids);
 	struct term process = { call->unwatch.pid, call->unwatch.size };
 
 	if (call->watch)
@@ -244,24 +246,25 @@ static void tell_more(struct rpc *rpc, struct term_writer *w,
 		dist_write_demonitor(w, self, process, &call->ref);
 }
 
-void answer_request(struct rpc *rpc, struct request *request,
+void answer_request(struct session *session, struct request *request,
 		    struct term_writer *w, const struct raised *raised)
 {
 	struct call call;
 
 	/* the room for a reference is large, and seldom needed */
 	memset(&call, 0, offsetof(struct call, ref));
-	call.context = &rpc->functions;
+	call.context = &session->context;
 	if (raised)
 		call.raised = *raised;
 
 	if (request->form == REQUEST_ERPC || request->form == REQUEST_SPAWN ||
 	    request->form == REQUEST_CAST)
-		answer_spawn(rpc, request, w, &call);
+		answer_spawn(session, request, w, &call);
 	else
-		answer_message(rpc, request, w, &call);
-	tell_more(rpc, w, &call);
+		answer_message(session, request, w, &call);
+	tell_more(session, w, &call);
 	raise_count(&call);
-	stats_add_latency(rpc->functions.stats, clock_ns() - rpc->arrived);
+	stats_add_latency(session->context.stats,
+			  clock_ns() - session->arrived);
 	free(call.unwatch.pid);
 }

@@ -71,9 +71,9 @@ static const char *judge_name(void *context, const char *name)
 		return "its name is no text of UTF-8 of 255 characters at most";
 	if (strcmp(name, service->node->thisnodename) == 0)
 		return "it calls itself by the name of this node";
-	c->rpc.functions.permission =
+	c->session.context.permission =
 		permissions_of(service->permissions, name);
-	if (c->rpc.functions.permission == PERMISSION_NONE)
+	if (c->session.context.permission == PERMISSION_NONE)
 		return "--allow gives it nothing";
 	return NULL;
 }
@@ -96,7 +96,8 @@ static const char *shake_hands(struct connection *c, ErlConnect *peer)
 			       ? "it was the oldest of --max-handshakes"
 			       : failure;
 	switch (peers_join(service->peers, &c->peer, peer->nodename,
-			   service->common.handles, &c->rpc.functions.owner)) {
+			   service->common.handles,
+			   &c->session.context.owner)) {
 	case 0:
 		return NULL;
 	case -EMFILE:
@@ -131,7 +132,7 @@ static void log_refused(const char *address, const char *name,
 static bool handshake(struct connection *c, const char *address)
 {
 	ErlConnect peer = { .nodename = "" };
-	const char *refusal = pids_init(&c->rpc.pids, c->service->node)
+	const char *refusal = pids_init(&c->session.pids, c->service->node)
 				      ? shake_hands(c, &peer)
 				      : "there is no pid for it";
 
@@ -151,7 +152,7 @@ static int resume(struct connection *c)
 {
 	int error;
 
-	rpc_resume(&c->rpc, &c->out);
+	session_resume(&c->session, &c->out);
 	if (c->out.failed)
 		return -ENOMEM;
 	error = connection_flush(c);
@@ -187,7 +188,7 @@ static void serve_peer(struct connection *c, const char *address)
 {
 	int error;
 
-	functions_log_for(&c->rpc.functions);
+	functions_log_for(&c->session.context);
 	log_connected(c, address);
 	stats_join(c->service->common.stats, &c->stats);
 	error = resume(c);
@@ -195,14 +196,15 @@ static void serve_peer(struct connection *c, const char *address)
 		error = connection_serve(c);
 	log_disconnected(c, error);
 	stats_leave(c->service->common.stats, &c->stats);
-	handles_owner_down(c->service->common.handles, c->rpc.functions.owner);
+	handles_owner_down(c->service->common.handles,
+			   c->session.context.owner);
 }
 
 static void free_connection(struct connection *c)
 {
 	if (c->entered)
 		peers_leave(c->service->peers, &c->peer);
-	call_context_fini(&c->rpc.functions);
+	call_context_fini(&c->session.context);
 	term_writer_fini(&c->out);
 	transport_fini(&c->transport);
 	free(c);
@@ -215,16 +217,16 @@ static void *run(void *argument)
 	char address[INET_ADDRSTRLEN + 8];
 
 	describe_address(c->transport.fd, address, sizeof(address));
-	c->rpc.name = c->service->node->thisnodename;
-	c->rpc.peer = c->peer.name;
-	c->rpc.functions.common = &c->service->common;
-	c->rpc.functions.account = &c->account;
-	c->rpc.functions.peer = c->peer.name;
-	c->rpc.functions.stats = &c->stats;
-	c->rpc.functions.stopped = &c->transport.stopped;
+	c->session.name = c->service->node->thisnodename;
+	c->session.peer = c->peer.name;
+	c->session.context.common = &c->service->common;
+	c->session.context.account = &c->account;
+	c->session.context.peer = c->peer.name;
+	c->session.context.stats = &c->stats;
+	c->session.context.stopped = &c->transport.stopped;
 	if (handshake(c, address)) {
-		c->rpc.peer_flags = c->transport.peer_flags;
-		c->rpc.peer_size = strlen(c->peer.name);
+		c->session.peer_flags = c->transport.peer_flags;
+		c->session.peer_size = strlen(c->peer.name);
 		serve_peer(c, address);
 	}
 	free_connection(c);

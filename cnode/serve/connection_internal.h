@@ -4,7 +4,7 @@
 
 #include "base/budget.h"
 #include "serve/connection.h"
-#include "serve/rpc.h"
+#include "serve/session.h"
 
 /* A connection, as connection.c and connection_serve.c have it. */
 struct connection {
@@ -12,7 +12,7 @@ struct connection {
 	struct account account;
 	struct peer peer;
 	struct transport transport;
-	struct rpc rpc;
+	struct session session;
 	struct stats stats;
 	struct term_writer out;
 	size_t skip; /* bytes still to come of a request that is too long */

@@ -41,7 +41,7 @@ static int serve_packet(struct connection *c, const char *packet, size_t size)
 	int error = dist_parse(packet, size, true, &message);
 
 	if (error == 0)
-		error = rpc_serve(&c->rpc, &message, &c->out);
+		error = session_serve(&c->session, &message, &c->out);
 	if (error < 0) /* no half an answer; those before it are whole */
 		term_writer_rewind(&c->out, begin);
 	return error;
@@ -65,7 +65,7 @@ static int refuse_packet(struct connection *c, size_t size,
 	error = dist_parse(transport_data(&c->transport) + DIST_LENGTH_SIZE,
 			   beginning, false, &message);
 	if (error == 0)
-		error = rpc_refuse(&c->rpc, &message, raised, &c->out);
+		error = session_refuse(&c->session, &message, raised, &c->out);
 	if (error < 0) {
 		term_writer_rewind(&c->out, out);
 		return error == -ENOMEM ? error : -EMSGSIZE;
@@ -216,7 +216,7 @@ static int tick_or_give_up(struct connection *c)
 /* So many bytes, by which requests may have come to their end. */
 static void take_in(struct connection *c, size_t bytes)
 {
-	c->rpc.arrived = clock_ns();
+	c->session.arrived = clock_ns();
 	stats_add(&c->stats.bytes_in, bytes);
 }
 

@@ -9,5 +9,5 @@ cnode_but_main += \
 	%D%/connection_serve.c \
 	%D%/peers.c %D%/peers.h \
 	%D%/request.c %D%/request.h \
-	%D%/rpc.c %D%/rpc.h \
+	%D%/session.c %D%/session.h \
 	%D%/spawn_options.c %D%/spawn_options.h

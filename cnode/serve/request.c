@@ -1,5 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads requests in their several forms, also those that are cut short. */
+/*
+ * Reads requests in each form in which Erlang nodes send them, cut short or
+ * whole. The forms, and the answer that each gets:
+ *
+ *	erpc, rpc    SPAWN_REQUEST of {erpc, execute_call, 4}, [Ref, M, F, A]
+ *	             -> exit reason {Ref, return, V} | {Ref, error, R, Stack}
+ *	spawn        SPAWN_REQUEST of {M, F, length(A)}, A
+ *	             -> exit reason normal | {R, Stack}
+ *	casts        SPAWN_REQUEST of {erpc, execute_cast, 3}, [M, F, A]
+ *	             -> exit reason normal | {{exception, {R, Stack}}, Stack}
+ *	gen_server   REG_SEND to rex of {'$gen_call', {Pid, Tag}, Call}
+ *	             -> {Tag, V} | {Tag, {badrpc, {'EXIT', {R, Stack}}}}
+ *	ei_rpc       REG_SEND to rex of {Pid, Call}
+ *	             -> {rex, V} | {rex, {badrpc, {'EXIT', {R, Stack}}}}
+ *	             Call = {call | block_call, M, F, A, GroupLeader}
+ *	sbcast       REG_SEND to rex of {Pid, {sbcast, Name, Message}}
+ *	             -> {rex, node(), {nonexisting_name, Name}}
+ *	ping         REG_SEND to net_kernel of
+ *	             {'$gen_call', {Pid, Tag}, {is_auth, Node}} -> {Tag, yes}
+ *
+ * A fun M:F/A comes as erlang:apply(Fun, A): apply.c. A request to spawn with
+ * wrong options is answered by SPAWN_REPLY with badopt: spawn_options.c.
+ */
 #include "serve/request.h"
 
 #include <string.h>

@@ -43,11 +43,10 @@ struct request {
 };
 
 /*
- * Reads a request to spawn, or one that is sent as a message: rpc.c has their
- * grammar. False for what is none. The payload of the first is checked as it
- * is read; that of the second was checked, unless it is cut short. Of the
- * message called is what it asks for, for request_read_call() or others to
- * look at.
+ * Reads a spawn request, or a request sent as a message; false for anything
+ * else. The payload of a spawn request is checked while it is read; that of a
+ * message has been checked, unless it is cut short. called is set to what the
+ * message asks for, which request_read_call() reads if it is a call.
  */
 bool request_read_spawn(const struct dist_message *message,
 			struct request *request);

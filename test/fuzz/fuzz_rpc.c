@@ -9,7 +9,7 @@
 #include "host/pin_root.h"
 #include "limits/map_memory.h"
 #include "limits/pin_limit.h"
-#include "serve/rpc.h"
+#include "serve/session.h"
 #include "world.h"
 
 #define MAX_SIZE 16384
@@ -45,8 +45,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
-static void serve(struct rpc *rpc, unsigned settings, const char *packet,
-		  size_t size)
+static void serve(struct session *session, unsigned settings,
+		  const char *packet, size_t size)
 {
 	bool whole = !(settings & CUT_SHORT);
 	static const struct raised raised = { .reason = RAISED_TOO_BIG };
@@ -57,8 +57,8 @@ static void serve(struct rpc *rpc, unsigned settings, const char *packet,
 	if (dist_parse(packet, size, whole, &message) < 0)
 		return;
 	term_writer_init(&out);
-	error = whole ? rpc_serve(rpc, &message, &out)
-		      : rpc_refuse(rpc, &message, &raised, &out);
+	error = whole ? session_serve(session, &message, &out)
+		      : session_refuse(session, &message, &raised, &out);
 	REQUIRE(error == 0 || error == -EBADMSG || error == -EMSGSIZE);
 	if (error == 0)
 		world_check_packets(out.buf, out.pos);
@@ -96,12 +96,12 @@ static void serve_anew(unsigned settings, char *packet, size_t size)
 		.max_message = settings & SMALL_ANSWERS ? 512 : 65536,
 	};
 	struct handles_owner *owner = handles_owner_up(handles, WORLD_PEER, 7);
-	struct rpc rpc = {
+	struct session session = {
 		.name = WORLD_NODE,
 		.peer = WORLD_PEER,
 		.peer_size = strlen(WORLD_PEER),
 		.peer_flags = peer_flags(settings),
-		.functions = {
+		.context = {
 			.common = &common,
 			.owner = owner,
 			.peer = WORLD_PEER,
@@ -112,12 +112,12 @@ static void serve_anew(unsigned settings, char *packet, size_t size)
 		},
 	};
 
-	REQUIRE(pids_init(&rpc.pids, &node));
+	REQUIRE(pids_init(&session.pids, &node));
 	atomic_store(&stopped, settings & STOPPED);
 	world_hold_maps(handles, owner);
 	world_put_handles(handles, packet, size);
-	serve(&rpc, settings, packet, size);
-	call_context_fini(&rpc.functions);
+	serve(&session, settings, packet, size);
+	call_context_fini(&session.context);
 	handles_owner_down(handles, owner);
 	handles_free(handles);
 }

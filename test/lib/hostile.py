@@ -198,7 +198,7 @@ def throw(peer, data):
     return peer.serves(30)
 
 
-# --- the forms of a request, as rpc.c has them, and of all other messages
+# --- the forms of a request, as request.c has them, and of all other messages
 
 
 def packet(control, *payload):

@@ -1,30 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The forms in which Erlang nodes ask for a call, and those of the answers:
- *
- *	erpc, rpc    SPAWN_REQUEST of {erpc, execute_call, 4}, [Ref, M, F, A]
- *	             -> exit reason {Ref, return, V} | {Ref, error, R, Stack}
- *	spawn        SPAWN_REQUEST of {M, F, length(A)}, A
- *	             -> exit reason normal | {R, Stack}
- *	casts        SPAWN_REQUEST of {erpc, execute_cast, 3}, [M, F, A]
- *	             -> exit reason normal | {{exception, {R, Stack}}, Stack}
- *	gen_server   REG_SEND to rex of {'$gen_call', {Pid, Tag}, Call}
- *	             -> {Tag, V} | {Tag, {badrpc, {'EXIT', {R, Stack}}}}
- *	ei_rpc       REG_SEND to rex of {Pid, Call}
- *	             -> {rex, V} | {rex, {badrpc, {'EXIT', {R, Stack}}}}
- *	             Call = {call | block_call, M, F, A, GroupLeader}
- *	sbcast       REG_SEND to rex of {Pid, {sbcast, Name, Message}}
- *	             -> {rex, node(), {nonexisting_name, Name}}
- *	ping         REG_SEND to net_kernel of
- *	             {'$gen_call', {Pid, Tag}, {is_auth, Node}} -> {Tag, yes}
- *
- * A fun M:F/A comes as erlang:apply(Fun, A): apply.c. A request to spawn with
- * wrong options is answered by SPAWN_REPLY with badopt: spawn_options.c.
+ * What is done for one connected node: each message of its that asks for
+ * something is served by a row of the table at the end.
  *
  * A spawned process lives no longer than the request that asks for it, so
- * whatever is monitored or linked to is not there, but for the two names.
+ * a monitor or a link finds nothing but the two registered names.
  */
-#include "serve/rpc.h"
+#include "serve/session.h"
 
 #include <errno.h>
 #include <string.h>
@@ -34,7 +16,7 @@
 #include "serve/request.h"
 
 struct resumption {
-	const struct rpc *rpc;
+	const struct session *session;
 	struct term_writer *out;
 };
 
@@ -44,20 +26,20 @@ static void watch_again(const struct handles_info *info, void *context)
 	struct term process = { info->process, info->process_size };
 
 	if (info->lifetime == HANDLES_PROCESS)
-		dist_write_monitor(r->out, pids_self(&r->rpc->pids), process,
-				   info->ref);
+		dist_write_monitor(r->out, pids_self(&r->session->pids),
+				   process, info->ref);
 }
 
-void rpc_resume(struct rpc *rpc, struct term_writer *out)
+void session_resume(struct session *session, struct term_writer *out)
 {
-	struct resumption resumption = { rpc, out };
+	struct resumption resumption = { session, out };
 
-	handles_each_of(rpc->functions.common->handles, rpc->functions.owner,
-			watch_again, &resumption);
+	handles_each_of(session->context.common->handles,
+			session->context.owner, watch_again, &resumption);
 }
 
 /* A pid of the peer; one of another node, or none, asks for nothing here. */
-static bool is_from_peer(const struct rpc *rpc, struct term t)
+static bool is_from_peer(const struct session *session, struct term t)
 {
 	static struct log_limit limit =
 		LOG_LIMIT_OF("refused", "in_another_name");
@@ -66,26 +48,28 @@ static bool is_from_peer(const struct rpc *rpc, struct term t)
 
 	if (!term_read_pid_node(t, &node, &size))
 		return false;
-	if (size == rpc->peer_size && memcmp(node, rpc->peer, size) == 0)
+	if (size == session->peer_size &&
+	    memcmp(node, session->peer, size) == 0)
 		return true;
 	log_limited(&limit, LOG_WARNING,
 		    "dropped a request that came from %s in the name of %.*s",
-		    rpc->peer, (int)size, node);
+		    session->peer, (int)size, node);
 	return false;
 }
 
-static int serve_spawn(struct rpc *rpc, const struct dist_message *message,
+static int serve_spawn(struct session *session,
+		       const struct dist_message *message,
 		       struct term_writer *out)
 {
 	struct request request = { 0 };
 
 	if (!request_read_spawn(message, &request))
 		return -EBADMSG;
-	answer_request(rpc, &request, out, NULL);
+	answer_request(session, &request, out, NULL);
 	return 0;
 }
 
-static void answer_ping(struct rpc *rpc, const struct request *request,
+static void answer_ping(struct session *session, const struct request *request,
 			struct term called, struct term_writer *out)
 {
 	struct term is_auth[2];
@@ -95,7 +79,7 @@ static void answer_ping(struct rpc *rpc, const struct request *request,
 	    !term_tuple_of(called, is_auth, 2) ||
 	    !term_is_atom(is_auth[0], "is_auth"))
 		return;
-	begin = answer_begin_message(rpc, request, out);
+	begin = answer_begin_message(session, request, out);
 	term_write_tuple(out, 2);
 	term_write_term(out, request->tag);
 	term_write_atom(out, "yes");
@@ -103,8 +87,9 @@ static void answer_ping(struct rpc *rpc, const struct request *request,
 }
 
 /* No name is registered here to which rpc:sbcast/2 could send. */
-static void answer_sbcast(struct rpc *rpc, const struct request *request,
-			  struct term called, struct term_writer *out)
+static void answer_sbcast(struct session *session,
+			  const struct request *request, struct term called,
+			  struct term_writer *out)
 {
 	struct term sbcast[3];
 	size_t begin;
@@ -113,10 +98,10 @@ static void answer_sbcast(struct rpc *rpc, const struct request *request,
 	    !term_tuple_of(called, sbcast, 3) ||
 	    !term_is_atom(sbcast[0], "sbcast"))
 		return;
-	begin = answer_begin_message(rpc, request, out);
+	begin = answer_begin_message(session, request, out);
 	term_write_tuple(out, 3);
 	term_write_atom(out, "rex");
-	term_write_atom(out, rpc->name);
+	term_write_atom(out, session->name);
 	term_write_tuple(out, 2);
 	term_write_atom(out, "nonexisting_name");
 	term_write_term(out, sbcast[1]);
@@ -124,30 +109,32 @@ static void answer_sbcast(struct rpc *rpc, const struct request *request,
 }
 
 /* Messages that nobody here understands are dropped, as a BEAM node does. */
-static int serve_reg_send(struct rpc *rpc, const struct dist_message *message,
+static int serve_reg_send(struct session *session,
+			  const struct dist_message *message,
 			  struct term_writer *out)
 {
 	struct request request = { 0 };
 	struct term called;
 
 	if (!request_read_message(message->payload, &request, &called) ||
-	    !is_from_peer(rpc, request.to))
+	    !is_from_peer(session, request.to))
 		return 0;
 	if (term_is_atom(message->to, "net_kernel"))
-		answer_ping(rpc, &request, called, out);
+		answer_ping(session, &request, called, out);
 	else if (!term_is_atom(message->to, "rex"))
 		return 0;
 	else if (request_read_call(called, &request))
-		answer_request(rpc, &request, out, NULL);
+		answer_request(session, &request, out, NULL);
 	else
-		answer_sbcast(rpc, &request, called, out);
+		answer_sbcast(session, &request, called, out);
 	return 0;
 }
 
-static int serve_monitor(struct rpc *rpc, const struct dist_message *message,
+static int serve_monitor(struct session *session,
+			 const struct dist_message *message,
 			 struct term_writer *out)
 {
-	(void)rpc;
+	(void)session;
 	if (!term_is_ref(message->id) ||
 	    !(term_is_pid(message->to) || term_is_any_atom(message->to)))
 		return -EBADMSG;
@@ -158,26 +145,28 @@ static int serve_monitor(struct rpc *rpc, const struct dist_message *message,
 	return 0;
 }
 
-static int serve_link(struct rpc *rpc, const struct dist_message *message,
+static int serve_link(struct session *session,
+		      const struct dist_message *message,
 		      struct term_writer *out)
 {
-	(void)rpc;
+	(void)session;
 	if (!term_is_pid(message->to))
 		return -EBADMSG;
 	dist_write_link_noproc(out, message->to, message->from);
 	return 0;
 }
 
-static int serve_unlink(struct rpc *rpc, const struct dist_message *message,
+static int serve_unlink(struct session *session,
+			const struct dist_message *message,
 			struct term_writer *out)
 {
-	(void)rpc;
+	(void)session;
 	dist_write_unlink_ack(out, message->id, message->to, message->from);
 	return 0;
 }
 
 /* Of the processes of the peer, those are watched that handles end with. */
-static int serve_monitor_exit(struct rpc *rpc,
+static int serve_monitor_exit(struct session *session,
 			      const struct dist_message *message,
 			      struct term_writer *out)
 {
@@ -186,14 +175,15 @@ static int serve_monitor_exit(struct rpc *rpc,
 	(void)out;
 	if (!term_read_ref(message->id, &ref))
 		return -EBADMSG;
-	handles_process_ended(rpc->functions.common->handles,
-			      rpc->functions.owner, &ref);
+	handles_process_ended(session->context.common->handles,
+			      session->context.owner, &ref);
 	return 0;
 }
 
 static const struct {
 	enum dist_op op;
-	int (*serve)(struct rpc *rpc, const struct dist_message *message,
+	int (*serve)(struct session *session,
+		     const struct dist_message *message,
 		     struct term_writer *out);
 } servers[] = {
 	{ DIST_SPAWN_REQUEST, serve_spawn },
@@ -214,8 +204,8 @@ static bool is_payload_good(const struct dist_message *message)
 }
 
 /* What is not in the table tells of processes that we do not have. */
-int rpc_serve(struct rpc *rpc, const struct dist_message *message,
-	      struct term_writer *out)
+int session_serve(struct session *session, const struct dist_message *message,
+		  struct term_writer *out)
 {
 	int error = 0;
 
@@ -227,22 +217,22 @@ int rpc_serve(struct rpc *rpc, const struct dist_message *message,
 			continue;
 		if (!term_is_pid(message->from))
 			return -EBADMSG;
-		if (is_from_peer(rpc, message->from))
-			error = servers[i].serve(rpc, message, out);
+		if (is_from_peer(session, message->from))
+			error = servers[i].serve(session, message, out);
 		else if (!is_payload_good(message))
 			error = -EBADMSG;
 	}
 	return error < 0 ? error : out->failed ? -ENOMEM : 0;
 }
 
-int rpc_refuse(struct rpc *rpc, const struct dist_message *message,
-	       const struct raised *raised, struct term_writer *out)
+int session_refuse(struct session *session, const struct dist_message *message,
+		   const struct raised *raised, struct term_writer *out)
 {
 	struct request request = { .cut_short = true };
 	struct term called;
 	bool good = false;
 
-	if (!is_from_peer(rpc, message->from))
+	if (!is_from_peer(session, message->from))
 		return -EMSGSIZE;
 	if (message->op == DIST_SPAWN_REQUEST)
 		good = request_read_spawn(message, &request);
@@ -250,10 +240,10 @@ int rpc_refuse(struct rpc *rpc, const struct dist_message *message,
 		 term_is_atom(message->to, "rex"))
 		good = request_read_message(message->payload, &request,
 					    &called) &&
-		       is_from_peer(rpc, request.to) &&
+		       is_from_peer(session, request.to) &&
 		       request_read_call(called, &request);
 	if (!good)
 		return -EMSGSIZE;
-	answer_request(rpc, &request, out, raised);
+	answer_request(session, &request, out, raised);
 	return out->failed ? -ENOMEM : 0;
 }
