@@ -246,8 +246,8 @@ static void tell_more(struct session *session, struct term_writer *w,
 		dist_write_demonitor(w, self, process, &call->ref);
 }
 
-void answer_request(struct session *session, struct request *request,
-		    struct term_writer *w, const struct raised *raised)
+void serve_request(struct session *session, struct request *request,
+		   struct term_writer *w, const struct raised *raised)
 {
 	struct call call;
 

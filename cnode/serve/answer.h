@@ -6,14 +6,15 @@
 #include "serve/session.h"
 
 /*
- * Calls what a request asks for and writes the packets that answer it; with
- * raised, that exception is the answer. The request is then that of what was
- * called, which erlang:apply can make another. w->failed: there was no memory.
+ * Calls the function that a request asks for and writes the packets that answer
+ * it; if raised is set, that exception is the answer. Afterwards the request
+ * names the function that was called, which erlang:apply may have changed.
+ * w->failed: out of memory.
  */
-void answer_request(struct session *session, struct request *request,
-		    struct term_writer *w, const struct raised *raised);
+void serve_request(struct session *session, struct request *request,
+		   struct term_writer *w, const struct raised *raised);
 
-/* Opens a message to who sent one; its term and dist_end() follow. */
+/* Opens a message to the sender of a request; its term and dist_end() follow. */
 size_t answer_begin_message(struct session *session,
 			    const struct request *request,
 			    struct term_writer *w);

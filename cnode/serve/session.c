@@ -65,7 +65,7 @@ static int serve_spawn(struct session *session,
 
 	if (!request_read_spawn(message, &request))
 		return -EBADMSG;
-	answer_request(session, &request, out, NULL);
+	serve_request(session, &request, out, NULL);
 	return 0;
 }
 
@@ -124,7 +124,7 @@ static int serve_reg_send(struct session *session,
 	else if (!term_is_atom(message->to, "rex"))
 		return 0;
 	else if (request_read_call(called, &request))
-		answer_request(session, &request, out, NULL);
+		serve_request(session, &request, out, NULL);
 	else
 		answer_sbcast(session, &request, called, out);
 	return 0;
@@ -244,6 +244,6 @@ int session_refuse(struct session *session, const struct dist_message *message,
 		       request_read_call(called, &request);
 	if (!good)
 		return -EMSGSIZE;
-	answer_request(session, &request, out, raised);
+	serve_request(session, &request, out, raised);
 	return out->failed ? -ENOMEM : 0;
 }
