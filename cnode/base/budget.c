@@ -16,7 +16,7 @@ static bool reserve(struct budget *budget, size_t bytes)
 
 	do {
 		if (bytes > budget->max - used) {
-			atomic_store(&budget->met, true);
+			atomic_store(&budget->exceeded, true);
 			return false;
 		}
 	} while (!atomic_compare_exchange_weak(&budget->used, &used,
@@ -90,7 +90,7 @@ void budget_free(struct account *account, void *block, size_t size)
 	budget_release(account, size);
 }
 
-bool budget_was_met(struct budget *budget)
+bool budget_was_exceeded(struct budget *budget)
 {
-	return atomic_exchange(&budget->met, false);
+	return atomic_exchange(&budget->exceeded, false);
 }

@@ -16,7 +16,7 @@
 struct budget {
 	size_t max;
 	atomic_size_t used;
-	atomic_bool met; /* since it was looked at last */
+	atomic_bool exceeded; /* a request was refused since the last look */
 };
 
 /* What one connection has of it. One thread changes it. */
@@ -40,6 +40,6 @@ bool budget_reserve(struct account *account, size_t size);
 void budget_release(struct account *account, size_t size);
 
 /* Whether something was refused since the last time that this was asked. */
-bool budget_was_met(struct budget *budget);
+bool budget_was_exceeded(struct budget *budget);
 
 #endif

@@ -86,7 +86,7 @@ static bool serve_signal(const struct node *node)
 /* Who is slow may keep memory as long as there is some. */
 static void end_slow_peers(struct node *node)
 {
-	if (budget_was_met(&node->budget))
+	if (budget_was_exceeded(&node->budget))
 		peers_end_slow(node->service.peers,
 			       node->options->ticktime * INT64_C(1000));
 }
