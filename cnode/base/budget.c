@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-#include "base/memory.h"
+#include "base/heap.h"
 
 static bool reserve(struct budget *budget, size_t bytes)
 {
@@ -23,7 +23,7 @@ static bool reserve(struct budget *budget, size_t bytes)
 					       used + bytes));
 	/* what libc has in holes is not to come on top of a full budget */
 	if (used + bytes > budget->max / 2)
-		memory_give_back();
+		heap_trim();
 	return true;
 }
 

@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/log.h"
-#include "base/memory.h"
 #include "handles/handles_internal.h"
 
 /* Who is waited for and has made no map loses little; there may be many. */
@@ -136,7 +136,7 @@ void handle_owners_free_ended(struct ended_handles *ended)
 		freed++;
 	}
 	if (freed >= MANY)
-		memory_give_back();
+		heap_trim();
 }
 
 static void end_owner(struct handles *h, struct handles_owner *owner,

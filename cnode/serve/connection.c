@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/log.h"
-#include "base/memory.h"
 #include "dist/handshake.h"
 #include "serve/connection_internal.h"
 
@@ -208,7 +208,7 @@ static void free_connection(struct connection *c)
 	term_writer_fini(&c->out);
 	transport_fini(&c->transport);
 	free(c);
-	memory_give_back();
+	heap_trim();
 }
 
 static void *run(void *argument)
