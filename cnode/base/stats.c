@@ -12,7 +12,7 @@
 
 #include "base/clock.h"
 
-#define COUNTS (offsetof(struct stats, others) / sizeof(stats_count))
+#define COUNTS (offsetof(struct stats, entry) / sizeof(stats_count))
 
 struct stats_all {
 	pthread_mutex_t lock; /* of what follows */
@@ -57,7 +57,7 @@ static void add_up(struct stats *sum, const struct stats *stats)
 void stats_join(struct stats_all *all, struct stats *stats)
 {
 	pthread_mutex_lock(&all->lock);
-	LIST_INSERT_HEAD(&all->members, stats, others);
+	LIST_INSERT_HEAD(&all->members, stats, entry);
 	all->connections++;
 	pthread_mutex_unlock(&all->lock);
 }
@@ -65,7 +65,7 @@ void stats_join(struct stats_all *all, struct stats *stats)
 void stats_leave(struct stats_all *all, struct stats *stats)
 {
 	pthread_mutex_lock(&all->lock);
-	LIST_REMOVE(stats, others);
+	LIST_REMOVE(stats, entry);
 	all->connections--;
 	add_up(&all->gone, stats);
 	pthread_mutex_unlock(&all->lock);
@@ -83,7 +83,7 @@ void stats_read(struct stats_all *all, struct stats_report *report)
 	memset(report, 0, sizeof(*report));
 	pthread_mutex_lock(&all->lock);
 	add_up(&report->sum, &all->gone);
-	LIST_FOREACH(member, &all->members, others)
+	LIST_FOREACH(member, &all->members, entry)
 	add_up(&report->sum, member);
 	report->connections = all->connections;
 	pthread_mutex_unlock(&all->lock);

@@ -23,7 +23,7 @@ struct stats {
 	/* [n]: requests that were answered in less than 2^n ns */
 	stats_count latencies[STATS_LATENCIES];
 	/* the list's own */
-	LIST_ENTRY(stats) others;
+	LIST_ENTRY(stats) entry;
 };
 
 /* No other thread adds to the same count, so that it needs no lock. */

@@ -78,7 +78,7 @@ static void end_oldest_handshake(struct peers *peers)
 {
 	struct peer *peer;
 
-	TAILQ_FOREACH(peer, &peers->all, others)
+	TAILQ_FOREACH(peer, &peers->all, entry)
 	{
 		if (!peer->connected && !peer->replaced) {
 			end(peers, peer);
@@ -106,7 +106,7 @@ int peers_enter(struct peers *peers, struct peer *peer)
 
 	pthread_mutex_lock(&peers->lock);
 	if (!peers->closing && make_room(peers)) {
-		TAILQ_INSERT_TAIL(&peers->all, peer, others);
+		TAILQ_INSERT_TAIL(&peers->all, peer, entry);
 		peers->handshakes++;
 		error = 0;
 	}
@@ -137,7 +137,7 @@ static struct peer *find_heir(const struct peers *peers, const char *name)
 {
 	struct peer *peer;
 
-	TAILQ_FOREACH(peer, &peers->all, others)
+	TAILQ_FOREACH(peer, &peers->all, entry)
 	if (!peer->connected && !peer->replaced &&
 	    strcmp(peer->name, name) == 0)
 		return peer;
@@ -149,7 +149,7 @@ void peers_leave(struct peers *peers, struct peer *peer)
 	struct peer *heir;
 
 	pthread_mutex_lock(&peers->lock);
-	TAILQ_REMOVE(&peers->all, peer, others);
+	TAILQ_REMOVE(&peers->all, peer, entry);
 	if (peer->connected) {
 		peers->connected--;
 		heir = find_heir(peers, peer->name);
@@ -168,7 +168,7 @@ static void end_others(struct peers *peers, const char *name)
 {
 	struct peer *other;
 
-	TAILQ_FOREACH(other, &peers->all, others)
+	TAILQ_FOREACH(other, &peers->all, entry)
 	if (strcmp(other->name, name) == 0)
 		end(peers, other);
 }
@@ -178,7 +178,7 @@ static bool is_there(const struct peers *peers, const struct peer *but,
 {
 	const struct peer *other;
 
-	TAILQ_FOREACH(other, &peers->all, others)
+	TAILQ_FOREACH(other, &peers->all, entry)
 	if (other != but && strcmp(other->name, name) == 0)
 		return true;
 	return false;
@@ -189,7 +189,7 @@ static bool has_come_later(const struct peer *peer, const char *name)
 {
 	const struct peer *other = peer;
 
-	while ((other = TAILQ_NEXT(other, others)))
+	while ((other = TAILQ_NEXT(other, entry)))
 		if (strcmp(other->name, name) == 0)
 			return true;
 	return false;
@@ -289,7 +289,7 @@ bool peers_tick(struct peers *peers)
 	any = !TAILQ_EMPTY(&peers->all);
 	if (now - peers->looked >= LOOK_MS) {
 		peers->looked = now;
-		TAILQ_FOREACH(peer, &peers->all, others)
+		TAILQ_FOREACH(peer, &peers->all, entry)
 		{
 			tick(peer);
 			look_after(peer);
@@ -306,7 +306,7 @@ void peers_end_slow(struct peers *peers, int64_t ms)
 	struct peer *peer;
 
 	pthread_mutex_lock(&peers->lock);
-	TAILQ_FOREACH(peer, &peers->all, others)
+	TAILQ_FOREACH(peer, &peers->all, entry)
 	{
 		since = atomic_load(&peer->transport->waiting_since);
 		if (since == 0 || now - since <= ms)
@@ -329,7 +329,7 @@ bool peers_shutdown(struct peers *peers, int timeout_ms)
 
 	pthread_mutex_lock(&peers->lock);
 	peers->closing = true;
-	TAILQ_FOREACH(peer, &peers->all, others)
+	TAILQ_FOREACH(peer, &peers->all, entry)
 	transport_shutdown(peer->transport);
 	pthread_cond_broadcast(&peers->changed);
 	while (!(empty = TAILQ_EMPTY(&peers->all)))

@@ -24,7 +24,7 @@ struct peer {
 	bool gone;      /* it was not there any more the last time */
 	unsigned turns_seen;
 	unsigned sends_seen;
-	TAILQ_ENTRY(peer) others;
+	TAILQ_ENTRY(peer) entry;
 };
 
 /* All connections of this node. Safe to use from any thread. */
