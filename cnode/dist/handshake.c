@@ -28,7 +28,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
-#include "dist/dist.h"
+#include "dist/dflags.h"
 
 #define LENGTH_SIZE 2
 #define FLAGS_OFFSET 3
@@ -37,8 +37,8 @@
 #define RECEIVE_SIZE 65536
 
 #define ADDED_FLAGS                                                            \
-	(DIST_FLAG_SPAWN | DIST_FLAG_ALIAS | DIST_FLAG_DIST_MONITOR_NAME |     \
-	 DIST_FLAG_EXIT_PAYLOAD)
+	(DFLAG_SPAWN | DFLAG_ALIAS | DFLAG_DIST_MONITOR_NAME |                 \
+	 DFLAG_EXIT_PAYLOAD)
 
 static uint64_t get_be(const char *at, int size)
 {
@@ -219,7 +219,7 @@ static void turn_away(struct transport *t)
 static const char *judge(const struct handshake *h)
 {
 	/* its name is that of its host alone */
-	if (get_be(h->first + FLAGS_OFFSET, 8) & DIST_FLAG_NAME_ME)
+	if (get_be(h->first + FLAGS_OFFSET, 8) & DFLAG_NAME_ME)
 		return "it wants to be given a name, which libei cannot do; "
 		       "connect it to a node of the cluster first, or start it "
 		       "with a name";

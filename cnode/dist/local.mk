@@ -2,7 +2,8 @@
 
 cnode_but_main += \
 	%D%/cookie.c %D%/cookie.h \
-	%D%/dist.c %D%/dist.h \
+	%D%/control.c %D%/control.h \
+	%D%/dflags.h \
 	%D%/epmd.c %D%/epmd.h \
 	%D%/handshake.c %D%/handshake.h \
 	%D%/hostid.c \

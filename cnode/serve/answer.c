@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "call/call.h"
+#include "dist/dflags.h"
 #include "serve/answer_stack.h"
 #include "serve/apply.h"
 
@@ -161,11 +162,11 @@ size_t answer_begin_message(struct session *session,
 	struct term alias;
 
 	if (request->form == REQUEST_GEN_CALL &&
-	    session->peer_flags & DIST_FLAG_ALIAS &&
+	    session->peer_flags & DFLAG_ALIAS &&
 	    read_alias(request->tag, &alias))
-		return dist_begin_alias_send(w, pids_make(&session->pids),
-					     alias);
-	return dist_begin_send(w, request->to);
+		return control_begin_alias_send(w, pids_make(&session->pids),
+						alias);
+	return control_begin_send(w, request->to);
 }
 
 static void answer_message(struct session *session, struct request *request,
@@ -176,20 +177,20 @@ static void answer_message(struct session *session, struct request *request,
 	if (w->failed)
 		return; /* no memory for its head: nothing is done */
 	write_outcome(session, request, w, call);
-	dist_end(w, begin);
+	control_end(w, begin);
 }
 
 /* Opens the packet by which the one who asked learns how the process ended. */
 static size_t begin_exit(struct session *session, const struct request *request,
 			 struct term_writer *w, struct term pid,
-			 enum dist_spawn_flag told_by)
+			 enum control_spawn_flag told_by)
 {
-	if (told_by == DIST_SPAWN_LINK)
-		return dist_begin_exit(w, pid, request->to);
-	if (session->peer_flags & DIST_FLAG_EXIT_PAYLOAD)
-		return dist_begin_monitor_exit_payload(w, pid, request->to,
-						       request->id);
-	return dist_begin_monitor_exit(w, pid, request->to, request->id);
+	if (told_by == CONTROL_SPAWN_LINK)
+		return control_begin_exit(w, pid, request->to);
+	if (session->peer_flags & DFLAG_EXIT_PAYLOAD)
+		return control_begin_monitor_exit_payload(w, pid, request->to,
+							  request->id);
+	return control_begin_monitor_exit(w, pid, request->to, request->id);
 }
 
 /* The size bytes at from in the buffer, once more at its end. */
@@ -204,32 +205,35 @@ static void repeat(struct term_writer *w, size_t from, size_t size)
 static void answer_spawn(struct session *session, struct request *request,
 			 struct term_writer *w, struct call *call)
 {
-	bool monitor = request->spawn_flags & DIST_SPAWN_MONITOR;
-	bool link = request->spawn_flags & DIST_SPAWN_LINK;
+	bool monitor = request->spawn_flags & CONTROL_SPAWN_MONITOR;
+	bool link = request->spawn_flags & CONTROL_SPAWN_LINK;
 	size_t begin, reason, size;
 	struct term pid;
 
 	if (request->bad_options) {
-		dist_write_spawn_refusal(w, request->id, request->to, "badopt");
+		control_write_spawn_refusal(w, request->id, request->to,
+					    "badopt");
 		return;
 	}
 	pid = pids_make(&session->pids);
-	dist_write_spawn_reply(w, request->id, request->to,
-			       request->spawn_flags, pid);
+	control_write_spawn_reply(w, request->id, request->to,
+				  request->spawn_flags, pid);
 	begin = begin_exit(session, request, w, pid,
-			   monitor ? DIST_SPAWN_MONITOR : DIST_SPAWN_LINK);
+			   monitor ? CONTROL_SPAWN_MONITOR
+				   : CONTROL_SPAWN_LINK);
 	if (w->failed)
 		return; /* no memory for its head: nothing is done */
 	reason = w->pos;
 	write_outcome(session, request, w, call);
 	size = w->pos - reason;
-	dist_end(w, begin);
+	control_end(w, begin);
 	if (!monitor && !link)
 		term_writer_rewind(w, begin); /* nobody wants to know */
 	if (monitor && link && !w->failed) {
-		begin = begin_exit(session, request, w, pid, DIST_SPAWN_LINK);
+		begin = begin_exit(session, request, w, pid,
+				   CONTROL_SPAWN_LINK);
 		repeat(w, reason, size);
-		dist_end(w, begin);
+		control_end(w, begin);
 	}
 }
 
@@ -241,9 +245,9 @@ static void tell_more(struct session *session, struct term_writer *w,
 	struct term process = { call->unwatch.pid, call->unwatch.size };
 
 	if (call->watch)
-		dist_write_monitor(w, self, call->caller, &call->ref);
+		control_write_monitor(w, self, call->caller, &call->ref);
 	if (call->unwatch.pid)
-		dist_write_demonitor(w, self, process, &call->ref);
+		control_write_demonitor(w, self, process, &call->ref);
 }
 
 void serve_request(struct session *session, struct request *request,

@@ -14,7 +14,8 @@
 void serve_request(struct session *session, struct request *request,
 		   struct term_writer *w, const struct raised *raised);
 
-/* Opens a message to the sender of a request; its term and dist_end() follow. */
+/* Opens a message to the sender of a request; its term and control_end()
+ * follow. */
 size_t answer_begin_message(struct session *session,
 			    const struct request *request,
 			    struct term_writer *w);

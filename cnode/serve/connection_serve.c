@@ -27,7 +27,7 @@
  */
 static void serve_tick(struct connection *c)
 {
-	static const char tick[DIST_LENGTH_SIZE];
+	static const char tick[CONTROL_LENGTH_SIZE];
 
 	if (c->out.pos == 0 &&
 	    clock_ms() - c->transport.sent_at > TICK_ANSWER_MS)
@@ -36,9 +36,9 @@ static void serve_tick(struct connection *c)
 
 static int serve_packet(struct connection *c, const char *packet, size_t size)
 {
-	struct dist_message message;
+	struct control_message message;
 	size_t begin = c->out.pos;
-	int error = dist_parse(packet, size, true, &message);
+	int error = control_parse(packet, size, true, &message);
 
 	if (error == 0)
 		error = session_serve(&c->session, &message, &c->out);
@@ -52,9 +52,9 @@ static int refuse_packet(struct connection *c, size_t size,
 			 const struct raised *raised)
 {
 	size_t available =
-		transport_available(&c->transport) - DIST_LENGTH_SIZE;
+		transport_available(&c->transport) - CONTROL_LENGTH_SIZE;
 	size_t beginning = size < BEGINNING_SIZE ? size : BEGINNING_SIZE;
-	struct dist_message message;
+	struct control_message message;
 	size_t out = c->out.pos;
 	int error;
 
@@ -62,15 +62,16 @@ static int refuse_packet(struct connection *c, size_t size,
 		return -EAGAIN;
 	if (available > size)
 		available = size;
-	error = dist_parse(transport_data(&c->transport) + DIST_LENGTH_SIZE,
-			   beginning, false, &message);
+	error = control_parse(transport_data(&c->transport) +
+				      CONTROL_LENGTH_SIZE,
+			      beginning, false, &message);
 	if (error == 0)
 		error = session_refuse(&c->session, &message, raised, &c->out);
 	if (error < 0) {
 		term_writer_rewind(&c->out, out);
 		return error == -ENOMEM ? error : -EMSGSIZE;
 	}
-	transport_consume(&c->transport, DIST_LENGTH_SIZE + available);
+	transport_consume(&c->transport, CONTROL_LENGTH_SIZE + available);
 	c->skip = size - available;
 	return 0;
 }
@@ -133,21 +134,21 @@ static int serve_next(struct connection *c)
 
 	skip(c);
 	available = transport_available(&c->transport);
-	if (available < DIST_LENGTH_SIZE)
+	if (available < CONTROL_LENGTH_SIZE)
 		return -EAGAIN;
 	size = next_length(c);
 	if (size > c->service->common.max_message)
 		return refuse_too_long(c, size);
-	if (available < DIST_LENGTH_SIZE + size)
+	if (available < CONTROL_LENGTH_SIZE + size)
 		return -EAGAIN;
-	transport_has_come(&c->transport, DIST_LENGTH_SIZE + size);
+	transport_has_come(&c->transport, CONTROL_LENGTH_SIZE + size);
 	if (size == 0)
 		serve_tick(c);
 	else
 		error = serve_packet(
-			c, transport_data(&c->transport) + DIST_LENGTH_SIZE,
+			c, transport_data(&c->transport) + CONTROL_LENGTH_SIZE,
 			size);
-	transport_consume(&c->transport, DIST_LENGTH_SIZE + size);
+	transport_consume(&c->transport, CONTROL_LENGTH_SIZE + size);
 	return error;
 }
 
@@ -223,7 +224,7 @@ static void take_in(struct connection *c, size_t bytes)
 static int receive(struct connection *c)
 {
 	ssize_t n = transport_receive(&c->transport,
-				      DIST_LENGTH_SIZE +
+				      CONTROL_LENGTH_SIZE +
 					      c->service->common.max_message);
 
 	if (n == -EAGAIN)

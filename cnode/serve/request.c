@@ -170,7 +170,7 @@ static bool is_execute_call(struct term mfa)
  * A process of a function that is not erpc's: {M, F, Arity}, and A, whose
  * length is what counts.
  */
-static bool read_plain_spawn(const struct dist_message *message,
+static bool read_plain_spawn(const struct control_message *message,
 			     struct request *request)
 {
 	struct term mfa[3];
@@ -192,7 +192,7 @@ static bool read_plain_spawn(const struct dist_message *message,
 }
 
 /* One of erpc's: [Ref, M, F, A] or [M, F, A]. False for another. */
-static bool is_erpc_spawn(const struct dist_message *message, uint32_t n,
+static bool is_erpc_spawn(const struct control_message *message, uint32_t n,
 			  struct request *request)
 {
 	if (n == 4 && is_execute_call(message->mfa))
@@ -204,7 +204,7 @@ static bool is_erpc_spawn(const struct dist_message *message, uint32_t n,
 	return true;
 }
 
-bool request_read_spawn(const struct dist_message *message,
+bool request_read_spawn(const struct control_message *message,
 			struct request *request)
 {
 	struct term_items items;

@@ -2,7 +2,7 @@
 #ifndef REQUEST_H
 #define REQUEST_H
 
-#include "dist/dist.h"
+#include "dist/control.h"
 #include "functions/functions.h"
 
 enum request_form {
@@ -48,7 +48,7 @@ struct request {
  * message has been checked, unless it is cut short. called is set to what the
  * message asks for, which request_read_call() reads if it is a call.
  */
-bool request_read_spawn(const struct dist_message *message,
+bool request_read_spawn(const struct control_message *message,
 			struct request *request);
 bool request_read_message(struct term payload, struct request *request,
 			  struct term *called);

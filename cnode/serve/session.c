@@ -26,8 +26,8 @@ static void watch_again(const struct handles_info *info, void *context)
 	struct term process = { info->process, info->process_size };
 
 	if (info->lifetime == HANDLES_PROCESS)
-		dist_write_monitor(r->out, pids_self(&r->session->pids),
-				   process, info->ref);
+		control_write_monitor(r->out, pids_self(&r->session->pids),
+				      process, info->ref);
 }
 
 void session_resume(struct session *session, struct term_writer *out)
@@ -58,7 +58,7 @@ static bool is_from_peer(const struct session *session, struct term t)
 }
 
 static int serve_spawn(struct session *session,
-		       const struct dist_message *message,
+		       const struct control_message *message,
 		       struct term_writer *out)
 {
 	struct request request = { 0 };
@@ -83,7 +83,7 @@ static void answer_ping(struct session *session, const struct request *request,
 	term_write_tuple(out, 2);
 	term_write_term(out, request->tag);
 	term_write_atom(out, "yes");
-	dist_end(out, begin);
+	control_end(out, begin);
 }
 
 /* No name is registered here to which rpc:sbcast/2 could send. */
@@ -105,12 +105,12 @@ static void answer_sbcast(struct session *session,
 	term_write_tuple(out, 2);
 	term_write_atom(out, "nonexisting_name");
 	term_write_term(out, sbcast[1]);
-	dist_end(out, begin);
+	control_end(out, begin);
 }
 
 /* Messages that nobody here understands are dropped, as a BEAM node does. */
 static int serve_reg_send(struct session *session,
-			  const struct dist_message *message,
+			  const struct control_message *message,
 			  struct term_writer *out)
 {
 	struct request request = { 0 };
@@ -131,7 +131,7 @@ static int serve_reg_send(struct session *session,
 }
 
 static int serve_monitor(struct session *session,
-			 const struct dist_message *message,
+			 const struct control_message *message,
 			 struct term_writer *out)
 {
 	(void)session;
@@ -140,34 +140,34 @@ static int serve_monitor(struct session *session,
 		return -EBADMSG;
 	if (!term_is_atom(message->to, "rex") &&
 	    !term_is_atom(message->to, "net_kernel"))
-		dist_write_monitor_noproc(out, message->to, message->from,
-					  message->id);
+		control_write_monitor_noproc(out, message->to, message->from,
+					     message->id);
 	return 0;
 }
 
 static int serve_link(struct session *session,
-		      const struct dist_message *message,
+		      const struct control_message *message,
 		      struct term_writer *out)
 {
 	(void)session;
 	if (!term_is_pid(message->to))
 		return -EBADMSG;
-	dist_write_link_noproc(out, message->to, message->from);
+	control_write_link_noproc(out, message->to, message->from);
 	return 0;
 }
 
 static int serve_unlink(struct session *session,
-			const struct dist_message *message,
+			const struct control_message *message,
 			struct term_writer *out)
 {
 	(void)session;
-	dist_write_unlink_ack(out, message->id, message->to, message->from);
+	control_write_unlink_ack(out, message->id, message->to, message->from);
 	return 0;
 }
 
 /* Of the processes of the peer, those are watched that handles end with. */
 static int serve_monitor_exit(struct session *session,
-			      const struct dist_message *message,
+			      const struct control_message *message,
 			      struct term_writer *out)
 {
 	erlang_ref ref;
@@ -181,21 +181,21 @@ static int serve_monitor_exit(struct session *session,
 }
 
 static const struct {
-	enum dist_op op;
+	enum control_op op;
 	int (*serve)(struct session *session,
-		     const struct dist_message *message,
+		     const struct control_message *message,
 		     struct term_writer *out);
 } servers[] = {
-	{ DIST_SPAWN_REQUEST, serve_spawn },
-	{ DIST_REG_SEND, serve_reg_send },
-	{ DIST_MONITOR_P, serve_monitor },
-	{ DIST_LINK, serve_link },
-	{ DIST_UNLINK_ID, serve_unlink },
-	{ DIST_MONITOR_P_EXIT, serve_monitor_exit },
-	{ DIST_PAYLOAD_MONITOR_P_EXIT, serve_monitor_exit },
+	{ CONTROL_SPAWN_REQUEST, serve_spawn },
+	{ CONTROL_REG_SEND, serve_reg_send },
+	{ CONTROL_MONITOR_P, serve_monitor },
+	{ CONTROL_LINK, serve_link },
+	{ CONTROL_UNLINK_ID, serve_unlink },
+	{ CONTROL_MONITOR_P_EXIT, serve_monitor_exit },
+	{ CONTROL_PAYLOAD_MONITOR_P_EXIT, serve_monitor_exit },
 };
 
-static bool is_payload_good(const struct dist_message *message)
+static bool is_payload_good(const struct control_message *message)
 {
 	struct term payload = message->payload;
 
@@ -204,13 +204,14 @@ static bool is_payload_good(const struct dist_message *message)
 }
 
 /* What is not in the table tells of processes that we do not have. */
-int session_serve(struct session *session, const struct dist_message *message,
+int session_serve(struct session *session,
+		  const struct control_message *message,
 		  struct term_writer *out)
 {
 	int error = 0;
 
 	/* that of a request to spawn is checked while it is read */
-	if (message->op != DIST_SPAWN_REQUEST && !is_payload_good(message))
+	if (message->op != CONTROL_SPAWN_REQUEST && !is_payload_good(message))
 		return -EBADMSG;
 	for (size_t i = 0; i < sizeof(servers) / sizeof(servers[0]); i++) {
 		if (servers[i].op != message->op)
@@ -225,7 +226,8 @@ int session_serve(struct session *session, const struct dist_message *message,
 	return error < 0 ? error : out->failed ? -ENOMEM : 0;
 }
 
-int session_refuse(struct session *session, const struct dist_message *message,
+int session_refuse(struct session *session,
+		   const struct control_message *message,
 		   const struct raised *raised, struct term_writer *out)
 {
 	struct request request = { .cut_short = true };
@@ -234,9 +236,9 @@ int session_refuse(struct session *session, const struct dist_message *message,
 
 	if (!is_from_peer(session, message->from))
 		return -EMSGSIZE;
-	if (message->op == DIST_SPAWN_REQUEST)
+	if (message->op == CONTROL_SPAWN_REQUEST)
 		good = request_read_spawn(message, &request);
-	else if (message->op == DIST_REG_SEND &&
+	else if (message->op == CONTROL_REG_SEND &&
 		 term_is_atom(message->to, "rex"))
 		good = request_read_message(message->payload, &request,
 					    &called) &&

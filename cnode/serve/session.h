@@ -2,7 +2,7 @@
 #ifndef SESSION_H
 #define SESSION_H
 
-#include "dist/dist.h"
+#include "dist/control.h"
 #include "dist/pids.h"
 #include "functions/functions.h"
 
@@ -28,14 +28,16 @@ void session_resume(struct session *session, struct term_writer *out);
  * 0, or -errno when the connection has to end: -EBADMSG when a message does
  * not say what its kind must, -ENOMEM.
  */
-int session_serve(struct session *session, const struct dist_message *message,
+int session_serve(struct session *session,
+		  const struct control_message *message,
 		  struct term_writer *out);
 
 /*
  * Answers a request of which only the beginning has come with what is raised.
  * -EMSGSIZE: it does not say whom to tell.
  */
-int session_refuse(struct session *session, const struct dist_message *message,
+int session_refuse(struct session *session,
+		   const struct control_message *message,
 		   const struct raised *raised, struct term_writer *out);
 
 #endif

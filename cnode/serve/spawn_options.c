@@ -14,7 +14,7 @@
  */
 #include "serve/spawn_options.h"
 
-#include "dist/dist.h"
+#include "dist/control.h"
 
 #define SMALL_END ((uint64_t)1 << 59) /* from there on, integers are big */
 #define MAX_SCHEDULERS 1024           /* of any emulator */
@@ -71,7 +71,7 @@ static bool read_monitor(struct term value, struct options *options)
 	while (term_next(&items, &option))
 		if (!is_monitor_option(option))
 			return false;
-	options->flags |= DIST_SPAWN_MONITOR;
+	options->flags |= CONTROL_SPAWN_MONITOR;
 	return term_end(&items);
 }
 
@@ -174,11 +174,11 @@ static bool read_option(struct term option, struct options *options)
 	struct term pair[2];
 
 	if (term_is_atom(option, "link")) {
-		options->flags |= DIST_SPAWN_LINK;
+		options->flags |= CONTROL_SPAWN_LINK;
 		return true;
 	}
 	if (term_is_atom(option, "monitor")) {
-		options->flags |= DIST_SPAWN_MONITOR;
+		options->flags |= CONTROL_SPAWN_MONITOR;
 		return true;
 	}
 	if (!term_tuple_of(option, pair, 2))
@@ -220,7 +220,7 @@ bool spawn_options_read(struct term options, unsigned *flags)
 	bool good;
 
 	if (is_usual(options)) {
-		*flags = DIST_SPAWN_MONITOR;
+		*flags = CONTROL_SPAWN_MONITOR;
 		return true;
 	}
 	good = read_all(options, &read);

@@ -5,8 +5,8 @@
 #include "term/term.h"
 
 /*
- * The options of a SPAWN_REQUEST: sets flags to those of enum dist_spawn_flag.
- * False for those to which an Erlang node answers badopt.
+ * The options of a SPAWN_REQUEST: sets flags to those of enum
+ * control_spawn_flag. False for those to which an Erlang node answers badopt.
  */
 bool spawn_options_read(struct term options, unsigned *flags);
 

@@ -8,7 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "dist/dist.h"
+#include "dist/control.h"
+#include "dist/dflags.h"
 #include "fuzz.h"
 #include "fuzz_node.h"
 #include "world.h"
@@ -62,14 +63,14 @@ static int callback_write(void *context, const char *bytes, ssize_t *size,
 			  unsigned timeout)
 {
 	const struct client *c = context;
-	uint64_t flags = DIST_FLAG_SPAWN | DIST_FLAG_DIST_MONITOR_NAME;
+	uint64_t flags = DFLAG_SPAWN | DFLAG_DIST_MONITOR_NAME;
 	char packet[512];
 
 	(void)timeout;
 	REQUIRE((size_t)*size <= sizeof(packet));
 	memcpy(packet, bytes, (size_t)*size);
 	if (!c->less_capable)
-		flags |= DIST_FLAG_ALIAS | DIST_FLAG_EXIT_PAYLOAD;
+		flags |= DFLAG_ALIAS | DFLAG_EXIT_PAYLOAD;
 	if (*size >= FLAGS_OFFSET + 8 && packet[2] == 'N')
 		for (int i = 0; i < 8; i++)
 			packet[FLAGS_OFFSET + i] |=
@@ -148,12 +149,12 @@ void client_open(struct client *c)
 /* {Ref, yes} where Ref has the number of our last ping. */
 static bool is_answer(const struct client *c, const char *packet, size_t size)
 {
-	struct dist_message message = { 0 };
+	struct control_message message = { 0 };
 	struct term answer[2];
 	erlang_ref ref;
 
-	return size > 0 && dist_parse(packet, size, true, &message) == 0 &&
-	       message.op == DIST_SEND &&
+	return size > 0 && control_parse(packet, size, true, &message) == 0 &&
+	       message.op == CONTROL_SEND &&
 	       term_tuple_of(message.payload, answer, 2) &&
 	       term_is_atom(answer[1], "yes") &&
 	       term_read_ref(answer[0], &ref) && ref.n[0] == c->pings;
@@ -169,14 +170,14 @@ static void take(struct client *c, const char *data, size_t size)
 	REQUIRE(c->in);
 	memcpy(c->in + c->in_size, data, size);
 	c->in_size += size;
-	while (c->in_size - whole >= DIST_LENGTH_SIZE) {
+	while (c->in_size - whole >= CONTROL_LENGTH_SIZE) {
 		memcpy(&length, c->in + whole, sizeof(length));
 		length = ntohl(length);
-		if (c->in_size - whole - DIST_LENGTH_SIZE < length)
+		if (c->in_size - whole - CONTROL_LENGTH_SIZE < length)
 			break;
-		if (is_answer(c, c->in + whole + DIST_LENGTH_SIZE, length))
+		if (is_answer(c, c->in + whole + CONTROL_LENGTH_SIZE, length))
 			c->answered = true;
-		whole += DIST_LENGTH_SIZE + length;
+		whole += CONTROL_LENGTH_SIZE + length;
 	}
 	REQUIRE(c->in_size - whole < MAX_IN);
 	world_check_packets(c->in, whole);
@@ -259,13 +260,13 @@ static void write_ping(struct client *c, struct term_writer *w)
 	erlang_ref ref = { .len = 3, .creation = c->creation };
 	size_t begin = w->pos;
 
-	term_write_raw(w, "\0\0\0\0p", DIST_LENGTH_SIZE + 1);
+	term_write_raw(w, "\0\0\0\0p", CONTROL_LENGTH_SIZE + 1);
 	term_write_version(w);
 	ref.n[0] = ++c->pings;
 	snprintf(pid.node, sizeof(pid.node), "%s@localhost", c->alive);
 	memcpy(ref.node, pid.node, sizeof(ref.node));
 	term_write_tuple(w, 4);
-	term_write_uint(w, DIST_REG_SEND);
+	term_write_uint(w, CONTROL_REG_SEND);
 	write_pid(w, &pid);
 	term_write_atom(w, "");
 	term_write_atom(w, "net_kernel");
@@ -278,7 +279,7 @@ static void write_ping(struct client *c, struct term_writer *w)
 	term_write_tuple(w, 2);
 	term_write_atom(w, "is_auth");
 	term_write_atom(w, "x@localhost");
-	dist_end(w, begin);
+	control_end(w, begin);
 }
 
 bool client_ping(struct client *c)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Packets: whatever the bytes, what dist_parse() makes of them lies inside
+ * Packets: whatever the bytes, what control_parse() makes of them lies inside
  * them and was checked, but for the payload; and what is written with it is a
  * packet again.
  */
 #include <stdbool.h>
 
-#include "dist/dist.h"
+#include "dist/control.h"
 #include "fuzz.h"
 
 struct packet {
@@ -27,7 +27,7 @@ static void check_term(struct packet p, struct term t)
 	free(copy);
 }
 
-static void check_control(struct packet p, const struct dist_message *m)
+static void check_control(struct packet p, const struct control_message *m)
 {
 	check_term(p, m->from);
 	check_term(p, m->to);
@@ -43,16 +43,16 @@ static bool same(struct term a, struct term b)
 }
 
 /* The one packet that w holds says op, of that id where it has one. */
-static void check_written(struct term_writer *w, enum dist_op op,
+static void check_written(struct term_writer *w, enum control_op op,
 			  struct term id)
 {
-	struct dist_message m;
+	struct control_message m;
 	char *packet;
-	size_t size = w->pos - DIST_LENGTH_SIZE;
+	size_t size = w->pos - CONTROL_LENGTH_SIZE;
 
-	REQUIRE(!w->failed && w->pos > DIST_LENGTH_SIZE);
-	packet = fuzz_copy(w->buf + DIST_LENGTH_SIZE, size);
-	REQUIRE(dist_parse(packet, size, true, &m) == 0 && m.op == op);
+	REQUIRE(!w->failed && w->pos > CONTROL_LENGTH_SIZE);
+	packet = fuzz_copy(w->buf + CONTROL_LENGTH_SIZE, size);
+	REQUIRE(control_parse(packet, size, true, &m) == 0 && m.op == op);
 	REQUIRE(m.id.size == 0 || same(m.id, id));
 	check_control((struct packet){ packet, size }, &m);
 	check_term((struct packet){ packet, size }, m.payload);
@@ -67,50 +67,52 @@ static const char pid[] = "X"
 			  "\0\0\60\71";
 static const struct term ours = { pid, sizeof(pid) - 1 };
 
-static void write_exits(struct term_writer *w, const struct dist_message *m)
+static void write_exits(struct term_writer *w, const struct control_message *m)
 {
 	size_t begin;
 
-	begin = dist_begin_monitor_exit_payload(w, ours, m->from, m->id);
+	begin = control_begin_monitor_exit_payload(w, ours, m->from, m->id);
 	term_write_atom(w, "normal");
-	dist_end(w, begin);
-	check_written(w, DIST_PAYLOAD_MONITOR_P_EXIT, m->id);
-	begin = dist_begin_monitor_exit(w, ours, m->from, m->id);
+	control_end(w, begin);
+	check_written(w, CONTROL_PAYLOAD_MONITOR_P_EXIT, m->id);
+	begin = control_begin_monitor_exit(w, ours, m->from, m->id);
 	term_write_atom(w, "normal");
-	dist_end(w, begin);
-	check_written(w, DIST_MONITOR_P_EXIT, m->id);
-	dist_write_spawn_reply(w, m->id, m->from, DIST_SPAWN_MONITOR, ours);
-	check_written(w, DIST_SPAWN_REPLY, m->id);
-	dist_write_unlink_ack(w, m->id, m->to.size ? m->to : m->from, m->from);
-	check_written(w, DIST_UNLINK_ID_ACK, m->id);
+	control_end(w, begin);
+	check_written(w, CONTROL_MONITOR_P_EXIT, m->id);
+	control_write_spawn_reply(w, m->id, m->from, CONTROL_SPAWN_MONITOR,
+				  ours);
+	check_written(w, CONTROL_SPAWN_REPLY, m->id);
+	control_write_unlink_ack(w, m->id, m->to.size ? m->to : m->from,
+				 m->from);
+	check_written(w, CONTROL_UNLINK_ID_ACK, m->id);
 	if (m->to.size == 0)
 		return;
-	dist_write_monitor_noproc(w, m->to, m->from, m->id);
-	check_written(w, DIST_MONITOR_P_EXIT, m->id);
+	control_write_monitor_noproc(w, m->to, m->from, m->id);
+	check_written(w, CONTROL_MONITOR_P_EXIT, m->id);
 }
 
-static void write_sends(struct term_writer *w, const struct dist_message *m)
+static void write_sends(struct term_writer *w, const struct control_message *m)
 {
-	size_t begin = dist_begin_send(w, m->from);
+	size_t begin = control_begin_send(w, m->from);
 
 	term_write_term(w, m->from);
-	dist_end(w, begin);
-	check_written(w, DIST_SEND, m->from);
-	begin = dist_begin_alias_send(w, ours, m->from);
+	control_end(w, begin);
+	check_written(w, CONTROL_SEND, m->from);
+	begin = control_begin_alias_send(w, ours, m->from);
 	term_write_term(w, m->from);
-	dist_end(w, begin);
-	check_written(w, DIST_ALIAS_SEND, m->from);
-	begin = dist_begin_exit(w, ours, m->from);
+	control_end(w, begin);
+	check_written(w, CONTROL_ALIAS_SEND, m->from);
+	begin = control_begin_exit(w, ours, m->from);
 	term_write_atom(w, "normal");
-	dist_end(w, begin);
-	check_written(w, DIST_EXIT, m->from);
+	control_end(w, begin);
+	check_written(w, CONTROL_EXIT, m->from);
 	if (m->to.size == 0)
 		return;
-	dist_write_link_noproc(w, m->to, m->from);
-	check_written(w, DIST_EXIT, m->from);
+	control_write_link_noproc(w, m->to, m->from);
+	check_written(w, CONTROL_EXIT, m->from);
 }
 
-static void write_answers(const struct dist_message *m)
+static void write_answers(const struct control_message *m)
 {
 	struct term_writer w;
 
@@ -126,16 +128,16 @@ static void write_answers(const struct dist_message *m)
  * Of a packet that goes on behind its control message the beginning says the
  * same, wherever behind it is cut.
  */
-static void cut_short(struct packet p, const struct dist_message *whole)
+static void cut_short(struct packet p, const struct control_message *whole)
 {
 	size_t least = (size_t)(whole->payload.at - p.at);
 	size_t size = least + whole->payload.size / 2;
 	char *copy = fuzz_copy(p.at, size);
-	struct dist_message m = { 0 };
+	struct control_message m = { 0 };
 	struct term_items items;
 	struct term part;
 
-	REQUIRE(dist_parse(copy, size, false, &m) == 0);
+	REQUIRE(control_parse(copy, size, false, &m) == 0);
 	REQUIRE(m.op == whole->op && same(m.from, whole->from) &&
 		same(m.to, whole->to) && same(m.id, whole->id));
 	REQUIRE(m.payload.at == copy + least &&
@@ -151,10 +153,10 @@ static void cut_short(struct packet p, const struct dist_message *whole)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct dist_message message = { 0 }, beginning = { 0 };
+	struct control_message message = { 0 }, beginning = { 0 };
 	struct packet p = { fuzz_copy(data, size), size };
 
-	if (dist_parse(p.at, p.size, true, &message) == 0) {
+	if (control_parse(p.at, p.size, true, &message) == 0) {
 		check_control(p, &message);
 		REQUIRE(message.payload.size == 0 ||
 			message.payload.at + message.payload.size ==
@@ -163,7 +165,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (message.payload.size > 0)
 			cut_short(p, &message);
 	}
-	if (dist_parse(p.at, p.size, false, &beginning) == 0)
+	if (control_parse(p.at, p.size, false, &beginning) == 0)
 		check_control(p, &beginning);
 	free((char *)p.at);
 	return 0;

@@ -4,7 +4,8 @@
  * packets, and nothing stays behind but in the maps. The input is a byte of
  * settings and a packet.
  */
-#include "dist/dist.h"
+#include "dist/control.h"
+#include "dist/dflags.h"
 #include "fuzz.h"
 #include "host/pin_root.h"
 #include "limits/map_memory.h"
@@ -50,11 +51,11 @@ static void serve(struct session *session, unsigned settings,
 {
 	bool whole = !(settings & CUT_SHORT);
 	static const struct raised raised = { .reason = RAISED_TOO_BIG };
-	struct dist_message message;
+	struct control_message message;
 	struct term_writer out;
 	int error;
 
-	if (dist_parse(packet, size, whole, &message) < 0)
+	if (control_parse(packet, size, whole, &message) < 0)
 		return;
 	term_writer_init(&out);
 	error = whole ? session_serve(session, &message, &out)
@@ -70,9 +71,9 @@ static uint64_t peer_flags(unsigned settings)
 	uint64_t flags = UINT64_MAX;
 
 	if (settings & NO_ALIAS)
-		flags &= ~DIST_FLAG_ALIAS;
+		flags &= ~DFLAG_ALIAS;
 	if (settings & NO_EXIT_PAYLOAD)
-		flags &= ~DIST_FLAG_EXIT_PAYLOAD;
+		flags &= ~DFLAG_EXIT_PAYLOAD;
 	return flags;
 }
 

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "dist/dist.h"
+#include "dist/control.h"
 #include "fuzz.h"
 
 #define MAX_MAP_BYTES (1 << 20)
@@ -274,19 +274,19 @@ void world_check_packets(const char *bytes, size_t size)
 {
 	while (size > 0) {
 		const unsigned char *u = (const unsigned char *)bytes;
-		struct dist_message message;
+		struct control_message message;
 		size_t length;
 		char *packet;
 
-		REQUIRE(size >= DIST_LENGTH_SIZE);
+		REQUIRE(size >= CONTROL_LENGTH_SIZE);
 		length = (size_t)u[0] << 24 | u[1] << 16 | u[2] << 8 | u[3];
-		REQUIRE(length <= size - DIST_LENGTH_SIZE);
-		packet = fuzz_copy(bytes + DIST_LENGTH_SIZE, length);
+		REQUIRE(length <= size - CONTROL_LENGTH_SIZE);
+		packet = fuzz_copy(bytes + CONTROL_LENGTH_SIZE, length);
 		REQUIRE(length == 0 ||
-			dist_parse(packet, length, true, &message) == 0);
+			control_parse(packet, length, true, &message) == 0);
 		free(packet);
-		bytes += DIST_LENGTH_SIZE + length;
-		size -= DIST_LENGTH_SIZE + length;
+		bytes += CONTROL_LENGTH_SIZE + length;
+		size -= CONTROL_LENGTH_SIZE + length;
 	}
 }
 
