@@ -136,13 +136,6 @@ bool call_check_answer(struct call *call, size_t size);
  */
 bool call_read_map(struct call *call, struct term t);
 
-/*
- * An atom, a binary or a list of characters, the last as UTF-8. False for what
- * is none of them, is too long for text, or has a NUL in it.
- */
-bool call_read_text(struct term t, char *text, size_t size);
-bool call_is_characters(struct term t);
-
 /* An absolute path: a binary, or a list of characters. badarg else. */
 bool call_read_path(struct call *call, struct term t, char path[PATH_MAX]);
 

@@ -41,12 +41,12 @@ bool map_options_read_name(struct term t, char name[MAP_NAME_SIZE], bool *valid)
 	const char *bytes;
 	size_t size;
 
-	*valid = call_read_text(t, text, sizeof(text)) &&
+	*valid = term_read_text(t, text, sizeof(text)) &&
 		 strlen(text) < MAP_NAME_SIZE;
 	if (*valid)
 		memcpy(name, text, strlen(text) + 1);
 	return *valid || term_is_any_atom(t) ||
-	       term_read_binary(t, &bytes, &size) || call_is_characters(t);
+	       term_read_binary(t, &bytes, &size) || term_is_characters(t);
 }
 
 static bool read_name(struct call *call, struct term t,

@@ -38,7 +38,7 @@ static void describe_locator(struct term t, struct what *what)
 	number = term_read_uint32(parts[1], &id);
 	if (number)
 		snprintf(what->name, sizeof(what->name), "%u", id);
-	if (i == 3 || (!number && !call_read_text(parts[1], what->name,
+	if (i == 3 || (!number && !term_read_text(parts[1], what->name,
 						  sizeof(what->name))))
 		return;
 	snprintf(what->words, sizeof(what->words), ": %s %s", tags[i],
@@ -84,7 +84,7 @@ static void describe(const struct call *call, struct what *what)
 	}
 	if ((strcmp(call->function, "pin") == 0 ||
 	     strcmp(call->function, "unpin") == 0) &&
-	    call_read_text(call->args[0], what->name, sizeof(what->name)))
+	    term_read_text(call->args[0], what->name, sizeof(what->name)))
 		add_path(what, what->name);
 }
 

@@ -138,7 +138,7 @@ static bool read_interface(struct call *call, struct term t, char *room,
 		 read_tagged(t, "ifname", &name);
 	if (!*named)
 		return true;
-	if (!call_read_text(name, text, sizeof(text)))
+	if (!term_read_text(name, text, sizeof(text)))
 		return raise_reason(call, RAISED_BADARG);
 	error = names_interface(text, &index);
 	if (error < 0)

@@ -115,6 +115,16 @@ bool term_read_binary(struct term t, const char **data, size_t *size);
 bool term_read_atom(struct term t, const char **text, size_t *size);
 
 /*
+ * Text from an atom, a binary or a list of characters, the last as UTF-8, with
+ * a NUL at its end. False for any other term, for text that does not fit, and
+ * for text with a NUL in it.
+ */
+bool term_read_text(struct term t, char *text, size_t size);
+
+/* Whether it is a proper list of characters, of any length. */
+bool term_is_characters(struct term t);
+
+/*
  * An integer I, as size bytes in two's complement and host byte order.
  * False unless -(2^(8*size-1)) =< I < 2^(8*size), and for size 0.
  */

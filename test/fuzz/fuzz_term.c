@@ -12,6 +12,7 @@
 
 #define MAX_SIZE 2048 /* nesting makes it quadratic */
 #define MAX_BYTES 20  /* of an integer */
+#define MAX_TEXT 256
 
 static struct term_writer w; /* one for all: it takes much memory at once */
 
@@ -108,6 +109,20 @@ static void try_binary(struct term t)
 		REQUIRE(data >= t.at && data + size == t.at + t.size);
 }
 
+/* Whatever its size, the buffer holds the text and the NUL that ends it. */
+static void try_text(struct term t)
+{
+	for (size_t size = 1; size <= MAX_TEXT; size *= 4) {
+		char *text = malloc(size);
+
+		if (term_read_text(t, text, size)) {
+			REQUIRE(memchr(text, '\0', size));
+			REQUIRE(!term_is_list(t) || term_is_characters(t));
+		}
+		free(text);
+	}
+}
+
 /* The readers of integers say the same of one. */
 static void try_integer(struct term t)
 {
@@ -146,6 +161,7 @@ static void try_readers(struct term t)
 	try_pid(t);
 	try_ref(t);
 	try_binary(t);
+	try_text(t);
 	try_integer(t);
 }
 
