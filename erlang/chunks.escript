@@ -13,7 +13,7 @@ main(["--probe"]) ->
 main(["--if-possible" | Args]) ->
     case missing() of
         [] -> main(Args);
-        Names -> io:format("ebpf_maps: no documentation for the shell, as this Erlang/OTP has no "
+        Names -> io:format("ebpf_cnode: no documentation for the shell, as this Erlang/OTP has no "
                            "~ts (Debian: erlang-edoc)~n", [lists:join(", ", Names)])
     end;
 main([Dir | Sources = [_ | _]]) ->

@@ -113,7 +113,7 @@
 %% </dl>
 %%
 %% == Environment ==
-%% The module works whether or not the application is started or loaded. The application `ebpf_maps'
+%% The module works whether or not the application is started or loaded. The application `ebpf_cnode'
 %% has these variables:
 %% <dl>
 %% <dt>`node'</dt><dd>The C node that {@link new/5}, {@link open/2}, {@link list/0},

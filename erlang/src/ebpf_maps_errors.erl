@@ -85,10 +85,10 @@ explain(notalive, _Function, _Args) ->
 explain({undef, Node}, Function, Args) ->
     #{general => ebpf_maps_since:missing(Node, Function, length(Args))};
 explain({badenv, {node, Node}}, _Function, _Args) ->
-    #{general => ["the variable node of the application ebpf_maps is not the name of another "
+    #{general => ["the variable node of the application ebpf_cnode is not the name of another "
                   "node: ", shown(Node)]};
 explain({badenv, {timeout, Timeout}}, _Function, _Args) ->
-    #{general => ["the variable timeout of the application ebpf_maps is neither milliseconds nor "
+    #{general => ["the variable timeout of the application ebpf_cnode is neither milliseconds nor "
                   "infinity: ", shown(Timeout)]};
 explain(Posix, Function, Args) when is_atom(Posix) ->
     ebpf_maps_posix:explain(Posix, Function, Args);

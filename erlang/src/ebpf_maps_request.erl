@@ -100,7 +100,7 @@ node_or_raise(Node, _Args) -> {value, Node}.
 ask_node({raise, Reason}, _Function, _Sent, Args) ->
     {raise, Reason, Args};
 ask_node(Node, Function, Sent, Args) ->
-    case {is_alive(), application:get_env(ebpf_maps, timeout, ?TIMEOUT)} of
+    case {is_alive(), application:get_env(ebpf_cnode, timeout, ?TIMEOUT)} of
         {false, _} ->
             {raise, notalive, Args};
         {true, Timeout} when
@@ -152,7 +152,7 @@ is_node_option(Option) ->
 
 -spec default_node() -> destination().
 default_node() ->
-    case application:get_env(ebpf_maps, node) of
+    case application:get_env(ebpf_cnode, node) of
         {ok, Node} ->
             remote_node(Node, {badenv, {node, Node}});
         undefined ->

@@ -78,7 +78,7 @@ class World:
     @cached_property
     def facade(self):
         beam = self.beam("facade", self.ebin)
-        beam.apply("application", "set_env", "ebpf_maps", "node", self.cnode.name)
+        beam.apply("application", "set_env", "ebpf_cnode", "node", self.cnode.name)
         return beam
 
     @cached_property

@@ -315,7 +315,7 @@ def test_an_erlang_node_that_gets_nothing_has_no_connection(
 ):
     node = start_cnode("--allow", "nobody@*=rw")
     beam = start_beam(paths=[ebin])
-    beam.apply("application", "set_env", "ebpf_maps", "node", node.name)
+    beam.apply("application", "set_env", "ebpf_cnode", "node", node.name)
     assert beam.apply("ebpf_maps", "new", *HASH) == ("error", "nodedown")
     node.wait_log(rf"warning refused .* {beam.name}: --allow gives it nothing")
 

@@ -68,7 +68,7 @@ def node(cluster, program):
 @pytest.fixture(scope="module")
 def facade(cluster, ebin, node):
     beam = Beam(cluster, paths=[ebin])
-    beam.apply("application", "set_env", "ebpf_maps", "node", node.name)
+    beam.apply("application", "set_env", "ebpf_cnode", "node", node.name)
     yield beam
     beam.close()
 

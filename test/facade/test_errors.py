@@ -20,7 +20,7 @@ NOT_RAISING |= {("progress", 0)}
 def lost_beam(cluster, ebin):
     """An Erlang node whose default C node has no name: whatever it asks raises."""
     beam = Beam(cluster, paths=[ebin])
-    beam.apply("application", "set_env", "ebpf_maps", "node", "nowhere")
+    beam.apply("application", "set_env", "ebpf_cnode", "node", "nowhere")
     yield beam
     beam.close()
 
@@ -127,7 +127,7 @@ def world(awake, typed):
 @pytest.mark.parametrize("case", error_cases.cases(), ids=str)
 def test_the_words_for(case, world):
     for name, value in world.setting(case).items():
-        world.beam.apply("application", "set_env", "ebpf_maps", name, value)
+        world.beam.apply("application", "set_env", "ebpf_cnode", name, value)
     told = world.beam.eval(
         f"""
         try ebpf_maps:{case.call} of V -> {{returned, V}}

@@ -43,8 +43,8 @@ class Facade:
 @pytest.fixture
 def facade(facade_beam, cnode):
     facade_beam.forget()
-    facade_beam.apply("application", "set_env", "ebpf_maps", "node", cnode.name)
-    facade_beam.apply("application", "unset_env", "ebpf_maps", "timeout")
+    facade_beam.apply("application", "set_env", "ebpf_cnode", "node", cnode.name)
+    facade_beam.apply("application", "unset_env", "ebpf_cnode", "timeout")
     return Facade(facade_beam)
 
 
@@ -353,7 +353,7 @@ def test_new_goes_to_the_node_in_its_options(facade, start_cnode):
 
 def test_new_goes_to_ebpf_on_this_host_without_more(facade, start_cnode):
     node = start_cnode(sname="ebpf")
-    facade.beam.apply("application", "unset_env", "ebpf_maps", "node")
+    facade.beam.apply("application", "unset_env", "ebpf_cnode", "node")
     map = facade.new(*HASH)
     assert facade.beam.eval("node(element(2, M))", M=map) == node.name
 
@@ -383,12 +383,12 @@ def test_a_node_that_is_down_is_nodedown(facade, start_cnode):
 def test_a_node_that_does_not_answer_is_a_timeout(facade, start_cnode):
     node = start_cnode()
     map = facade.new(*HASH, [("node", node.name)])
-    facade.beam.apply("application", "set_env", "ebpf_maps", "timeout", 300)
+    facade.beam.apply("application", "set_env", "ebpf_cnode", "timeout", 300)
     with node.asleep():
         with raises(("timeout", node.name)):
             facade.get(1, map)
         assert facade.new(*HASH, [("node", node.name)]) == ("error", "timeout")
-    facade.beam.apply("application", "unset_env", "ebpf_maps", "timeout")
+    facade.beam.apply("application", "unset_env", "ebpf_cnode", "timeout")
     assert facade.put(1, 1, map) == map
 
 
@@ -422,7 +422,7 @@ def test_a_handle_of_our_own_making_is_no_map(facade):
 
 
 class Embedded:
-    """An Erlang node whose application ebpf_maps runs a C node."""
+    """An Erlang node whose application ebpf_cnode runs a C node."""
 
     def __init__(self, beam, node, program):
         self.beam = beam
@@ -430,7 +430,7 @@ class Embedded:
         self.program = program
 
     def start(self):
-        return self.beam.eval("application:ensure_all_started(ebpf_maps)", timeout=30)
+        return self.beam.eval("application:ensure_all_started(ebpf_cnode)", timeout=30)
 
     def up(self):
         return self.beam.apply("net_adm", "ping", self.node) == "pong"
@@ -456,13 +456,13 @@ def embedded(start_beam, ebin, program, cluster):
         sname = sname or cluster.name("embedded")
         node = f"{sname}@{cluster.host}"
         beam = start_beam(paths=[ebin])
-        beam.eval("ok = application:load(ebpf_maps)")
+        beam.eval("ok = application:load(ebpf_cnode)")
         env = {"cnode": "embedded", "node": node, **env}
         env.setdefault("program", list(str(program).encode()))
         if SANITIZED:
             env.setdefault("args", [list(b"--no-sandbox")])
         for key, value in env.items():
-            beam.apply("application", "set_env", "ebpf_maps", key, value)
+            beam.apply("application", "set_env", "ebpf_cnode", key, value)
         return Embedded(beam, node, program)
 
     return embedded
@@ -474,13 +474,13 @@ def exists(pid):
 
 def test_the_application_starts_without_a_c_node_unless_told(start_beam, ebin):
     beam = start_beam(paths=[ebin])
-    assert beam.eval("application:start(ebpf_maps)") == "ok"
-    assert beam.eval("supervisor:which_children(ebpf_maps_sup)") == []
+    assert beam.eval("application:start(ebpf_cnode)") == "ok"
+    assert beam.eval("supervisor:which_children(ebpf_cnode_sup)") == []
 
 
 def test_an_embedded_c_node_is_up_when_the_application_is(embedded):
     embedded = embedded()
-    assert embedded.start() == ("ok", ["ebpf_maps"])
+    assert embedded.start() == ("ok", ["ebpf_cnode"])
     facade = Facade(embedded.beam)
     map = facade.new(*HASH)
     assert facade.put(1, 1, map) == map
@@ -513,7 +513,7 @@ def test_an_embedded_c_node_ends_with_the_application(embedded, cluster):
     embedded = embedded()
     embedded.start()
     pid = embedded.pid()
-    assert embedded.beam.eval("application:stop(ebpf_maps)") == "ok"
+    assert embedded.beam.eval("application:stop(ebpf_cnode)") == "ok"
     assert not exists(pid)
     wait_until(lambda: embedded.node.split("@")[0] not in cluster.epmd.names())
 
@@ -552,9 +552,9 @@ def test_of_two_embedding_nodes_one_runs_the_c_node(embedded, cluster):
     sname = cluster.name("common")
     first, second = embedded(sname=sname), embedded(sname=sname)
     for one in (first, second):
-        one.beam.start_eval("application:ensure_all_started(ebpf_maps)")
+        one.beam.start_eval("application:ensure_all_started(ebpf_cnode)")
     for one in (first, second):
-        assert one.beam.finish(40) == ("ok", ["ebpf_maps"])
+        assert one.beam.finish(40) == ("ok", ["ebpf_cnode"])
     pids = [one.pid() for one in (first, second)]
     assert len([pid for pid in pids if pid]) == 1
     runner, watcher = (first, second) if pids[0] else (second, first)

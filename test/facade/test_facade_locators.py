@@ -30,7 +30,7 @@ def facade_beam(cluster, ebin):
 def beam(facade_beam, cnode):
     """With the facade, whose default C node is the one that tests share."""
     facade_beam.forget()
-    facade_beam.apply("application", "set_env", "ebpf_maps", "node", cnode.name)
+    facade_beam.apply("application", "set_env", "ebpf_cnode", "node", cnode.name)
     return facade_beam
 
 

@@ -113,7 +113,7 @@ def facade_beam(cluster, ebin):
 
 def facade_of(beam, node):
     beam.forget()
-    beam.apply("application", "set_env", "ebpf_maps", "node", node.name)
+    beam.apply("application", "set_env", "ebpf_cnode", "node", node.name)
     return Facade(beam, node)
 
 

@@ -121,7 +121,7 @@ def test_undef_of_a_node_that_is_gone_is_said_at_once(facade_beam):
 
 
 def test_the_facade_knows_its_own_version(facade_beam, ebin):
-    vsn = facade_beam.eval("application:load(ebpf_maps), application:get_key(ebpf_maps, vsn)")
+    vsn = facade_beam.eval("application:load(ebpf_cnode), application:get_key(ebpf_cnode, vsn)")
     assert vsn == ("ok", facade_beam.eval("ebpf_maps_since:version()"))
 
 

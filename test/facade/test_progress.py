@@ -42,7 +42,7 @@ V = %s,
 @pytest.fixture
 def shell(cluster, cnode, ebin, start_beam):
     beam = start_beam(paths=[ebin])
-    beam.apply("application", "set_env", "ebpf_maps", "node", cnode.name)
+    beam.apply("application", "set_env", "ebpf_cnode", "node", cnode.name)
     return beam
 
 

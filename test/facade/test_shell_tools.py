@@ -27,7 +27,7 @@ receive {printed, Text} -> Text end
 @pytest.fixture
 def shell(cluster, cnode, ebin, start_beam):
     beam = start_beam(paths=[ebin])
-    beam.apply("application", "set_env", "ebpf_maps", "node", cnode.name)
+    beam.apply("application", "set_env", "ebpf_cnode", "node", cnode.name)
     return beam
 
 

@@ -23,7 +23,7 @@ AT_ONCE = 10  # s, for all callers to have been told
 # Each process puts 1, 2, 3... at its key and tells of the last that was
 # acknowledged, and what has ended it.
 COUNT = """
-application:set_env(ebpf_maps, timeout, Timeout),
+application:set_env(ebpf_cnode, timeout, Timeout),
 Self = self(),
 [spawn(fun() ->
     Count = fun Count(I) ->
@@ -135,7 +135,7 @@ def test_callers_of_a_killed_node_are_told_at_once_whatever_they_asked_for(
     )
     beam.eval(
         """
-        application:set_env(ebpf_maps, timeout, Timeout),
+        application:set_env(ebpf_cnode, timeout, Timeout),
         Self = self(),
         Calls = [{to_list, [M]}, {size, [M]}, {find, [1, M]}, {drain, [M]},
                  {info, [M]}, {keys, [M]}, {with, [lists:seq(1, 9999), M]}],
@@ -265,7 +265,7 @@ class Embedding:
         self.beam = beam
         self.node = node
         self.program = str(program)
-        beam.eval("ok = application:load(ebpf_maps)")
+        beam.eval("ok = application:load(ebpf_cnode)")
         args = without_sandbox(program) if SANITIZED else []
         for key, value in {
             "cnode": "embedded",
@@ -273,8 +273,8 @@ class Embedding:
             "program": list(self.program.encode()),
             "args": [list(arg.encode()) for arg in args],
         }.items():
-            beam.apply("application", "set_env", "ebpf_maps", key, value)
-        beam.eval("{ok, _} = application:ensure_all_started(ebpf_maps)", timeout=30)
+            beam.apply("application", "set_env", "ebpf_cnode", key, value)
+        beam.eval("{ok, _} = application:ensure_all_started(ebpf_cnode)", timeout=30)
 
     def pid(self):
         """The process id of its C node, None when there is none."""
@@ -305,9 +305,9 @@ KILLS = 3
 # Calls of whoever starts it again: each init, and what would put it off.
 TRACE = """
 {module, timer} = code:ensure_loaded(timer),
-erlang:trace(whereis(ebpf_maps_sup), true, [call, set_on_spawn]),
+erlang:trace(whereis(ebpf_cnode_sup), true, [call, set_on_spawn]),
 [1 = erlang:trace_pattern(F, true, []) ||
- F <- [{ebpf_maps_cnode, init, 1}, {timer, sleep, 1}, {erlang, send_after, 3},
+ F <- [{ebpf_cnode_port, init, 1}, {timer, sleep, 1}, {erlang, send_after, 3},
        {erlang, start_timer, 3}]],
 ok
 """
@@ -355,5 +355,5 @@ def test_an_embedded_node_that_is_killed_under_load_is_back_within_a_second(
         a_start = max(a_start, time.monotonic() - begun)
     times = ", ".join(f"{seconds:.3f}" for seconds in took)
     record_property("an embedded node that is killed", f"is back after {times} s")
-    assert embedding.beam.eval(TRACED) == [("ebpf_maps_cnode", "init")] * KILLS
+    assert embedding.beam.eval(TRACED) == [("ebpf_cnode_port", "init")] * KILLS
     assert max(took) <= max(BACK * PATIENCE, STARTS * a_start), took

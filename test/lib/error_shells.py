@@ -33,8 +33,8 @@ class Erl:
 
     @staticmethod
     def lines(case, setting):
-        yield f"application:set_env(ebpf_maps, node, '{setting['node']}')."
-        yield f"application:set_env(ebpf_maps, timeout, {setting['timeout']})."
+        yield f"application:set_env(ebpf_cnode, node, '{setting['node']}')."
+        yield f"application:set_env(ebpf_cnode, timeout, {setting['timeout']})."
         yield f"ebpf_maps:{case.call}."
 
     @staticmethod
@@ -73,8 +73,8 @@ class Iex:
     @staticmethod
     def lines(case, setting):
         call = case.call.replace("\\", "\\\\").replace('"', '\\"').replace("#{", "\\#{")
-        yield f":application.set_env(:ebpf_maps, :node, :\"{setting['node']}\")"
-        yield f":application.set_env(:ebpf_maps, :timeout, {setting['timeout']})"
+        yield f":application.set_env(:ebpf_cnode, :node, :\"{setting['node']}\")"
+        yield f":application.set_env(:ebpf_cnode, :timeout, {setting['timeout']})"
         yield f'call.("ebpf_maps:{call}.")'
 
     @classmethod

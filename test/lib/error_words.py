@@ -124,7 +124,7 @@ READ_ONLY = "this node may only read: see --allow and --read-only of the C node"
 ENDED = "not a live map: closed, ended with its owner, or of an earlier run of $usual"
 FAILED = "not a map handle but {error,einval}, as of a new or open that failed"
 NO_NODE = (
-    "the variable node of the application ebpf_maps is not the name of another node: "
+    "the variable node of the application ebpf_cnode is not the name of another node: "
     "nowhere"
 )
 

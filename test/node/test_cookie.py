@@ -82,14 +82,14 @@ def test_no_wrong_answer_to_a_challenge_shows_it(start_cnode, connect, cluster):
 
 # What the processes of the application show of themselves.
 SHOWN = """
-    Pids = [P || P <- [whereis(ebpf_maps_sup), whereis(ebpf_maps_cnode)], is_pid(P)],
+    Pids = [P || P <- [whereis(ebpf_cnode_sup), whereis(ebpf_cnode_port)], is_pid(P)],
     [[sys:get_status(P), sys:get_state(P),
       erlang:process_info(P, [messages, dictionary, backtrace, initial_call, links])]
      || P <- Pids] ++
-    [catch supervisor:which_children(ebpf_maps_sup),
+    [catch supervisor:which_children(ebpf_cnode_sup),
      [[erlang:port_info(P) | [catch erlang:port_info(P, I) || I <- [input, output, os_pid]]]
       || P <- erlang:ports()],
-     application:info(), application:get_all_env(ebpf_maps)]
+     application:info(), application:get_all_env(ebpf_cnode)]
 """
 
 STARTS = {
@@ -116,7 +116,7 @@ class Embedding:
         self.beam = beam
         self.node = f"{cluster.name('cookie')}@{cluster.host}"
         beam.eval("logger:set_primary_config(level, debug)")
-        beam.eval("ok = application:load(ebpf_maps)")
+        beam.eval("ok = application:load(ebpf_cnode)")
         env = {"cnode": "embedded", "node": self.node, **env}
         if isinstance(env["program"], bytes):
             script = tmp_path / "script"
@@ -128,7 +128,7 @@ class Embedding:
         if SANITIZED and "args" not in env:
             env["args"] = [list(b"--no-sandbox")]
         for key, value in env.items():
-            beam.apply("application", "set_env", "ebpf_maps", key, value)
+            beam.apply("application", "set_env", "ebpf_cnode", key, value)
 
     def pid(self):
         """The process id of its C node."""
@@ -173,10 +173,10 @@ def test_the_search_would_find_it(embedding):
 @pytest.mark.parametrize("env", STARTS.values(), ids=STARTS)
 def test_no_start_of_an_embedded_c_node_shows_it(env, embedding, cluster):
     one = embedding(**env)
-    start = "application:ensure_all_started(ebpf_maps)"
+    start = "application:ensure_all_started(ebpf_cnode)"
     assert one.shows(start) is False
     started = env is STARTS["it runs"]
-    running = one.beam.eval("is_pid(whereis(ebpf_maps_cnode))")
+    running = one.beam.eval("is_pid(whereis(ebpf_cnode_port))")
     assert running == str(started).lower()
     assert one.shows(SHOWN) is False
     word = "ready" if started else "the C node does not run: "
@@ -187,7 +187,7 @@ def test_no_start_of_an_embedded_c_node_shows_it(env, embedding, cluster):
 def test_one_that_ends_in_a_space_is_that_of_the_embedded_c_node(embedding):
     one = embedding()
     one.beam.eval("erlang:set_cookie('ends in spaces  ')")
-    assert one.beam.eval("application:ensure_all_started(ebpf_maps)", timeout=40)[0] == "ok"
+    assert one.beam.eval("application:ensure_all_started(ebpf_cnode)", timeout=40)[0] == "ok"
     assert one.beam.erpc(one.node, "handles") == []
 
 
@@ -195,7 +195,7 @@ def test_one_that_ends_in_a_space_is_that_of_the_embedded_c_node(embedding):
 @pytest.mark.parametrize("file", ["cmdline", "environ"])
 def test_ps_does_not_show_it_either(file, embedding, cluster):
     one = embedding()
-    assert one.shows("application:ensure_all_started(ebpf_maps)") is False
+    assert one.shows("application:ensure_all_started(ebpf_cnode)") is False
     told = Path(f"/proc/{one.pid()}/{file}").read_bytes()
     assert (one.node if file == "cmdline" else "HOME=").encode() in told
     assert cluster.cookie.encode() not in told
@@ -204,7 +204,7 @@ def test_ps_does_not_show_it_either(file, embedding, cluster):
 @pytest.mark.sandbox
 def test_neither_does_its_end_nor_a_call_that_fails(embedding, cluster):
     one = embedding()
-    assert one.shows("application:ensure_all_started(ebpf_maps)") is False
+    assert one.shows("application:ensure_all_started(ebpf_cnode)") is False
     pid = one.pid()
     # the host may have thousands of maps, and to show them takes time
     calls = """
@@ -215,16 +215,16 @@ def test_neither_does_its_end_nor_a_call_that_fails(embedding, cluster):
          || {F, A} <- [{get, [1, nope]}, {new, [hash, 4, 4, 4, [{node, 'no@where'}]]},
                        {new, [hash, 4, -1, 4]}, {list, ['no@where']}, {list, []}]]"""
     assert one.shows(calls) is False
-    first = one.beam.eval("whereis(ebpf_maps_cnode)")
+    first = one.beam.eval("whereis(ebpf_cnode_port)")
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: "ended with status 137" in one.beam.printed())
     gone = (first, "undefined")
-    wait_until(lambda: one.beam.eval("whereis(ebpf_maps_cnode)") not in gone)
+    wait_until(lambda: one.beam.eval("whereis(ebpf_cnode_port)") not in gone)
     assert one.shows(calls) is False
     assert one.shows(SHOWN) is False
-    one.beam.eval("exit(whereis(ebpf_maps_cnode), kill)")
+    one.beam.eval("exit(whereis(ebpf_cnode_port), kill)")
     wait_until(lambda: "reason: killed" in one.beam.printed().lower())
-    assert one.shows("application:stop(ebpf_maps)") is False
+    assert one.shows("application:stop(ebpf_cnode)") is False
     assert cluster.cookie not in one.beam.printed()
 
 
@@ -238,7 +238,7 @@ def test_one_that_no_c_node_can_have_is_told(cookie, embedding):
     one.beam.eval(f"erlang:set_cookie(list_to_atom({cookie}))")
     answer = one.beam.eval(
         'unicode:characters_to_binary(io_lib:format("~tp",'
-        " [application:ensure_all_started(ebpf_maps)]))",
+        " [application:ensure_all_started(ebpf_cnode)]))",
         timeout=40,
     )
     assert b"{cnode,cookie," in answer

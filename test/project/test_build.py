@@ -47,7 +47,7 @@ MADE = shutil.ignore_patterns(
     "pingpong",
     "maploop",
     "ebpf_cnode.service",
-    "ebpf_maps-*",
+    "ebpf_cnode-*",
 )
 
 
@@ -168,14 +168,14 @@ def test_what_is_installed_runs_by_itself(tree, tmp_path, cluster, start_beam):
     run("make", "install", cwd=place)
     beam = start_beam(env={"ERL_LIBS": str(libs)})
     node = f"{cluster.name('installed')}@{cluster.host}"
-    beam.eval("ok = application:load(ebpf_maps)")
-    beam.apply("application", "set_env", "ebpf_maps", "cnode", "embedded")
-    beam.apply("application", "set_env", "ebpf_maps", "node", node)
-    started = beam.eval("application:ensure_all_started(ebpf_maps)", timeout=30)
-    assert started == ("ok", ["ebpf_maps"])
+    beam.eval("ok = application:load(ebpf_cnode)")
+    beam.apply("application", "set_env", "ebpf_cnode", "cnode", "embedded")
+    beam.apply("application", "set_env", "ebpf_cnode", "node", node)
+    started = beam.eval("application:ensure_all_started(ebpf_cnode)", timeout=30)
+    assert started == ("ok", ["ebpf_cnode"])
     assert beam.apply("ebpf_maps", "new", "hash", 4, 8, 4)[0] == "ebpf_map"
     assert beam.eval("element(1, code:get_doc(ebpf_maps))") == "ok"
-    assert list(libs.glob("ebpf_maps-*/doc/chunks/ebpf_maps.chunk"))
+    assert list(libs.glob("ebpf_cnode-*/doc/chunks/ebpf_maps.chunk"))
     (unit,) = prefix.rglob("ebpf_cnode.service")
     said = run("systemd-analyze", "verify", "--man=no", unit, cwd=place)
     assert "not executable" not in said
@@ -253,13 +253,13 @@ def test_rebar3_takes_the_repository_as_a_dependency(tree, tmp_path):
     user = tmp_path / "user"
     (user / "src").mkdir(parents=True)
     (user / "rebar.config").write_text(
-        f'{{deps, [{{ebpf_maps, {{git, "file://{tree}", {{branch, "main"}}}}}}]}}.\n'
+        f'{{deps, [{{ebpf_cnode, {{git, "file://{tree}", {{branch, "main"}}}}}}]}}.\n'
     )
     (user / "src" / "user.app.src").write_text(
-        '{application, user, [{vsn, "1"}, {applications, [kernel, ebpf_maps]}]}.\n'
+        '{application, user, [{vsn, "1"}, {applications, [kernel, ebpf_cnode]}]}.\n'
     )
     run("rebar3", "compile", cwd=user, HOME=str(tmp_path))
-    ebin = user / "_build" / "default" / "lib" / "ebpf_maps" / "ebin"
+    ebin = user / "_build" / "default" / "lib" / "ebpf_cnode" / "ebin"
     assert (ebin / "ebpf_maps.beam").exists()
-    assert (ebin / "ebpf_maps.app").exists()
+    assert (ebin / "ebpf_cnode.app").exists()
     assert (ebin.parent / "doc" / "chunks" / "ebpf_maps.chunk").exists()

@@ -38,7 +38,7 @@ def test_the_embedded_example_starts_a_c_node(
     beam = start_beam(cluster=lone_cluster, paths=[ebin], env=env)
     lines = example.strip().splitlines()
     assert beam.eval(lines[0]) == "ok"
-    assert beam.eval(lines[1], timeout=30) == ("ok", ["ebpf_maps"])
+    assert beam.eval(lines[1], timeout=30) == ("ok", ["ebpf_cnode"])
     assert beam.apply("ebpf_maps", "new", "hash", 4, 8, 4)[0] == "ebpf_map"
     beam.kill()
     wait_until(lambda: "ebpf" not in lone_cluster.epmd.names())

@@ -2,7 +2,7 @@
 %%
 %% The application's supervisor: empty, or with the one child that runs the embedded C node.
 %% @private
--module(ebpf_maps_sup).
+-module(ebpf_cnode_sup).
 -behaviour(supervisor).
 
 -export([start_link/1]).

@@ -6,7 +6,7 @@
 %% same way, never on the command line. What the C node logs goes to logger. When ours ends this
 %% process ends too, for the supervisor to start both again.
 %% @private
--module(ebpf_maps_cnode).
+-module(ebpf_cnode_port).
 -behaviour(gen_server).
 
 -export([start_link/0]).
@@ -113,7 +113,7 @@ open(Node) ->
     Program = program(),
     Args = [name_option(), atom_to_list(Node), "--cookie-file", "/dev/stdin", "--until-eof",
             "--ticktime", integer_to_list(ticktime())
-            | application:get_env(ebpf_maps, args, [])],
+            | application:get_env(ebpf_cnode, args, [])],
     try
         open_port({spawn_executable, Program},
                   [{args, Args ++ ?LAST_ARGS}, use_stdio, stderr_to_stdout, {line, ?MAX_LINE}, exit_status,
@@ -200,7 +200,7 @@ node_name() ->
     is_alive() orelse
         throw({notalive, "this node is not distributed: start it with -sname or -name"}),
     [_, Host] = string:split(atom_to_list(node()), "@"),
-    Node = application:get_env(ebpf_maps, node, list_to_atom("ebpf@" ++ Host)),
+    Node = application:get_env(ebpf_cnode, node, list_to_atom("ebpf@" ++ Host)),
     case is_atom(Node) andalso string:split(atom_to_list(Node), "@") of
         [_, Host] when Node =/= node() ->
             Node;
@@ -223,9 +223,9 @@ ticktime() ->
     end.
 
 program() ->
-    case application:get_env(ebpf_maps, program) of
+    case application:get_env(ebpf_cnode, program) of
         {ok, Program} -> Program;
-        undefined -> installed_program(code:priv_dir(ebpf_maps))
+        undefined -> installed_program(code:priv_dir(ebpf_cnode))
     end.
 
 installed_program({error, bad_name}) ->
@@ -241,7 +241,7 @@ program_in_path() ->
     case os:find_executable("ebpf_cnode") of
         false ->
             throw({no_program, "there is no ebpf_cnode in PATH: install it, or set the variable "
-                               "program of the application ebpf_maps"});
+                               "program of the application ebpf_cnode"});
         Program ->
             Program
     end.
