@@ -151,14 +151,14 @@ check(_Role, _Arg, _Fields, _Function) -> none.
 
 %% All of these are good as far as can be told here: the rest is for the C node to know.
 otherwise(Function, [Type | _], _Fields) when Function =:= new; Function =:= check ->
-    #{1 => ["the C node's libbpf knows no map of type ", shown(Type)]};
+    #{1 => ["the C node's libbpf knows no map type ", shown(Type)]};
 otherwise(next, _Args, _Fields) ->
-    #{1 => "the iterator does not hold together: its cursor or what is pending is not of its map"};
+    #{1 => "not a valid iterator: its cursor or its pending entries are not of its map"};
 otherwise(Function, [Cursor | _], _Fields) when Function =:= next_chunk; Function =:= drain_chunk ->
     #{1 => ["not a cursor that ", atom_to_list(Function), "/3 returned for this map: ",
             shown(Cursor)]};
 otherwise(update_with, _Args, Fields) when Fields =/= unknown ->
-    #{2 => "the fun returned what is not a value of the map"};
+    #{2 => "the fun returned a term that is not a value of the map"};
 otherwise(Function, Args, Fields) ->
     PerCpu = Fields =/= unknown andalso ebpf_maps_terms:is_per_cpu(Fields),
     HasProgram = Fields =/= unknown andalso ebpf_maps_terms:has_program(Fields),
@@ -167,16 +167,16 @@ otherwise(Function, Args, Fields) ->
             #{position(value, Function, length(Args)) => per_cpu(length(Values))};
         {{value, _}, none} when HasProgram ->
             #{position(value, Function, length(Args)) =>
-                "bytes 5 to 8 of it are a descriptor of the C node, and have to be 0"};
+                "bytes 5 to 8 are the descriptor of a program in the C node, and must be 0"};
         {none, {value, Pairs}} when PerCpu ->
             #{2 => per_cpu(hd([length(Values) || {_, Values} <- list(Pairs), is_list(Values)]))};
         _ ->
-            #{general => "an argument is not of its type, or not of the map's size"}
+            #{general => "an argument has the wrong type, or not the map's size"}
     end.
 
 per_cpu(N) ->
-    io_lib:format("a list of ~w: it takes one value for each possible CPU of the C node's host",
-                  [N]).
+    ["a list of ", number(N, "value"), ": it must have one for each possible CPU of the C node's "
+     "host"].
 
 %%--------------------------------------------------------------------------------------------------
 %% Of entries
@@ -220,7 +220,7 @@ by_key(Key, Text) -> ["under the key ", shown(Key), ": ", Text].
 bad_lengths(Pairs) ->
     case lists:usort([length(Values) || {_, Values} <- Pairs, length(Values) >= 0]) of
         [Some, Others | _] ->
-            io_lib:format("a list of ~w values and one of ~w: both cannot have one for each CPU",
+            io_lib:format("lists of ~w and of ~w values: each must have one for each possible CPU",
                           [Some, Others]);
         _ ->
             none
@@ -240,7 +240,7 @@ bad_fun(Term, Arity) ->
     ["not a fun of ", number(Arity, "argument"), ": ", shown(Term)].
 
 bad_cursor(Cursor, {_, 0, _, _}) when is_binary(Cursor) ->
-    ["a map without keys is drained from start on, not from ", shown(Cursor)];
+    ["a map without keys is always drained from start, not from ", shown(Cursor)];
 bad_cursor(Cursor, _Fields) when is_binary(Cursor); Cursor =:= start; Cursor =:= done -> none;
 bad_cursor(Term, _Fields) -> ["neither start nor a cursor: ", shown(Term)].
 
@@ -250,7 +250,7 @@ bad_count(Term) -> ["not an integer from 1 to 4294967295: ", shown(Term)].
 bad_iterator({ebpf_iterator, Map, _, _, _}) ->
     case ebpf_maps_terms:is_handle(Map) of
         true -> none;
-        false -> ["not an iterator: its map is ", shown(Map)]
+        false -> ["not an iterator: its map is not a handle: ", shown(Map)]
     end;
 bad_iterator(Term) ->
     ["not an iterator: ", shown(Term)].
@@ -258,7 +258,7 @@ bad_iterator(Term) ->
 bad_prefetch(Options) when length(Options) >= 0 ->
     case [Option || Option <- Options, not is_prefetch(Option)] of
         [] -> none;
-        [Option | _] -> ["not {prefetch, N}, N an integer from 1 to 4294967295: ", shown(Option)]
+        [Option | _] -> ["not {prefetch, N} with an integer from 1 to 4294967295: ", shown(Option)]
     end;
 bad_prefetch(Term) ->
     ["not a list of options: ", shown(Term)].
@@ -266,7 +266,7 @@ bad_prefetch(Term) ->
 bad_progress(Options) when length(Options) >= 0 ->
     case [Option || Option <- Options, not ebpf_maps_progress:is_option(Option)] of
         [] -> none;
-        [Option | _] -> ["not {progress, Fun}, Fun a fun of 2 arguments: ", shown(Option)]
+        [Option | _] -> ["not {progress, Fun} with a fun of 2 arguments: ", shown(Option)]
     end;
 bad_progress(Term) ->
     ["not a list of options: ", shown(Term)].
@@ -279,7 +279,7 @@ is_prefetch(_) -> false.
 %%--------------------------------------------------------------------------------------------------
 
 bad_type(Type) when is_atom(Type) -> none;
-bad_type(Term) -> ["not the name of a type of map: ", shown(Term)].
+bad_type(Term) -> ["not an atom that names a map type: ", shown(Term)].
 
 bad_size(Size) when ?IS_UINT32(Size) -> none;
 bad_size(Term) -> ["not an integer from 0 to 4294967295: ", shown(Term)].
@@ -297,7 +297,7 @@ bad_what({id, Id}) when ?IS_UINT32(Id) -> none;
 bad_what({id, Id}) -> ["the id is not an integer from 0 to 4294967295: ", shown(Id)];
 bad_what({pinned, Path}) -> bad_path(Path);
 bad_what({name, Name}) -> bad_text(Name);
-bad_what(Term) -> ["neither {id, Id} nor {pinned, Path} nor {name, Name}: ", shown(Term)].
+bad_what(Term) -> ["not {id, Id}, {pinned, Path} or {name, Name}: ", shown(Term)].
 
 bad_path(Path) ->
     case bad_text(Path) of
@@ -326,7 +326,7 @@ bad_option({node, Node}, _) -> named("node", bad_node(Node));
 bad_option({lifetime, Lifetime}, _) ->
     case lists:member(Lifetime, [node, process, permanent]) of
         true -> none;
-        false -> named("lifetime", ["neither node nor process nor permanent: ", shown(Lifetime)])
+        false -> named("lifetime", ["not node, process or permanent: ", shown(Lifetime)])
     end;
 bad_option(Option, _) when Option =:= read; Option =:= write -> none;
 bad_option({flags, N}, open) when is_integer(N), N band (bnot 16#18) =:= 0 -> none;
@@ -359,7 +359,7 @@ flags() ->
     [no_prealloc, no_common_lru, zero_seed, prog_read, prog_write, clone, mmapable,
      stack_build_id, preserve_elems, inner_map_resizable].
 
-only_new(Option) -> ["an option of new/5 alone: ", shown(Option)].
+only_new(Option) -> ["only new/5 takes the option ", shown(Option)].
 
 named(_Option, none) -> none;
 named(Option, Text) -> ["the option ", Option, ": ", Text].

@@ -29,7 +29,7 @@ words(Reason, Function, Args) ->
         [{map, N, Text}] -> #{N => Text};
         [{options, N, Text}] -> #{N => ["the option inner_map: ", Text]};
         [{_, N, Text}] when Reason =:= enoent; Reason =:= ambiguous -> #{N => ["a value: ", Text]};
-        [{_, _, Text}] -> #{general => ["of a value: ", Text, "; or of the map: ",
+        [{_, _, Text}] -> #{general => ["a value: ", Text, "; or the map: ",
                                         why(explain(Reason, Function, Args))]};
         _ -> explain(Reason, Function, Args)
     end.
@@ -61,25 +61,25 @@ explain(badarg, Function, Args) ->
 explain({badkey, Key}, Function, Args) ->
     #{1 => ebpf_maps_posix:absent(Key, Function, Args)};
 explain({keyexists, _}, _Function, _Args) ->
-    #{1 => "present in the map already"};
+    #{1 => "already present in the map"};
 explain({badmap, Term}, Function, Args) ->
     bad_map(Term, Function, Args);
 explain({Reason, Taken}, drain, Args) when is_list(Taken) ->
-    #{general => [io_lib:format("entries taken out, which are in this reason: ~w; ",
-                                [length(Taken)]),
-                  why(explain(Reason, drain, Args))]};
+    #{general => [number(length(Taken), "entry", "entries"), " removed, and kept in this reason; "
+                  "then: ", why(explain(Reason, drain, Args))]};
 explain({too_big, Max}, _Function, _Args) ->
     #{general => io_lib:format("the request or its answer would be longer than ~w bytes, the C "
-                               "node's --max-message", [Max])};
+                               "node's --max-message: ask for less at a time, or raise it", [Max])};
 explain({Reason, Done}, merge, [Map, Pairs | _]) when is_integer(Done) ->
-    #{general => [io_lib:format("pairs put: ~w; ", [Done]), explain_rest(Reason, Map, Pairs, Done)]};
+    #{general => [number(Done, "pair", "pairs"), " put; ",
+                  explain_rest(Reason, Map, Pairs, Done)]};
 explain({nodedown, Node}, _Function, _Args) ->
-    #{general => io_lib:format("no connection to ~ts: is ebpf_cnode running there, with the same "
-                               "cookie? If it was lost during the call, the operation may have "
-                               "happened", [Node])};
+    #{general => io_lib:format("no connection to ~ts: check that ebpf_cnode runs there under this "
+                               "name, with the same cookie; if the connection was lost during the "
+                               "call, the operation may have been carried out", [Node])};
 explain({timeout, Node}, _Function, _Args) ->
-    #{general => io_lib:format("no answer from ~ts in time; the operation may have happened",
-                               [Node])};
+    #{general => io_lib:format("no answer from ~ts in time; the operation may have been carried "
+                               "out, or may still be", [Node])};
 explain(notalive, _Function, _Args) ->
     #{general => "this node is not distributed: start it with -sname or -name"};
 explain({undef, Node}, Function, Args) ->
@@ -97,26 +97,30 @@ explain(_Reason, _Function, _Args) ->
 
 why(Words) ->
     case lists:sort(maps:values(Words)) of
-        [] -> "and then it failed";
+        [] -> "the operation failed";
         [Why | _] -> Why
     end.
 
 %% The kernel stops at a pair; what stops the work otherwise stops a message, and may be any of it.
 explain_rest(badarg, _Map, _Pairs, _Done) ->
-    "a later one names what is not there, or is not for the C node's number of CPUs";
+    "a later pair names something that does not exist, or has not one value for each possible CPU "
+    "of the C node's host";
 explain_rest(Posix, Map, Pairs, Done) when is_atom(Posix), Posix =/= notalive ->
     case pair(Done + 1, Pairs) of
         {Key, Value} ->
-            ["stopped at the key ", shown(Key), ": ", why(explain(Posix, put, [Key, Value, Map]))];
+            ["the key ", shown(Key), " failed: ", why(explain(Posix, put, [Key, Value, Map]))];
         unknown ->
-            why(explain(Posix, merge, [Map, Pairs]))
+            ["then: ", why(explain(Posix, merge, [Map, Pairs]))]
     end;
 explain_rest(Reason, Map, Pairs, _Done) ->
-    why(explain(Reason, merge, [Map, Pairs])).
+    ["then: ", why(explain(Reason, merge, [Map, Pairs]))].
 
 pair(N, Pairs) when is_map(Pairs) -> pair(N, maps:to_list(Pairs));
 pair(N, Pairs) when N =< length(Pairs) -> lists:nth(N, Pairs);
 pair(_N, _Pairs) -> unknown.
+
+number(1, One, _Many) -> ["1 ", One, " was"];
+number(N, _One, Many) -> [integer_to_list(N), $\s, Many, " were"].
 
 %%--------------------------------------------------------------------------------------------------
 %% Maps
@@ -138,20 +142,20 @@ elsewhere(Term, next, 1) -> #{1 => ["the iterator's map is ", no_map(Term)]};
 elsewhere(Term, check, 5) -> elsewhere(Term, new, 5);
 elsewhere(Term, new, 5) -> #{5 => ["the option inner_map: ", no_map(Term)]};
 elsewhere(Term, merge, _Arity) -> #{2 => ["a value: ", no_map(Term)]};
-elsewhere(Term, update_with, 3) -> #{2 => ["what the fun returned: ", no_map(Term)]};
+elsewhere(Term, update_with, 3) -> #{2 => ["the result of the fun: ", no_map(Term)]};
 elsewhere(Term, _Function, _Arity) -> #{general => no_map(Term)}.
 
 numbered(Args) -> lists:zip(lists:seq(1, length(Args)), Args).
 
 no_map({error, Reason}) when is_atom(Reason) ->
-    ["not a map handle but ", shown({error, Reason}), ", as of a new or open that failed"];
+    ["not a map handle but ", shown({error, Reason}), ", as a failed new or open returns"];
 no_map(Term) ->
     case ebpf_maps_terms:is_handle(Term) of
         true when node(element(2, Term)) =:= node() ->
-            "not a live map: this node made that reference, and no C node";
+            "not a live map: this node created its reference, not a C node";
         true ->
-            ["not a live map: closed, ended with its owner, or of an earlier run of ",
-             atom_to_list(node(element(2, Term)))];
+            ["not a live map: it was closed, its owner has gone, or ",
+             atom_to_list(node(element(2, Term))), " has restarted"];
         false ->
             ["not a map handle: ", shown(Term)]
     end.
@@ -161,7 +165,7 @@ order(Term, Function, Args) ->
     IsHandle = fun ebpf_maps_terms:is_handle/1,
     case {IsHandle(Term), [N || {N, Arg} <- numbered(Args), IsHandle(Arg)]} of
         {false, [N]} ->
-            [io_lib:format("; argument ~w is one, and the order is ", [N]),
+            [io_lib:format("; argument ~w is one: call ", [N]),
              ebpf_maps_arguments:signature(Function, length(Args))];
         _ ->
             ""

@@ -19,23 +19,25 @@ words(badarg, Function, Locator) ->
     case {ebpf_maps_terms:is_locator(Locator), takes(Function)} of
         {false, _} -> none;
         {true, true} -> ebpf_maps_arguments:bad_what(Locator);
-        {true, false} -> "this takes a handle: open the map with open/1, and close it afterwards"
+        {true, false} -> "this function takes a handle: open the map with open/1, and close it "
+                         "afterwards"
     end;
 words(ambiguous, _Function, {name, _}) ->
-    "several maps have this name: say which by {id, Id} or {pinned, Path}; list/0 has all";
+    "several maps have this name: use {id, Id} or {pinned, Path}; list/0 shows all maps";
 words(enoent, _Function, {id, _}) ->
-    "there is no map of this id";
+    "there is no map with this id";
 words(enoent, _Function, {name, _}) ->
-    "there is no map of this name, or none that the C node may read";
+    "there is no map with this name, or none that the C node may read";
 words(enoent, _Function, {pinned, _}) ->
     "there is nothing at this path";
 words(eacces, _Function, {pinned, _}) ->
-    "the path is not to be reached below the C node's --pin-root, its permissions do not allow this, "
-    "it is not in a bpf file system, or this node may only read there (--allow, --read-only)";
+    "the path is not below the C node's --pin-root, it is not in a bpf file system, its "
+    "permissions do not allow this, or this node may only read (--allow, --read-only of the C "
+    "node)";
 words(eperm, _Function, {Tag, _}) when Tag =:= id; Tag =:= name ->
-    "the C node opens no map by id (--no-open-by-id, or no CAP_SYS_ADMIN), or the map may not be used "
-    "this way: it is frozen, or a security module protects it";
+    "the C node may not open maps by id (--no-open-by-id, or no CAP_SYS_ADMIN), or this map is "
+    "frozen, or protected by a security module";
 words(einval, _Function, {pinned, _}) ->
-    "there is no map at this path, or not one for this function";
+    "there is no map at this path, or it is not one for this function";
 words(_Reason, _Function, _Locator) ->
     none.

@@ -63,7 +63,7 @@ words(e2big, Function, {Type, _, _, Max}, Args) when is_integer(Max), Max > 0 ->
         false -> full(Max)
     end;
 words(e2big, _Function, _Fields, _Args) ->
-    "the map is full; or, where keys are indexes, it is none of the map";
+    "the map is full, or the key is an index out of range";
 words(enospc, _Function, {lpm_trie, _, _, Max}, _Args) when is_integer(Max) ->
     full(Max);
 words(einval, Function, Fields, Args) ->
@@ -79,31 +79,32 @@ words(eacces, Function, _Fields, Args) ->
 words(eperm, Function, Fields, _Args) ->
     forbidden(Function, type(Fields));
 words(emfile, _Function, _Fields, _Args) ->
-    "the C node has no room for another map: see its --max-maps, --max-maps-per-node and ulimit -n";
+    "the C node has no handle or descriptor left: close some maps, or raise its --max-maps, "
+    "--max-maps-per-node or ulimit -n";
 words(enomem, _Function, _Fields, _Args) ->
-    "there is no memory for it on the C node's host, or no more than its --max-memory or "
-    "--max-map-memory allows";
+    "the C node's host is out of memory, or the C node has reached its --max-memory or "
+    "--max-map-memory";
 words(Posix, Function, Fields, Args) when
     Posix =:= enoent; Posix =:= esrch; Posix =:= enodev; Posix =:= enotdir
 ->
     case [Term || Term <- named(Function, Args), fits(Posix, element(1, Term))] of
         [] -> gone(Posix, Function, Fields);
         [{Tag, Name}] -> ["the C node's host has no ", what(Tag), " ", shown(Name)];
-        [{Tag, _} | _] -> ["the C node's host has not the ", what(Tag), " of each of these"]
+        [{Tag, _} | _] -> ["the C node's host lacks a ", what(Tag), " that is named here"]
     end;
 words(ebadf, Function, Fields, _Args) ->
     case holds_maps(type(Fields)) andalso lists:member(Function, [put, merge]) of
-        true -> "the map that is the value has been closed meanwhile";
+        true -> "the map that is the value was closed meanwhile";
         false -> unknown
     end;
 words(_Posix, _Function, _Fields, _Args) ->
     unknown.
 
 no_index(Max) ->
-    io_lib:format("no index of the map, which go from 0 to ~w", [Max - 1]).
+    io_lib:format("out of range: the map's indexes are 0 to ~w", [Max - 1]).
 
-full(1) -> "the map is full: it has room for 1 entry";
-full(Max) -> io_lib:format("the map is full: it has room for ~w entries", [Max]).
+full(Max) ->
+    io_lib:format("the map is full (max_entries is ~w)", [Max]).
 
 at(Role, Function, Args, Text) ->
     case position(Role, Function, length(Args)) of
@@ -125,17 +126,17 @@ invalid(Function, Type, Fields, Args) ->
         ->
             io_lib:format("entries of a map of type ~w cannot be removed", [Type]);
         {true, _} when Type =:= queue; Type =:= stack ->
-            "a map without keys gives out its values by pop/1, drain/1, or take/2 of <<>>";
+            "the map has no keys: remove values with pop/1, drain/1, or take/2 of <<>>";
         {_, true} when Type =:= queue; Type =:= stack ->
-            "a map without keys takes values by push/2, or put/3 under <<>>";
+            "the map has no keys: add values with push/2, or put/3 under <<>>";
         {_, true} when Type =:= devmap; Type =:= devmap_hash ->
-            at(value, Function, Args, "the C node's host has no network interface of that index");
+            at(value, Function, Args, "the C node's host has no network interface with this index");
         {_, true} when Type =:= array_of_maps; Type =:= hash_of_maps ->
-            at(value, Function, Args, "not of the type and the sizes of this map's inner_map");
+            at(value, Function, Args, "its type or sizes are not those of this map's inner_map");
         _ when Type =:= lpm_trie ->
             {_, KeySize, _, _} = Fields,
             Bits = 8 * (KeySize - 4),
-            at(key, Function, Args, io_lib:format("a prefix of more than ~w bits", [Bits]));
+            at(key, Function, Args, io_lib:format("the prefix is longer than ~w bits", [Bits]));
         _ ->
             unknown
     end.
@@ -145,24 +146,24 @@ invalid(Function, Type, Fields, Args) ->
 %%--------------------------------------------------------------------------------------------------
 
 unsupported(_Function, sk_storage) ->
-    "a key is a socket of the C node's own process, and nobody else can give it one";
+    "its keys are sockets of the C node's own process, which callers cannot name";
 unsupported(Function, Type) ->
     case lists:member(Function, [put, insert, update, update_with, merge]) of
         true when
             Type =:= sockmap; Type =:= sockhash; Type =:= reuseport_sockarray; Type =:= xskmap
         ->
-            io_lib:format("to write a map of type ~w one needs a socket of the C node's own "
-                          "process, and nobody else can give it one", [Type]);
+            io_lib:format("the values of a ~w are sockets of the C node's own process, which "
+                          "callers cannot name", [Type]);
         _ when Type =:= bloom_filter ->
-            "a bloom filter has neither keys nor entries: there are push/2 and is_key/2";
+            "a bloom filter has no keys or entries to read: use push/2 and is_key/2";
         _ when Type =:= queue; Type =:= stack ->
-            "a queue or a stack has no keys: there are push/2, pop/1, peek/1, drain/1 and clear/1";
+            "a queue or a stack has no keys: use push/2, pop/1, peek/1, drain/1 or clear/1";
         _ when Function =:= push; Function =:= pop; Function =:= peek ->
-            "the map has keys: this is for queue, stack and bloom_filter";
+            "the map has keys: this function is for queues, stacks and bloom filters";
         _ when Type =:= unknown ->
             unknown;
         _ ->
-            ["a map of type ", shown(Type), " does not have this operation"]
+            ["a map of type ", shown(Type), " does not support this operation"]
     end.
 
 %%--------------------------------------------------------------------------------------------------
@@ -176,7 +177,7 @@ refused(open, _Args) ->
 refused(Function, _Args) when Function =:= pin; Function =:= unpin ->
     [not_below_root(), "; or ", may_only_read()];
 refused(close, _Args) ->
-    [may_only_read(), ", and closes no handles but its own"];
+    ["the handle is not this node's own, and ", may_only_read()];
 refused(Function, Args) ->
     Paths = [Term || {Tag, _} = Term <- named(Function, Args), Tag =:= file orelse Tag =:= cgroup],
     case {Paths, rights(Function)} of
@@ -187,18 +188,18 @@ refused(Function, Args) ->
     end.
 
 not_there({Tag, Path}) ->
-    ["the C node does not go to the path ", shown(Path), ": ",
+    ["the C node does not use the path ", shown(Path), ": ",
      case Tag of
-         file -> "files are those below its --file-root";
-         cgroup -> "cgroups are those of the cgroup file system"
+         file -> "a file must be below its --file-root";
+         cgroup -> "a cgroup must be in the cgroup file system"
      end].
 
 not_below_root() ->
-    "the path is not to be reached below the C node's --pin-root".
+    "the path is not below the C node's --pin-root".
 
 may_only_open_to_read() ->
-    "this node may only read there (--allow, --read-only of the C node), and opens maps with the "
-    "option read, for no longer than it is there itself".
+    "this node may only read (--allow, --read-only of the C node): open the map with the option "
+    "read, and not as permanent".
 
 may_only_read() ->
     "this node may only read: see --allow and --read-only of the C node".
@@ -211,22 +212,22 @@ forbidden(Function, Type) ->
     case rights(Function) of
         read when Type =:= array_of_maps; Type =:= hash_of_maps ->
             [cannot_read(), "; or its value is a map without a live handle, and the C node may not "
-             "open one by id (CAP_SYS_ADMIN, --no-open-by-id)"];
+             "open maps by id (CAP_SYS_ADMIN, --no-open-by-id)"];
         read -> cannot_read();
         write -> cannot_write();
-        both -> [cannot_write(), "; or it can do no more than that: write"]
+        both -> [cannot_write(), "; or it can only write, and this function also reads"]
     end.
 
 may_not_look() ->
-    "the C node may not look through the host's maps: that takes CAP_SYS_ADMIN, which it has not, "
-    "or has given up for --no-open-by-id".
+    "the C node may not look through the host's maps: it lacks CAP_SYS_ADMIN, or gave it up for "
+    "--no-open-by-id".
 
 cannot_read() ->
-    "this handle cannot read: the map was made or opened with the option write, or a security "
+    "this handle cannot read: the map was created or opened with the option write, or a security "
     "module forbids it".
 
 cannot_write() ->
-    "this handle cannot write: the map is frozen, was made or opened with the option read, or a "
+    "this handle cannot write: the map is frozen, was created or opened with the option read, or a "
     "security module forbids it".
 
 %% What a function does to the map: update and insert look first on some types.
@@ -280,7 +281,7 @@ what(ifname) -> "network interface".
 %% None of these is named.
 gone(enoent, Function, Fields) ->
     case holds_maps(type(Fields)) andalso rights(Function) =/= write of
-        true -> "the map that is the value has gone meanwhile";
+        true -> "the map that is the value no longer exists";
         false -> unknown
     end;
 gone(_Posix, _Function, _Fields) ->

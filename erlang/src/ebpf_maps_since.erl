@@ -36,15 +36,15 @@ needs(Function, Arity) ->
 %% ebpf_cnode at all.
 -spec missing(node(), atom(), arity()) -> binary().
 missing(Node, Function, Arity) ->
-    Text = io_lib:format("~ts does not serve ebpf_maps:~ts/~w, or what it is made of~ts",
+    Text = io_lib:format("~ts does not serve ebpf_maps:~ts/~w, or a function that it needs~ts",
                          [Node, Function, Arity, versions(needs(Function, Arity), version(Node))]),
     unicode:characters_to_binary(Text).
 
 versions(?FIRST, unknown) -> "";
 versions(?FIRST, none) -> "";
-versions(Since, unknown) -> [", which is there since ", Since];
-versions(Since, none) -> [versions(Since, unknown), "; its version is below " ?FEATURES_SINCE];
-versions(Since, Version) -> [", which is there since ", Since, "; its version is ", Version].
+versions(Since, unknown) -> [": that came with version ", Since];
+versions(Since, none) -> [versions(Since, unknown), ", and the node is older than " ?FEATURES_SINCE];
+versions(Since, Version) -> [versions(Since, unknown), ", and the node has ", Version].
 
 %% Only a node that is connected is asked: to connect may take long.
 version(Node) ->

@@ -93,7 +93,7 @@ bad_key({lpm_trie, Size, _, _}, {Address, PrefixLength}) when is_tuple(Address) 
 bad_key({Type, Size, _, _}, {ifname, Name}) ->
     bad_ifname(Type, Name, Size =:= 4);
 bad_key({Type, _, _, _}, {Tag, _}) when Tag =:= pid; Tag =:= file; Tag =:= cgroup ->
-    io_lib:format("no key of a map of type ~w is {~w, _}", [Type, Tag]);
+    io_lib:format("a map of type ~w does not take {~w, _} as a key", [Type, Tag]);
 bad_key({_Type, Size, _, _}, Key) ->
     bad_bytes("key", Key, Size).
 
@@ -104,9 +104,9 @@ bad_prefix(Address, PrefixLength, Size) ->
         {8, 20} ->
             bad_prefix(Address, 65535, PrefixLength, 128);
         {4, _} ->
-            ["an IPv4 prefix takes keys of 8 bytes; those of the map are ", number(Size, "byte")];
+            ["an IPv4 prefix needs keys of 8 bytes; those of the map have ", number(Size, "byte")];
         {8, _} ->
-            ["an IPv6 prefix takes keys of 20 bytes; those of the map are ", number(Size, "byte")];
+            ["an IPv6 prefix needs keys of 20 bytes; those of the map have ", number(Size, "byte")];
         _ ->
             ["not an address: ", shown(Address)]
     end.
@@ -132,7 +132,7 @@ bad_value({Type, _, _, _}, Value) when Type =:= array_of_maps; Type =:= hash_of_
 bad_value({cgroup_array, _, _, _}, Value) ->
     bad_tagged_path(cgroup, Value);
 bad_value({Type, _, _, _}, Value) when Type =:= prog_array; Type =:= perf_event_array ->
-    io_lib:format("a value of a ~w is a descriptor of the C node, and never taken from here: ~ts",
+    io_lib:format("a value of a ~w is a descriptor in the C node, which callers cannot put: ~ts",
                   [Type, shown(Value)]);
 bad_value({_Type, _, Size, _} = Fields, Value) when byte_size(Value) =:= Size ->
     bad_program(Fields, Value);
@@ -159,7 +159,7 @@ bad_program(Fields, <<_:4/binary, Program:4/binary, _/binary>> = Value) when
     Program =/= <<0:32>>
 ->
     case has_program(Fields) of
-        true -> ["bytes 5 to 8 are a descriptor of the C node, and have to be 0: ", shown(Value)];
+        true -> ["bytes 5 to 8 are the descriptor of a program in the C node, and must be 0: ", shown(Value)];
         false -> none
     end;
 bad_program(_Fields, _Value) ->
@@ -181,17 +181,17 @@ bad_path(Text) ->
         <<"/", _/binary>> when byte_size(Path) < ?PATH_ROOM ->
             case binary:match(Path, <<0>>) of
                 nomatch -> none;
-                _ -> ["there is a zero in the path: ", shown(Text)]
+                _ -> ["the path has a zero byte: ", shown(Text)]
             end;
         <<"/", _/binary>> ->
-            io_lib:format("the path has ~w bytes, and may have ~w",
+            io_lib:format("the path has ~w bytes, more than ~w",
                           [byte_size(Path), ?PATH_ROOM - 1]);
         _ ->
             ["not an absolute path: ", shown(Text)]
     end.
 
 bad_ifname(Type, _Name, _Fits) when Type =/= devmap, Type =/= devmap_hash ->
-    io_lib:format("no key and no value of a map of type ~w is {ifname, _}", [Type]);
+    io_lib:format("a map of type ~w does not take {ifname, _}", [Type]);
 bad_ifname(_Type, _Name, false) ->
     "an interface index takes 4 bytes";
 bad_ifname(_Type, Name, true) ->
@@ -214,7 +214,7 @@ utf8(Text) -> << <<(case C band 16#1ff800 of 16#d800 -> 16#fffd; _ -> C end)/utf
 bad_bytes(_What, Bytes, Size) when byte_size(Bytes) =:= Size ->
     none;
 bad_bytes(What, Bytes, Size) when is_binary(Bytes) ->
-    [shown(Bytes), " has ", number(byte_size(Bytes), "byte"), ", a ", What, " of the map has ",
+    [shown(Bytes), " has ", number(byte_size(Bytes), "byte"), "; a ", What, " of the map has ",
      number(Size, "byte")];
 bad_bytes(What, _Term, 0) ->
     ["the map has no ", What, "s: only <<>> fits"];

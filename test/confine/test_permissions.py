@@ -462,7 +462,7 @@ def test_the_facade_raises_eacces_and_says_why(start_cnode, start_beam, alice, e
     writing, close, opened, file, get = words
     for text in (*writing, file):
         assert b"may only read" in text and b"--allow" in text
-    assert b"its own" in close
+    assert b"not this node's own" in close
     assert b"option read" in opened and b"--pin-root" not in opened
     assert b"--file-root" in file
     assert get == ("returned", u64(1))

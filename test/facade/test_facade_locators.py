@@ -180,10 +180,10 @@ def test_a_locator_is_a_value_of_a_map_of_maps(facade, maps, named):
 # --- in words
 
 WORDS = {
-    "a handle is needed": ("close", [MAP], ("id", 1), 1, "this takes a handle"),
-    "a chunk": ("next_chunk", ["start", MAP, 1], ("id", 1), 2, "this takes a handle"),
-    "no such id": ("get", [1, MAP], ("id", 2**32 - 1), 2, "no map of this id"),
-    "no such name": ("get", [1, MAP], ("name", "nope"), 2, "no map of this name"),
+    "a handle is needed": ("close", [MAP], ("id", 1), 1, "this function takes a handle"),
+    "a chunk": ("next_chunk", ["start", MAP, 1], ("id", 1), 2, "this function takes a handle"),
+    "no such id": ("get", [1, MAP], ("id", 2**32 - 1), 2, "no map with this id"),
+    "no such name": ("get", [1, MAP], ("name", "nope"), 2, "no map with this name"),
     "no such path": (
         *("to_list", [MAP], ("pinned", b"/sys/fs/bpf/nope"), 1),
         "there is nothing at this path",

@@ -105,19 +105,19 @@ def test_no_folder_is_told(start_cnode, alice, folder):
 def test_undef_says_since_when_and_the_version_of_the_node(facade_beam, cnode):
     facade_beam.apply("ebpf_maps", "features", cnode.name)
     text = words(facade_beam, cnode.name, "check", 5)
-    assert "check/5" in text and "since 0.2.0" in text
-    assert re.search(r"its version is \d+\.\d+\.\d+$", text)
+    assert "check/5" in text and "came with version 0.2.0" in text
+    assert re.search(r"the node has \d+\.\d+\.\d+$", text)
 
 
 def test_undef_of_a_node_without_features_says_that_it_is_older(facade_beam, alice):
     facade_beam.apply("net_adm", "ping", alice.name)
     text = words(facade_beam, alice.name, "check", 5)
-    assert text.endswith("; its version is below 0.2.0")
+    assert text.endswith(", and the node is older than 0.2.0")
 
 
 def test_undef_of_a_node_that_is_gone_is_said_at_once(facade_beam):
     text = words(facade_beam, "gone@nowhere", "get", 2)
-    assert text == "gone@nowhere does not serve ebpf_maps:get/2, or what it is made of"
+    assert text == "gone@nowhere does not serve ebpf_maps:get/2, or a function that it needs"
 
 
 def test_the_facade_knows_its_own_version(facade_beam, ebin):

@@ -7,68 +7,69 @@ from error_words import ENDED, READ_ONLY
 from error_words import case, of_any_function
 
 ABSENT = "not present in the map"
-PRESENT = "present in the map already"
-NO_INDEX = "no index of the map, which go from 0 to 3"
-SHORT = "<<1>> has 1 byte, a key of the map has 4 bytes"
-SHORT_VALUE = "<<1>> has 1 byte, a value of the map has 8 bytes"
+PRESENT = "already present in the map"
+NO_INDEX = "out of range: the map's indexes are 0 to 3"
+SHORT = "<<1>> has 1 byte; a key of the map has 4 bytes"
+SHORT_VALUE = "<<1>> has 1 byte; a value of the map has 8 bytes"
 NOTHING = "neither a binary nor an integer: hello"
-IFNAME = "no key and no value of a map of type hash is {ifname, _}"
+IFNAME = "a map of type hash does not take {ifname, _}"
 RELATIVE = 'not an absolute path: "sys/fs/bpf/x"'
-PROGRESS = "not {progress, Fun}, Fun a fun of 2 arguments"
+PROGRESS = "not {progress, Fun} with a fun of 2 arguments"
 COUNT = "not an integer from 1 to 4294967295: 0"
 SIZE = "not an integer from 0 to 4294967295: "
-FULL = "the map is full: it has room for 1 entry"
-CPUS = "a list of 99: it takes one value for each possible CPU of the C node's host"
-DESCRIPTOR = "is a descriptor of the C node, and never taken from here: 1"
-PROGRAM = "bytes 5 to 8 are a descriptor of the C node, and have to be 0: "
+FULL = "the map is full (max_entries is 1)"
+CPUS = (
+    "a list of 99 values: it must have one for each possible CPU of the C node's host"
+)
+DESCRIPTOR = "is a descriptor in the C node, which callers cannot put: 1"
+PROGRAM = "bytes 5 to 8 are the descriptor of a program in the C node, and must be 0: "
 LONG = (
     "the request or its answer would be longer than 65536 bytes, the C node's "
-    "--max-message"
+    "--max-message: ask for less at a time, or raise it"
 )
 FIXED = "entries of a map of type array cannot be removed"
 KEYLESS = (
-    "a queue or a stack has no keys: there are push/2, pop/1, peek/1, drain/1 and "
-    "clear/1"
+    "a queue or a stack has no keys: use push/2, pop/1, peek/1, drain/1 or clear/1"
 )
-GIVES = "a map without keys gives out its values by pop/1, drain/1, or take/2 of <<>>"
-TAKES = "a map without keys takes values by push/2, or put/3 under <<>>"
-FILTER = "a bloom filter has neither keys nor entries: there are push/2 and is_key/2"
-KEYED = "the map has keys: this is for queue, stack and bloom_filter"
+GIVES = "the map has no keys: remove values with pop/1, drain/1, or take/2 of <<>>"
+TAKES = "the map has no keys: add values with push/2, or put/3 under <<>>"
+FILTER = "a bloom filter has no keys or entries to read: use push/2 and is_key/2"
+KEYED = "the map has keys: this function is for queues, stacks and bloom filters"
 SOCKET = (
-    "to write a map of type sockmap one needs a socket of the C node's own process, "
-    "and nobody else can give it one"
+    "the values of a sockmap are sockets of the C node's own process, which callers "
+    "cannot name"
 )
 SOCKET_KEY = (
-    "a key is a socket of the C node's own process, and nobody else can give it one"
+    "its keys are sockets of the C node's own process, which callers cannot name"
 )
-UNABLE = "a map of type ringbuf does not have this operation"
+UNABLE = "a map of type ringbuf does not support this operation"
 NO_READ = (
-    "this handle cannot read: the map was made or opened with the option write, or a "
-    "security module forbids it"
+    "this handle cannot read: the map was created or opened with the option write, or "
+    "a security module forbids it"
 )
 NO_WRITE = (
-    "this handle cannot write: the map is frozen, was made or opened with the option "
-    "read, or a security module forbids it"
+    "this handle cannot write: the map is frozen, was created or opened with the "
+    "option read, or a security module forbids it"
 )
 NO_LOOK = (
-    "the C node may not look through the host's maps: that takes CAP_SYS_ADMIN, which "
-    "it has not, or has given up for --no-open-by-id"
+    "the C node may not look through the host's maps: it lacks CAP_SYS_ADMIN, or gave "
+    "it up for --no-open-by-id"
 )
 OPEN_TO_READ = (
-    "this node may only read there (--allow, --read-only of the C node), and opens "
-    "maps with the option read, for no longer than it is there itself"
+    "this node may only read (--allow, --read-only of the C node): open the map with "
+    "the option read, and not as permanent"
 )
-NOT_BELOW_ROOT = "the path is not to be reached below the C node's --pin-root"
+NOT_BELOW_ROOT = "the path is not below the C node's --pin-root"
 NO_ROOM = (
-    "the C node has no room for another map: see its --max-maps, --max-maps-per-node "
-    "and ulimit -n"
+    "the C node has no handle or descriptor left: close some maps, or raise its "
+    "--max-maps, --max-maps-per-node or ulimit -n"
 )
 NOT_BELOW = (
-    'the C node does not go to the path "/etc/passwd": files are those below its '
+    'the C node does not use the path "/etc/passwd": a file must be below its '
     "--file-root"
 )
 NO_CGROUP = (
-    'the C node does not go to the path "/etc": cgroups are those of the cgroup file '
+    'the C node does not use the path "/etc": a cgroup must be in the cgroup file '
     "system"
 )
 
@@ -88,13 +89,13 @@ OF_KEYS = [
     case(
         "find(<<1, 2>>, Byte)",
         "badarg",
-        arg1="<<1,2>> has 2 bytes, a key of the map has 1 byte",
+        arg1="<<1,2>> has 2 bytes; a key of the map has 1 byte",
     ),
     case("find(hello, Hash)", "badarg", arg1=NOTHING),
     case(
         "remove({pid, 1}, Hash)",
         "badarg",
-        arg1="no key of a map of type hash is {pid, _}",
+        arg1="a map of type hash does not take {pid, _} as a key",
     ),
     case("take({ifname, lo}, Hash)", "badarg", arg1=IFNAME),
     case("is_key(<<1>>, Hash)", "badarg", arg1=SHORT),
@@ -118,12 +119,12 @@ OF_KEYS = [
     case(
         'find({file, "/x\\0"}, Inodes)',
         "badarg",
-        arg1="there is a zero in the path: [47,120,0]",
+        arg1="the path has a zero byte: [47,120,0]",
     ),
     case(
         "find({file, binary:copy(<<$/>>, 5000)}, Inodes)",
         "badarg",
-        arg1="the path has 5000 bytes, and may have 4095",
+        arg1="the path has 5000 bytes, more than 4095",
     ),
     case("get({{1,2,3}, 8}, Trie)", "badarg", arg1="not an address: {1,2,3}"),
     case(
@@ -134,7 +135,7 @@ OF_KEYS = [
     case(
         "get({{0,0,0,0,0,0,0,1}, 128}, Trie)",
         "badarg",
-        arg1="an IPv6 prefix takes keys of 20 bytes; those of the map are 8 bytes",
+        arg1="an IPv6 prefix needs keys of 20 bytes; those of the map have 8 bytes",
     ),
     case("get(1, Queue)", "badarg", arg1="the map has no keys: only <<>> fits"),
     case("with([1, <<1>>], Hash)", "badarg", arg1=f"element 2: {SHORT}"),
@@ -155,18 +156,18 @@ OF_VALUES = [
     case(
         "update_with(1, fun(_) -> <<1>> end, Hash)",
         "badarg",
-        arg2="the fun returned what is not a value of the map",
+        arg2="the fun returned a term that is not a value of the map",
     ),
     case("update_with(1, put, Hash)", "badarg", arg2="not a fun of 1 argument: put"),
     case(
         "is_key(<<1>>, Bloom)",
         "badarg",
-        arg1="<<1>> has 1 byte, a value of the map has 4 bytes",
+        arg1="<<1>> has 1 byte; a value of the map has 4 bytes",
     ),
     case(
         "push(<<1>>, Queue)",
         "badarg",
-        arg1="<<1>> has 1 byte, a value of the map has 4 bytes",
+        arg1="<<1>> has 1 byte; a value of the map has 4 bytes",
     ),
     case("put(0, lists:duplicate(99, 0), PerCpu)", "badarg", arg2=CPUS),
     case("put(0, [<<1>>], PerCpu)", "badarg", arg2=SHORT_VALUE),
@@ -180,7 +181,7 @@ OF_VALUES = [
     case(
         "put(0, 1 bsl 32 + 1, Cpus)",
         "badarg",
-        arg2="bytes 5 to 8 of it are a descriptor of the C node, and have to be 0",
+        arg2=PROGRAM.removesuffix(": "),
     ),
     case("put(0, {cgroup, etc}, Cgroups)", "badarg", arg2="not an absolute path: etc"),
     case("put(0, 1, Cgroups)", "badarg", arg2="not {cgroup, Path}: 1"),
@@ -197,7 +198,7 @@ OF_VALUES = [
     case(
         "update_with(0, fun(_) -> Closed end, Holder)",
         "badmap",
-        arg2=f"what the fun returned: {ENDED}",
+        arg2=f"the result of the fun: {ENDED}",
     ),
     case("merge(Hash, [{1, 1}, {<<1>>, 1}])", "badarg", arg2=f"element 2: {SHORT}"),
     case(
@@ -210,7 +211,7 @@ OF_VALUES = [
     case(
         "merge(PerCpu, [{0, [1]}, {1, [1, 2]}])",
         "badarg",
-        arg2="a list of 1 values and one of 2: both cannot have one for each CPU",
+        arg2="lists of 1 and of 2 values: each must have one for each possible CPU",
     ),
     case("merge(PerCpu, [{0, lists:duplicate(99, 0)}])", "badarg", arg2=CPUS),
 ]
@@ -220,37 +221,35 @@ OF_OTHER_ARGUMENTS = [
         "put(Hash, 1, 1)",
         "badmap",
         arg3=(
-            "not a map handle: 1; argument 1 is one, and the order is put(Key, Value, "
-            "Map)"
+            "not a map handle: 1; argument 1 is one: call put(Key, Value, Map)"
         ),
     ),
     case(
         "merge([{1, 1}], Hash)",
         "badmap",
         arg1=(
-            "not a map handle: [{1,1}]; argument 2 is one, and the order is merge(Map, "
-            "Pairs)"
+            "not a map handle: [{1,1}]; argument 2 is one: call merge(Map, Pairs)"
         ),
     ),
     case(
         "is_key(Hash, 1)",
         "badmap",
         arg2=(
-            "not a map handle: 1; argument 1 is one, and the order is is_key(Key, Map)"
+            "not a map handle: 1; argument 1 is one: call is_key(Key, Map)"
         ),
     ),
     case(
         "next_chunk(Hash, start, 1)",
         "badmap",
         arg2=(
-            "not a map handle: start; argument 1 is one, and the order is "
+            "not a map handle: start; argument 1 is one: call "
             "next_chunk(Cursor, Map, MaxEntries)"
         ),
     ),
     case(
         "get(1, {ebpf_map, make_ref(), hash, 4, 8, 4})",
         "badmap",
-        arg2="not a live map: this node made that reference, and no C node",
+        arg2="not a live map: this node created its reference, not a C node",
     ),
     case("fold(1, 0, Hash)", "badarg", arg1="not a fun of 3 arguments: 1"),
     case("foreach(self, Hash)", "badarg", arg1="not a fun of 2 arguments: self"),
@@ -266,7 +265,7 @@ OF_OTHER_ARGUMENTS = [
     case(
         "iterator(Hash, [{prefetch, 0}])",
         "badarg",
-        arg2="not {prefetch, N}, N an integer from 1 to 4294967295: {prefetch,0}",
+        arg2="not {prefetch, N} with an integer from 1 to 4294967295: {prefetch,0}",
     ),
     case("iterator(Hash, 1)", "badarg", arg2="not a list of options: 1"),
     case("next({hash, 1})", "badarg", arg1="not an iterator: {hash,1}"),
@@ -274,8 +273,7 @@ OF_OTHER_ARGUMENTS = [
         "next({ebpf_iterator, Hash, <<1>>, [], 1})",
         "badarg",
         arg1=(
-            "the iterator does not hold together: its cursor or what is pending is not "
-            "of its map"
+            "not a valid iterator: its cursor or its pending entries are not of its map"
         ),
     ),
     case(
@@ -297,7 +295,7 @@ OF_OTHER_ARGUMENTS = [
     case(
         "drain_chunk(<<1>>, Queue, 1)",
         "badarg",
-        arg1="a map without keys is drained from start on, not from <<1>>",
+        arg1="a map without keys is always drained from start, not from <<1>>",
     ),
     case('pin("sys/fs/bpf/x", Hash)', "badarg", arg1=RELATIVE),
     case("pin(1, Hash)", "badarg", arg1="neither a string nor a binary: 1"),
@@ -312,28 +310,31 @@ OF_OTHER_ARGUMENTS = [
     case(
         "open(hash)",
         "badarg",
-        arg1="neither {id, Id} nor {pinned, Path} nor {name, Name}: hash",
+        arg1="not {id, Id}, {pinned, Path} or {name, Name}: hash",
     ),
     case(
         "open({id, 1}, [read, {name, x}, no_prealloc])",
         "badarg",
         arg2=(
-            "an option of new/5 alone: {name,x}; an option of new/5 alone: no_prealloc"
+            "only new/5 takes the option {name,x}; only new/5 takes the option "
+            "no_prealloc"
         ),
     ),
     case(
         "open({id, 1}, [{lifetime, long}])",
         "badarg",
-        arg2="the option lifetime: neither node nor process nor permanent: long",
+        arg2="the option lifetime: not node, process or permanent: long",
     ),
     case("open({id, 1}, read)", "badarg", arg2="not a list of options: read"),
     case(
         "new(nope, 4, 4, 1)",
         "badarg",
-        arg1="the C node's libbpf knows no map of type nope",
+        arg1="the C node's libbpf knows no map type nope",
     ),
     case(
-        'new("hash", 4, 4, 1)', "badarg", arg1='not the name of a type of map: "hash"'
+        'new("hash", 4, 4, 1)',
+        "badarg",
+        arg1='not an atom that names a map type: "hash"',
     ),
     case("check(hash, -1, 4, x)", "badarg", arg2=f"{SIZE}-1", arg4=f"{SIZE}x"),
     case(
@@ -375,8 +376,10 @@ OF_OTHER_ARGUMENTS = [
     ),
 ]
 
-NO_ID = "there is no map of this id"
-HANDLE = "this takes a handle: open the map with open/1, and close it afterwards"
+NO_ID = "there is no map with this id"
+HANDLE = (
+    "this function takes a handle: open the map with open/1, and close it afterwards"
+)
 NO_PATH = "there is nothing at this path"
 
 OF_LOCATORS = [
@@ -410,19 +413,19 @@ OF_THE_KERNEL = [
     case("put(2, 1, Full)", "e2big", FULL),
     case("put(9, 1, Array)", "e2big", arg1=NO_INDEX),
     case(
-        "put(9, 1, PerCpu)", "e2big", arg1="no index of the map, which go from 0 to 1"
+        "put(9, 1, PerCpu)", "e2big", arg1="out of range: the map's indexes are 0 to 1"
     ),
     case("push(2, Queue)", "e2big", FULL),
     case("put({{11,0,0,0}, 8}, 1, Trie)", "enospc", FULL),
     case(
         "merge(Full, [{1, 1}, {2, 2}])",
         "e2big",
-        f"pairs put: 1; stopped at the key 2: {FULL}",
+        f"1 pair was put; the key 2 failed: {FULL}",
     ),
     case(
         "merge(Full, [{1, 1}, {2, 2}], [])",
         "e2big",
-        f"pairs put: 1; stopped at the key 2: {FULL}",
+        f"1 pair was put; the key 2 failed: {FULL}",
     ),
     case("remove(1, Array)", "einval", FIXED),
     case("take(1, Array)", "einval", FIXED),
@@ -435,9 +438,13 @@ OF_THE_KERNEL = [
     case(
         "put(<<99, 0, 0, 0, 1, 2, 3, 4>>, 1, Trie)",
         "einval",
-        arg1="a prefix of more than 32 bits",
+        arg1="the prefix is longer than 32 bits",
     ),
-    case("close(Guarded)", "eacces", f"{READ_ONLY}, and closes no handles but its own"),
+    case(
+        "close(Guarded)",
+        "eacces",
+        f"the handle is not this node's own, and {READ_ONLY}",
+    ),
     case("new(hash, 4, 4, 4, On(GuardedNode))", "eacces", READ_ONLY),
     case("open({id, 1}, On(GuardedNode))", "eacces", OPEN_TO_READ),
     case(
@@ -451,12 +458,12 @@ OF_THE_KERNEL = [
     case(
         "put(0, 99999, Devices)",
         "einval",
-        arg2="the C node's host has no network interface of that index",
+        arg2="the C node's host has no network interface with this index",
     ),
     case(
         "put(0, Hash, Outer)",
         "einval",
-        arg2="not of the type and the sizes of this map's inner_map",
+        arg2="its type or sizes are not those of this map's inner_map",
     ),
     case(
         "put(0, {ifname, nosuch0}, Devices)",
@@ -500,7 +507,7 @@ OF_THE_KERNEL = [
     case(
         "take(0, ReadOnly)",
         "eperm",
-        f"{NO_WRITE}; or it can do no more than that: write",
+        f"{NO_WRITE}; or it can only write, and this function also reads",
     ),
     case("list(BlindNode)", "eperm", NO_LOOK),
     case("i(BlindNode)", "eperm", NO_LOOK),

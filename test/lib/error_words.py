@@ -116,13 +116,17 @@ ASKING += ["check(hash, 4, 4, 4)", "open({id, 1})"]
 SINCE = {"check": "0.2.0", "features": "0.2.0"}
 
 DOWN = (
-    "no connection to $gone: is ebpf_cnode running there, with the same cookie? "
-    "If it was lost during the call, the operation may have happened"
+    "no connection to $gone: check that ebpf_cnode runs there under this name, with "
+    "the same cookie; if the connection was lost during the call, the operation may "
+    "have been carried out"
 )
-LATE = "no answer from $slow in time; the operation may have happened"
+LATE = (
+    "no answer from $slow in time; the operation may have been carried out, or may "
+    "still be"
+)
 READ_ONLY = "this node may only read: see --allow and --read-only of the C node"
-ENDED = "not a live map: closed, ended with its owner, or of an earlier run of $usual"
-FAILED = "not a map handle but {error,einval}, as of a new or open that failed"
+ENDED = "not a live map: it was closed, its owner has gone, or $usual has restarted"
+FAILED = "not a map handle but {error,einval}, as a failed new or open returns"
 NO_NODE = (
     "the variable node of the application ebpf_cnode is not the name of another node: "
     "nowhere"
@@ -153,9 +157,10 @@ def place(call):
 
 def unserved(call):
     name, arity = function_of(call)
-    text = f"$alice does not serve ebpf_maps:{name}/{arity}, or what it is made of"
+    text = f"$alice does not serve ebpf_maps:{name}/{arity}, "
+    text += "or a function that it needs"
     if since := SINCE.get(name):
-        text += f", which is there since {since}; its version is below 0.2.0"
+        text += f": that came with version {since}, and the node is older than 0.2.0"
     return text
 
 
@@ -172,7 +177,7 @@ def on(map, call):
 def of_no_map():
     for call in ON_A_MAP:
         if name_of(call) == "next":
-            no_iterator = {"arg1": "not an iterator: its map is nothing"}
+            no_iterator = {"arg1": "not an iterator: its map is not a handle: nothing"}
             yield case(on("nothing", call), "badarg", **no_iterator)
             ended = {"arg1": f"the iterator's map is {ENDED}"}
             yield case(on("Closed", call), "badmap", **ended)
