@@ -60,6 +60,11 @@ def pytest_addoption(parser):
         metavar="FILE",
         help="write the packets that nodes send to C nodes (traffic.py)",
     )
+    parser.addoption(
+        "--go",
+        choices=["together", "alone"],
+        help="only what may share the machine, or only what counts or takes it all",
+    )
 
 
 @pytest.fixture
@@ -82,16 +87,24 @@ def record_traffic(request):
     CNode.recorder.close()
 
 
+def is_wanted(item, go):
+    def has(*marks):
+        return any(item.get_closest_marker(mark) for mark in marks)
+
+    if has("ci") and not CI:
+        return False
+    if SANITIZED and has("counts", "preload", "sandbox"):
+        return False
+    return not go or has("counts", "alone") == (go == "alone")
+
+
 def pytest_collection_modifyitems(config, items):
-    unwanted = []
-    if not CI:
-        unwanted.append("ci")
-    if SANITIZED:
-        unwanted += ["counts", "preload", "sandbox"]
-    out = [i for i in items if any(i.get_closest_marker(m) for m in unwanted)]
-    if out:
-        config.hook.pytest_deselected(items=out)
-        items[:] = [i for i in items if i not in out]
+    go = config.getoption("--go")
+    wanted = [item for item in items if is_wanted(item, go)]
+    if len(wanted) < len(items):
+        kept = set(wanted)
+        config.hook.pytest_deselected(items=[i for i in items if i not in kept])
+        items[:] = wanted
 
 
 def _no_skip(report):

@@ -2,6 +2,7 @@
 # The files of the tests, each by its name: what else lies there is not distributed.
 
 test_files = \
+	test/README.md \
 	test/bench/bench.json \
 	test/bench/bench.py \
 	test/bench/bench.svg \

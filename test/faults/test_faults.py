@@ -84,7 +84,9 @@ def steady(value, least):
 
 
 @pytest.mark.parametrize(
-    "seconds", [2, pytest.param(15, marks=pytest.mark.ci)], ids="{} s".format
+    "seconds",
+    [2, pytest.param(15, marks=[pytest.mark.ci, pytest.mark.slow])],
+    ids="{} s".format,
 )
 def test_epmd_may_be_gone_for_a_while(
     seconds, lone_cluster, start_cnode, start_beam, connect

@@ -34,7 +34,7 @@ KEPT_KIB = 128
 
 SECONDS = float(os.environ.get("EBPF_SOAK") or (60 if CI else 0))
 
-pytestmark = [pytest.mark.alone, *([] if SECONDS else [pytest.mark.ci])]
+pytestmark = [pytest.mark.alone, pytest.mark.slow, *([] if SECONDS else [pytest.mark.ci])]
 
 
 @pytest.fixture(scope="module")

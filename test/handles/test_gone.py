@@ -196,7 +196,10 @@ LONG = {
 }
 
 
-@pytest.mark.parametrize("what", LONG)
+@pytest.mark.parametrize(
+    "what",
+    [pytest.param(w, marks=pytest.mark.slow if w == "with" else ()) for w in LONG],
+)
 @pytest.mark.parametrize("end", ["close", "reset"])
 def test_a_long_request_ends_with_its_connection(end, what, node, keeper, connect):
     """It goes on in slow motion, so that it would not be over by itself."""

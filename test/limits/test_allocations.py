@@ -161,7 +161,7 @@ class Starts:
 
 
 @STREAKS
-@pytest.mark.parametrize("way", ["plain", "full"])
+@pytest.mark.parametrize("way", ["plain", pytest.param("full", marks=pytest.mark.slow)])
 def test_a_start_without_memory_is_told_or_goes_on(
     streak, way, start, connect, allocator, folder
 ):

@@ -464,6 +464,7 @@ def epmds_of(cluster):
 
 
 @pytest.mark.ci
+@pytest.mark.slow
 def test_an_epmd_that_says_nothing_is_told_with_status_6(start_cnode, lone_cluster):
     with socket.create_server(("127.0.0.1", lone_cluster.epmd.port)):
         node = start_cnode(cluster=lone_cluster, ready=False)

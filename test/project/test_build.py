@@ -12,7 +12,7 @@ import pytest
 
 from cluster import Epmd, free_port
 
-pytestmark = [pytest.mark.ci, pytest.mark.alone]
+pytestmark = [pytest.mark.ci, pytest.mark.alone, pytest.mark.slow]
 
 MADE = shutil.ignore_patterns(
     ".git",
@@ -140,19 +140,6 @@ def test_clang_has_no_warnings_either(tree):
 
 def test_dialyzer_finds_nothing(built):
     run("make", "dialyzer", cwd=built)
-
-
-def test_the_files_of_the_tests_are_named(srcdir):
-    """What else lies there, as an editor's, is not distributed."""
-    text = (srcdir / "test" / "local.mk").read_text()
-    named = re.findall(r"^\t(\S+)", text, re.MULTILINE)
-    tracked = ["git", "-c", f"safe.directory={srcdir}", "ls-files", "test"]
-    found = subprocess.run(tracked, cwd=srcdir, capture_output=True, text=True)
-    assert found.returncode == 0, found.stderr
-    files = found.stdout.split()
-    assert sorted(set(files) - set(named)) == [], "add them to test/local.mk"
-    assert sorted(set(named) - set(files)) == [], "they are in test/local.mk"
-    assert len(named) == len(files)
 
 
 def test_the_distribution_builds_checks_and_installs_itself(built):

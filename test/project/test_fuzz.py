@@ -39,6 +39,7 @@ def make_fuzz(builddir, folder, targets, seconds):
     return done
 
 
+@pytest.mark.slow
 def test_no_fuzzer_finds_anything_in_a_minute(builddir, folder):
     """They are built one after the other, and run all at a time."""
     assert make_fuzz(builddir, folder, " ".join(TARGETS), 0).returncode == 0
@@ -55,6 +56,7 @@ def test_no_fuzzer_finds_anything_in_a_minute(builddir, folder):
         assert int(executed[1]) > seeds > 10
 
 
+@pytest.mark.slow
 def test_a_finding_fails_and_says_how_to_see_it_again(builddir, folder):
     done = make_fuzz(builddir, folder, "term", 0)
     assert done.returncode == 0

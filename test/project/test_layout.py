@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The folders of cnode/: each includes no more than cnode/README.md lets it."""
+"""The folders: what each of cnode/ may include, and what lies below test/."""
 
 import re
+import subprocess
 from pathlib import PurePath
 
 import pytest
@@ -77,3 +78,29 @@ def test_each_file_is_named_in_the_local_mk_of_its_folder(rules, srcdir):
         # what the build runs is no part of the program
         found = set(found) - {"syscalls_filter.c", "syscalls_program.h"}
         assert sorted(named) == sorted(found), folder
+
+
+@pytest.mark.ci  # needs the repository
+def test_the_files_of_the_tests_are_named(srcdir):
+    """What else lies there, as an editor's, is not distributed."""
+    text = (srcdir / "test" / "local.mk").read_text()
+    named = re.findall(r"^\t(\S+)", text, re.MULTILINE)
+    tracked = ["git", "-c", f"safe.directory={srcdir}", "ls-files", "test"]
+    found = subprocess.run(tracked, cwd=srcdir, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    files = found.stdout.split()
+    assert sorted(set(files) - set(named)) == [], "add them to test/local.mk"
+    assert sorted(set(named) - set(files)) == [], "they are in test/local.mk"
+    assert len(named) == len(files)
+
+
+def test_the_folders_of_the_tests_are_told(srcdir):
+    text = (srcdir / "test" / "README.md").read_text()
+    told = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
+    found = {p.parent.name for p in (srcdir / "test").glob("[a-z]*/*") if p.is_file()}
+    assert sorted(told) == sorted(found)
+
+
+def test_no_two_test_files_have_one_name(srcdir):
+    names = [path.name for path in (srcdir / "test").rglob("test_*.py")]
+    assert sorted(set(names)) == sorted(names)

@@ -618,6 +618,7 @@ def test_a_peer_is_ticked_while_its_long_request_trickles_in(fresh_cnode, connec
 
 
 @pytest.mark.ci
+@pytest.mark.slow
 def test_a_node_with_a_short_ticktime_stays_through_many_of_them(fresh_cnode, start_beam):
     assert stays_connected(start_beam(*QUICK), fresh_cnode, 16) == "up"
 
@@ -653,6 +654,7 @@ def test_a_node_with_a_short_ticktime_stays_through_a_long_operation(
     assert took >= 6000
 
 
+@pytest.mark.slow
 def test_a_tick_is_answered_while_an_operation_runs(start_cnode, connect):
     """A hash of maps that waits for the kernel, or many made at once."""
     node = start_cnode("--ticktime", "4")

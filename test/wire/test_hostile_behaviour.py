@@ -19,12 +19,10 @@ MIB = 1 << 20
 GET = ("ebpf_maps", "get")
 
 
-def ci(*values):
-    """Of two values the second one is for long runs."""
-    usual, long = values
-    return pytest.mark.parametrize(
-        "many", [usual, pytest.param(long, marks=pytest.mark.ci)]
-    )
+def ci(usual, long, *marks):
+    """The second value is for long runs; marks are what else that one has."""
+    long = pytest.param(long, marks=[pytest.mark.ci, *marks])
+    return pytest.mark.parametrize("many", [usual, long])
 
 
 # --- the siege itself
@@ -79,7 +77,7 @@ def test_a_siege_sees_a_node_that_is_slow(siege):
 BYTES = 25
 
 
-@ci(0.03, 0.4)
+@ci(0.03, 0.4, pytest.mark.slow)
 def test_a_packet_may_dribble_in_byte_by_byte(many, siege):
     """Of 50 peers at once, for up to several tick times."""
     with siege("--ticktime", "4") as s:
@@ -130,6 +128,7 @@ def packet_of_get(peer, map):
     return dist.framed(spawn_request(peer, args=[ref, *GET, [0, map]]))
 
 
+@pytest.mark.slow
 def test_readers_that_never_read_are_hung_up(siege):
     """They ask for 1 MiB each time, until both ways are full."""
     with siege("--ticktime", "4") as s:
@@ -148,6 +147,7 @@ def test_readers_that_never_read_are_hung_up(siege):
             s.node.wait_log(f"disconnected {peer.name}", 20)
 
 
+@pytest.mark.slow
 def test_readers_of_an_byte_now_and_then_are_hung_up(siege):
     """That makes no room that their kernel would tell of: they take nothing in."""
     with siege("--ticktime", "4") as s:
@@ -169,7 +169,7 @@ def test_readers_of_an_byte_now_and_then_are_hung_up(siege):
         wait_until(lambda: s.node.threads() == s.before[1], 10)
 
 
-@ci(4, 12)
+@ci(4, 12, pytest.mark.slow)
 def test_a_reader_of_a_little_at_a_time_holds_up_itself(many, siege):
     """It takes in some each tick time, and so it may stay; an answer takes two."""
     with siege("--ticktime", "2") as s:
@@ -248,7 +248,7 @@ def test_urgent_data_is_no_more_than_lost(siege):
             peer.wait_exit(request)
 
 
-@ci(1500, 20_000)
+@ci(1500, 20_000, pytest.mark.slow)
 def test_a_peer_may_reconnect_in_a_loop(many, siege):
     """Of one name and of many, and each leaves a map and a request."""
     with siege() as s:
@@ -267,7 +267,7 @@ def test_a_peer_may_reconnect_in_a_loop(many, siege):
 # --- many
 
 
-@ci(2000, 10_000)
+@ci(2000, 10_000, pytest.mark.slow)
 def test_thousands_of_connections_never_finish_a_handshake(many, siege):
     """All are held here; the node keeps the last ones, and lets others in."""
     allow_descriptors(many + 200)

@@ -34,6 +34,7 @@ def test_whole_forms_leave_the_connection_standing(siege):
         assert peer.maps("get", 1, map) == struct.pack("=Q", 5)
 
 
+@pytest.mark.slow
 def test_a_packet_cut_short_anywhere_ends_its_connection(siege):
     """The length is that of what comes, and no byte of it is left out."""
     with siege() as s:

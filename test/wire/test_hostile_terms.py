@@ -272,7 +272,9 @@ def some(places, number, data, step):
     return places[number % step :: step] if len(data) > MB / 2 else places
 
 
-steps = pytest.mark.parametrize("step", [6, pytest.param(1, marks=pytest.mark.ci)])
+steps = pytest.mark.parametrize(
+    "step", [6, pytest.param(1, marks=[pytest.mark.ci, pytest.mark.slow])]
+)
 
 
 @steps

@@ -41,6 +41,7 @@ def after_silence(cluster, program):
     nodes.close()
 
 
+@pytest.mark.slow
 def test_who_is_silent_for_10_s_stays_connected_and_hears_no_tick(after_silence):
     """The first one comes after a quarter of a minute."""
     node, silent, heard, *_ = after_silence
@@ -49,6 +50,7 @@ def test_who_is_silent_for_10_s_stays_connected_and_hears_no_tick(after_silence)
     assert not node.find_log("disconnected silent@h")
 
 
+@pytest.mark.slow
 def test_who_does_not_read_for_10_s_gets_all_of_its_answers(after_silence):
     node, *_, slow, asked = after_silence
     answers = [slow.finish_erpc(request, 30) for request in asked]
