@@ -87,13 +87,20 @@ def record_traffic(request):
     CNode.recorder.close()
 
 
+def is_erlang(item):
+    """Whether it tries the facade or a document: other tests run all its C."""
+    return item.path.parent.name in ("facade", "project")
+
+
 def is_wanted(item, go):
     def has(*marks):
         return any(item.get_closest_marker(mark) for mark in marks)
 
     if has("ci") and not CI:
         return False
-    if SANITIZED and has("counts", "preload", "sandbox"):
+    if SANITIZED and (has("counts", "preload", "sandbox") or is_erlang(item)):
+        return False
+    if SANITIZED == "thread" and has("single"):
         return False
     return not go or has("counts", "alone") == (go == "alone")
 

@@ -17,7 +17,7 @@ from collections import Counter
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-SANITIZED = bool(os.environ.get("EBPF_SANITIZED"))
+SANITIZED = os.environ.get("EBPF_SANITIZED") or ""  # address,undefined | thread
 PATIENCE = 4 if SANITIZED else 1
 REPORT = re.compile(
     r"ERROR: AddressSanitizer|runtime error:|WARNING: ThreadSanitizer|LeakSanitizer"
