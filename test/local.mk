@@ -34,9 +34,15 @@ test_files = \
 	test/costs/test_costs.py \
 	test/costs/test_million.py \
 	test/costs/test_syscalls.py \
+	test/demo/count_packets.bpf.c \
+	test/demo/demo \
 	test/demo/facade.erlexprs \
+	test/demo/nodes.sh \
 	test/demo/rpc.erlexprs \
 	test/demo/run_expressions.escript \
+	test/demo/send \
+	test/demo/shell \
+	test/demo/test_demo.py \
 	test/entries/test_buckets.py \
 	test/entries/test_edges.py \
 	test/entries/test_functions.py \

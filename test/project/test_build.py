@@ -194,13 +194,11 @@ def test_a_second_bootstrap_does_nothing(bootstrapped):
     }
 
 
-def test_the_demo_does_the_main_job_and_leaves_nothing(bootstrapped, tmp_path):
-    epmd = Epmd(free_port())
-    env = {"ERL_EPMD_PORT": str(epmd.port), "HOME": str(tmp_path)}
+def test_bootstrap_runs_the_demo(bootstrapped, tmp_path):
+    env = {"ERL_EPMD_PORT": str(free_port()), "HOME": str(tmp_path)}
     output = run("./bootstrap", "demo", cwd=bootstrapped, timeout=120, **env)
-    for word in ("rpc:call", "ebpf_maps:new", "ssh", "error"):
-        assert word in output
-    assert not epmd.answers()
+    for words in ("packages", "rpc:call", "ebpf_maps:new", "<<7,0,0,0,0,0,0,0>>"):
+        assert words in output
 
 
 def test_a_failed_step_names_itself_and_its_log(tree):
