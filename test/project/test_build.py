@@ -201,6 +201,40 @@ def test_bootstrap_runs_the_demo(bootstrapped, tmp_path):
         assert words in output
 
 
+# Two packages are missing, and stay so.
+DPKG_QUERY = """#!/bin/sh
+for name; do
+	case $name in -* | mandoc | faketime) ;; *) printf 'installed/%s ' "$name" ;; esac
+done
+"""
+APT_GET = """#!/bin/sh
+echo "$@" >>"$TOLD"
+cp "$SAID" "$TOLD.before"
+exit 100
+"""
+
+
+def test_bootstrap_names_the_missing_packages_before_it_installs_them(tree, tmp_path):
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name, text in ("dpkg-query", DPKG_QUERY), ("apt-get", APT_GET):
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+    told, said = tmp_path / "told", tmp_path / "said"
+    env = {"PATH": f"{tools}:{os.environ['PATH']}", "TOLD": told, "SAID": said}
+    with said.open("w") as output:
+        done = subprocess.run(
+            ["./bootstrap"], cwd=tree, stdout=output, env={**os.environ, **env}
+        )
+    assert done.returncode == 1
+    install = told.read_text().splitlines()[0]
+    assert install.endswith("--no-install-recommends mandoc faketime")
+    before = Path(f"{told}.before").read_text()
+    assert before == (
+        "packages    about to install as root, by apt-get: mandoc faketime\n"
+    )
+
+
 def test_a_failed_step_names_itself_and_its_log(tree):
     (tree / "cnode" / "main.c").write_text("no C at all\n")
     done = subprocess.run(
