@@ -101,6 +101,7 @@ test_files = \
 	test/lib/jhash.py \
 	test/lib/locators.py \
 	test/lib/malformed.py \
+	test/lib/native.py \
 	test/lib/odd_kernel.c \
 	test/lib/odd_kernel.py \
 	test/lib/preload.py \

@@ -5,13 +5,13 @@ import re
 import secrets
 import struct
 import subprocess
-import sys
 
 import pytest
 
 import dist
 import etf
 from cluster import wait_until
+from native import u32, u64
 
 HASH = ("hash", 4, 8, 16)
 EACCES = ("error", "eacces")
@@ -137,14 +137,6 @@ def test_a_reader_is_not_refused_what_reads(function, guarded):
         assert answer == ("error", "enotsup")  # of a hash
     else:
         assert answer[0] == "return"
-
-
-def u32(number):
-    return number.to_bytes(4, sys.byteorder)
-
-
-def u64(number):
-    return number.to_bytes(8, sys.byteorder)
 
 
 def test_a_reader_reads_through_the_handle_of_a_writer_and_writes_not(guarded):

@@ -6,7 +6,6 @@ grows by little, and stands in the output. What the Erlang nodes evaluate is
 made of compiled functions, or the evaluator would take most of the time.
 """
 
-import sys
 import time
 from array import array
 
@@ -14,11 +13,11 @@ import pytest
 
 from beam import Beam
 from cluster import CNode
+from native import ORDER
 
 pytestmark = pytest.mark.counts
 
 MILLION = 1_000_000
-ORDER = sys.byteorder
 GROWTH = 8 * 1024  # KiB: a chunk or two, and a message; all entries are 12 MB
 PAIRS = "lists:zip(lists:seq(0, Count - 1), lists:seq(0, 3 * Count - 1, 3))"
 

@@ -5,7 +5,6 @@ would change."""
 import os
 import resource
 import socket
-import sys
 import time
 
 import pytest
@@ -15,12 +14,9 @@ from cluster import wait_until
 from conftest import Maps, raises
 from counting import Trace
 from dist import Refused
+from native import u32
 
 KIB = 1024
-
-
-def u32(number):
-    return number.to_bytes(4, sys.byteorder)
 
 
 # --- entries

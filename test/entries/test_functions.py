@@ -2,7 +2,6 @@
 """What each function of ebpf_maps takes, gives and raises."""
 
 import ctypes
-import sys
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,21 +12,7 @@ from beam import BeamError
 from cluster import wait_until
 from conftest import raises
 from host import CPUS, PAGE
-
-ORDER = sys.byteorder
-
-
-def u32(number):
-    return number.to_bytes(4, ORDER)
-
-
-def u64(number):
-    return number.to_bytes(8, ORDER)
-
-
-def prefix(length, *data):
-    """A key of an LPM trie over IPv4."""
-    return u32(length) + bytes(data)
+from native import ORDER, prefix, u32, u64
 
 
 @pytest.fixture

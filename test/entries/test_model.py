@@ -5,7 +5,6 @@ The model says what each call gives or raises; after the last of them all that
 is in the map must be what is in the model.
 """
 
-import sys
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,16 +13,12 @@ from hypothesis import strategies as st
 from beam import BeamError
 from conftest import CI
 from host import CPUS
+from native import ORDER, u32
 
-ORDER = sys.byteorder
 ROOM = 6
 KEYS = st.integers(0, 9)
 VALUES = st.integers(0, 2**32 - 1)
 MAP = object()  # what gives back the map itself
-
-
-def u32(number):
-    return number.to_bytes(4, ORDER)
 
 
 class Raise(Exception):

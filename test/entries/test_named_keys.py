@@ -4,7 +4,6 @@ and when it has gone, its entry with it."""
 
 import os
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -13,13 +12,10 @@ import pytest
 import odd_kernel
 import preload
 from conftest import Maps, Nodes, raises
+from native import u64
 
 CGROUPS = Path("/sys/fs/cgroup/unified")
 STORAGE = (4, 8, 0, ["no_prealloc"])
-
-
-def u64(number):
-    return number.to_bytes(8, sys.byteorder)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 """What a walk promises while another node inserts and deletes all the time."""
 
 import random
-import sys
 import time
 
 import pytest
@@ -20,11 +19,10 @@ from churn import (
     REPLACE,
     WALKS,
     Churned,
-    u32,
 )
 from cluster import PATIENCE
+from native import ORDER, u32
 
-ORDER = sys.byteorder
 TRIE = ("lpm_trie", 8, 4, 900, ["no_prealloc"])
 TRIE_BOUND = 4 * TRIE[3]  # walk.h: it may begin anew, but not for ever
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole maps in one message: what maps of Erlang has, and what is beyond it."""
 
-import sys
 
 import pytest
 
@@ -10,19 +9,11 @@ from beam import BeamError
 from cluster import wait_until
 from conftest import Maps, raises
 from host import CPUS
+from native import ORDER, u32, u64
 
-ORDER = sys.byteorder
 NO_PREALLOC = ["no_prealloc"]
 SMALL = 65536
 MIB = 1024 * 1024
-
-
-def u32(number):
-    return number.to_bytes(4, ORDER)
-
-
-def u64(number):
-    return number.to_bytes(8, ORDER)
 
 
 def with_(maps, keys, map):

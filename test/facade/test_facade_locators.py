@@ -9,8 +9,8 @@ import locators
 from beam import Beam, BeamError
 from cluster import wait_until
 from conftest import raises
-from locators import HANDLES_ONLY, HASH, KINDS, MAP, READING, WRITING
-from locators import fill, u32
+from locators import HANDLES_ONLY, HASH, KINDS, MAP, READING, WRITING, fill
+from native import u32
 
 MANY = 40000  # entries, which are more than one chunk
 WHOLE = ("to_list", "keys", "values")

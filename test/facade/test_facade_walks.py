@@ -6,7 +6,6 @@ its iterators. What a walk promises while others write is in test_walks too,
 for the C node alone.
 """
 
-import sys
 
 import pytest
 
@@ -25,8 +24,8 @@ from churn import (
 )
 from conftest import Maps, raises
 from host import CPUS
+from native import ORDER, u32, u64
 
-ORDER = sys.byteorder
 CHUNK = 16384  # entries, at most
 MESSAGE = 65536  # bytes, of a C node that is made to take no longer ones
 SHAPES = {
@@ -36,14 +35,6 @@ SHAPES = {
     "lpm_trie": ("lpm_trie", 8, 8, 2500, ["no_prealloc"]),
 }
 WITH_DELETE = [type for type in SHAPES if type != "array"]
-
-
-def u32(number):
-    return number.to_bytes(4, ORDER)
-
-
-def u64(number):
-    return number.to_bytes(8, ORDER)
 
 
 class Facade(Maps):

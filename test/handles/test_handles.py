@@ -3,7 +3,6 @@
 
 import re
 import struct
-import sys
 import time
 
 import pytest
@@ -12,16 +11,9 @@ import etf
 from beam import BeamError
 from cluster import wait_until
 from conftest import before, raises
+from native import u32, u64
 
 HASH = ("hash", 4, 8, 4)
-
-
-def u32(number):
-    return number.to_bytes(4, sys.byteorder)
-
-
-def u64(number):
-    return number.to_bytes(8, sys.byteorder)
 
 
 def words(ref):

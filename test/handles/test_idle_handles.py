@@ -3,7 +3,6 @@
 
 import ctypes
 import os
-import sys
 
 import pytest
 
@@ -11,6 +10,7 @@ from beam import BeamError
 from cluster import allow_descriptors, wait_until
 from conftest import Maps, raises
 from jhash import sharing_a_bucket
+from native import u64
 
 HASH = ("hash", 4, 8, 4)
 OUTER = {"array_of_maps": 4, "hash_of_maps": 8}
@@ -18,10 +18,6 @@ ARRAY_TYPE = 2
 libbpf = ctypes.CDLL("libbpf.so.1", use_errno=True)
 
 each_type = pytest.mark.parametrize("type", OUTER)
-
-
-def u64(number):
-    return number.to_bytes(8, sys.byteorder)
 
 
 def path_of(pin):

@@ -5,20 +5,15 @@ The keys 0 to 499 last, those from 1000000 on come and go, and there never were
 any others. A value is always its key, or its key times 3.
 """
 
-import sys
 import time
 
 from cluster import PATIENCE
 from conftest import CI
+from native import ORDER, u32
 
-ORDER = sys.byteorder
 LASTING = range(500)
 COMING = range(1_000_000, 1_000_300)
 WALKS = 20 if CI else 3
-
-
-def u32(number):
-    return number.to_bytes(4, ORDER)
 
 
 HASHES = {

@@ -5,21 +5,14 @@
 
 import itertools
 import os
-import sys
+
+from native import u32, u64
 
 MAP = "THE MAP"  # in a row of a table: what is named, as it is named
 HASH = ("hash", 4, 8, 4)
 SHAPES = {"hash": HASH, "queue": ("queue", 0, 8, 4), "array": ("array", 4, 8, 2)}
 KINDS = ("id", "name", "pinned")
 taken = itertools.count()
-
-
-def u32(number):
-    return number.to_bytes(4, sys.byteorder)
-
-
-def u64(number):
-    return number.to_bytes(8, sys.byteorder)
 
 
 ENTRY = (u32(1), u64(2))

@@ -15,7 +15,6 @@ import re
 import shutil
 import struct
 import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -23,10 +22,12 @@ from pathlib import Path
 import pytest
 
 import dist
+import preload
 from cluster import wait_until
 from conftest import CI
 from host import CPUS
 from hostile import requests, spawn_request
+from native import u64
 
 pytestmark = pytest.mark.preload
 
@@ -34,10 +35,6 @@ FIELDS = ("armed", "left", "streak", "failed", "live")
 MANY = 600  # entries; their list does not fit into the first buffers
 ENDLESS = 1 << 30
 STREAKS = pytest.mark.parametrize("streak", [1, ENDLESS], ids=["one", "all"])
-
-
-def u64(number):
-    return number.to_bytes(8, sys.byteorder)
 
 
 class Allocator:
@@ -68,14 +65,8 @@ class Allocator:
 
 @pytest.fixture(scope="module")
 def library(srcdir, tmp_path_factory):
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    built = tmp_path_factory.mktemp("preload") / "failing_malloc.so"
     source = srcdir / "test" / "lib" / "failing_malloc.c"
-    flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fno-builtin"]
-    subprocess.run(
-        [compiler, *flags, "-shared", "-fPIC", source, "-o", built], check=True
-    )
-    return built
+    return preload.build(source, tmp_path_factory.mktemp("preload"))
 
 
 @pytest.fixture
@@ -111,7 +102,7 @@ def processes_of(allocator):
 
 
 def kinds(node):
-    """What its descriptors are, without the numbers."""
+    """How many descriptors it has of each kind: maps, BTF, folders, processes."""
     return Counter(re.sub(r"\d+", "N", what) for what in node.descriptors())
 
 
@@ -422,12 +413,6 @@ def world(start, connect, folder, allocator):
     assert not kinds(world.node) - descriptors, "descriptors are lost"
 
 
-def kinds(node):
-    """How many descriptors it has of each kind: maps, BTF, folders, processes."""
-    return Counter(re.sub(r"\d+", "N", what) for what in node.descriptors())
-
-
-
 @STREAKS
 def test_without_memory_a_request_gets_enomem_or_is_served(streak, world, allocator):
     """Or its connection ends, where there is no memory for so much as an answer."""
@@ -449,7 +434,6 @@ def test_without_memory_a_request_gets_enomem_or_is_served(streak, world, alloca
 
             n = sweep.run(step, check)
             print(function, n)
-
 
 
 @STREAKS

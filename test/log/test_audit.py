@@ -12,7 +12,7 @@ import etf
 from cluster import wait_until
 from counting import Trace
 from dist import Closed, Refused
-from test_log_format import Name, of_json
+from test_log_format import of_json
 
 HASH = ("hash", 4, 8, 16)
 PINS = "/sys/fs/bpf"

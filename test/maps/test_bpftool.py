@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from host import CPUS
-
+from native import u32
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +46,6 @@ def named(maps, bpftool):
 
 def data(texts):
     return bytes(int(text, 16) for text in texts)
-
-
-def u32(number):
-    return number.to_bytes(4, sys.byteorder)
 
 
 def test_it_shows_type_sizes_and_name(named):

@@ -10,6 +10,7 @@ import odd_kernel
 import preload
 from cluster import wait_until
 from conftest import Maps, raises
+from native import u32
 
 pytestmark = pytest.mark.preload
 
@@ -38,10 +39,6 @@ def maps(alice, node):
     yield maps
     if node.alive():
         maps.close_all()
-
-
-def u32(number):
-    return number.to_bytes(4, sys.byteorder)
 
 
 # --- holes of an array of maps, before 6.14

@@ -19,8 +19,8 @@ import pytest
 from cluster import kill, spawn, wait_until
 from conftest import raises
 from host import CPUS
+from native import ORDER, u32
 
-ORDER = sys.byteorder
 TRACEFS = Path("/sys/kernel/tracing")
 # Other tests on this host may be these very ones.
 PIDS, ALL = (f"{what}_{secrets.token_hex(4)}".encode() for what in ("pids", "all"))
@@ -36,10 +36,6 @@ for function, result in (
     ("bpf_map_get_fd_by_id", ctypes.c_int),
 ):
     getattr(libbpf, function).restype = result
-
-
-def u32(number):
-    return number.to_bytes(4, ORDER)
 
 
 def number(data):

@@ -10,12 +10,9 @@ import sys
 import pytest
 
 from conftest import raises
+from native import u32
 
 libbpf = ctypes.CDLL("libbpf.so.1", use_errno=True)
-
-
-def u32(number):
-    return number.to_bytes(4, sys.byteorder)
 
 
 @pytest.fixture

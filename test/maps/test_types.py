@@ -20,21 +20,10 @@ from beam import BeamError
 from cluster import CNode, wait_until
 from conftest import Maps, Shared, raises
 from host import CGROUPS, CPUS, OLD_CGROUPS, PAGE
+from native import prefix, u32, u64
 
 LOOPBACK = 1
 NO_PREALLOC = ["no_prealloc"]
-
-
-def u32(number):
-    return number.to_bytes(4, sys.byteorder)
-
-
-def u64(number):
-    return number.to_bytes(8, sys.byteorder)
-
-
-def prefix(length, *data):
-    return u32(length) + bytes(data)
 
 
 @pytest.fixture(scope="module")

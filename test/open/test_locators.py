@@ -11,7 +11,8 @@ import locators
 from cluster import PATIENCE
 from conftest import Maps, raises
 from locators import HANDLES_ONLY, HASH, KINDS, MAP, READING, WRITING
-from locators import fill, path_of, u32, u64
+from locators import fill, path_of
+from native import u32, u64
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
 each_function = pytest.mark.parametrize("function", READING | WRITING)

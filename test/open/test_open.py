@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 
 import pytest
@@ -14,21 +13,13 @@ import pytest
 import etf
 from cluster import wait_until
 from conftest import Maps, before, raises
+from native import u32, u64
 
-ORDER = sys.byteorder
 HASH = ("hash", 4, 8, 4)
 INFO_KEYS = {
     *("id", "name", "type", "key_size", "value_size", "max_entries", "flags"),
     *("frozen", "memlock", "btf", "pinned", "handles"),
 }
-
-
-def u32(number):
-    return number.to_bytes(4, ORDER)
-
-
-def u64(number):
-    return number.to_bytes(8, ORDER)
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,12 @@ by the name of a map, to write (ro_) or at all (no_), with EPERM or EACCES.
 
 import itertools
 import os
-import sys
 
 import pytest
 
 import preload
 from conftest import Maps, raises
+from native import u64
 
 HASH = ("hash", 4, 8, 4)
 WORDS = {"": "eperm", "_acc": "eacces"}
@@ -25,10 +25,6 @@ each_word = pytest.mark.parametrize("end", WORDS, ids=WORDS.values())
 def name_of(kind, end=""):
     """A name that no other map has."""
     return f"{kind}_{os.getpid() % 10000}_{next(taken)}{end}"
-
-
-def u64(number):
-    return number.to_bytes(8, sys.byteorder)
 
 
 def path_of(pin):
