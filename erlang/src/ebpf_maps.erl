@@ -113,8 +113,8 @@
 %% </dl>
 %%
 %% == Environment ==
-%% The module works whether or not the application is started or loaded. The application `ebpf_cnode'
-%% has these variables:
+%% The module works whether or not the application is started or loaded. The application
+%% `ebpf_cnode' has these variables:
 %% <dl>
 %% <dt>`node'</dt><dd>The C node that {@link new/5}, {@link open/2}, {@link list/0},
 %%   {@link handles/0} and {@link stats/0} ask where nothing says which; by default `ebpf' on the
@@ -203,8 +203,8 @@
 
 -compile({no_auto_import, [node/1, size/1]}).
 
-%% The frame of an exception is that of the function that was called. A macro and not an inlined
-%% function: what that raises has the line of its own definition.
+%% The stack frame of an exception is that of the function that was called. This is a macro because
+%% an inlined function raises with the line of its own definition.
 -define(RESULT(Outcome),
     case Outcome of
         {value, Returned_} -> Returned_;

@@ -1,8 +1,8 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
-%% What the arguments of the facade's functions are, by their places, and in words what is wrong
-%% with those of a call that raised badarg. What only the C node can know is blamed on an argument
-%% where no other cause is left, and on none else.
+%% The arguments of the facade's functions, by position, and in words what is wrong with those of a
+%% call that raised badarg. A fault that only the C node can see is blamed on an argument only if no
+%% other cause is left.
 %% @private
 -module(ebpf_maps_arguments).
 
@@ -28,10 +28,10 @@
 -type words() :: #{pos_integer() | general => unicode:chardata()}.
 
 %%--------------------------------------------------------------------------------------------------
-%% What stands where
+%% Roles by position
 %%--------------------------------------------------------------------------------------------------
 
-%% A function that is not in this table has words all the same, but for its arguments.
+%% A function that is missing here is still explained, except for its arguments.
 -spec roles(atom(), arity()) -> [role()].
 roles(new, 4) -> [type, key_size, value_size, max_entries];
 roles(new, 5) -> [type, key_size, value_size, max_entries, options];
@@ -72,7 +72,7 @@ roles(drain_chunk, 3) -> [cursor, map, max_entries];
 roles(_Function, 1) -> [map];
 roles(_Function, _Arity) -> [].
 
-%% The place of an argument of that role; none.
+%% The position of the argument with that role.
 -spec position(role(), atom(), arity()) -> pos_integer() | none.
 position(Role, Function, Arity) ->
     position(Role, roles(Function, Arity), 1, none).
@@ -88,7 +88,7 @@ argument(Role, Function, Args) ->
         N -> {value, lists:nth(N, Args)}
     end.
 
-%% As in put(Key, Value, Map).
+%% Such as put(Key, Value, Map).
 -spec signature(atom(), arity()) -> unicode:chardata().
 signature(Function, Arity) ->
     [atom_to_list(Function), $(, lists:join(", ", [name(R) || R <- roles(Function, Arity)]), $)].
@@ -101,7 +101,7 @@ name(Role) ->
     [[Initial - 32 | Letters] || [Initial | Letters] <- string:split(atom_to_list(Role), "_", all)].
 
 %%--------------------------------------------------------------------------------------------------
-%% What is wrong with them
+%% Faults
 %%--------------------------------------------------------------------------------------------------
 
 -spec faults(atom(), Args :: [term()]) -> words().
@@ -149,7 +149,7 @@ check(node, Node, _, _) -> bad_node(Node);
 check(options, Options, _, Function) -> bad_options(Options, Function);
 check(_Role, _Arg, _Fields, _Function) -> none.
 
-%% All of these are good as far as can be told here: the rest is for the C node to know.
+%% Every argument looks good from here: only the C node knows what is wrong.
 otherwise(Function, [Type | _], _Fields) when Function =:= new; Function =:= check ->
     #{1 => ["the C node's libbpf knows no map type ", shown(Type)]};
 otherwise(next, _Args, _Fields) ->
@@ -179,10 +179,10 @@ per_cpu(N) ->
      "host"].
 
 %%--------------------------------------------------------------------------------------------------
-%% Of entries
+%% Entries
 %%--------------------------------------------------------------------------------------------------
 
-%% The first one that is wrong, by its place.
+%% The first fault, with its position.
 bad_each(Terms, Fields, Check) when length(Terms) >= 0, Fields =/= unknown ->
     first_fault(Terms, Check, Fields, 1);
 bad_each(Terms, _Fields, _Check) when length(Terms) >= 0 ->
@@ -198,7 +198,7 @@ first_fault([Term | Terms], Check, Fields, N) ->
         Text -> [io_lib:format("element ~w: ", [N]), Text]
     end.
 
-%% What is of a key or a pair without its place in a map has none: its key says which it is.
+%% The pairs of a map have no position: the key says which one it is.
 bad_pairs(Pairs, unknown) ->
     bad_each(list(Pairs), any, fun bad_pair/2);
 bad_pairs(Pairs, Fields) when is_map(Pairs) ->
@@ -216,7 +216,7 @@ bad_pair(_Fields, Term) -> ["not a pair {Key, Value}: ", shown(Term)].
 by_key(_Key, none) -> none;
 by_key(Key, Text) -> ["under the key ", shown(Key), ": ", Text].
 
-%% Each may have one value for each CPU, but not of two numbers of them.
+%% Lists of two lengths cannot both have one value for each CPU.
 bad_lengths(Pairs) ->
     case lists:usort([length(Values) || {_, Values} <- Pairs, length(Values) >= 0]) of
         [Some, Others | _] ->
@@ -275,7 +275,7 @@ is_prefetch({prefetch, N}) -> ?IS_UINT32(N) andalso N > 0;
 is_prefetch(_) -> false.
 
 %%--------------------------------------------------------------------------------------------------
-%% Of maps
+%% Maps
 %%--------------------------------------------------------------------------------------------------
 
 bad_type(Type) when is_atom(Type) -> none;
@@ -291,7 +291,7 @@ bad_node(Node) ->
         false -> ["not the name of a node: ", shown(Node)]
     end.
 
-%% Of what open/1 takes, and what stands for a map elsewhere.
+%% A locator, which open/1 takes, and other functions in place of a map.
 -spec bad_what(term()) -> none | unicode:chardata().
 bad_what({id, Id}) when ?IS_UINT32(Id) -> none;
 bad_what({id, Id}) -> ["the id is not an integer from 0 to 4294967295: ", shown(Id)];
@@ -321,7 +321,7 @@ bad_options(Options, Function) when length(Options) >= 0 ->
 bad_options(Term, _Function) ->
     ["not a list of options: ", shown(Term)].
 
-%% Those of new/5; open/2 has some of them.
+%% open/2 takes some of the options of new/5.
 bad_option({node, Node}, _) -> named("node", bad_node(Node));
 bad_option({lifetime, Lifetime}, _) ->
     case lists:member(Lifetime, [node, process, permanent]) of

@@ -1,8 +1,8 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
-%% Says in words why a function of the facade raised what it did: EEP 54. All it goes by is the
-%% exception and the arguments, and it says no more than follows from them. Texts are binaries:
-%% Elixir puts them together as they are.
+%% Explains in words why a function of the facade raised an exception: EEP 54. It has only the
+%% exception and the arguments to go by, and says no more than follows from them. Texts are
+%% binaries, as Elixir requires.
 %% @private
 -module(ebpf_maps_errors).
 
@@ -34,8 +34,8 @@ words(Reason, Function, Args) ->
         _ -> explain(Reason, Function, Args)
     end.
 
-%% With their roles and places. Where keys and values name something else too it is not known which
-%% of all is meant.
+%% With their roles and positions. If keys or values name other things too, the reason may be about
+%% any of them.
 locators(Function, Args) ->
     Roles = ebpf_maps_arguments:roles(Function, length(Args)),
     Found = lists:usort([{Role, N, What}
@@ -86,10 +86,10 @@ explain({undef, Node}, Function, Args) ->
     #{general => ebpf_maps_since:missing(Node, Function, length(Args))};
 explain({badenv, {node, Node}}, _Function, _Args) ->
     #{general => ["the variable node of the application ebpf_cnode is not the name of another "
-                  "node: ", shown(Node)]};
+                  "node, such as ebpf@host: ", shown(Node)]};
 explain({badenv, {timeout, Timeout}}, _Function, _Args) ->
-    #{general => ["the variable timeout of the application ebpf_cnode is neither milliseconds nor "
-                  "infinity: ", shown(Timeout)]};
+    #{general => ["the variable timeout of the application ebpf_cnode is neither a number of "
+                  "milliseconds nor infinity: ", shown(Timeout)]};
 explain(Posix, Function, Args) when is_atom(Posix) ->
     ebpf_maps_posix:explain(Posix, Function, Args);
 explain(_Reason, _Function, _Args) ->
@@ -101,7 +101,7 @@ why(Words) ->
         [Why | _] -> Why
     end.
 
-%% The kernel stops at a pair; what stops the work otherwise stops a message, and may be any of it.
+%% The kernel refuses one pair; anything else stops a whole message, at an unknown pair.
 explain_rest(badarg, _Map, _Pairs, _Done) ->
     "a later pair names something that does not exist, or has not one value for each possible CPU "
     "of the C node's host";
@@ -126,7 +126,7 @@ number(N, _One, Many) -> [integer_to_list(N), $\s, Many, " were"].
 %% Maps
 %%--------------------------------------------------------------------------------------------------
 
-%% It may also be one that stands for a value, or in an option.
+%% The map may also be a value, or in an option.
 bad_map(Term, Function, Args) ->
     case {argument(map, Function, Args), argument(value, Function, Args)} of
         {{value, Term}, _} ->
@@ -160,7 +160,7 @@ no_map(Term) ->
             ["not a map handle: ", shown(Term)]
     end.
 
-%% Where a map stands in another place.
+%% Says so if another argument is the map.
 order(Term, Function, Args) ->
     IsHandle = fun ebpf_maps_terms:is_handle/1,
     case {IsHandle(Term), [N || {N, Arg} <- numbered(Args), IsHandle(Arg)]} of

@@ -1,18 +1,18 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
-%% {id, Id}, {name, Name} and {pinned, Path} where a map stands: which functions take them, and in
+%% {id, Id}, {name, Name} and {pinned, Path} in place of a map: which functions take them, and in
 %% words what is wrong with one.
 %% @private
 -module(ebpf_maps_locators).
 
 -export([takes/1, words/3]).
 
-%% What goes on from message to message, and what is about a handle, needs one.
+%% A function that is about a handle, or continues from message to message, needs one.
 -spec takes(Function :: atom()) -> boolean().
 takes(Function) ->
     not lists:member(Function, [close, fd, iterator, next, next_chunk, drain_chunk]).
 
-%% none where the reason is not about the locator.
+%% none if the reason is not about the locator.
 -spec words(Reason :: term(), Function :: atom(), Locator :: term()) ->
     none | unicode:chardata().
 words(badarg, Function, Locator) ->

@@ -1,7 +1,7 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
-%% Puts many pairs into a map, in messages of bounded size. All pairs are looked at first, as far as
-%% that can be done here; the C node looks at those of a message again before it puts any of them.
+%% Puts many pairs into a map, in messages of bounded size. All pairs are checked first, as far as
+%% possible here; the C node checks those of a message again before it puts any.
 %% @private
 -module(ebpf_maps_merge).
 
@@ -49,7 +49,7 @@ are_good(Fields, Pairs) ->
     lists:all(fun(Pair) -> ebpf_maps_terms:bad_pair(Fields, Pair) =:= none end, Pairs) andalso
         (not ebpf_maps_terms:is_per_cpu(Fields) orelse have_one_length(Pairs)).
 
-%% How many CPUs there are only the C node knows, but lists of two lengths cannot both be good.
+%% Only the C node knows the number of CPUs, but lists of two lengths cannot both be right.
 have_one_length(Pairs) ->
     length(lists:usort([length(Values) || {_, Values} <- Pairs, is_list(Values)])) < 2.
 
@@ -58,7 +58,7 @@ limits({Type, _, _, _}) when Type =:= array_of_maps; Type =:= hash_of_maps ->
 limits(_Fields) ->
     {?MESSAGE_BYTES, ?MESSAGE_PAIRS}.
 
-%% An empty message goes out too: the C node knows whether the map is live.
+%% An empty message is sent too: only the C node knows whether the map is live.
 put_all(Pairs, {_, MostPairs} = Limits, Done, Map, Progress, Args) ->
     {Message, N, Rest} = cut(Pairs, Limits, [], 0),
     case ebpf_maps_request:ask(Map, merge, [Map, Message], Args) of
@@ -75,7 +75,7 @@ put_all(Pairs, {_, MostPairs} = Limits, Done, Map, Progress, Args) ->
             {raise, counted(Reason, Done), Args}
     end.
 
-%% The reason of a later message, when so many pairs have been put before it.
+%% The reason of a later message, after Done pairs have been put.
 counted({too_big, _} = Reason, Done) -> {Reason, Done};
 counted({Posix, N}, Done) when is_integer(N) -> {Posix, Done + N};
 counted(Reason, Done) -> {Reason, Done}.
@@ -90,7 +90,7 @@ cut([{Key, Value} = Pair | Rest] = Pairs, {Bytes, Most}, Message, N) ->
 cut([], _Limits, Message, N) ->
     {lists:reverse(Message), N, []}.
 
-%% No less than it takes in a message.
+%% An upper bound of its size in a message.
 bytes(Binary) when is_binary(Binary) -> byte_size(Binary) + 5;
 bytes(Integer) when is_integer(Integer), ?IS_SMALL(Integer) -> 11;
 bytes(Term) -> erlang:external_size(Term).

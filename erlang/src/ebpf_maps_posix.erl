@@ -1,7 +1,7 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
-%% What an error number means, by the function that raised it and the type of its map. Where that
-%% leaves several causes all of them are said, and where it leaves too many the kernel's own word.
+%% Explains an error number, by the function that raised it and the type of its map. Names all
+%% causes that are possible, or if those are too many gives the kernel's own words.
 %% @private
 -module(ebpf_maps_posix).
 
@@ -21,7 +21,7 @@ explain(Posix, Function, Args) ->
         Text -> #{general => Text}
     end.
 
-%% Of a key that is not there.
+%% Why there is no such key.
 -spec absent(term(), atom(), Args :: [term()]) -> unicode:chardata().
 absent(Key, Function, Args) ->
     case fields_of_map(Function, Args) of
@@ -230,7 +230,7 @@ cannot_write() ->
     "this handle cannot write: the map is frozen, was created or opened with the option read, or a "
     "security module forbids it".
 
-%% What a function does to the map: update and insert look first on some types.
+%% The rights that a function needs: update and insert look a key up first on some types.
 rights(Function) when
     Function =:= put; Function =:= merge; Function =:= push; Function =:= remove;
     Function =:= without; Function =:= freeze; Function =:= new; Function =:= pin;
@@ -246,7 +246,7 @@ rights(_Function) ->
     read.
 
 %%--------------------------------------------------------------------------------------------------
-%% What is named, as by {pid, OsPid}
+%% Names, such as {pid, OsPid}
 %%--------------------------------------------------------------------------------------------------
 
 -spec named(atom(), Args :: [term()]) -> [{atom(), term()}].
@@ -278,7 +278,7 @@ what(file) -> "file";
 what(cgroup) -> "cgroup";
 what(ifname) -> "network interface".
 
-%% None of these is named.
+%% No name among the arguments explains it.
 gone(enoent, Function, Fields) ->
     case holds_maps(type(Fields)) andalso rights(Function) =/= write of
         true -> "the map that is the value no longer exists";
@@ -293,7 +293,7 @@ gone(_Posix, _Function, _Fields) ->
 
 holds_maps(Type) -> Type =:= array_of_maps orelse Type =:= hash_of_maps.
 
-%% Its keys are numbers from 0 to one less than it has room for.
+%% Its keys are indexes from 0 to max_entries - 1.
 is_indexed(Type) ->
     lists:member(Type, [array, percpu_array, array_of_maps, prog_array, perf_event_array,
                         cgroup_array, sockmap, reuseport_sockarray, xskmap, devmap, cpumap]).

@@ -1,7 +1,8 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
-%% How far long work is, told to a fun of the caller; and one such fun, which draws a bar in a shell.
-%% How many entries a map has nobody knows before the end: until then there is always one more.
+%% Reports to a fun of the caller how far long work is; and has one such fun, which draws a bar in a
+%% shell. The number of entries of a map is unknown before the end: until then there is always one
+%% more.
 %% @private
 -module(ebpf_maps_progress).
 
@@ -16,10 +17,10 @@
     none | {ebpf_maps:progress(), Done :: non_neg_integer(), Most :: non_neg_integer()}.
 
 %%--------------------------------------------------------------------------------------------------
-%% Telling
+%% Reporting
 %%--------------------------------------------------------------------------------------------------
 
-%% The first one counts, and all must be good.
+%% The first option counts, but all must be valid.
 -spec option(Options :: term()) -> ebpf_maps:progress() | none | badarg.
 option(Options) when length(Options) >= 0 ->
     case lists:all(fun is_option/1, Options) of
@@ -33,7 +34,7 @@ option(_Term) ->
 is_option({progress, Fun}) -> is_function(Fun, 2);
 is_option(_Term) -> false.
 
-%% Of a map or so many pairs.
+%% Of is a map, or a number of pairs.
 -spec start(ebpf_maps:progress() | none, Of :: term()) -> state().
 start(none, _Of) -> none;
 start(Fun, N) when is_integer(N) -> {Fun, 0, N};
@@ -42,7 +43,7 @@ start(Fun, Map) -> {Fun, 0, room(ebpf_maps_terms:fields(Map))}.
 room({_, _, _, MaxEntries}) when is_integer(MaxEntries) -> MaxEntries;
 room(_Fields) -> 0.
 
-%% After this chunk there are others.
+%% More chunks follow this one.
 -spec more(Chunk :: [term()], state()) -> state().
 more(_Chunk, none) ->
     none;
@@ -51,7 +52,7 @@ more(Chunk, {Fun, Before, Most}) ->
     Fun(Done, max(Most, Done + 1)),
     {Fun, Done, Most}.
 
-%% It was the last one.
+%% This chunk was the last.
 -spec done(Chunk :: [term()], state()) -> ok.
 done(_Chunk, none) ->
     ok;
@@ -61,10 +62,10 @@ done(Chunk, {Fun, Before, _Most}) ->
     ok.
 
 %%--------------------------------------------------------------------------------------------------
-%% Showing
+%% The bar
 %%--------------------------------------------------------------------------------------------------
 
-%% When it is to print next stands in an atomic: a fun has no other state.
+%% The time of the next print is in an atomic, as a fun has no other state.
 -spec bar() -> ebpf_maps:progress().
 bar() ->
     Next = atomics:new(1, []),
@@ -73,7 +74,7 @@ bar() ->
 
 at_once(Next) -> atomics:put(Next, 1, -1 bsl 63).
 
-%% After the end the same fun can be of other work.
+%% After the end the fun can be used again.
 show(Total, Total, Next) ->
     at_once(Next),
     print(Total, Total, "\n");
@@ -87,14 +88,15 @@ show(Done, Total, Next) ->
             ok
     end.
 
-%% What has no columns is a file or a pipe, in which a bar would be litter.
+%% A file or a pipe has no columns, and a bar would litter it.
 print(Done, Total, End) ->
     case io:columns() of
         {ok, Columns} -> io:put_chars([$\r, line(Done, Total, Columns - 1), End]);
         {error, _} -> ok
     end.
 
-%% As long each time, to cover the one before; and short of the last column, where terminals differ.
+%% Of the same length each time, to overwrite the previous one, and short of the last column, where
+%% terminals differ.
 line(Done, Total, Width) ->
     Text = io_lib:format("~3w% ~w/~w", [percent(Done, Total), Done, Total]),
     case Width - string:length(Text) - 3 of

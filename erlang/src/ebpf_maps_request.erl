@@ -1,7 +1,7 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
-%% Asks a C node: which one, for how long, and what the outcome means. An exception of the C node is
-%% a result here, for the facade to raise as its own; so is one of asking.
+%% Calls a C node: which one, for how long, and what the outcome means. An exception of the C node,
+%% or of the call itself, is a result here, for the facade to raise as its own.
 %% @private
 -module(ebpf_maps_request).
 
@@ -23,7 +23,7 @@
 -define(TIMEOUT, 15000).
 
 -type outcome() :: {value, term()} | {raise, Reason :: term(), Args :: [term()]}.
-%% What the function of the facade is to return; or to raise, with what it was called with.
+%% What the facade's function returns; or raises, with the arguments of its call.
 
 -type destination() :: node() | {raise, Reason :: term()}.
 
@@ -32,8 +32,8 @@
 ask(Map, Function, Args) ->
     ask(Map, Function, Args, Args).
 
-%% Asks the C node of a map, or the default one of a locator. Args are those of the exception. A
-%% reference that was made here is no C node's; asking ourselves would come back here for ever.
+%% Asks the C node of a map, or the default one for a locator. Args are those of the exception. A
+%% reference that this node created is no C node's; calling ourselves would never end.
 -spec ask(Map :: term(), atom(), Sent :: [term()], Args :: [term()]) -> outcome().
 ask(Map, Function, Sent, Args) ->
     case {ebpf_maps_terms:is_handle(Map), ebpf_maps_terms:is_locator(Map)} of
@@ -42,14 +42,14 @@ ask(Map, Function, Sent, Args) ->
         _ -> no_handle(Map, Function, Args)
     end.
 
-%% What a handle is needed for is refused as the C node does, without asking.
+%% A function that needs a handle refuses a locator as the C node does, without asking it.
 ask_located(Function, Sent, Args) ->
     case ebpf_maps_locators:takes(Function) of
         true -> ask_node(default_node(), Function, Sent, Args);
         false -> {raise, badarg, Args}
     end.
 
-%% To close what has the shape of a handle is no fault, as in the C node.
+%% As in the C node, closing a term with the shape of a handle is not an exception.
 no_handle(Map, close, _Args) when element(1, Map) =:= ebpf_map -> {value, {error, ebadf}};
 no_handle(Term, _Function, Args) -> {raise, {badmap, Term}, Args}.
 
@@ -60,8 +60,8 @@ ask_its_node(Node, Map, Function, Sent, Args) ->
         true -> {raise, {badmap, Map}, Args}
     end.
 
-%% Calls Fun with a handle: that of a locator is opened for it with these rights, and closed again on
-%% whatever way it ends. Should this process be killed it ends with it.
+%% Calls Fun with a handle. For a locator, opens one with these rights and closes it however Fun
+%% ends; if this process is killed, the handle ends with it.
 -spec with_handle(Map :: term(), read | write, Args :: [term()], fun((Map :: term()) -> outcome())) ->
     outcome().
 with_handle(Map, Rights, Args, Fun) ->
@@ -106,8 +106,8 @@ ask_node(Node, Function, Sent, Args) ->
         {true, Timeout} when
             Timeout =:= infinity; is_integer(Timeout), Timeout >= 0, Timeout < 1 bsl 32
         ->
-            %% erpc spawns from this very process: the C node sees who is calling, and can tie
-            %% what it makes to the life of the caller.
+            %% erpc spawns from the calling process, so the C node knows the caller and can tie a
+            %% handle to its life.
             try
                 {value, erpc:call(Node, ?SERVED, Function, Sent, Timeout)}
             catch
@@ -117,8 +117,8 @@ ask_node(Node, Function, Sent, Args) ->
             {raise, {badenv, {timeout, Timeout}}, Args}
     end.
 
-%% What erpc raises -> the reason of the exception that is raised here. The last clause is for what
-%% no C node says: exits, throws, and erpc's own trouble.
+%% From what erpc raises to the reason that is raised here. The last clause is for what no C node
+%% causes: exits, throws, and erpc's own failures.
 reason(error, {exception, undef, [{?SERVED, _, _, _} | _]}, Node) -> {undef, Node};
 reason(error, {exception, Reason, _Stack}, _Node) -> Reason;
 reason(error, {erpc, noconnection}, Node) -> {nodedown, Node};
@@ -126,7 +126,7 @@ reason(error, {erpc, timeout}, Node) -> {timeout, Node};
 reason(error, {erpc, notsup}, Node) -> {undef, Node};
 reason(_Class, Reason, _Node) -> Reason.
 
-%% For functions that return {error, Reason} where no C node can be asked.
+%% For functions that return {error, Reason} if no C node can be asked.
 -spec error_instead(outcome()) -> outcome().
 error_instead({raise, {nodedown, _}, _}) -> {value, {error, nodedown}};
 error_instead({raise, {timeout, _}, _}) -> {value, {error, timeout}};
@@ -134,10 +134,10 @@ error_instead({raise, notalive, _}) -> {value, {error, notalive}};
 error_instead(Outcome) -> Outcome.
 
 %%--------------------------------------------------------------------------------------------------
-%% Which C node, where no map says it
+%% Which C node, if no map says it
 %%--------------------------------------------------------------------------------------------------
 
-%% The node among some options, or the default one; and the options for the C node.
+%% The node in the options, or the default one; and the options for the C node.
 -spec node_option(term()) -> {destination(), term()}.
 node_option(Options) when length(Options) >= 0 ->
     case lists:partition(fun is_node_option/1, Options) of

@@ -1,8 +1,8 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
-%% With which version a function came, for the words of an exception that says that a C node does
-%% not serve it. What is in no table below came with the version at hand; when that is raised, what
-%% came with it gets a table here.
+%% The version that introduced each function, to explain that a C node does not serve it. A function
+%% in no table below came with ?VERSION; before that is raised, list those here in a table of their
+%% own.
 %% @private
 -module(ebpf_maps_since).
 
@@ -17,7 +17,7 @@
 -spec version() -> string().
 version() -> ?VERSION.
 
-%% The first one with that function of the facade.
+%% The first version whose facade has the function.
 -spec since(atom(), arity()) -> string().
 since(Function, Arity) ->
     case lists:member({Function, Arity}, first()) of
@@ -25,14 +25,14 @@ since(Function, Arity) ->
         false -> ?VERSION
     end.
 
-%% The first one of a C node that can do it: what is newer here may be made of what is not.
+%% The first version of a C node that is enough for it: a newer function may be made of older ones.
 needs(Function, Arity) ->
     case lists:member({Function, Arity}, made_of_first()) of
         true -> ?FIRST;
         false -> since(Function, Arity)
     end.
 
-%% Why Node, which is up, raised undef. A node without any function of the first version is no
+%% Why Node, which is up, raised undef. A node that lacks a function of the first version is not an
 %% ebpf_cnode at all.
 -spec missing(node(), atom(), arity()) -> binary().
 missing(Node, Function, Arity) ->
@@ -46,7 +46,7 @@ versions(Since, unknown) -> [": that came with version ", Since];
 versions(Since, none) -> [versions(Since, unknown), ", and the node is older than " ?FEATURES_SINCE];
 versions(Since, Version) -> [versions(Since, unknown), ", and the node has ", Version].
 
-%% Only a node that is connected is asked: to connect may take long.
+%% Asks only a connected node: connecting may take long.
 version(Node) ->
     case lists:member(Node, nodes(connected)) of
         true -> ask(Node);

@@ -1,7 +1,7 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
-%% The maps of a host as a table for the shell, of 80 columns whatever they are called and however
-%% large they are: the type has the room that the others leave.
+%% Prints the maps of a host as a table for the shell, of 80 columns whatever their names and sizes:
+%% the column of the type gets the width that the others leave.
 %% @private
 -module(ebpf_maps_table).
 
@@ -28,7 +28,7 @@ is_before(A, B) -> maps:get(id, A, 0) =< maps:get(id, B, 0).
 
 heads() -> ["id", "name", "type", "key", "value", "entries", "memory", "pins", "handles"].
 
-%% An id and a number of entries are whole; sizes may be short.
+%% Ids and numbers of entries are printed in full; sizes may be shortened.
 row(Info) ->
     [number(id, Info), name(maps:get(name, Info, <<>>)), number(type, Info),
      size_of(key_size, Info), size_of(value_size, Info), number(max_entries, Info),
@@ -46,7 +46,7 @@ short(Unknown) -> io_lib:format("~w", [Unknown]).
 short(N, [Unit | Units]) when N < 10000; Units =:= [] -> [integer_to_list(N), Unit];
 short(N, [_ | Units]) -> short((N + 1023) div 1024, Units).
 
-%% The kernel lets no more than 15 letters be in a name, and none that does not print.
+%% The kernel allows at most 15 characters in a name, all of them printable.
 name(Name) -> [C || <<C>> <= Name, C > 32, C < 127].
 
 table(Rows) ->
@@ -64,7 +64,7 @@ wider(Cell, Width) -> max(string:length(Cell), Width).
 line(Row, Widths) ->
     [lists:join(" ", lists:zipwith(fun cell/2, Row, Widths)), $\n].
 
-%% Numbers stand to the right; what is too long is cut, and shows it.
+%% Numbers are aligned to the right; a text that is too long is cut and ends in two dots.
 cell(Cell, Width) when Width >= 0 ->
     string:pad(Cell, Width, leading);
 cell(Cell, Width) ->

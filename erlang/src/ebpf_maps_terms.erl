@@ -1,7 +1,7 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
-%% What can be told of a key or a value without asking the C node, by what the handle of its map
-%% prints. It says no only where the C node would; the C node has the last word.
+%% Checks keys and values without asking the C node, by what the handle of the map prints. It
+%% rejects only what the C node would reject; the C node has the last word.
 %% @private
 -module(ebpf_maps_terms).
 
@@ -22,7 +22,7 @@
 
 -export_type([fields/0]).
 
--define(PATH_ROOM, 4096). % of the C node, for the zero behind it too
+-define(PATH_ROOM, 4096). % in the C node, with the final zero
 -define(IFNAME_ROOM, 64).
 -define(IS_SIZE(N), (is_integer(N) andalso N >= 0 andalso N < 1 bsl 32)).
 
@@ -37,7 +37,7 @@
 is_handle(Term) when element(1, Term) =:= ebpf_map, is_reference(element(2, Term)) -> true;
 is_handle(_Term) -> false.
 
-%% What a map can be named by where it has no handle; what stands behind the tag may be wrong.
+%% Names a map in place of a handle; only the tag is checked.
 -spec is_locator(term()) -> boolean().
 is_locator({Tag, _}) -> Tag =:= id orelse Tag =:= name orelse Tag =:= pinned;
 is_locator(_Term) -> false.
@@ -45,7 +45,7 @@ is_locator(_Term) -> false.
 -spec is_map_like(term()) -> boolean().
 is_map_like(Term) -> is_handle(Term) orelse is_locator(Term).
 
-%% What a handle prints. The C node believes none of it.
+%% The fields that a handle prints. The C node trusts none of them.
 -spec fields(term()) -> fields() | unknown.
 fields({ebpf_map, Ref, Type, KeySize, ValueSize, MaxEntries}) when
     is_reference(Ref), ?IS_SIZE(KeySize), ?IS_SIZE(ValueSize)
@@ -58,12 +58,12 @@ fields(_Term) ->
 is_per_cpu({Type, _, _, _}) ->
     lists:member(Type, [percpu_hash, percpu_array, lru_percpu_hash, percpu_cgroup_storage]).
 
-%% Behind the first 4 bytes of a value stands the descriptor of a program.
+%% Bytes 5 to 8 of a value are the descriptor of a program.
 -spec has_program(fields()) -> boolean().
 has_program({Type, _, Size, _}) ->
     Size >= 8 andalso lists:member(Type, [devmap, devmap_hash, cpumap]).
 
-%% none, or in words why a key or a value cannot be one of the map.
+%% none, or in words why this is not a key or a value of the map.
 -spec bad_pair(fields(), term()) -> none | unicode:chardata().
 bad_pair(Fields, {Key, Value}) ->
     case bad_key(Fields, Key) of
@@ -83,7 +83,7 @@ bad_key({inode_storage, _, _, _}, Key) ->
     bad_tagged_path(file, Key);
 bad_key({cgrp_storage, _, _, _}, Key) ->
     bad_tagged_path(cgroup, Key);
-%% none fits, and the C node says enotsup
+%% no key fits, and the C node raises enotsup
 bad_key({sk_storage, _, _, _}, _Key) ->
     none;
 bad_key({_Type, Size, _, _}, Key) when byte_size(Key) =:= Size ->
@@ -173,7 +173,7 @@ bad_tagged_path(Tag, {Tag, Path}) ->
 bad_tagged_path(Tag, Term) ->
     [io_lib:format("not {~w, Path}: ", [Tag]), shown(Term)].
 
-%% What is a text, and no path for the C node.
+%% Why a text is not a path for the C node.
 -spec bad_path(atom() | string() | binary()) -> none | unicode:chardata().
 bad_path(Text) ->
     Path = utf8(Text),
@@ -206,7 +206,7 @@ is_text(Text) when is_list(Text) ->
 is_text(Text) ->
     is_atom(Text) orelse is_binary(Text).
 
-%% Half of a surrogate pair is no character here, but one for the C node.
+%% Half of a surrogate pair is a character for the C node, but not in Erlang.
 utf8(Text) when is_atom(Text) -> atom_to_binary(Text);
 utf8(Text) when is_binary(Text) -> Text;
 utf8(Text) -> << <<(case C band 16#1ff800 of 16#d800 -> 16#fffd; _ -> C end)/utf8>> || C <- Text >>.
@@ -227,10 +227,10 @@ bad_bytes(_What, Term, _Size) ->
     ["neither a binary nor an integer: ", shown(Term)].
 
 %%--------------------------------------------------------------------------------------------------
-%% Words
+%% Texts
 %%--------------------------------------------------------------------------------------------------
 
-%% A term as the shell has it, but on one line and not at length.
+%% A term as the shell prints it, but shortened to one line.
 -spec shown(term()) -> unicode:chardata().
 shown(Term) ->
     io_lib:format("~0tp", [Term], [{chars_limit, 60}]).

@@ -1,7 +1,8 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
-%% Walks through whole maps, a chunk of entries a message: however long the walk, the C node has one
-%% chunk in memory, and others get in between two of them. Where a walk is, its cursor knows.
+%% Walks through whole maps, a chunk of entries in each message: however long the walk, the C node
+%% has only one chunk in memory, and serves others between two of them. The cursor says where a walk
+%% is.
 %% @private
 -module(ebpf_maps_walk).
 
@@ -44,7 +45,7 @@ keys_of(Map, Args) ->
         %% in chunks, each value would come as a handle that nobody asked for
         {Type, _, _, _} when Type =:= array_of_maps; Type =:= hash_of_maps ->
             ask(Map, keys, [Map], Args);
-        %% whose values the kernel does not give
+        %% its values cannot be read
         {sockhash, _, 4, _} ->
             ask(Map, keys, [Map], Args);
         _ ->
@@ -72,7 +73,7 @@ foreach(Fun, Map, Args) when is_function(Fun, 2) ->
 foreach(_Term, Map, Args) ->
     no_fun(Map, Args).
 
-%% What is no map counts for more, as in maps.
+%% As in maps, badmap comes before badarg.
 no_fun(Map, Args) ->
     case ebpf_maps_terms:is_map_like(Map) of
         true -> {raise, badarg, Args};
@@ -108,7 +109,7 @@ fold_chunks(Fun, Acc, Cursor, Map, Progress, Args) ->
             Raise
     end.
 
-%% Calls Fun with a handle and with where the work is: the handle of a locator says its room too.
+%% Calls Fun with a handle and the progress so far, whose total is the max_entries of the handle.
 with_progress(Map, Rights, Options, Args, Fun) ->
     case ebpf_maps_progress:option(Options) of
         badarg ->
@@ -119,7 +120,7 @@ with_progress(Map, Rights, Options, Args, Fun) ->
             end)
     end.
 
-%% What has been taken is part of the exception: it is nowhere else.
+%% The entries removed so far are part of the exception: they are nowhere else.
 -spec drain(Map :: term(), Options :: term(), args()) -> outcome().
 drain(Map, Options, Args) ->
     with_progress(Map, write, Options, Args, fun(Handle, Progress) ->
@@ -171,7 +172,7 @@ update_with(_Key, _Term, Map, Args) ->
     no_fun(Map, Args).
 
 %%--------------------------------------------------------------------------------------------------
-%% Iterators: {ebpf_iterator, Map, Cursor, Pending, Prefetch}, as the C node has them
+%% Iterators: {ebpf_iterator, Map, Cursor, Pending, Prefetch}, as in the C node
 %%--------------------------------------------------------------------------------------------------
 
 -spec iterator(Map :: term(), Options :: term(), args()) -> outcome().
@@ -186,7 +187,7 @@ iterator(Map, Options, Args) ->
             end
     end.
 
-%% The first one counts, and all must be good.
+%% The first option counts, but all must be valid.
 prefetch(Options) when length(Options) >= 0 ->
     case lists:all(fun is_iterator_option/1, Options) of
         true -> proplists:get_value(prefetch, Options, ?PREFETCH);
@@ -198,8 +199,8 @@ prefetch(_Term) ->
 is_iterator_option({prefetch, N}) -> is_integer(N) andalso N > 0 andalso N < 1 bsl 32;
 is_iterator_option(_Term) -> false.
 
-%% Pairs that are pending are given out here, and more are had by the chunk; a key that is pending,
-%% and all of a walk without prefetching, is for the C node.
+%% Returns pending pairs from here, and fetches more by the chunk. Pending keys, and a walk without
+%% prefetching, are for the C node.
 -spec next(Iterator :: term(), args()) -> outcome().
 next({ebpf_iterator, Map, _, [{Key, Value} | Pending], _} = Iterator, Args) ->
     case ebpf_maps_terms:is_handle(Map) of

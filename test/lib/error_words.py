@@ -128,8 +128,8 @@ READ_ONLY = "this node may only read: see --allow and --read-only of the C node"
 ENDED = "not a live map: it was closed, its owner has gone, or $usual has restarted"
 FAILED = "not a map handle but {error,einval}, as a failed new or open returns"
 NO_NODE = (
-    "the variable node of the application ebpf_cnode is not the name of another node: "
-    "nowhere"
+    "the variable node of the application ebpf_cnode is not the name of another node, "
+    "such as ebpf@host: nowhere"
 )
 
 
