@@ -50,6 +50,7 @@ test_files = \
 	test/entries/test_named_keys.py \
 	test/entries/test_walks.py \
 	test/entries/test_whole.py \
+	test/examples/test_examples.py \
 	test/facade/test_documentation.py \
 	test/facade/test_errors.py \
 	test/facade/test_facade.py \
