@@ -32,12 +32,12 @@ static bool accept_one(struct node *node)
 	if (fd < 0 &&
 	    (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR))
 		return true;
-	if ((fd < 0) != node->deaf)
+	if ((fd < 0) != node->accept_paused)
 		log_limited(&limit, LOG_WARNING,
 			    fd < 0 ? "no connection can be accepted: %m; "
 				     "whoever connects has to wait"
 				   : "connections are accepted again");
-	node->deaf = fd < 0;
+	node->accept_paused = fd < 0;
 	if (fd >= 0)
 		connection_start(&node->service, fd);
 	return fd >= 0;

@@ -14,7 +14,7 @@ struct node {
 	struct transport listener;
 	int port;
 	int signals;
-	bool deaf; /* there is no descriptor for one more connection */
+	bool accept_paused; /* there is no descriptor for one more connection */
 	uint64_t max_map_memory;           /* bytes, */
 	const char *map_memory_is_half_of; /* or NULL: it was given */
 	struct notify notify;

@@ -8,6 +8,7 @@ what the kernel would tell it.
 import platform
 import re
 import struct
+import subprocess
 
 import pytest
 
@@ -53,15 +54,47 @@ def verdict(steps, arch, number):
             at += if_true if JUMPS[code](a, k) else if_false
 
 
-@pytest.fixture(scope="module")
-def filters(builddir):
-    """{name: steps} of the filters, as they were built."""
-    header = (builddir / "cnode" / "confine" / "syscalls_program.h").read_text()
+def read_filters(header):
+    """{name: steps} of the filters in what the build has made."""
     found = {}
     for name, text in re.findall(r"sock_filter (\w+)\[\] = \{(.*?)\n\};", header, re.S):
         steps = re.findall(r"\{ (\w+), (\w+), (\w+), (\w+) \}", text)
         found[name] = [tuple(int(n, 0) for n in step) for step in steps]
     return found
+
+
+@pytest.fixture(scope="module")
+def filters(builddir):
+    return read_filters((builddir / "cnode" / "confine" / "syscalls_program.h").read_text())
+
+
+# what each machine calls itself, and its numbers of getpid and bpf
+CROSS = {
+    "x86_64": (0xC000003E, 39, 321),
+    "aarch64": (0xC00000B7, 172, 280),
+    "riscv64": (0xC00000F3, 172, 280),
+    "s390x": (0x80000016, 20, 351),
+}
+
+
+@pytest.mark.parametrize("machine", CROSS)
+def test_a_filter_can_be_made_for_another_machine(machine, builddir):
+    generator = builddir / "cnode" / "confine" / "syscalls_filter"
+    made = subprocess.run([generator, machine], capture_output=True, text=True, check=True)
+    arch, getpid, bpf = CROSS[machine]
+    for steps in read_filters(made.stdout).values():
+        assert verdict(steps, arch, getpid) == verdict(steps, arch, bpf) == ALLOW
+        assert verdict(steps, arch, 4096) == KILL_PROCESS
+        others = [other for other, _, _ in CROSS.values() if other != arch]
+        assert {verdict(steps, other, getpid) for other in others} == {KILL_PROCESS}
+        assert {verdict(steps, other, bpf) for other in others} == {KILL_PROCESS}
+
+
+def test_no_filter_is_made_for_a_machine_that_libseccomp_does_not_know(builddir):
+    generator = builddir / "cnode" / "confine" / "syscalls_filter"
+    made = subprocess.run([generator, "pdp11"], capture_output=True, text=True)
+    assert made.returncode == 1
+    assert made.stdout == "" and "pdp11" in made.stderr
 
 
 @pytest.mark.parametrize("name", ["with_ids", "without_ids"])
