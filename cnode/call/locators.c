@@ -12,7 +12,7 @@
 
 #include "call/map_options.h"
 #include "call/refusal.h"
-#include "host/pin_root.h"
+#include "host/pin_path.h"
 #include "limits/map_memory.h"
 
 bool locators_is(struct term t)

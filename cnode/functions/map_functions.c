@@ -24,7 +24,7 @@
 #include "call/refusal.h"
 #include "functions/handlers.h"
 #include "handles/audit.h"
-#include "host/pin_root.h"
+#include "host/pin_path.h"
 #include "limits/map_memory.h"
 #include "limits/pin_limit.h"
 

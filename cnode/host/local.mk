@@ -6,6 +6,6 @@ cnode_but_main += \
 	%D%/host.c %D%/host.h \
 	%D%/host_memory.c %D%/host_memory.h \
 	%D%/names.c %D%/names.h \
-	%D%/pin_root.c %D%/pin_root.h \
+	%D%/pin_path.c %D%/pin_path.h \
 	%D%/root.c %D%/root.h \
 	%D%/user.c %D%/user.h

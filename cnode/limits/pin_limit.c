@@ -13,7 +13,7 @@
 #include "bpf/map.h"
 #include "bpf/pins.h"
 #include "host/bpf_fs.h"
-#include "host/pin_root.h"
+#include "host/pin_path.h"
 
 void pin_limit_init(struct pin_limit *limit, uint32_t max)
 {

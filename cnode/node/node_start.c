@@ -24,7 +24,7 @@
 #include "dist/handshake.h"
 #include "host/bpf_fs.h"
 #include "host/host_memory.h"
-#include "host/pin_root.h"
+#include "host/pin_path.h"
 #include "limits/map_memory.h"
 #include "node/signals.h"
 
@@ -172,8 +172,8 @@ static enum exit_status open_roots(struct node *node)
 {
 	const struct options *options = node->options;
 	struct service *service = &node->service;
-	enum exit_status status =
-		pin_root_open(&service->common.pin_root, options->pin_root);
+	enum exit_status status = pin_path_open_root(&service->common.pin_root,
+						     options->pin_root);
 
 	if (status == STATUS_OK)
 		status = root_open(&service->common.file_root, "file-root",

@@ -7,7 +7,7 @@
 #include "dist/control.h"
 #include "dist/dflags.h"
 #include "fuzz.h"
-#include "host/pin_root.h"
+#include "host/pin_path.h"
 #include "limits/map_memory.h"
 #include "limits/pin_limit.h"
 #include "serve/session.h"

@@ -6,7 +6,7 @@
  * is renamed or replaced by a link afterwards changes nothing. (BPF_F_PATH_FD
  * says the same from Linux 6.5 on, and not to the libbpf of that time.)
  */
-#include "host/pin_root.h"
+#include "host/pin_path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -38,7 +38,7 @@ static bool is_above_bpf_fs(int folder)
 	       bpf_fs_each_mount_below(folder, end_visits, NULL) == 1;
 }
 
-enum exit_status pin_root_open(struct root *root, const char *path)
+enum exit_status pin_path_open_root(struct root *root, const char *path)
 {
 	enum exit_status status = root_open(root, "pin-root", path);
 

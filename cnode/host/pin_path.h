@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef PIN_ROOT_H
-#define PIN_ROOT_H
+#ifndef PIN_PATH_H
+#define PIN_PATH_H
 
 #include <limits.h>
 #include <stdbool.h>
@@ -12,7 +12,7 @@
  * a path of NULL is none, and any path will do. It is in a bpf file system, or
  * above one. What is wrong with it has been logged.
  */
-enum exit_status pin_root_open(struct root *root, const char *path);
+enum exit_status pin_path_open_root(struct root *root, const char *path);
 
 /* A path of a caller, to be used as text until it is closed. */
 struct pin_path {
