@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "functions/functions.h"
-#include "host/host.h"
+#include "host/host_name.h"
 
 #define PROGRAM "ebpf_cnode"
 #define KIB 1024u
@@ -494,7 +494,7 @@ enum options_result options_read(struct options *options, int argc,
 	if (!settle_max_memory(options))
 		return OPTIONS_BAD;
 	log_set_level(options->log_level);
-	if (!options->host[0] && !host_find(options->host))
+	if (!options->host[0] && !host_name_find(options->host))
 		return bad_usage("--sname",
 				 "this host has no name; give NAME@HOST");
 	return OPTIONS_RUN;

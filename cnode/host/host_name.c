@@ -5,7 +5,7 @@
  * canonical name that the name services have for it, if any within eight
  * seconds.
  */
-#include "host/host.h"
+#include "host/host_name.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -45,7 +45,7 @@ static int resolve(void *result, const void *about)
 	return take_label(result, entry->h_name) ? 0 : ENAMETOOLONG;
 }
 
-bool host_find(char host[EI_MAXHOSTNAMELEN + 1])
+bool host_name_find(char host[EI_MAXHOSTNAMELEN + 1])
 {
 	char own[256] = "";
 	struct name label = { "" }, canonical = { "" };
