@@ -44,12 +44,12 @@ static char *room(struct call *call, struct buffer *buffer, size_t size,
 	return bytes;
 }
 
-char *call_room(struct call *call, struct buffer *buffer, size_t size)
+char *call_buffer(struct call *call, struct buffer *buffer, size_t size)
 {
 	return room(call, buffer, size, call->context->common->max_message);
 }
 
-char *call_batch_room(struct call *call, size_t size)
+char *call_batch_buffer(struct call *call, size_t size)
 {
 	return room(call, &call->context->batch, size, CALL_MAX_BATCH);
 }

@@ -120,9 +120,9 @@ static inline bool call_goes_on(struct call *call)
 }
 
 /* At least size bytes of memory: NULL and {too_big, Max} or enomem raised. */
-char *call_room(struct call *call, struct buffer *buffer, size_t size);
+char *call_buffer(struct call *call, struct buffer *buffer, size_t size);
 /* The same of the batch buffer, which is no part of a message: 256 MiB. */
-char *call_batch_room(struct call *call, size_t size);
+char *call_batch_buffer(struct call *call, size_t size);
 
 /*
  * Room for size bytes more of the answer, before anything is done that it is

@@ -37,8 +37,8 @@ bool entries_start(struct call *call, struct entries *entries)
 	}
 	entries->with_maps &= (call->map->traits & MAP_VALUE_IS_MAP) != 0;
 	walk->stopped = call->context->stopped;
-	walk->cursor = call_room(call, &call->context->cursor,
-				 walk_cursor_size(call->map, walk));
+	walk->cursor = call_buffer(call, &call->context->cursor,
+				   walk_cursor_size(call->map, walk));
 	return walk->cursor;
 }
 
@@ -73,7 +73,7 @@ static size_t entry_size(const struct map *map)
 static bool make_room(struct call *call, struct walk_room *room,
 		      uint32_t entries)
 {
-	char *bytes = call_batch_room(call, entries * entry_size(call->map));
+	char *bytes = call_batch_buffer(call, entries * entry_size(call->map));
 
 	room->values = bytes;
 	room->keys = bytes + entries * map_entry_size(call->map);
@@ -287,7 +287,7 @@ static bool pop(struct call *call, char *value, bool write, bool *any)
 bool entries_pop(struct call *call, uint32_t *most, bool write)
 {
 	size_t list = call->out->pos;
-	char *value = values_room(call);
+	char *value = values_buffer(call);
 	bool any = true;
 	uint32_t n = 0;
 

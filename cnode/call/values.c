@@ -203,7 +203,7 @@ static bool read_plain_key(const struct map *map, struct term t, char *room,
 bool values_read_key(struct call *call, struct term t, const char **key)
 {
 	struct map *map = call->map;
-	char *room = call_room(call, &call->context->key, map->key_size);
+	char *room = call_buffer(call, &call->context->key, map->key_size);
 	bool good;
 
 	if (!room)
@@ -326,7 +326,7 @@ static bool names_program(const struct map *map, const char *value)
 bool values_read(struct call *call, struct term t, const char **value)
 {
 	struct map *map = call->map;
-	char *room = values_room(call);
+	char *room = values_buffer(call);
 	bool good;
 
 	if (!room)
@@ -350,10 +350,10 @@ bool values_check_answer(struct call *call, struct term handle)
 					       ANSWER_MARGIN);
 }
 
-char *values_room(struct call *call)
+char *values_buffer(struct call *call)
 {
-	return call_room(call, &call->context->value,
-			 map_entry_size(call->map));
+	return call_buffer(call, &call->context->value,
+			   map_entry_size(call->map));
 }
 
 static int find_live(struct call *call, uint32_t id, bool restricted,
@@ -483,7 +483,7 @@ int values_get(struct call *call, const char *key, char *value)
 
 bool values_take(struct call *call, const char *key, int *error, char **value)
 {
-	*value = values_room(call);
+	*value = values_buffer(call);
 	if (!*value)
 		return false;
 	*error = call->map->traits & MAP_VALUE_IS_MAP
@@ -510,7 +510,7 @@ bool values_lookup(struct call *call, struct term key_term, int *error,
 	/* its lookup takes a value, and says whether that was put */
 	if (call->map->traits & MAP_VALUE_IN)
 		return raise_errno(call, -EOPNOTSUPP);
-	*value = values_room(call);
+	*value = values_buffer(call);
 	if (!*value)
 		return false;
 	if (*error == 0)

@@ -25,7 +25,7 @@ bool values_read(struct call *call, struct term t, const char **value);
 bool values_check_answer(struct call *call, struct term handle);
 
 /* Where to have an entry read to; then it is part of the answer. */
-char *values_room(struct call *call);
+char *values_buffer(struct call *call);
 void values_write(struct call *call, const char *bytes);
 
 /* The entry of a key, in the room for values; *error is 0, or -ENOENT. */

@@ -119,7 +119,7 @@ bool entry_functions_update(struct call *call)
 	int error;
 
 	if (!read_existing(call, &key, &value, &error) ||
-	    !call_batch_room(call, map_entry_size(call->map)))
+	    !call_batch_buffer(call, map_entry_size(call->map)))
 		return false;
 	if (error == 0)
 		error = put_by(call, map_update, key, value);
@@ -134,7 +134,7 @@ bool entry_functions_insert(struct call *call)
 	int error;
 
 	if (!read_entry(call, &key, &value) ||
-	    !call_batch_room(call, map_entry_size(call->map)))
+	    !call_batch_buffer(call, map_entry_size(call->map)))
 		return false;
 	error = put_by(call, map_insert, key, value);
 	if (error == -EEXIST)
@@ -263,7 +263,7 @@ static bool write_value_or_empty(struct call *call,
 		return false;
 	if (call->map->traits & MAP_VALUE_IN)
 		return raise_errno(call, -EOPNOTSUPP);
-	value = values_room(call);
+	value = values_buffer(call);
 	if (!value)
 		return false;
 	error = operation(call->map, NULL, value);

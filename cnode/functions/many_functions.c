@@ -233,7 +233,7 @@ static bool make_load(struct call *call, struct load *load, uint32_t pairs)
 	if (load->room == 0 ||
 	    call->map->traits & (MAP_KEY_IS_FD | MAP_VALUE_IS_FD))
 		load->room = 1;
-	load->values = call_batch_room(call, load->room * entry);
+	load->values = call_batch_buffer(call, load->room * entry);
 	load->keys = load->values + load->room * value;
 	return load->values;
 }

@@ -95,7 +95,7 @@ static bool write_pending_entry(struct call *call, struct term item,
 	}
 	if (!values_read_key(call, item, &key))
 		return false;
-	value = values_room(call);
+	value = values_buffer(call);
 	if (!value)
 		return false;
 	error = values_get(call, key, value);

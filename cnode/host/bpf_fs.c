@@ -74,7 +74,7 @@ int bpf_fs_each_mount_below(int folder, bpf_fs_visitor visit, void *context)
 /* Folders that are still to be looked through. Not fts(3): without memory
  * glibc's fts_open() writes to where there is none. */
 struct folder {
-	STAILQ_ENTRY(folder) others;
+	STAILQ_ENTRY(folder) entry;
 	dev_t device;
 	ino_t inode; /* of those where the walk begins */
 	char path[];
@@ -106,7 +106,7 @@ static int add_folder(struct walk *walk, const char *path, dev_t device,
 	folder->device = device;
 	folder->inode = inode;
 	memcpy(folder->path, path, size);
-	STAILQ_INSERT_TAIL(&walk->folders, folder, others);
+	STAILQ_INSERT_TAIL(&walk->folders, folder, entry);
 	return 0;
 }
 
@@ -123,7 +123,7 @@ static int begin_at(void *context, const char *path)
 		return bpf_fs_shortage(-errno);
 	if (system.f_type != BPF_FS_MAGIC)
 		return 0;
-	STAILQ_FOREACH(other, &walk->folders, others)
+	STAILQ_FOREACH(other, &walk->folders, entry)
 	{
 		if (other->device == status.st_dev &&
 		    other->inode == status.st_ino &&
@@ -177,7 +177,7 @@ static int go_on(struct walk *walk, int result)
 	struct folder *folder;
 
 	while ((folder = STAILQ_FIRST(&walk->folders))) {
-		STAILQ_REMOVE_HEAD(&walk->folders, others);
+		STAILQ_REMOVE_HEAD(&walk->folders, entry);
 		if (result == 0)
 			result = look_through(walk, folder);
 		free(folder);
