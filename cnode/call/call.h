@@ -13,7 +13,6 @@
 #include "limits/pin_limit.h"
 #include "term/term.h"
 
-#define CALL_MODULE "ebpf_maps"
 #define CALL_MAX_ARITY 5
 
 /* A bucket must fit: many entries of the largest value that a hash has do. */

@@ -19,17 +19,34 @@
 #include "functions/functions.h"
 #include "functions/handlers.h"
 
-static void write_functions(struct term_writer *w)
+/* Those of one module, from *row on, which moves behind them. */
+static void write_functions(struct term_writer *w, size_t *row,
+			    struct function_name function)
 {
-	size_t list = term_write_list_open(w);
+	const char *module = function.module;
+	size_t list;
+	uint32_t n = 0;
+
+	term_write_atom(w, module);
+	list = term_write_list_open(w);
+	do {
+		term_write_tuple(w, 2);
+		term_write_entry(w, function.name, function.arity);
+		n++;
+	} while (functions_name(++*row, &function) &&
+		 function.module == module);
+	term_write_list_close(w, list, n);
+}
+
+static void write_modules(struct term_writer *w)
+{
+	size_t map = term_write_map_open(w), row = 0;
 	struct function_name function;
 	uint32_t n = 0;
 
-	for (; functions_name(n, &function); n++) {
-		term_write_tuple(w, 2);
-		term_write_entry(w, function.name, function.arity);
-	}
-	term_write_list_close(w, list, n);
+	for (; functions_name(row, &function); n++)
+		write_functions(w, &row, function);
+	term_write_map_close(w, map, n);
 }
 
 static void write_bool(struct term_writer *w, const char *name, bool value)
@@ -70,15 +87,12 @@ static void write_options(struct term_writer *w, const struct call *call)
 bool features_functions_features(struct call *call)
 {
 	struct term_writer *w = call->out;
-	size_t map = term_write_map_open(w), modules;
+	size_t map = term_write_map_open(w);
 
 	term_write_atom(w, "version");
 	term_write_binary(w, PACKAGE_VERSION, strlen(PACKAGE_VERSION));
 	term_write_atom(w, "modules");
-	modules = term_write_map_open(w);
-	term_write_atom(w, CALL_MODULE);
-	write_functions(w);
-	term_write_map_close(w, modules, 1);
+	write_modules(w);
 	term_write_atom(w, "options");
 	write_options(w, call);
 	term_write_map_close(w, map, 3);

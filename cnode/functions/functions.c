@@ -6,6 +6,7 @@
 #include "functions/functions.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/log_fields.h"
@@ -13,109 +14,166 @@
 #include "call/refusal.h"
 #include "functions/handlers.h"
 
-#define MODULE CALL_MODULE
+enum module {
+	EBPF_MAPS,
+};
+
+static const char *const modules[] = {
+	[EBPF_MAPS] = "ebpf_maps",
+};
+
+#define MODULES (sizeof(modules) / sizeof(modules[0]))
 
 static const struct function {
-	char name[16]; /* filled up with zeros */
-	uint32_t arity;
+	uint8_t module;
+	char name[22]; /* filled up with zeros */
+	uint8_t arity;
 	enum permission needs; /* open sees for itself by which options */
 	enum located located;  /* no more than it takes */
 	bool (*handler)(struct call *call);
 } functions[] = {
 	/* entry_functions.c */
-	{ "get", 2, PERMISSION_READ, LOCATED_TO_READ, entry_functions_get2 },
-	{ "get", 3, PERMISSION_READ, LOCATED_TO_READ, entry_functions_get3 },
-	{ "find", 2, PERMISSION_READ, LOCATED_TO_READ, entry_functions_find },
-	{ "is_key", 2, PERMISSION_READ, LOCATED_TO_READ,
+	{ EBPF_MAPS, "get", 2, PERMISSION_READ, LOCATED_TO_READ,
+	  entry_functions_get2 },
+	{ EBPF_MAPS, "get", 3, PERMISSION_READ, LOCATED_TO_READ,
+	  entry_functions_get3 },
+	{ EBPF_MAPS, "find", 2, PERMISSION_READ, LOCATED_TO_READ,
+	  entry_functions_find },
+	{ EBPF_MAPS, "is_key", 2, PERMISSION_READ, LOCATED_TO_READ,
 	  entry_functions_is_key },
-	{ "put", 3, PERMISSION_WRITE, LOCATED_TO_WRITE, entry_functions_put },
-	{ "insert", 3, PERMISSION_WRITE, LOCATED_TO_WRITE,
+	{ EBPF_MAPS, "put", 3, PERMISSION_WRITE, LOCATED_TO_WRITE,
+	  entry_functions_put },
+	{ EBPF_MAPS, "insert", 3, PERMISSION_WRITE, LOCATED_TO_WRITE,
 	  entry_functions_insert },
-	{ "update", 3, PERMISSION_WRITE, LOCATED_TO_WRITE,
+	{ EBPF_MAPS, "update", 3, PERMISSION_WRITE, LOCATED_TO_WRITE,
 	  entry_functions_update },
-	{ "remove", 2, PERMISSION_WRITE, LOCATED_TO_WRITE,
+	{ EBPF_MAPS, "remove", 2, PERMISSION_WRITE, LOCATED_TO_WRITE,
 	  entry_functions_remove },
-	{ "take", 2, PERMISSION_WRITE, LOCATED_TO_WRITE, entry_functions_take },
-	{ "push", 2, PERMISSION_WRITE, LOCATED_TO_WRITE, entry_functions_push },
-	{ "pop", 1, PERMISSION_WRITE, LOCATED_TO_WRITE, entry_functions_pop },
-	{ "peek", 1, PERMISSION_READ, LOCATED_TO_READ, entry_functions_peek },
+	{ EBPF_MAPS, "take", 2, PERMISSION_WRITE, LOCATED_TO_WRITE,
+	  entry_functions_take },
+	{ EBPF_MAPS, "push", 2, PERMISSION_WRITE, LOCATED_TO_WRITE,
+	  entry_functions_push },
+	{ EBPF_MAPS, "pop", 1, PERMISSION_WRITE, LOCATED_TO_WRITE,
+	  entry_functions_pop },
+	{ EBPF_MAPS, "peek", 1, PERMISSION_READ, LOCATED_TO_READ,
+	  entry_functions_peek },
 	/* map_functions.c */
-	{ "new", 4, PERMISSION_WRITE, LOCATED_NEVER, map_functions_new },
-	{ "new", 5, PERMISSION_WRITE, LOCATED_NEVER, map_functions_new },
-	{ "close", 1, PERMISSION_READ, LOCATED_NEVER, map_functions_close },
-	{ "fd", 1, PERMISSION_READ, LOCATED_NEVER, map_functions_fd },
-	{ "open", 1, PERMISSION_READ, LOCATED_NEVER, map_functions_open1 },
-	{ "open", 2, PERMISSION_READ, LOCATED_NEVER, map_functions_open2 },
-	{ "type", 1, PERMISSION_READ, LOCATED_TO_READ, map_functions_type },
-	{ "pin", 2, PERMISSION_WRITE, LOCATED_TO_READ, map_functions_pin },
-	{ "unpin", 2, PERMISSION_WRITE, LOCATED_TO_READ, map_functions_unpin },
-	{ "freeze", 1, PERMISSION_WRITE, LOCATED_TO_WRITE,
+	{ EBPF_MAPS, "new", 4, PERMISSION_WRITE, LOCATED_NEVER,
+	  map_functions_new },
+	{ EBPF_MAPS, "new", 5, PERMISSION_WRITE, LOCATED_NEVER,
+	  map_functions_new },
+	{ EBPF_MAPS, "close", 1, PERMISSION_READ, LOCATED_NEVER,
+	  map_functions_close },
+	{ EBPF_MAPS, "fd", 1, PERMISSION_READ, LOCATED_NEVER,
+	  map_functions_fd },
+	{ EBPF_MAPS, "open", 1, PERMISSION_READ, LOCATED_NEVER,
+	  map_functions_open1 },
+	{ EBPF_MAPS, "open", 2, PERMISSION_READ, LOCATED_NEVER,
+	  map_functions_open2 },
+	{ EBPF_MAPS, "type", 1, PERMISSION_READ, LOCATED_TO_READ,
+	  map_functions_type },
+	{ EBPF_MAPS, "pin", 2, PERMISSION_WRITE, LOCATED_TO_READ,
+	  map_functions_pin },
+	{ EBPF_MAPS, "unpin", 2, PERMISSION_WRITE, LOCATED_TO_READ,
+	  map_functions_unpin },
+	{ EBPF_MAPS, "freeze", 1, PERMISSION_WRITE, LOCATED_TO_WRITE,
 	  map_functions_freeze },
 	/* check_functions.c */
-	{ "check", 4, PERMISSION_READ, LOCATED_NEVER, check_functions_check },
-	{ "check", 5, PERMISSION_READ, LOCATED_NEVER, check_functions_check },
+	{ EBPF_MAPS, "check", 4, PERMISSION_READ, LOCATED_NEVER,
+	  check_functions_check },
+	{ EBPF_MAPS, "check", 5, PERMISSION_READ, LOCATED_NEVER,
+	  check_functions_check },
 	/* features_functions.c */
-	{ "features", 0, PERMISSION_READ, LOCATED_NEVER,
+	{ EBPF_MAPS, "features", 0, PERMISSION_READ, LOCATED_NEVER,
 	  features_functions_features },
 	/* host_functions.c */
-	{ "list", 0, PERMISSION_READ, LOCATED_NEVER, host_functions_list },
-	{ "info", 1, PERMISSION_READ, LOCATED_TO_READ, host_functions_info },
-	{ "handles", 0, PERMISSION_READ, LOCATED_NEVER,
+	{ EBPF_MAPS, "list", 0, PERMISSION_READ, LOCATED_NEVER,
+	  host_functions_list },
+	{ EBPF_MAPS, "info", 1, PERMISSION_READ, LOCATED_TO_READ,
+	  host_functions_info },
+	{ EBPF_MAPS, "handles", 0, PERMISSION_READ, LOCATED_NEVER,
 	  host_functions_handles },
 	/* stats_functions.c */
-	{ "stats", 0, PERMISSION_READ, LOCATED_NEVER, stats_functions_stats },
+	{ EBPF_MAPS, "stats", 0, PERMISSION_READ, LOCATED_NEVER,
+	  stats_functions_stats },
 	/* walk_functions.c */
-	{ "iterator", 1, PERMISSION_READ, LOCATED_NEVER,
+	{ EBPF_MAPS, "iterator", 1, PERMISSION_READ, LOCATED_NEVER,
 	  walk_functions_iterator },
-	{ "next", 1, PERMISSION_READ, LOCATED_NEVER, walk_functions_next },
-	{ "next_chunk", 3, PERMISSION_READ, LOCATED_NEVER,
+	{ EBPF_MAPS, "next", 1, PERMISSION_READ, LOCATED_NEVER,
+	  walk_functions_next },
+	{ EBPF_MAPS, "next_chunk", 3, PERMISSION_READ, LOCATED_NEVER,
 	  walk_functions_next_chunk },
-	{ "drain_chunk", 3, PERMISSION_WRITE, LOCATED_NEVER,
+	{ EBPF_MAPS, "drain_chunk", 3, PERMISSION_WRITE, LOCATED_NEVER,
 	  walk_functions_drain_chunk },
 	/* whole_functions.c */
-	{ "keys", 1, PERMISSION_READ, LOCATED_TO_READ, whole_functions_keys },
-	{ "values", 1, PERMISSION_READ, LOCATED_TO_READ,
+	{ EBPF_MAPS, "keys", 1, PERMISSION_READ, LOCATED_TO_READ,
+	  whole_functions_keys },
+	{ EBPF_MAPS, "values", 1, PERMISSION_READ, LOCATED_TO_READ,
 	  whole_functions_values },
-	{ "to_list", 1, PERMISSION_READ, LOCATED_TO_READ,
+	{ EBPF_MAPS, "to_list", 1, PERMISSION_READ, LOCATED_TO_READ,
 	  whole_functions_to_list },
-	{ "size", 1, PERMISSION_READ, LOCATED_TO_READ, whole_functions_size },
-	{ "clear", 1, PERMISSION_WRITE, LOCATED_TO_WRITE,
+	{ EBPF_MAPS, "size", 1, PERMISSION_READ, LOCATED_TO_READ,
+	  whole_functions_size },
+	{ EBPF_MAPS, "clear", 1, PERMISSION_WRITE, LOCATED_TO_WRITE,
 	  whole_functions_clear },
-	{ "drain", 1, PERMISSION_WRITE, LOCATED_TO_WRITE,
+	{ EBPF_MAPS, "drain", 1, PERMISSION_WRITE, LOCATED_TO_WRITE,
 	  whole_functions_drain },
 	/* many_functions.c */
-	{ "with", 2, PERMISSION_READ, LOCATED_TO_READ, many_functions_with },
-	{ "without", 2, PERMISSION_WRITE, LOCATED_TO_WRITE,
+	{ EBPF_MAPS, "with", 2, PERMISSION_READ, LOCATED_TO_READ,
+	  many_functions_with },
+	{ EBPF_MAPS, "without", 2, PERMISSION_WRITE, LOCATED_TO_WRITE,
 	  many_functions_without },
-	{ "merge", 2, PERMISSION_WRITE, LOCATED_TO_WRITE,
+	{ EBPF_MAPS, "merge", 2, PERMISSION_WRITE, LOCATED_TO_WRITE,
 	  many_functions_merge },
 };
 
 #define FUNCTIONS (sizeof(functions) / sizeof(functions[0]))
+/* The part of a row that find() compares. */
+#define KEY_SIZE offsetof(struct function, needs)
+
+_Static_assert(KEY_SIZE == 24, "no padding in it");
 
 void functions_print(FILE *file)
 {
-	for (size_t i = 0; i < FUNCTIONS; i++)
-		fprintf(file, MODULE ":%s/%u\n", functions[i].name,
-			functions[i].arity);
+	struct function_name function;
+
+	for (size_t i = 0; functions_name(i, &function); i++)
+		fprintf(file, "%s:%s/%u\n", function.module, function.name,
+			function.arity);
+}
+
+static bool read_module(struct term t, uint8_t *module)
+{
+	for (uint8_t i = 0; i < MODULES; i++)
+		if (term_is_atom(t, modules[i])) {
+			*module = i;
+			return true;
+		}
+	return false;
+}
+
+bool functions_has_module(struct term module)
+{
+	uint8_t found;
+
+	return read_module(module, &found);
 }
 
 static const struct function *find(struct term module, struct term function,
 				   uint32_t arity)
 {
-	char name[sizeof(functions[0].name)] = "";
+	struct function key = { .arity = (uint8_t)arity };
 	const char *text;
 	size_t size;
 
-	/* what ends in a zero would be a shorter name, filled up */
-	if (!term_is_atom(module, MODULE) ||
+	/* a name that ends in a zero would be taken for a shorter one */
+	if (arity > CALL_MAX_ARITY || !read_module(module, &key.module) ||
 	    !term_read_atom(function, &text, &size) || size == 0 ||
-	    size >= sizeof(name) || !text[size - 1])
+	    size >= sizeof(key.name) || !text[size - 1])
 		return NULL;
-	memcpy(name, text, size);
+	memcpy(key.name, text, size);
 	for (size_t i = 0; i < FUNCTIONS; i++)
-		if (functions[i].arity == arity &&
-		    memcmp(functions[i].name, name, sizeof(name)) == 0)
+		if (memcmp(&functions[i], &key, KEY_SIZE) == 0)
 			return &functions[i];
 	return NULL;
 }
@@ -194,7 +252,8 @@ bool functions_name(size_t row, struct function_name *name)
 {
 	if (row >= FUNCTIONS)
 		return false;
-	*name = (struct function_name){ functions[row].name,
+	*name = (struct function_name){ modules[functions[row].module],
+					functions[row].name,
 					functions[row].arity };
 	return true;
 }

@@ -6,13 +6,17 @@
 
 #include "call/call.h"
 
-/* The name/arity of a row of the table; NULL past the last one. */
+/* Rows of one module stand together. */
 struct function_name {
+	const char *module;
 	const char *name;
 	uint32_t arity;
 };
 
+/* False past the last row of the table. */
 bool functions_name(size_t row, struct function_name *name);
+
+bool functions_has_module(struct term module);
 
 /*
  * What this thread logs from now on is of the node of that context, and while

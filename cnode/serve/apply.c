@@ -11,6 +11,8 @@
  */
 #include "serve/apply.h"
 
+#include "functions/functions.h"
+
 static bool is_proper_list(struct term t)
 {
 	struct term_items items;
@@ -68,7 +70,7 @@ static bool apply_fun(struct request *request, struct raised *raised)
 				RAISED_BADARITY);
 	}
 	if (!external)
-		return term_is_atom(mfa[0], CALL_MODULE)
+		return functions_has_module(mfa[0])
 			       ? raise_badfun(request, raised)
 			       : raise_at(request, REQUEST_FRAME_FUN, raised,
 					  RAISED_UNDEF);
