@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For the build: the system calls that the node uses once it has started, and
- * the commands of bpf(2), made into filters of seccomp(2) by libseccomp and
- * printed as C, which syscalls.c loads. Not made at the start: libseccomp short
- * of memory crashes, or says nothing and leaves rules out.
+ * Runs during the build, on the machine that builds: makes the filters of
+ * seccomp(2) from the tables below, by libseccomp, for the machine that the
+ *node will run on, and prints them as C for syscalls.c. They are not made when
+ *the node starts because libseccomp crashes when it is short of memory, or
+ *silently leaves rules out.
  *
- * What is not in these tables kills the process: a new call needs its row here.
- * `strace -f' shows which one it was, and so does the audit log of the kernel.
+ *	syscalls_filter [MACHINE]	as libseccomp names it; this one
+ *
+ * Any call that is not in these tables kills the process, so each new one needs
+ * its row here. `strace -f' shows which call it was, and so does the kernel's
+ * audit log.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/audit.h>
 #include <linux/bpf.h>
 #include <linux/filter.h>
 #include <linux/sched.h>
@@ -218,30 +223,97 @@ static int build(scmp_filter_ctx filter, bool open_by_id)
 	return error;
 }
 
-static int print(FILE *program, const char *name)
+/*
+ * The rules hold what the headers of this machine say. syscalls.c is compiled
+ * for the other one: it compares.
+ */
+#define SAME(name)                                                             \
+	{                                                                      \
+#name, (unsigned long long)(name)                              \
+	}
+
+static const struct {
+	const char *name;
+	unsigned long long value;
+} constants[] = {
+	SAME(AF_INET),          SAME(SOCK_STREAM),   SAME(SOCK_CLOEXEC),
+	SAME(SOCK_NONBLOCK),    SAME(MSG_FASTOPEN),  SAME(SOL_SOCKET),
+	SAME(SO_RCVTIMEO),      SAME(SO_SNDTIMEO),   SAME(SO_BINDTODEVICE),
+	SAME(SO_BINDTOIFINDEX), SAME(IPPROTO_TCP),   SAME(TCP_NODELAY),
+	SAME(TCP_INFO),         SAME(F_SETFD),       SAME(CLONE_THREAD),
+	SAME(CLONE_NEWNS),      SAME(CLONE_NEWUSER), SAME(PROT_EXEC),
+	SAME(SIGABRT),          SAME(EPERM),         SAME(ENOSYS),
+};
+
+static void print_checks(void)
+{
+	static const char *const headers[] = {
+		"errno.h",       "fcntl.h",      "linux/filter.h",
+		"linux/sched.h", "netinet/in.h", "netinet/tcp.h",
+		"signal.h",      "sys/mman.h",   "sys/socket.h",
+	};
+
+	for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++)
+		printf("#include <%s>\n", headers[i]);
+	putchar('\n');
+	for (size_t i = 0; i < sizeof(constants) / sizeof(constants[0]); i++)
+		printf("_Static_assert(%s == %llu, \"differs where this was "
+		       "built\");\n",
+		       constants[i].name, constants[i].value);
+}
+
+/* From the byte order of that machine, which libseccomp writes, to our own. */
+static struct sock_filter to_own_order(struct sock_filter step,
+				       uint32_t machine)
+{
+	bool little = (machine & __AUDIT_ARCH_LE) != 0;
+
+	if (little == (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__))
+		return step;
+	step.code = __builtin_bswap16(step.code);
+	step.k = __builtin_bswap32(step.k);
+	return step;
+}
+
+static int print(FILE *program, const char *name, uint32_t machine)
 {
 	struct sock_filter step;
 	unsigned steps = 0;
 
 	printf("\nstatic struct sock_filter %s[] = {\n", name);
-	for (; fread(&step, sizeof(step), 1, program) == 1; steps++)
+	for (; fread(&step, sizeof(step), 1, program) == 1; steps++) {
+		step = to_own_order(step, machine);
 		printf("\t{ 0x%02x, %u, %u, 0x%x },\n", step.code, step.jt,
 		       step.jf, step.k);
+	}
 	printf("};\n");
 	return steps > 0 && !ferror(program) ? 0 : -EIO;
 }
 
-static int make(const char *name, bool open_by_id)
+/* Rules name calls by the numbers of this machine; libseccomp translates. */
+static int set_machine(scmp_filter_ctx filter, uint32_t machine)
+{
+	int error;
+
+	if (machine == seccomp_arch_native())
+		return 0;
+	error = seccomp_arch_remove(filter, SCMP_ARCH_NATIVE);
+	return error < 0 ? error : seccomp_arch_add(filter, machine);
+}
+
+static int make(const char *name, bool open_by_id, uint32_t machine)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	FILE *program = tmpfile();
-	int error = filter && program ? build(filter, open_by_id) : -ENOMEM;
+	int error = filter && program ? set_machine(filter, machine) : -ENOMEM;
 
+	if (error == 0)
+		error = build(filter, open_by_id);
 	if (error == 0)
 		error = seccomp_export_bpf(filter, fileno(program));
 	if (error == 0) {
 		rewind(program);
-		error = print(program, name);
+		error = print(program, name, machine);
 	}
 	if (program)
 		fclose(program);
@@ -249,18 +321,36 @@ static int make(const char *name, bool open_by_id)
 	return error;
 }
 
-int main(void)
+static int print_all(uint32_t machine)
 {
-	/* what the kernel of the build can do does not matter */
+	/* whatever the kernel of this machine can do */
 	int error = seccomp_api_set(API_LEVEL);
 
 	printf("/* Made by syscalls_filter.c. */\n");
+	print_checks();
 	if (error == 0)
-		error = make("with_ids", true);
+		error = make("with_ids", true, machine);
 	if (error == 0)
-		error = make("without_ids", false);
+		error = make("without_ids", false, machine);
 	if (error == 0 && fflush(stdout) != 0)
 		error = -errno;
+	return error;
+}
+
+int main(int argc, char *argv[])
+{
+	uint32_t machine = argc > 1 ? seccomp_arch_resolve_name(argv[1])
+				    : seccomp_arch_native();
+	int error;
+
+	if (machine == 0) {
+		fprintf(stderr,
+			"syscalls_filter: libseccomp knows no machine "
+			"%s\n",
+			argv[1]);
+		return EXIT_FAILURE;
+	}
+	error = print_all(machine);
 	if (error < 0)
 		fprintf(stderr, "syscalls_filter: %s\n", strerror(-error));
 	return error < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

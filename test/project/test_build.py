@@ -138,6 +138,19 @@ def test_clang_has_no_warnings_either(tree):
     run("make", "-j2", *PROGRAMS, cwd=place)
 
 
+def test_a_cross_build_makes_the_filter_here_and_for_there(tree):
+    """By a compiler whose programs do not run here, as one for another machine."""
+    place = tree.parent / "cross"
+    place.mkdir()
+    run("autoreconf", "-fi", cwd=tree)
+    foreign = "CC=gcc -Wl,--dynamic-linker=/nowhere"
+    run(tree / "configure", "--host=aarch64-linux-gnu", foreign, cwd=place)
+    run("make", "cnode/confine/syscalls.o", cwd=place)
+    made = (place / "cnode" / "confine" / "syscalls_program.h").read_text()
+    checks = re.findall(r"\{ 0x20, 0, 0, 0x4 \},\n\t\{ 0x15, 0, \d+, (\w+) \}", made)
+    assert [int(check, 0) for check in checks] == [0xC00000B7] * 2  # of audit.h
+
+
 def test_dialyzer_finds_nothing(built):
     run("make", "dialyzer", cwd=built)
 
