@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the handlers share: exceptions, memory, handles and paths.
+ * What handlers share: buffers, handles and paths.
  *
  *	ebpf_map() = {ebpf_map, reference(), Type, KeySize, ValueSize,
  *	              MaxEntries}
  *
- * Of a handle that comes in only the reference counts. Where it stands for a
- * map a locator may too, which is opened for that call.
+ * Of a handle that comes in, only the reference counts. A locator may stand for
+ * the map instead; it is opened for the duration of the call.
  */
 #include "call/call.h"
 
@@ -20,9 +20,9 @@
 #include "base/posix.h"
 #include "call/locators.h"
 
-#define KEPT_CAPACITY BUDGET_FREE /* of a buffer, from call to call */
+#define KEPT_CAPACITY BUDGET_FREE /* of a buffer, between calls */
 
-static char *room(struct call *call, struct buffer *buffer, size_t size,
+static char *grow(struct call *call, struct buffer *buffer, size_t size,
 		  size_t max)
 {
 	char *bytes;
@@ -46,12 +46,12 @@ static char *room(struct call *call, struct buffer *buffer, size_t size,
 
 char *call_buffer(struct call *call, struct buffer *buffer, size_t size)
 {
-	return room(call, buffer, size, call->context->common->max_message);
+	return grow(call, buffer, size, call->context->common->max_message);
 }
 
 char *call_batch_buffer(struct call *call, size_t size)
 {
-	return room(call, &call->context->batch, size, CALL_MAX_BATCH);
+	return grow(call, &call->context->batch, size, CALL_MAX_BATCH);
 }
 
 bool call_check_answer(struct call *call, size_t size)
@@ -104,7 +104,7 @@ void call_end(struct call *call)
 
 /* --- Handles ------------------------------------------------------------ */
 
-/* The tag and the reference of what has the tag of a handle. */
+/* False unless t is a tuple with the tag of a handle. */
 static bool open_handle(struct term t, struct term parts[2])
 {
 	struct term_items items;
@@ -148,8 +148,8 @@ static bool read_map(struct call *call, struct term t, enum located located,
 }
 
 /*
- * It goes back as it came from what changes a map: that must not be done and
- * then not be told for want of memory.
+ * A call that changes a map returns the handle as it came. Its bytes are
+ * reserved first, so that no change goes unreported because memory ran out.
  */
 bool call_read_map(struct call *call, struct term t)
 {
@@ -157,7 +157,7 @@ bool call_read_map(struct call *call, struct term t)
 	       call_check_answer(call, t.size);
 }
 
-/* Its descriptor says which map it is, and no more is done by it. */
+/* Read-only is enough: the descriptor only identifies the map. */
 bool call_read_value_map(struct call *call, struct term t)
 {
 	return read_map(call, t, LOCATED_TO_READ, &call->value_map);

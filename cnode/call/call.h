@@ -15,22 +15,22 @@
 
 #define CALL_MAX_ARITY 5
 
-/* A bucket must fit: many entries of the largest value that a hash has do. */
+/* Must hold a whole bucket; holds many entries of a hash's largest value. */
 #define CALL_MAX_BATCH ((size_t)256 * 1024 * 1024)
 
-/* The reference has the node's name, and the rest is numbers and a type. */
+/* The reference contains the node name; the rest is numbers and a type. */
 #define CALL_MAX_HANDLE_SIZE (MAXATOMLEN_UTF8 + 128)
 
 struct account;
 struct map_memory;
 
-/* Memory that is kept from call to call. */
+/* Memory kept between calls. */
 struct buffer {
 	char *bytes;
 	size_t capacity;
 };
 
-/* Options that callers are told of; the others stand where they act. */
+/* Options that features/0 reports; the others live where they act. */
 struct call_options {
 	bool open_by_id;
 	uint32_t max_maps;
@@ -38,7 +38,7 @@ struct call_options {
 	uint32_t grace; /* s */
 };
 
-/* What the functions work with, whoever calls. */
+/* What all calls share. */
 struct call_common {
 	struct handles *handles;
 	struct map_memory *map_memory;
@@ -46,18 +46,18 @@ struct call_common {
 	struct root pin_root;
 	struct root file_root;
 	struct pin_limit pin_limit;
-	size_t max_message; /* also the most that a buffer grows to */
+	size_t max_message; /* also the limit of a buffer */
 	struct call_options options;
 };
 
-/* And on behalf of one connected node. */
+/* What the calls of one connected node share. */
 struct call_context {
 	struct call_common *common;
 	struct handles_owner *owner;
-	const char *peer;          /* its name */
-	const struct call *served; /* what it asks for just now, or NULL */
+	const char *peer;          /* the name of that node */
+	const struct call *served; /* the current call, or NULL */
 	enum permission permission;
-	const atomic_bool *stopped; /* nobody waits for an answer any more */
+	const atomic_bool *stopped; /* the connection is gone */
 	struct stats *stats;
 	struct account *account; /* of the buffers */
 	struct buffer key;
@@ -66,50 +66,49 @@ struct call_context {
 	struct buffer batch;
 };
 
-/* How a map that stands there as a locator is opened, for that call. */
+/* How a map named by a locator is opened for the call. */
 enum located {
-	LOCATED_NEVER, /* a handle has to stand there */
+	LOCATED_NEVER, /* only a handle will do */
 	LOCATED_TO_READ,
-	LOCATED_TO_WRITE, /* and to read */
+	LOCATED_TO_WRITE, /* and read */
 };
 
-/* One call: what came, where its result goes, and what went wrong. */
+/* One call: its arguments, where the result goes, what went wrong. */
 struct call {
 	struct call_context *context;
 	struct term_writer *out;
-	const char *function; /* its name, of the table */
+	const char *function; /* its name in the table */
 	uint32_t arity;
 	enum located located;
 	struct term args[CALL_MAX_ARITY];
-	struct term caller; /* the pid that asks */
+	struct term caller; /* pid */
 	struct raised raised;
-	int returned; /* as {error, Reason}: how that counts; 0: it was not */
-	/* what functions_call() drops in the end */
-	struct map *map;       /* of the handle or locator among args */
-	struct map *value_map; /* of one that is a value, or a template */
-	int key_fd;            /* what a key or value names; -1: nothing */
+	int returned; /* {error, Reason}: its index in stats; 0: none */
+	/* released by call_end() */
+	struct map *map;       /* by a handle or locator among args */
+	struct map *value_map; /* a map that is a value, or a template */
+	int key_fd;            /* named by a key or value; -1: none */
 	int value_fd;
-	/* what the node of the caller is to be told afterwards */
-	bool watch; /* the end of a handle is that of the caller, */
-	struct handles_process unwatch; /* or no longer that of this one */
-	erlang_ref ref;                 /* that handle's */
+	/* to be monitored, or no longer, once the call has returned */
+	bool watch;                     /* ref ends with the caller */
+	struct handles_process unwatch; /* its handle ref is closed */
+	erlang_ref ref;
 };
 
 void call_context_fini(struct call_context *context);
 
-/* Gives back what a call holds, and buffers that are large. */
+/* Releases what the call holds, and buffers that have grown large. */
 void call_end(struct call *call);
 
 /*
- * What handlers are made of: arguments to bytes and back, and exceptions.
- * A function of type bool returns false when it has set call->raised; its
- * caller then returns false as well.
+ * The building blocks of handlers: arguments to bytes and back, exceptions. A
+ * bool function returns false after setting call->raised; its caller then
+ * returns false too.
  */
 
 /*
- * For each turn of a loop that may be long: whether anybody waits for its end.
- * False, with ecanceled raised, when the connection has gone; what was done
- * until then is done.
+ * To be called in each turn of a loop that may run long. Raises ecanceled when
+ * the connection is gone; what has been done by then stays done.
  */
 static inline bool call_goes_on(struct call *call)
 {
@@ -118,37 +117,37 @@ static inline bool call_goes_on(struct call *call)
 	       raise_errno(call, -ECANCELED);
 }
 
-/* At least size bytes of memory: NULL and {too_big, Max} or enomem raised. */
+/* At least size bytes, or NULL with {too_big, Max} or enomem raised. */
 char *call_buffer(struct call *call, struct buffer *buffer, size_t size);
-/* The same of the batch buffer, which is no part of a message: 256 MiB. */
+/* The batch buffer, which is not limited by --max-message but to 256 MiB. */
 char *call_batch_buffer(struct call *call, size_t size);
 
 /*
- * Room for size bytes more of the answer, before anything is done that it is
- * to tell: {too_big, Max} or enomem raised else.
+ * Reserves size more bytes of the answer, before the call changes anything that
+ * the answer reports. Raises {too_big, Max} or enomem.
  */
 bool call_check_answer(struct call *call, size_t size);
 
 /*
- * The map of a live handle, or of a locator where the function takes one, and
- * room to write it back as it came: sets call->map.
+ * Sets call->map from a live handle, or from a locator if the function takes
+ * one, and reserves the bytes to return the term as it came.
  */
 bool call_read_map(struct call *call, struct term t);
 
-/* An absolute path: a binary, or a list of characters. badarg else. */
+/* An absolute path; raises badarg otherwise. */
 bool call_read_path(struct call *call, struct term t, char path[PATH_MAX]);
 
-/* The same as a value, or as a template: sets call->value_map. */
+/* Sets call->value_map: a map that is a value, or a template. */
 bool call_read_value_map(struct call *call, struct term t);
 
-/* By its name, or its number where libbpf knows none. */
+/* The name of a map type, or its number if libbpf has no name for it. */
 void call_write_type(struct call *call, uint32_t type);
 
 bool call_is_handle(struct term t);
 bool call_read_handle_ref(struct term t, erlang_ref *ref);
 void call_write_handle(struct call *call, const struct map *map,
 		       const erlang_ref *ref);
-/* {error, Posix}; always true, as a result. */
+/* Writes {error, Posix} as the result; always true. */
 bool call_write_error(struct call *call, int error);
 
 #endif

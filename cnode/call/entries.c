@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A walk of a map on behalf of a call: its memory, its cursor as a term. */
+/* Walks a map for a call: in bounded memory, with a cursor that is a term. */
 #include "call/entries.h"
 
 #include <errno.h>
@@ -11,8 +11,8 @@
 #define STEP_BYTES ((size_t)1024 * 1024)
 #define BINARY_HEADER_SIZE 5
 #define PAIR_MARGIN 8     /* a tuple, and the list of a per-CPU value */
-#define ANSWER_MARGIN 256 /* what stands around a list */
-#define END_MARGIN 16     /* what stands behind it, but for a cursor */
+#define ANSWER_MARGIN 256 /* the answer around a list */
+#define END_MARGIN 16     /* the part behind it, without a cursor */
 
 bool entries_check(struct call *call)
 {
@@ -42,7 +42,7 @@ bool entries_start(struct call *call, struct entries *entries)
 	return walk->cursor;
 }
 
-/* No walk gets into a map whose keys are descriptors: none is in a cursor. */
+/* A map whose keys are descriptors has no cursors: none came from here. */
 bool entries_start_at(struct call *call, struct entries *entries,
 		      struct term cursor)
 {
@@ -70,8 +70,8 @@ static size_t entry_size(const struct map *map)
 	return map_entry_size(map) + map->key_size;
 }
 
-static bool make_room(struct call *call, struct walk_room *room,
-		      uint32_t entries)
+static bool reserve_batch(struct call *call, struct walk_room *room,
+			  uint32_t entries)
 {
 	char *bytes = call_batch_buffer(call, entries * entry_size(call->map));
 
@@ -81,7 +81,7 @@ static bool make_room(struct call *call, struct walk_room *room,
 	return bytes;
 }
 
-/* An entry to the place of another one. */
+/* Moves an entry down, over one that is left out. */
 static void move(const struct map *map, const struct walk_room *room,
 		 uint32_t from, uint32_t to)
 {
@@ -92,9 +92,9 @@ static void move(const struct map *map, const struct walk_room *room,
 }
 
 /*
- * Handles for the maps that were read; those that have gone are left out. Those
- * that were taken out have theirs, unless others have closed it since: the rest
- * must be told all the same.
+ * Opens handles for the maps that were read, and leaves out those that are
+ * gone. Maps that were taken out have theirs, unless another node has closed it
+ * since; then the others must be reported all the same.
  */
 static bool hold_maps(struct call *call, struct entries *entries)
 {
@@ -115,7 +115,7 @@ static bool hold_maps(struct call *call, struct entries *entries)
 	return true;
 }
 
-/* The most that an entry takes in an answer. */
+/* The most bytes that an entry takes in an answer. */
 static size_t pair_size(const struct map *map)
 {
 	return map->key_size + values_size(map) + PAIR_MARGIN +
@@ -127,7 +127,7 @@ static size_t cursor_size(const struct map *map)
 	return MAP_BUCKET_CURSOR_SIZE + 4 + map->key_size;
 }
 
-/* What is taken out must not be lost for want of memory to tell it. */
+/* Before entries are taken out: they would be lost if the answer failed. */
 static bool reserve_pairs(struct call *call, uint32_t entries)
 {
 	size_t pos = call->out->pos;
@@ -143,7 +143,7 @@ static bool reserve_pairs(struct call *call, uint32_t entries)
 			 : raise_reason(call, RAISED_TOO_BIG);
 }
 
-/* How many a step may have: of what the answer holds, and of the memory. */
+/* The most entries of one step, by the answer and by memory. */
 static uint32_t most_of(const struct call *call, const struct entries *entries)
 {
 	size_t most = CALL_MAX_BATCH / entry_size(call->map);
@@ -153,14 +153,14 @@ static uint32_t most_of(const struct call *call, const struct entries *entries)
 	return most < UINT32_MAX ? (uint32_t)most : UINT32_MAX;
 }
 
-/* One step, with as much more room as a large bucket needs. */
+/* One step; the batch grows until a large bucket fits. */
 static bool step(struct call *call, struct entries *entries, uint32_t wanted)
 {
 	uint32_t most = most_of(call, entries);
 	int64_t n;
 
 	for (;;) {
-		if (!make_room(call, &entries->room, wanted))
+		if (!reserve_batch(call, &entries->room, wanted))
 			return false;
 		if (entries->walk.mode == WALK_TAKE &&
 		    !reserve_pairs(call, wanted))
@@ -184,8 +184,8 @@ static uint32_t least(size_t a, uint32_t b)
 }
 
 /*
- * As many of them as there is memory for, also to write them while the answer
- * grows. A small step needs none that others might have.
+ * As many as the memory budget allows, counting the answer while it grows. If
+ * it is used up, a step is small enough to need none of it.
  */
 static uint32_t affordable(struct call *call, uint32_t entries)
 {
@@ -264,7 +264,7 @@ void entries_write_cursor(struct call *call, const struct entries *entries)
 
 /* --- Maps without keys -------------------------------------------------- */
 
-/* {<<>>, Value} of what is taken out first. *any is false where nothing is. */
+/* Takes one value out, as {<<>>, Value}. *any is false if there is none. */
 static bool pop(struct call *call, char *value, bool write, bool *any)
 {
 	int error;

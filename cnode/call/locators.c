@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Opens a map by what a caller can type: its id, its name, or where it is
- * pinned. What becomes of it, a handle or the map of one call, is not known
- * here.
+ * Opens a map by an id, a name or the path of a pin, for a handle or for one
+ * call; which of them is not known here.
  */
 #include "call/locators.h"
 
@@ -26,7 +25,7 @@ bool locators_is(struct term t)
 
 /* --- By name ------------------------------------------------------------ */
 
-/* -ENOENT also where a security module does not give it, to look at. */
+/* -ENOENT also if a security module forbids reading the map. */
 static int open_to_look(struct map_memory *memory, uint32_t id,
 			struct map **map, struct map_info *info)
 {
@@ -37,12 +36,12 @@ static int open_to_look(struct map_memory *memory, uint32_t id,
 	if (error < 0)
 		return error;
 	error = map_get_info(*map, info);
-	if (error < 0) /* it may be the one */
+	if (error < 0) /* an error: it may be the one with that name */
 		map_unref(*map);
 	return error;
 }
 
-/* The one of that name, open to read. */
+/* The only map of that name, opened read-only. */
 static int find_named(const struct call_context *context, const char *name,
 		      struct map **found)
 {
@@ -57,7 +56,7 @@ static int find_named(const struct call_context *context, const char *name,
 				? -ECANCELED
 				: open_to_look(context->common->map_memory, id,
 					       &map, &info);
-		if (error == -ENOENT) /* it has gone meanwhile */
+		if (error == -ENOENT) /* gone meanwhile */
 			continue;
 		if (error < 0)
 			break;
@@ -77,7 +76,7 @@ static int find_named(const struct call_context *context, const char *name,
 	return error;
 }
 
-/* While it is open its id is no other's. */
+/* The id cannot be reused while the map found is open. */
 static int open_named(const struct call_context *context, const char *name,
 		      uint32_t flags, struct map **map)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The options of new/5 and open/2, and nothing of which of them fit where:
+ * Reads the options of new/5 and open/2; the callers know which of them apply:
  *
  *	[Flag :: atom() | {Option :: atom(), Value}]
  */

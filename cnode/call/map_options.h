@@ -5,7 +5,7 @@
 #include "bpf/map.h"
 #include "call/call.h"
 
-/* What the options of new/5 and open/2 say: of the map, and of its handle. */
+/* The options of new/5 and open/2, for the map and for its handle. */
 struct map_options {
 	struct map_spec spec;
 	bool named;
@@ -13,17 +13,14 @@ struct map_options {
 	enum handles_lifetime lifetime;
 };
 
-/* Adds what a list of options says. False: badarg has been raised, or so. */
+/* Adds a list of options to those already read. */
 bool map_options_read(struct call *call, struct term list,
 		      struct map_options *options);
 
-/*
- * The arguments of new/4,5 and of check/4,5, with the flags that go without
- * saying. False: badarg has been raised, or so.
- */
+/* The arguments of new/4,5 and check/4,5, with the flags that are implied. */
 bool map_options_read_new(struct call *call, struct map_options *options);
 
-/* A name of up to 15 bytes; *valid is false for others that are texts. */
+/* False if t is no text; *valid is false if it is no name of 0..15 bytes. */
 bool map_options_read_name(struct term t, char name[MAP_NAME_SIZE],
 			   bool *valid);
 

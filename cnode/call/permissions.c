@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who may do what, by the name of a node: rules as they stand on the command
- * line. Knows no functions, and no connections.
+ * Permissions of nodes, by name, from the rules on the command line. Knows
+ * neither functions nor connections.
  *
  *	PATTERN=rw|ro|none
  *
- * A pattern is one of fnmatch(3), and the first that matches counts. With any
- * rule at all, who matches none of them may do nothing. A name is bytes here,
- * so that ? is one byte of it.
+ * A pattern is one of fnmatch(3), and the first that matches counts. If there
+ * are rules, a node that matches none may do nothing. Names are bytes, so ?
+ * matches one byte.
  */
 #include "call/permissions.h"
 
@@ -37,7 +37,7 @@ static bool read_permission(const char *text, enum permission *permission)
 	return false;
 }
 
-/* By the last =: a name may have one, and a permission has none. */
+/* Split at the last =: a node name may contain one, a permission does not. */
 const char *permissions_add(struct permissions *permissions, const char *rule)
 {
 	const char *equals = strrchr(rule, '=');
@@ -45,12 +45,12 @@ const char *permissions_add(struct permissions *permissions, const char *rule)
 	size_t length = equals ? (size_t)(equals - rule) : 0;
 
 	if (length == 0)
-		return "it is not PATTERN=rw, PATTERN=ro or PATTERN=none";
+		return "it must be PATTERN=rw, PATTERN=ro or PATTERN=none";
 	if (!read_permission(equals + 1, &new.permission))
-		return "what stands after the last = is none of rw, ro, none";
+		return "after the last = goes rw, ro or none";
 	/* app=rw is meant to be app@*=rw, and would lock out everyone */
 	if (strcspn(rule, "@*?[") >= length)
-		return "a pattern without @ is no node's name; write NAME@*";
+		return "a pattern without @ matches no node; write NAME@*";
 	new.pattern = strndup(rule, length);
 	rules = realloc(permissions->rules,
 			(permissions->count + 1) * sizeof(*rules));
@@ -58,7 +58,7 @@ const char *permissions_add(struct permissions *permissions, const char *rule)
 		permissions->rules = rules;
 	if (!rules || !new.pattern) {
 		free(new.pattern);
-		return "there is no memory";
+		return "out of memory";
 	}
 	rules[permissions->count++] = new;
 	return NULL;

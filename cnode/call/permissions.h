@@ -5,29 +5,26 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What a node may do; each includes those before it. */
+/* Each includes those before it. */
 enum permission {
 	PERMISSION_NONE,
 	PERMISSION_READ,
 	PERMISSION_WRITE,
 };
 
-struct permissions_rule; /* never freed: as the command line */
+struct permissions_rule; /* lives as long as the process */
 
-/* Who may do what. All zero: everyone may write. */
+/* All zero: every node may write. */
 struct permissions {
 	struct permissions_rule *rules;
 	size_t count;
-	bool read_only; /* for everyone, whatever the rules say */
+	bool read_only; /* overrides the rules */
 };
 
-/*
- * Adds a rule PATTERN=rw|ro|none behind those that are there. NULL, or what is
- * wrong with it.
- */
+/* Appends a rule PATTERN=rw|ro|none. NULL, or what is wrong with it. */
 const char *permissions_add(struct permissions *permissions, const char *rule);
 
-/* Of a node, by its name: the first rule whose pattern is its name's. */
+/* By the first rule that matches the name of the node. */
 enum permission permissions_of(const struct permissions *permissions,
 			       const char *node);
 

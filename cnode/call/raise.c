@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Exceptions: how a function raises one, its term, and how it counts. */
+/* Exceptions: raising them, writing them as terms, counting them. */
 #include "call/raise.h"
 
 #include <errno.h>
@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "call/call.h"
 
-/* The one limit that bites all over the place. */
+/* Any function may exceed it, so it is logged here. */
 static void log_too_big(const struct call *call)
 {
 	static struct log_limit limit = LOG_LIMIT_OF("refused", "max_message");
@@ -56,8 +56,8 @@ bool raise_no_memory(struct call *call)
 
 	if (account && account->refused > 0)
 		log_limited(&limit, LOG_WARNING,
-			    "refused %s/%u to %s: the %zu bytes that it takes "
-			    "are more than others leave of --max-memory %zu",
+			    "refused %s/%u to %s: it needs %zu bytes, more "
+			    "than are left of --max-memory %zu",
 			    call->function ? call->function : "?", call->arity,
 			    call->context->peer, account->refused,
 			    account->budget->max);
@@ -80,17 +80,17 @@ static bool is_errno(const struct raised *raised)
 	       raised->reason == RAISED_ERRNO_DONE;
 }
 
-static const char *reason_name(const struct raised *raised, char *room)
+static const char *reason_name(const struct raised *raised, char *buffer)
 {
-	return is_errno(raised) ? posix_name(raised->error, room)
+	return is_errno(raised) ? posix_name(raised->error, buffer)
 				: reasons[raised->reason];
 }
 
 void raise_write_reason(const struct call *call, struct term_writer *w)
 {
 	const struct raised *raised = &call->raised;
-	char room[POSIX_NAME_SIZE];
-	const char *name = reason_name(raised, room);
+	char buffer[POSIX_NAME_SIZE];
+	const char *name = reason_name(raised, buffer);
 
 	switch (raised->reason) {
 	case RAISED_BADKEY:
@@ -141,10 +141,10 @@ void raise_count(const struct call *call)
 		stats_add_error(call->context->stats, error);
 }
 
-const char *raise_error_name(size_t i, char room[POSIX_NAME_SIZE])
+const char *raise_error_name(size_t i, char buffer[POSIX_NAME_SIZE])
 {
 	if (i < STATS_RAISED)
-		return posix_name(i > 0 ? (int)i : POSIX_ENOTSUPP, room);
+		return posix_name(i > 0 ? (int)i : POSIX_ENOTSUPP, buffer);
 	i -= STATS_RAISED;
 	return i < sizeof(reasons) / sizeof(reasons[0]) ? reasons[i] : NULL;
 }

@@ -21,9 +21,9 @@ enum raised_reason {
 	RAISED_TOO_BIG,    /* {too_big, max_message} */
 	RAISED_ERRNO,      /* error as an atom */
 	RAISED_ERRNO_DONE, /* {error as an atom, done} */
-	RAISED_AMBIGUOUS,  /* by open not: it returns {error, ambiguous} */
+	RAISED_AMBIGUOUS,  /* not by open: it returns {error, ambiguous} */
 	RAISED_BADFUN,     /* {badfun, term} */
-	RAISED_BADARITY,   /* {badarity, {Fun, Args}}: term is both */
+	RAISED_BADARITY,   /* {badarity, {Fun, Args}}; term is both */
 };
 
 /* An exception of class error. */
@@ -34,19 +34,19 @@ struct raised {
 	uint64_t done;
 };
 
-/* Sets the exception; always false. */
+/* Set the exception; always false. */
 bool raise_reason(struct call *call, enum raised_reason reason);
 bool raise_term(struct call *call, enum raised_reason reason, struct term term);
 bool raise_errno(struct call *call, int error); /* -errno */
 bool raise_done(struct call *call, int error, uint64_t done);
-/* enomem, for what the account did not get. */
+/* enomem; logs the bytes if --max-memory refused them. */
 bool raise_no_memory(struct call *call);
 
-/* Counts what was raised, or returned as an error. */
+/* Counts the exception, or the {error, Reason} that was returned. */
 void raise_count(const struct call *call);
 
-/* What an error is called that is counted as errors[i] of struct stats. */
-const char *raise_error_name(size_t i, char room[POSIX_NAME_SIZE]);
+/* The name of what errors[i] of struct stats counts. */
+const char *raise_error_name(size_t i, char buffer[POSIX_NAME_SIZE]);
 
 /* Writes the reason of an exception as a term. */
 void raise_write_reason(const struct call *call, struct term_writer *w);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a node is refused, and the line in the log that says so. */
+/* Refuses a request for lack of permission, and logs it. */
 #include "call/refusal.h"
 
 #include <errno.h>
@@ -8,7 +8,7 @@
 
 #include "base/log.h"
 
-/* What is refused: in words, and as fields of which some borrow from name. */
+/* The object of a refused request: in words, and as fields that borrow name. */
 struct what {
 	struct log_fields fields;
 	char words[PATH_MAX + 32];
@@ -21,7 +21,7 @@ static void add_map(struct what *what, uint32_t id)
 	log_fields_number(&what->fields, "id", id);
 }
 
-/* A locator as "Tag Id", "Tag Path" or "Tag Name"; nothing for another term. */
+/* A locator as "Tag Id", "Tag Path" or "Tag Name"; no words for others. */
 static void describe_locator(struct term t, struct what *what)
 {
 	static const char *const tags[] = { "id", "pinned", "name" };
@@ -73,8 +73,8 @@ static void add_path(struct what *what, const char *path)
 }
 
 /*
- * The last map among the arguments: a value may be one too, and comes before
- * it. Of no key and no other value: who reads logs is another.
+ * The last map among the arguments; one before it is a value. Keys and other
+ * values are never logged: those who read logs may not be allowed to see them.
  */
 static void describe(const struct call *call, struct what *what)
 {

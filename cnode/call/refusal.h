@@ -4,7 +4,7 @@
 
 #include "call/call.h"
 
-/* Why a request is refused that is well made. */
+/* Why a well-formed request is refused. */
 enum refusal {
 	REFUSAL_MAY_ONLY_READ,
 	REFUSAL_NOT_ITS_OWN,
@@ -14,8 +14,8 @@ enum refusal {
 };
 
 /*
- * Raises eacces, and logs who was refused what: the function, and the path that
- * is meant, or, for a path of NULL, what the arguments name. Always false.
+ * Raises eacces, and logs the caller, the function and the path; if path is
+ * NULL, the map that the arguments name. Always false.
  */
 bool refusal_raise(struct call *call, enum refusal refusal, const char *path);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is wrong with the arguments of new, without making a map:
+ * Checks the arguments of new without creating a map:
  *
  *	check(Type, KeySize, ValueSize, MaxEntries[, Options])
  *	           -> ok | {error, [Text :: binary()]}

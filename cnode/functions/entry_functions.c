@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The functions on single entries. They read arguments, call one operation of
- * a map and write its result:
+ * The functions on single entries. Each reads its arguments, calls one
+ * operation of the map and writes the result:
  *
  *	get(Key, Map[, Default]) -> Value | Default
  *	find(Key, Map)           -> {ok, Value} | error
@@ -58,7 +58,7 @@ static bool read_entry(struct call *call, const char **key, const char **value)
 	       values_read(call, call->args[1], value);
 }
 
-/* The same, of an entry that has to be there: *error as of values_find_key() */
+/* The same for an entry that must exist; *error as for values_find_key(). */
 static bool read_existing(struct call *call, const char **key,
 			  const char **value, int *error)
 {
@@ -67,7 +67,7 @@ static bool read_existing(struct call *call, const char **key,
 	       values_read(call, call->args[1], value);
 }
 
-/* What put, update and remove return: the handle, as it came. */
+/* put, update and remove return the handle as it came. */
 static bool done(struct call *call, int error, struct term handle)
 {
 	if (error < 0)
@@ -99,7 +99,7 @@ bool entry_functions_put(struct call *call)
 typedef int (*looking_put)(struct map *map, const void *key, const void *value,
 			   void *old);
 
-/* A put that looks first, which takes room for the entry that was there. */
+/* A put that looks the entry up first, into the batch buffer. */
 static int put_by(struct call *call, looking_put operation, const char *key,
 		  const char *value)
 {
@@ -183,7 +183,7 @@ bool entry_functions_take(struct call *call)
 	return true;
 }
 
-/* --- The rest of what maps has ------------------------------------------ */
+/* --- find, is_key ------------------------------------------------------- */
 
 bool entry_functions_find(struct call *call)
 {
@@ -203,7 +203,7 @@ bool entry_functions_find(struct call *call)
 	return true;
 }
 
-/* A bloom filter is asked for a value, which it has perhaps, or surely not. */
+/* A bloom filter is looked up by value: it may have it, or surely has not. */
 static bool is_in_filter(struct call *call, int *error)
 {
 	const char *value;
@@ -250,7 +250,7 @@ bool entry_functions_push(struct call *call)
 	return done(call, put(call, NULL, value), call->args[1]);
 }
 
-/* By map_get() or map_take(): a value, or empty. */
+/* The result of map_get() or map_take() on a map without keys. */
 static bool write_value_or_empty(struct call *call,
 				 int (*operation)(struct map *map,
 						  const void *key, void *value))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What this node serves, to whom asks:
+ * What this node can do for the caller:
  *
  *	features() -> #{version => binary(),
  *	                modules => #{Module => [{Function, Arity}]},
@@ -10,8 +10,8 @@
  *	                             max_maps_per_node =>
  *	                                 integer() | infinity}}
  *
- * Those options are here that change what a caller may do, as they are for this
- * one; and of folders no more than whether there is one.
+ * Only options that change what a caller may do are reported, as they apply to
+ * this caller. Folders are not named.
  */
 #include <string.h>
 
@@ -19,7 +19,7 @@
 #include "functions/functions.h"
 #include "functions/handlers.h"
 
-/* Those of one module, from *row on, which moves behind them. */
+/* One module, from *row on; moves *row to the next module. */
 static void write_functions(struct term_writer *w, size_t *row,
 			    struct function_name function)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * THE table of what is served, and the way from {Module, Function, Arguments}
- * to a result or an exception. A function more is a row here and a handler.
+ * THE table of functions, and the way from {Module, Function, Arguments} to a
+ * result or an exception. To add a function, add a row here and a handler.
  */
 #include "functions/functions.h"
 
@@ -28,8 +28,8 @@ static const struct function {
 	uint8_t module;
 	char name[22]; /* filled up with zeros */
 	uint8_t arity;
-	enum permission needs; /* open sees for itself by which options */
-	enum located located;  /* no more than it takes */
+	enum permission needs; /* open itself checks its options */
+	enum located located;  /* the least that the function needs */
 	bool (*handler)(struct call *call);
 } functions[] = {
 	/* entry_functions.c */
@@ -128,7 +128,7 @@ static const struct function {
 };
 
 #define FUNCTIONS (sizeof(functions) / sizeof(functions[0]))
-/* The part of a row that find() compares. */
+/* find() compares this much of a row. */
 #define KEY_SIZE offsetof(struct function, needs)
 
 _Static_assert(KEY_SIZE == 24, "no padding in it");
@@ -166,7 +166,7 @@ static const struct function *find(struct term module, struct term function,
 	const char *text;
 	size_t size;
 
-	/* a name that ends in a zero would be taken for a shorter one */
+	/* a name that ends in a zero would match a shorter one */
 	if (arity > CALL_MAX_ARITY || !read_module(module, &key.module) ||
 	    !term_read_atom(function, &text, &size) || size == 0 ||
 	    size >= sizeof(key.name) || !text[size - 1])
@@ -178,7 +178,7 @@ static const struct function *find(struct term module, struct term function,
 	return NULL;
 }
 
-/* An answer can fail in two ways: it is too long, or a part has raised. */
+/* The writer has failed for memory or length, or because a part has raised. */
 static bool check_answer(struct call *call)
 {
 	if (!call->out->failed)
@@ -192,7 +192,7 @@ static bool check_answer(struct call *call)
 
 /* --- Calls -------------------------------------------------------------- */
 
-/* Whose lines this thread logs: a node, and what it asks for just now. */
+/* The origin of the lines this thread logs: a node, and its current call. */
 static void describe(struct log_fields *fields, const void *context)
 {
 	const struct call_context *of = context;
@@ -246,7 +246,7 @@ bool functions_call(struct call *call, struct term module, struct term function,
 
 /* --- The rows ----------------------------------------------------------- */
 
-_Static_assert(FUNCTIONS <= STATS_FUNCTIONS, "there is a count for each");
+_Static_assert(FUNCTIONS <= STATS_FUNCTIONS, "a count for each row");
 
 bool functions_name(size_t row, struct function_name *name)
 {

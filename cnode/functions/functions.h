@@ -6,7 +6,7 @@
 
 #include "call/call.h"
 
-/* Rows of one module stand together. */
+/* A row of the table. The rows of a module are adjacent. */
 struct function_name {
 	const char *module;
 	const char *name;
@@ -19,21 +19,20 @@ bool functions_name(size_t row, struct function_name *name);
 bool functions_has_module(struct term module);
 
 /*
- * What this thread logs from now on is of the node of that context, and while
- * a call is served of that. There is no end to it but that of the thread.
+ * From now on the lines that this thread logs name the node of the context, and
+ * its call while one is served. Lasts until the thread ends.
  */
 void functions_log_for(const struct call_context *context);
 
 /*
- * Calls module:function with as many of call->args; an arity above
- * CALL_MAX_ARITY is that of no function. Writes its result to call->out
- * and returns true; or sets call->raised and returns false, when anything may
- * have been written.
+ * Calls module:function/arity with call->args; no function has an arity above
+ * CALL_MAX_ARITY. Writes the result to call->out and returns true; or sets
+ * call->raised and returns false, and call->out holds garbage.
  */
 bool functions_call(struct call *call, struct term module, struct term function,
 		    uint32_t arity);
 
-/* All that is served: a line "Module:Name/Arity" each. */
+/* Prints a line "Module:Name/Arity" for each function. */
 void functions_print(FILE *file);
 
 #endif

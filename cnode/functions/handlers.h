@@ -4,7 +4,8 @@
 
 #include "call/call.h"
 
-/* The rows of the table in functions.c; each in the file of its first words. */
+/* The handlers of the table in functions.c, each in the file it is named after.
+ */
 bool map_functions_new(struct call *call);
 bool map_functions_close(struct call *call);
 bool map_functions_fd(struct call *call);

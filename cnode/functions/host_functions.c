@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What there is: the maps of this host, and the handles of this node.
+ * The maps of this host, and the handles of this node:
  *
  *	list()    -> [Info]
  *	info(Map) -> Info = #{id, name, type, key_size, value_size,
@@ -130,8 +130,8 @@ bool host_functions_info(struct call *call)
 }
 
 /*
- * The next map that is still there; -ENOENT at the end. To look, it is opened
- * to read; one that a security module does not give for that is left out.
+ * The next map that still exists; -ENOENT at the end. It is opened read-only; a
+ * map that a security module does not let us read is left out.
  */
 static int next_info(uint32_t *id, struct map_info *info)
 {

@@ -2,12 +2,11 @@
 /*
  * The functions on many keys, in one message each:
  *
- *	with(Keys, Map)    -> #{Key => Value} of those that are there, the
- *	                      keys as they came
+ *	with(Keys, Map)    -> #{Key => Value} of the keys found, as they came
  *	without(Keys, Map) -> Map, as it came
- *	merge(Map, Pairs)  -> Map, as it came; raises {Posix, Done} where the
- *	                      kernel stops, or what a pair names has gone, Done
- *	                      pairs having been put
+ *	merge(Map, Pairs)  -> Map, as it came; raises {Posix, Done} after Done
+ *	                      pairs, if the kernel refuses the next or the
+ *	                      object that it names is gone
  *	Pairs = [{Key, Value}] | #{Key => Value}
  */
 #include <errno.h>
@@ -24,7 +23,7 @@
 
 /* --- with/2 ------------------------------------------------------------- */
 
-/* By their bytes: what is equal comes side by side. */
+/* By their bytes; only equality matters. */
 static int compare_terms(const void *a, const void *b)
 {
 	const struct term *s = a, *t = b;
@@ -34,13 +33,13 @@ static int compare_terms(const void *a, const void *b)
 	return order ? order : (s->size > t->size) - (s->size < t->size);
 }
 
-/* Millions take seconds; where all are equal, the rest is soon over. */
+/* Sorting millions takes seconds: once all compare equal, it soon ends. */
 static int compare_while_wanted(const void *a, const void *b, void *call)
 {
 	return call_goes_on(call) ? compare_terms(a, b) : 0;
 }
 
-/* Some keys of a message, and the size of their memory. */
+/* Keys of a request, and the size of their memory. */
 struct keys {
 	struct term *terms;
 	size_t size;
@@ -58,7 +57,7 @@ static bool make_keys(struct call *call, uint32_t n, struct keys *keys)
 	return true;
 }
 
-/* qsort(3) takes as much memory again. */
+/* qsort(3) allocates as much memory again. */
 static bool sort_keys(struct call *call, const struct keys *keys)
 {
 	struct account *account = call->context->account;
@@ -71,7 +70,7 @@ static bool sort_keys(struct call *call, const struct keys *keys)
 	return true;
 }
 
-/* The keys of a list, each once: a term must not have a key twice. */
+/* The keys of a list, without duplicates: a map term must not have any. */
 static bool read_keys(struct call *call, struct term list, struct keys *keys)
 {
 	struct term_items items;
@@ -130,7 +129,7 @@ bool many_functions_with(struct call *call)
 
 /* --- without/2 ---------------------------------------------------------- */
 
-/* All keys are looked at before the first is removed. */
+/* All keys are checked before the first is removed. */
 static bool each_key(struct call *call, struct term list, bool remove)
 {
 	struct term_items items;
@@ -167,7 +166,7 @@ bool many_functions_without(struct call *call)
 
 /* --- merge/2 ------------------------------------------------------------ */
 
-/* Pairs in turn, of a list or of a map. */
+/* Iterates over the pairs of a list or a map. */
 struct pairs {
 	struct term_items items;
 	bool map;
@@ -179,7 +178,7 @@ static bool open_pairs(struct term t, struct pairs *pairs)
 	return pairs->map || term_list(t, &pairs->items);
 }
 
-/* A pair; false at the end, and where badarg is raised: there is no pair. */
+/* The next pair; false at the end, or with badarg raised for no pair. */
 static bool next_pair(struct call *call, struct pairs *pairs,
 		      struct term pair[2])
 {
@@ -212,14 +211,14 @@ static bool check_pairs(struct call *call, struct term t)
 	return call->raised.reason == RAISED_NOTHING;
 }
 
-/* Entries on their way to the kernel. */
+/* Entries to be put by one system call. */
 struct load {
 	char *keys;
 	char *values;
-	uint32_t room;
+	uint32_t capacity;
 	uint32_t count;
-	uint32_t put;  /* the first of them, so many */
-	uint64_t done; /* those of earlier loads */
+	uint32_t put;  /* the first of them that are in the map */
+	uint64_t done; /* put so far, with earlier loads */
 };
 
 static bool make_load(struct call *call, struct load *load, uint32_t pairs)
@@ -228,13 +227,14 @@ static bool make_load(struct call *call, struct load *load, uint32_t pairs)
 	size_t entry = value + call->map->key_size;
 	size_t fit = entry > 0 ? PUT_BYTES / entry : pairs;
 
-	*load = (struct load){ .room = fit < pairs ? (uint32_t)fit : pairs };
-	/* what is named is open until the next is read */
-	if (load->room == 0 ||
+	*load = (struct load){ .capacity =
+				       fit < pairs ? (uint32_t)fit : pairs };
+	/* the descriptor of a key or value is open until the next is read */
+	if (load->capacity == 0 ||
 	    call->map->traits & (MAP_KEY_IS_FD | MAP_VALUE_IS_FD))
-		load->room = 1;
-	load->values = call_batch_buffer(call, load->room * entry);
-	load->keys = load->values + load->room * value;
+		load->capacity = 1;
+	load->values = call_batch_buffer(call, load->capacity * entry);
+	load->keys = load->values + load->capacity * value;
 	return load->values;
 }
 
@@ -255,7 +255,7 @@ static int put_one_by_one(struct call *call, struct load *load)
 	return error;
 }
 
-/* Those that have not been put yet, up to the first that cannot be. */
+/* Puts the rest of the load, up to the first that the kernel refuses. */
 static int put_rest(struct call *call, struct load *load)
 {
 	struct map *map = call->map;
@@ -272,7 +272,7 @@ static int put_rest(struct call *call, struct load *load)
 	return error;
 }
 
-/* {Posix, Done} raised where the kernel stops. */
+/* Raises {Posix, Done} if the kernel refuses an entry. */
 static bool put_load(struct call *call, struct load *load)
 {
 	struct retry retry = { .stopped = call->context->stopped };
@@ -283,7 +283,7 @@ static bool put_load(struct call *call, struct load *load)
 	do {
 		before = load->put;
 		error = put_rest(call, load);
-		if (load->put > before) /* it does get on */
+		if (load->put > before) /* progress */
 			retry.waits = 0;
 	} while (retry_after(&retry, error));
 	load->done += load->put;
@@ -291,7 +291,7 @@ static bool put_load(struct call *call, struct load *load)
 	return error == 0 || raise_done(call, error, load->done);
 }
 
-/* What was good when all were looked at has gone: a handle, a process. */
+/* A handle or process that was there at the check is gone. */
 static bool raise_gone(struct call *call, const struct load *load)
 {
 	const struct raised *raised = &call->raised;
@@ -320,13 +320,13 @@ static bool put_pairs(struct call *call, struct term t)
 		       key, call->map->key_size);
 		memcpy(load.values + load.count * value_size, value,
 		       value_size);
-		if (++load.count == load.room && !put_load(call, &load))
+		if (++load.count == load.capacity && !put_load(call, &load))
 			return false;
 	}
 	return load.count == 0 || put_load(call, &load);
 }
 
-/* All pairs are looked at before the first is put. */
+/* All pairs are checked before the first is put. */
 bool many_functions_merge(struct call *call)
 {
 	if (!call_read_map(call, call->args[0]) ||

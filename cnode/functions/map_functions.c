@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The functions on maps as such, and their handles:
+ * The functions on maps and their handles:
  *
  *	new(Type, KeySize, ValueSize, MaxEntries[, Options])
  *	           -> ebpf_map() | {error, Posix}
@@ -30,7 +30,7 @@
 
 /* --- new/4,5 ------------------------------------------------------------ */
 
-/* Takes over the map, and writes its handle or an error. */
+/* Consumes the map, and writes its handle or an error. */
 static bool write_new_handle(struct call *call, struct map *map,
 			     enum handles_lifetime lifetime)
 {
@@ -88,7 +88,7 @@ bool map_functions_new(struct call *call)
 
 /* --- open/1,2 ----------------------------------------------------------- */
 
-/* Who may only read opens to read only, and for no longer than it is there. */
+/* A node that may only read may open read-only, and not permanently. */
 static bool may_open(const struct call *call, const struct map_options *options)
 {
 	uint32_t flags = options->spec.flags & (BPF_F_RDONLY | BPF_F_WRONLY);
@@ -131,7 +131,7 @@ bool map_functions_open1(struct call *call)
 	return open_map(call, &options);
 }
 
-/* Of the options, only those of a descriptor and of a handle fit here. */
+/* open/2 takes only the options of a descriptor and of a handle. */
 static bool are_for_open(const struct map_options *options)
 {
 	const struct map_spec *spec = &options->spec;

@@ -8,7 +8,7 @@
  *	             errors => #{Reason => N},
  *	             latency => [{LessThanNanoseconds, N}]}
  *
- * What there was none of is left out of the last three.
+ * The last three leave out zero counts.
  */
 #include "functions/functions.h"
 #include "functions/handlers.h"
@@ -42,13 +42,14 @@ static void write_requests(struct term_writer *w, const struct stats *sum)
 static void write_errors(struct term_writer *w, const struct stats *sum)
 {
 	size_t map = term_write_map_open(w);
-	char room[POSIX_NAME_SIZE];
+	char buffer[POSIX_NAME_SIZE];
 	uint32_t n = 0;
 
 	for (size_t i = 0; i < STATS_ERRORS; i++) {
 		if (sum->errors[i] == 0)
 			continue;
-		term_write_entry(w, raise_error_name(i, room), sum->errors[i]);
+		term_write_entry(w, raise_error_name(i, buffer),
+				 sum->errors[i]);
 		n++;
 	}
 	term_write_map_close(w, map, n);

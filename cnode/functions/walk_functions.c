@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Walking a map, an entry or a chunk a call:
+ * Walks a map, one entry or one chunk a call:
  *
  *	iterator(Map)  -> Iterator
  *	next(Iterator) -> {Key, Value, Iterator} | none
  *	next_chunk(start | Cursor, Map, MaxEntries)
  *	               -> {[{Key, Value}], Cursor | done}
  *	drain_chunk(start | Cursor, Map, MaxEntries)
- *	               -> the same; the entries have been removed. Of a map
- *	               without keys: {[{<<>>, Value}], start | done}
+ *	               -> the same, and removes the entries. Of a map without
+ *	               keys: {[{<<>>, Value}], start | done}
  *	Iterator = {ebpf_iterator, Map, start | Cursor | done, Pending,
  *	            Prefetch}
  *	Pending  = [Key | {Key, Value}]
  *
- * All that a walk knows is in its iterator or its cursor, so that any node can
- * go on with it; nothing of what stands in one is believed. Pending is what
- * comes before the cursor: a key is looked up when it is its turn, a pair is
- * given as it stands. Prefetch is for who fills Pending with pairs.
+ * The state of a walk is all in its iterator or cursor, so any node can
+ *continue it; none of it is trusted. Pending comes before the cursor: a key is
+ *looked up in its turn, a pair is returned as it is. Prefetch belongs to the
+ *facade, which fills Pending with pairs.
  */
 #include <errno.h>
 
@@ -24,7 +24,7 @@
 #include "call/values.h"
 #include "functions/handlers.h"
 
-#define ITERATOR_ENTRIES 16 /* read at once by next/1, which keeps the keys */
+#define ITERATOR_ENTRIES 16 /* next/1 reads so many, and keeps their keys */
 
 /* --- iterator/1, next/1 ------------------------------------------------- */
 
@@ -51,7 +51,7 @@ static bool read_iterator(struct call *call, struct iterator *iterator)
 	       raise_reason(call, RAISED_BADARG);
 }
 
-/* An iterator up to its Pending, which follows, and then its Prefetch. */
+/* An iterator without Pending and Prefetch, which follow. */
 static void write_iterator_head(struct call *call,
 				const struct iterator *iterator)
 {
@@ -61,7 +61,7 @@ static void write_iterator_head(struct call *call,
 	entries_write_cursor(call, &iterator->entries);
 }
 
-/* False: the list does not end as a list does. */
+/* Raises badarg for an improper list. */
 static bool write_pending(struct call *call, struct term_items pending)
 {
 	struct term item;
@@ -75,8 +75,8 @@ static bool write_pending(struct call *call, struct term_items pending)
 }
 
 /*
- * {Key, Value of what is pending, for an iterator to follow. *found is false
- * where the key has gone meanwhile.
+ * Writes the head, Key and Value of {Key, Value, Iterator}. *found is false if
+ * the key is gone meanwhile.
  */
 static bool write_pending_entry(struct call *call, struct term item,
 				bool *found)
@@ -108,7 +108,7 @@ static bool write_pending_entry(struct call *call, struct term item,
 	return true;
 }
 
-/* The first of some entries, and an iterator that has the keys of the rest. */
+/* Reads entries; returns the first, with the keys of the rest pending. */
 static bool next_read(struct call *call, struct iterator *iterator)
 {
 	struct entries *entries = &iterator->entries;
@@ -173,7 +173,7 @@ bool walk_functions_iterator(struct call *call)
 
 /* --- Chunks ------------------------------------------------------------- */
 
-/* A chunk is no longer than an answer may be. */
+/* A chunk is shortened to what fits into an answer. */
 static bool write_chunk(struct call *call, struct entries *entries)
 {
 	uint32_t wanted;
@@ -206,7 +206,7 @@ bool walk_functions_next_chunk(struct call *call)
 	       write_chunk(call, &entries);
 }
 
-/* A queue or stack has no place to go on from: what is next is next. */
+/* A queue or stack needs no cursor: the next value is simply the next. */
 static bool pop_chunk(struct call *call)
 {
 	uint32_t wanted, most;

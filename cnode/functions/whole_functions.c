@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The functions on whole maps, in one message each:
+ * The functions on whole maps, each in one message:
  *
  *	keys(Map) -> [Key]       values(Map) -> [Value]
  *	to_list(Map) -> [{Key, Value}]
  *	size(Map) -> integer()   the number of entries
  *	clear(Map) -> Map
- *	drain(Map) -> [{Key, Value}], which have been removed
+ *	drain(Map) -> [{Key, Value}], and removes them
  *
- * What they promise while others write is what walk.h promises. An answer that
- * would be longer than an answer may be raises {too_big, Max}; drain takes
- * nothing out then, and leaves what others put so fast that it would not fit.
+ * They guarantee what walk.h guarantees while other processes write. An answer
+ * that would be too long raises {too_big, Max}; then drain removes nothing. It
+ * also leaves entries that others put too fast for them to fit.
  */
 #include <errno.h>
 
@@ -35,8 +35,8 @@ static void write_value(struct call *call, const struct entries *entries,
 }
 
 /*
- * One step more. Of what is taken out nothing may be lost: it stops, with what
- * it has, where the next entries are not sure to fit, or cannot be taken.
+ * One more step. Entries taken out must not be lost: if the next ones are not
+ * sure to fit, or taking them fails, the walk ends with those it has.
  */
 static bool go_on(struct call *call, struct entries *entries, uint32_t so_far)
 {
@@ -52,7 +52,7 @@ static bool go_on(struct call *call, struct entries *entries, uint32_t so_far)
 	return true;
 }
 
-/* A list of something of all entries. */
+/* Writes a list with an element for each entry. */
 static bool write_all(struct call *call, struct entries *entries, writer write)
 {
 	size_t list = term_write_list_open(call->out);
@@ -99,7 +99,7 @@ bool whole_functions_to_list(struct call *call)
 	return list(call, entries_write_pair);
 }
 
-/* Visits all entries; n is how many there were. */
+/* Visits all entries; *n is their number. */
 static bool visit_all(struct call *call, enum walk_mode mode, uint64_t *n)
 {
 	struct entries entries = { .walk.mode = mode };
@@ -129,12 +129,9 @@ bool whole_functions_size(struct call *call)
 	return true;
 }
 
-/* --- Maps without keys: what comes out of them, as many as there is room ---
- */
-
 /* --- clear/1, drain/1 --------------------------------------------------- */
 
-/* As many as there is room for; more may come while they go. */
+/* No more than max_entries: a program may keep adding some. */
 static bool clear_keyless(struct call *call)
 {
 	uint32_t most = call->map->max_entries;
@@ -171,7 +168,7 @@ bool whole_functions_clear(struct call *call)
 	return true;
 }
 
-/* What a map may come to hold while it is drained is what it has room for. */
+/* The map may fill up while it is drained, so all of max_entries must fit. */
 bool whole_functions_drain(struct call *call)
 {
 	struct entries entries = { .walk.mode = WALK_TAKE };
