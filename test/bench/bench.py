@@ -1,43 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How fast the C node is, beside all that could do its work: `make bench`.
+"""Compares the C node with everything that could do its work: `make bench`.
 
-    make bench                    all of it, in less than twenty minutes
+    make bench                    everything, in less than twenty minutes
     make bench QUICK=1            the main part, in less than three
-    make bench SAVE=1             and put picture and figures into the sources
-    make bench EBPF_NIF_DIR=DIR   with the NIF library among the contenders
-    make bench ONLY=get           contests whose names begin so, see contests.py
+    make bench SAVE=1             and store picture and figures in the sources
+    make bench EBPF_NIF_DIR=DIR   with the NIF library as a contender
+    make bench ONLY=get           contests with this prefix, see contests.py
 
-prints a table, and leaves bench.json and bench.svg in the folder of the build.
-It runs as root (eBPF wants it), on a machine that has nothing else to do.
+Prints a table, and writes bench.json and bench.svg to the build folder. Needs
+root, for eBPF, and a machine that does nothing else.
 
 EBPF_NIF_DIR is a built copy of github.com/oskardrums/ebpf, a folder with ebin/
-and priv/. Without it the rows of the NIF say "not given". To build one, outside
-of this repository, in a clone of it:
+and priv/. Without it the rows of the NIF say "not given". To build one, in a
+clone outside of this repository:
 
     make -C c_src && mkdir -p ebin && erlc -I include -o ebin src/*.erl
 
-The files, in the order in which one reads them:
+The files, in reading order:
 
-    contests.py   the table: what is compared with what, and the target if any
+    contests.py   the table: what is compared with what, and the targets
     labels.py     the names of the contenders
     turns.py      contenders take turns; medians of ratios
     calls.py      contests of single requests
     whole.py      contests of whole maps
     nodes.py      many nodes at once, start, memory
     world.py      the processes: C node, Erlang nodes, the C programs
-    bench_*.erl   what runs in the Erlang nodes; their clocks time it
-    pingpong.c    a round trip of TCP between two cores
-    maploop.c     the bpf(2) calls of a piece of work in a loop
+    bench_*.erl   the code in the Erlang nodes, which also takes the times
+    pingpong.c    a TCP round trip between two cores
+    maploop.c     the bpf(2) calls of an operation, in a loop
     report.py     results, table
-    picture.py    bench.svg, made of bench.json alone
+    picture.py    bench.svg, from bench.json alone
 
-What is fair, and what one has to know: All Erlang nodes run with erl's default
-flags; so their schedulers poll for a while before they sleep, which speeds up
-a lone caller and costs CPU time beside it. The C node does not poll. The Erlang
-contender has nothing to do but to answer with terms of the same size, the C
-node looks into a map. Caller, C node, Erlang node share the cores of this host.
-Times of requests are those of the calling processes, as monotonic_time gives
-them in the caller's node; Python times nothing.
+On fairness: all Erlang nodes run with erl's default flags, so their schedulers
+poll for a while before they sleep, which speeds up a lone caller and costs CPU
+time. The C node does not poll. The Erlang contender only answers, with terms of
+the same size; the C node reads a map. Caller, C node and Erlang node share the
+cores of this host. The calling processes time the requests, by monotonic_time;
+Python times nothing.
 """
 
 import argparse
@@ -64,20 +63,20 @@ from world import World  # noqa: E402
 
 @dataclass(frozen=True)
 class Size:
-    """How much of everything."""
+    """How much work there is in a run."""
 
     name: str
     rounds: int
-    calls: int  # of one caller in a run
-    many_calls: int  # of many together
+    calls: int  # of a single caller, in a run
+    many_calls: int  # of many callers together
     stream: int
-    by_call: int  # entries, where each is a call
+    by_call: int  # entries, if each takes a call
     nodes: int  # C nodes at once
     connections: int
     handles: int
     most: int = 1_000_000  # entries of a map
     most_held: int = 512  # connections at once
-    warm_up: bool = True  # but not for what takes long
+    warm_up: bool = True  # except for long runs
 
     def entries(self, wanted):
         return min(wanted, self.most)
@@ -93,7 +92,7 @@ SMALLEST = Size(
 )
 SIZES = {size.name: size for size in (FULL, QUICK, SMALLEST)}
 
-# One contest that fails is no reason to throw the others away.
+# If a contest fails, the others still count.
 FAULTS = (BeamError, BeamTimeout, OSError, EOFError, AssertionError)
 FAULTS += (subprocess.SubprocessError,)
 
@@ -105,10 +104,10 @@ def arguments():
     add = parser.add_argument
     add("--program", default=TOP / "cnode" / "ebpf_cnode", help="the C node")
     add("--ebin", default=TOP / "erlang" / "ebin", help="the compiled facade")
-    add("--helpers", default=HERE, help="where pingpong and maploop are")
+    add("--helpers", default=HERE, help="folder of pingpong and maploop")
     add("--output", type=Path, default=Path(), help="folder of the results")
     add("--size", choices=SIZES, default="quick" if on("QUICK") else "full")
-    add("--only", default=os.environ.get("ONLY", ""), help="contests that begin so")
+    add("--only", default=os.environ.get("ONLY", ""), help="contests with this prefix")
     return parser.parse_args()
 
 
@@ -127,7 +126,7 @@ def chosen(size, only):
 
 
 def run(contest, world, size):
-    """{label: [values], or None for what is not given}"""
+    """{label: [values], or None if not given}"""
     with contest.make(world, size, contest.contenders) as runs:
         given = {label: run for label, run in runs.items() if run}
         warm_up = size.warm_up and contest.entries < 100_000
@@ -140,7 +139,7 @@ def progress(words):
 
 
 def run_all(world, size, only, results):
-    """Adds to results; those that fail are named there, and left out."""
+    """Adds to results; names the contests that fail, and leaves them out."""
     for contest in chosen(size, only):
         begun = time.monotonic()
         try:

@@ -1,6 +1,6 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
-%% Callers of single requests, and the clock that runs meanwhile. All times are nanoseconds.
+%% Calls single functions and measures the time. All times are in nanoseconds.
 -module(bench_calls).
 
 -export([ask/3, in_process/1, callers/3, callers_on/4, stream/3, bytes/3, multicall/1,
@@ -15,7 +15,7 @@
     {erpc, node(), module()}
     | {apply, module()}
     | {gen_server, node(), atom()}.
-%% Who is asked, and how.
+%% How to call the function.
 
 -type work() :: {
     Function :: get | put | update | take,
@@ -24,15 +24,14 @@
     First :: non_neg_integer(),
     Count :: pos_integer()
 }.
-%% Count calls with the keys from First on; behind the last key of the map comes its first one.
+%% Count calls, with the keys from First on; after the map's last key comes its first.
 
 -spec ask(way(), atom(), [term()]) -> term().
 ask({erpc, Node, Module}, Function, Args) -> erpc:call(Node, Module, Function, Args);
 ask({apply, Module}, Function, Args) -> apply(Module, Function, Args);
 ask({gen_server, Node, Name}, Function, Args) -> gen_server:call({Name, Node}, {Function, Args}).
 
-%% The value of Fun in a process of its own: what one run leaves on its heap is not there for the
-%% next one to collect.
+%% Evaluates Fun in a process of its own, so that no run collects the garbage of the previous one.
 -spec in_process(fun(() -> Value)) -> Value.
 in_process(Fun) ->
     {Pid, Monitor} = spawn_monitor(fun() -> exit({value, Fun()}) end),
@@ -43,11 +42,11 @@ in_process(Fun) ->
     end.
 
 %%--------------------------------------------------------------------------------------------------
-%% Callers that each wait for an answer before they ask again
+%% Callers that wait for each answer
 %%--------------------------------------------------------------------------------------------------
 
-%% From the word to begin until the last of them has all its answers. Before it they get some values
-%% with no clock running: what has slept is awake then, on both sides.
+%% The time from the start signal until the last caller has all its answers. Before it, each gets
+%% some values, which wakes up both sides.
 -spec callers(way(), work(), Callers :: pos_integer()) -> pos_integer().
 callers(Way, Work, Callers) ->
     Parent = self(),
@@ -79,7 +78,7 @@ callers(Way, Work, Callers) ->
     ],
     erlang:monotonic_time(nanosecond) - Begun.
 
-%% The same from several nodes at once.
+%% The same, from several nodes at once.
 -spec callers_on([node()], way(), work(), CallersEach :: pos_integer()) -> pos_integer().
 callers_on(Nodes, Way, Work, CallersEach) ->
     Begun = erlang:monotonic_time(nanosecond),
@@ -114,7 +113,7 @@ args(Function, Number, Value, Map) ->
         false -> [Key, Value, Map]
     end.
 
-%% A wrong answer is no answer, however fast it came.
+%% A fast answer must be a right one, too.
 check(get, Answer, Value, _Map) when byte_size(Answer) =:= byte_size(Value) -> ok;
 check(take, {Answer, Map}, Value, Map) when byte_size(Answer) =:= byte_size(Value) -> ok;
 check(put, Map, _Value, Map) -> ok;
@@ -122,7 +121,7 @@ check(update, Map, _Value, Map) -> ok;
 check(Function, Answer, _Value, _Map) -> error({wrong_answer, Function, Answer}).
 
 %%--------------------------------------------------------------------------------------------------
-%% One caller that has Window requests under way
+%% One caller with Window requests in flight
 %%--------------------------------------------------------------------------------------------------
 
 -spec stream(way(), work(), Window :: pos_integer()) -> pos_integer().
@@ -162,10 +161,10 @@ response({gen_server, _, _}, Request) ->
     Reply.
 
 %%--------------------------------------------------------------------------------------------------
-%% What is not a matter of time
+%% Bytes
 %%--------------------------------------------------------------------------------------------------
 
-%% Bytes on the wire of one request and of its answer, as the port of the connection counts them.
+%% Bytes of one request and of its answer on the wire, as the port of the connection counts them.
 -spec bytes(node(), way(), work()) -> {Request :: float(), Answer :: float()}.
 bytes(Node, Way, {_, _, _, _, Count} = Work) ->
     loop(Way, Work),
@@ -183,7 +182,7 @@ counted(Port) ->
 %% Many C nodes
 %%--------------------------------------------------------------------------------------------------
 
-%% Until the slowest of them has answered.
+%% The time until the slowest node has answered.
 -spec multicall([node()]) -> pos_integer().
 multicall(Nodes) ->
     Begun = erlang:monotonic_time(nanosecond),
@@ -208,7 +207,7 @@ gone(Nodes, Deadline) ->
         _ -> receive after 10 -> gone(Nodes, Deadline) end
     end.
 
-%% Maps of one entry, as many handles.
+%% Creates Count maps of one entry, each with its handle.
 -spec handles(node(), pos_integer()) -> ok.
 handles(Node, Count) ->
     Asked = [

@@ -1,8 +1,7 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
-%% The other Erlang node of "BEAM to BEAM": functions and a gen_server that do nothing but answer,
-%% with terms of the size that the C node's have. The handle that they are given says how long a
-%% value is; nobody reads a map.
+%% The other Erlang node of "BEAM to BEAM": functions and a gen_server that only answer, with terms
+%% as long as those of the C node. They take the size of a value from the handle and read no map.
 -module(bench_server).
 
 -behaviour(gen_server).
@@ -10,7 +9,7 @@
 -export([start/1, get/2, put/3, update/3, take/2]).
 -export([init/1, handle_call/3, handle_cast/2]).
 
-%% ValueSizes are those that will be asked for.
+%% ValueSizes are the sizes that calls will need.
 -spec start(ValueSizes :: [pos_integer()]) -> ok.
 start(ValueSizes) ->
     [persistent_term:put({?MODULE, Size}, binary:copy(<<0>>, Size)) || Size <- ValueSizes],

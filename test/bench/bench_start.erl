@@ -1,14 +1,14 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
-%% From the start of a program until it says that it is ready.
+%% Measures the time from starting a program until it is ready.
 -module(bench_start).
 
 -export([ready/3]).
 
 -define(DEADLINE, 30000).
 
-%% In nanoseconds. Word is part of a line that the program writes to standard output or error; it is
-%% to end when its standard input does, or by itself.
+%% In nanoseconds. The program is ready when it writes a line with Word to standard output or error;
+%% it must end at the end of its standard input, or by itself.
 -spec ready(Program :: string(), Args :: [string()], Word :: string()) -> pos_integer().
 ready(Program, Args, Word) ->
     Begun = erlang:monotonic_time(nanosecond),

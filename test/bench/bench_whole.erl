@@ -1,7 +1,8 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
-%% Work on whole maps: by the facade, by bare erpc, entry by entry through an iterator (the C node's
-%% or the NIF's), by bpftool. Each run is a process of its own and gives {Nanoseconds, Entries}.
+%% Operations on whole maps: by the facade, by plain erpc, entry by entry with an iterator (of the C
+%% node or the NIF), by bpftool. Each run is in a process of its own and returns {Nanoseconds,
+%% Entries}.
 -module(bench_whole).
 
 -export([facade/3, bare/4, iterated/5, bpftool/1]).
@@ -12,7 +13,7 @@
 -type operation() :: to_list | fold | merge | drain.
 -type shape() :: plain | {prefix, Bits :: pos_integer()}.
 
-%% The facade is on the path of this node.
+%% Needs the facade on the code path of this node.
 -spec facade(operation(), Map :: term(), {shape(), pos_integer()}) -> times().
 facade(to_list, Map, _) ->
     run(fun() -> ebpf_maps:to_list(Map) end, fun erlang:length/1);
@@ -23,7 +24,7 @@ facade(drain, Map, _) ->
 facade(merge, Map, Entries) ->
     merged(fun(Pairs) -> ebpf_maps:merge(Map, Pairs) end, Map, Entries).
 
-%% One request for the whole map, which is to fit into one message.
+%% One request for the whole map, which must fit in one message.
 -spec bare(node(), operation(), Map :: term(), {shape(), pos_integer()}) -> times().
 bare(Node, merge, Map, Entries) ->
     merged(fun(Pairs) -> erpc:call(Node, ebpf_maps, merge, [Map, Pairs]) end, Map, Entries);
@@ -38,7 +39,8 @@ count_chunks(Node, Map, Cursor, N) ->
     {Pairs, Next} = erpc:call(Node, ebpf_maps, next_chunk, [Cursor, Map, ?CHUNK]),
     count_chunks(Node, Map, Next, lists:foldl(fun({_, _}, M) -> M + 1 end, N, Pairs)).
 
-%% What a library without whole-map functions leaves to its user: entry by entry, at most Most.
+%% As the user of a library without functions on whole maps must do it: entry by entry, at most
+%% Most.
 -spec iterated(bench_calls:way(), operation(), Map :: term(), {shape(), pos_integer()},
                Most :: pos_integer()) -> times().
 iterated(Way, to_list, Map, _, Most) ->
@@ -47,7 +49,7 @@ iterated(Way, to_list, Map, _, Most) ->
 iterated(Way, fold, Map, _, Most) ->
     run(fun() -> iterate(Way, Map, fun(_, _, N) -> N + 1 end, 0, Most) end, fun(N) -> N end);
 iterated(Way, drain, Map, _, Most) ->
-    %% First all keys: an iterator does not outlive the key that it stands on.
+    %% All keys first: an iterator does not survive the removal of its current key.
     run(fun() ->
             Keys = iterate(Way, Map, fun(K, _, L) -> [K | L] end, [], Most),
             [{K, V} || K <- Keys, {V, _} <- [bench_calls:ask(Way, take, [K, Map])]]
@@ -71,7 +73,7 @@ next(Way, Iterator, Fun, Acc, Left) ->
         {Key, Value, Next} -> next(Way, Next, Fun, Fun(Key, Value, Acc), Left - 1)
     end.
 
-%% What bpftool prints, as os:cmd/1 gives it: nobody parses it, its keys are counted afterwards.
+%% The output of bpftool as a string. It is not parsed; its keys are counted afterwards.
 -spec bpftool(MapId :: pos_integer()) -> times().
 bpftool(MapId) ->
     Command = "bpftool map dump -j id " ++ integer_to_list(MapId),
@@ -91,7 +93,7 @@ run(Fun, Count) ->
         {Took, Count(Value)}
     end).
 
-%% The pairs are there before the clock runs.
+%% The pairs are made before the clock starts.
 merged(Fun, Map, {Shape, Count}) ->
     bench_calls:in_process(fun() ->
         Pairs = [{key(Shape, I), <<(3 * I):64/native>>} || I <- lists:seq(0, Count - 1)],

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Contests of single requests: who answers get, put, update, take how fast.
+"""Contests of single requests: get, put, update, take.
 
-Each function makes {label: run} of a contest; a run gives microseconds per
+Each function returns {label: run} for a contest; a run returns microseconds per
 call, or calls per second.
 """
 
@@ -59,12 +59,12 @@ class Asked:
         return (function, map, self.value_size, 0, self.calls)
 
     def refill(self, function, id):
-        """What was taken is there again; no clock runs."""
+        """Puts back what was taken; not timed."""
         if function == "take":
             self.world.maploop(id, "merge", self.entries)
 
     def bytes(self, label):
-        """(request, answer) of a get on the wire"""
+        """(request, answer): bytes of a get on the wire"""
         caller, way, map, _ = self.way(label)
         args = (way[1], way, self.work("get", map))
         return caller.apply("bench_calls", "bytes", *args, timeout=LONG)
@@ -72,8 +72,8 @@ class Asked:
 
 @contextmanager
 def calls(world, size, labels, function, callers=1, nodes=1, value_size=8):
-    """Callers that wait for each answer: microseconds per call of one of them
-    alone, calls per second of many."""
+    """Callers that wait for each answer: microseconds per call for a lone one,
+    calls per second for many."""
     count = size.calls if callers * nodes == 1 else size.many_calls
     count -= count % (callers * nodes)
     with ExitStack() as stack:
@@ -138,7 +138,7 @@ def stream(world, size, labels, window):
 def connections(world, size, labels):
     """16 callers of one node, while others are connected too: gets per second.
 
-    labels are the numbers of connections; each has a C node of its own.
+    labels are the numbers of connections, each with its own C node.
     """
     count = size.many_calls - size.many_calls % 16
 
@@ -161,7 +161,7 @@ def connections(world, size, labels):
 
 @contextmanager
 def wire(world, size, labels):
-    """What a get and its answer are on the wire."""
+    """The bytes of a get and its answer on the wire."""
     with ExitStack() as stack:
         asked = Asked(world, stack, 8, size.calls)
         yield {

@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of what is compared.
+"""The table of contests.
 
-A contest is one piece of work and those who do it in turns. Its first contender
-is ours; each of the others makes a row of the table: ours against it. How the
-ratio is to be read stands in `shows`:
+A contest is one piece of work and the contenders that do it in turns. The first
+contender is ours; each of the others makes a row of the table: ours against it.
+`shows` says how to read the ratio:
 
     its time   our time / its time        less is better
     as fast    its time / our time        more is better
     its rate   our rate / its rate        more is better
     its size   our size / its size        less is better
 
-A target of a ratio is at_most or at_least a number; a limit is for our own
-median, in the unit of the contest. What is a count, and no time, is a contest
-like others.
+The target of a ratio is at_most or at_least a number; a limit is for our own
+median, in the unit of the contest. Counts are contests like times.
 """
 
 from dataclasses import dataclass, field
@@ -52,13 +51,13 @@ class Contest:
     targets: dict = field(default_factory=dict)
     limit: Target = None
     entries: int = 0  # of a map
-    quick: bool = True  # part of a quick run, too
+    quick: bool = True  # also in a quick run
 
     def ratio(self, ours, theirs):
         return ratios(theirs, ours) if self.shows == "as fast" else ratios(ours, theirs)
 
     def note(self, label, size):
-        """What is to be said of a figure that was not measured in full."""
+        """The note for a figure that was not measured in full."""
         entries = size.entries(self.entries)
         if label in (by.CNODE_EACH, by.NIF_EACH) and entries > size.by_call:
             return f"{size.by_call:,} of {entries:,} entries, scaled"
@@ -175,7 +174,7 @@ REQUESTS = (
 
 # --- Whole maps ---------------------------------------------------------------
 
-BY_SIZE = {  # who else works on a hash of so many entries
+BY_SIZE = {  # the other contenders, by the entries of the hash
     1_000: (by.CNODE, by.CNODE_EACH, by.NIF_EACH, by.NIF, by.LOOP),
     100_000: (by.CNODE, by.CNODE_EACH, by.NIF_EACH, by.NIF, by.LOOP),
     1_000_000: (by.NIF, by.LOOP),
@@ -187,7 +186,7 @@ TARGETS = {
 
 
 def others(operation, type, entries):
-    """Those who can do it, and whose time it takes is worth it."""
+    """The contenders that can do it in an acceptable time."""
     found = [*BY_SIZE[entries]]
     if type == "percpu_hash":  # the NIF reads one value for all CPUs
         found = [one for one in found if one not in (by.NIF, by.NIF_EACH)]
@@ -350,5 +349,5 @@ COUNTS = (
 
 CONTESTS = (*REQUESTS, *WHOLE_MAPS, *WHOLE_MAPS_CPU, *NODES, *COUNTS)
 
-# In the smallest form all sizes would be the same.
+# In the smallest run these would all be of the same size.
 SAME_BUT_LARGER = {c.id for c in WHOLE_MAPS if c.entries > 1000}

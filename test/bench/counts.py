@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counts of a C node, the same in each run: system calls, instructions, memory
-that is asked for. The tests hold them (test_syscalls.py, test_costs.py)."""
+"""Counts of a C node, the same in each run: system calls, instructions,
+allocations. Tests hold them (test_syscalls.py, test_costs.py)."""
 
 from contextlib import contextmanager
 
@@ -20,7 +20,7 @@ FILLED = """
 
 
 def warm(world, node):
-    """A map with an entry, over a connection that has been used."""
+    """A map with an entry, over a connection already in use."""
     map = world.caller.erpc(node.name, "new", "hash", 4, 8, 16)
     world.caller.erpc(node.name, "put", 1, 1, map)
     return map
@@ -32,7 +32,8 @@ def evaluate(beam, text, node, map, count=CALLS, **more):
 
 @contextmanager
 def system_calls(world, size, labels, pipelined=False):
-    """Of a get, alone or among a thousand that come while the node sleeps."""
+    """System calls of a get, alone or among a thousand that arrive while the node
+    sleeps."""
     with world.fresh_cnode() as node:
         map = warm(world, node)
 
@@ -55,7 +56,7 @@ def system_calls(world, size, labels, pipelined=False):
 
 @contextmanager
 def system_calls_of_to_list(world, size, labels):
-    """bpf(2) calls of to_list by the facade, of 100,000 entries."""
+    """bpf(2) calls of the facade's to_list of 100,000 entries."""
     world.facade.eval(FILLED, timeout=LONG, keep=True)
 
     def run():
@@ -70,7 +71,7 @@ def system_calls_of_to_list(world, size, labels):
 
 @contextmanager
 def in_user_space(world, size, labels, what):
-    """Of a get, as callgrind counts it: instructions or allocations."""
+    """Instructions or allocations of a get, counted by callgrind."""
     out = world.home / f"callgrind.{what}"
     with world.fresh_cnode("--no-sandbox", wrapper=on_callgrind(out)) as node:
         map = warm(world, node)

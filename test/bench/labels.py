@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The contenders, as they are called in the table."""
+"""The contenders' names in the table."""
 
 NODE = "C node"
 CNODE = "C node by erpc"
 FACADE = "C node by the facade"
-PINGPONG = "TCP ping-pong in C"  # packets of the size of a get's, two cores
+PINGPONG = "TCP ping-pong in C"  # packets as long as those of a get, on two cores
 LOOP = "bpf(2) in a C loop"
-BEAM = "Erlang node by erpc"  # a function that does nothing but answer
+BEAM = "Erlang node by erpc"  # a function that only answers
 SERVER = "Erlang node by gen_server"
 NIF_ERPC = "NIF by erpc"
 NIF = "NIF in process"

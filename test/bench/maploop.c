@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The bpf(2) calls that a piece of work needs, and nothing else, in a loop on a
- * map that somebody else has made. Also what fills and empties the maps of a
- * run, whoever made them.
+ * Only the bpf(2) calls that an operation needs, in a loop on an existing map.
+ * Also fills and empties the maps of a run, whoever created them.
  *
  *	maploop MAP_ID OPERATION COUNT
  *
  * OPERATION is one of the table at the end of this file. It works on the COUNT
- * keys 0, 1, 2 ..., in an lpm_trie on as many addresses with 32 bits of prefix;
- * the values are 3 times the key, padded, the same for each CPU. What comes out
- * is how long it took in nanoseconds, wall clock and CPU time, and how many
- * entries were met.
+ * keys 0, 1, 2 ..., or in an lpm_trie on as many addresses of 32 bits; a value
+ *is 3 times its key, padded, the same for each CPU. Prints the time it took in
+ * nanoseconds, wall clock and CPU, and the number of entries seen.
  */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
@@ -32,10 +30,10 @@ struct map {
 	int fd;
 	uint32_t type;
 	size_t key_size;
-	size_t entry_size; /* of a value, for all CPUs */
+	size_t entry_size; /* a value for all CPUs */
 	uint32_t count;
 	char *keys;   /* all of them */
-	char *values; /* of a chunk */
+	char *values; /* in a chunk */
 	char *cursor;
 };
 
@@ -107,7 +105,7 @@ static void make_keys(struct map *map)
 	}
 }
 
-/* The values of n entries from the first-th on. */
+/* The values of n entries from number first on. */
 static void make_values(struct map *map, uint32_t first, uint32_t n)
 {
 	uint64_t number;
@@ -202,12 +200,12 @@ static uint32_t merge(struct map *map)
 		make_values(map, done, n);
 		if (bpf_map_update_batch(map->fd, key(map, done), map->values,
 					 &n, NULL) < 0)
-			err(1, "a batch behind %u entries", done);
+			err(1, "a batch after %u entries", done);
 	}
 	return map->count;
 }
 
-/* A trie has no batch that takes out; each key is the first one for a while. */
+/* A trie has no batch that removes: takes the first key again and again. */
 static uint32_t drain_by_keys(struct map *map)
 {
 	uint32_t met = 0;
@@ -216,11 +214,11 @@ static uint32_t drain_by_keys(struct map *map)
 		if (bpf_map_lookup_elem(map->fd, map->cursor, map->values) <
 			    0 ||
 		    bpf_map_delete_elem(map->fd, map->cursor) < 0)
-			err(1, "taking out a key behind %u", met);
+			err(1, "removing a key after %u", met);
 		met++;
 	}
 	if (errno != ENOENT)
-		err(1, "the next key behind %u", met);
+		err(1, "the next key after %u", met);
 	return met;
 }
 

@@ -9,8 +9,8 @@ import labels as by
 from cluster import kill
 from world import LONG, resident
 
-AGAIN_CALLS = 10  # in a run, of which the median counts
-FIRST_HANDLES = 100  # before those that are measured
+AGAIN_CALLS = 10  # in a run, whose median counts
+FIRST_HANDLES = 100  # before the measured ones
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def multicall(world, size, labels):
             return ask()
 
         def again():
-            ask()  # whoever came before: now all are connected
+            ask()  # connects to all
             return median(ask() for _ in range(AGAIN_CALLS))
 
         runs = {by.AGAIN: again, by.FIRST: first}
@@ -41,7 +41,7 @@ def multicall(world, size, labels):
 
 @contextmanager
 def start(world, size, labels):
-    """From the start of a program until it is a node: milliseconds."""
+    """From starting a program until it is a node: milliseconds."""
     say = 'io:put_chars("node ready\\n"), halt().'
 
     def ready(program, args, word):
@@ -68,7 +68,7 @@ def start(world, size, labels):
 
 @contextmanager
 def idle_memory(world, size, labels):
-    """RSS of a node that nobody has asked yet: KiB."""
+    """RSS of a node before its first request: KiB."""
     beam = world.beam("idle")
 
     def cnode():
@@ -85,7 +85,7 @@ def idle_memory(world, size, labels):
 
 @contextmanager
 def connection_memory(world, size, labels):
-    """RSS that each connection adds, when it has been used: KiB."""
+    """RSS that each connection adds, once used: KiB."""
 
     def cnode():
         with world.fresh_cnode() as node, world.connections(node, 1):

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a round trip between two processes on two cores costs at least: a
- * request and an answer of given sizes over TCP loopback, by blocking calls,
- * each end pinned to a core of its own. Knows nothing of Erlang.
+ * The least that a round trip between two processes on two cores costs: a
+ * request and an answer of given sizes over TCP loopback, with blocking calls,
+ * each end pinned to its own core. Knows nothing of Erlang.
  *
  *	pingpong REQUEST ANSWER ROUNDS	sizes in bytes
  *
@@ -25,13 +25,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DEADLINE 120 /* seconds, for all of it */
+#define DEADLINE 120 /* seconds in all */
 #define MAX_SIZE ((size_t)1024 * 1024)
-#define WARM_UP 100 /* rounds before those that count */
+#define WARM_UP 100 /* rounds before those measured */
 
 static char bytes[MAX_SIZE];
 
-/* The first and the second core that we may use; one core is both. */
+/* The first two cores that we may use; the same one twice if it is the only
+ * one. */
 static void choose_cores(int cores[2])
 {
 	cpu_set_t allowed;
@@ -57,7 +58,7 @@ static void pin(int core)
 		err(1, "sched_setaffinity to core %d", core);
 }
 
-/* False when the other end has hung up before the first byte. */
+/* False if the other end disconnects before the first byte. */
 static bool receive(int s, size_t size)
 {
 	size_t got = 0;
@@ -112,7 +113,7 @@ static int listen_here(struct sockaddr_in *address)
 	return s;
 }
 
-/* The other end: answers until its peer hangs up. */
+/* The other end: answers until its peer disconnects. */
 static void answer(int listener, int core, size_t request_size,
 		   size_t answer_size)
 {

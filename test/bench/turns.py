@@ -12,7 +12,8 @@ from statistics import median
 
 
 class NotGiven(Exception):
-    """What this contender needs is not on this machine; says what."""
+    """Raised with the name of something that a contender needs and that this machine
+    lacks."""
 
 
 def take_turns(contenders, rounds, warm_up=True):
@@ -29,7 +30,7 @@ def take_turns(contenders, rounds, warm_up=True):
 
 @dataclass(frozen=True)
 class Spread:
-    """Some values: their median, and from where to where they go."""
+    """Some values: their median and their range."""
 
     values: tuple
 
@@ -47,5 +48,5 @@ class Spread:
 
 
 def ratios(upper, lower):
-    """Of the runs of the same rounds."""
+    """The ratios of the runs of the same rounds."""
     return Spread(tuple(u / v for u, v in zip(upper, lower, strict=True)))

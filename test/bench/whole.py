@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Contests of whole maps: to_list, fold, merge, drain; milliseconds each.
 
-What goes call by call is run for a part of the entries, and scaled.
+Contenders that go call by call run on a part of the entries; their time is scaled.
 """
 
 from contextlib import ExitStack, contextmanager
@@ -19,7 +19,7 @@ C_LOOP = {"to_list": "list", "fold": "list", "merge": "merge", "drain": "drain"}
 class Shape:
     type: str
     key_size: int = 4
-    keys: object = "plain"  # as bench_whole.erl makes them
+    keys: object = "plain"  # the shape that bench_whole.erl makes
     options: tuple = ()
 
     def new(self, entries):
@@ -35,7 +35,7 @@ SHAPES = {
 
 
 class Work:
-    """An operation on maps of one shape, for all who can do it."""
+    """An operation on maps of one shape, by each contender that can do it."""
 
     def __init__(self, world, size, operation, type, entries):
         self.world = world
@@ -58,7 +58,7 @@ class Work:
                 pass
 
     def prepare(self, id):
-        """Full for all but merge, which begins with an empty map."""
+        """Fills the map, or for merge empties it."""
         if self.operation == "merge" and self.shape.type != "array":
             self.world.maploop(id, "drain", self.entries)
         elif self.operation == "drain":
@@ -164,7 +164,7 @@ MAKERS = {
 
 @contextmanager
 def whole(world, size, labels, operation, type, entries):
-    """{label: run}; what cannot be had is None."""
+    """{label: run}; None for a contender that is not available."""
     work = Work(world, size, operation, type, size.entries(entries))
     with ExitStack() as stack:
         work.start(stack, labels)

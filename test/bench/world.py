@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The processes of a run, each started when it is first asked for.
+"""The processes of a run, each started on first use.
 
     caller    an Erlang node with nothing of ours on its path but bench_*.erl
     facade    one with the facade
@@ -28,7 +28,7 @@ from turns import NotGiven
 
 HERE = Path(__file__).resolve().parent
 VALUE_SIZES = (8, 256, 4096, 65536)
-LONG = 600  # seconds: no run takes so long
+LONG = 600  # seconds; no run takes as long
 
 
 class World:
@@ -89,10 +89,10 @@ class World:
 
     @cached_property
     def nif(self):
-        """Its module has the name of the facade's: they cannot share a node."""
+        """Its module has the same name as the facade: they cannot share a node."""
         if not self.nif_dir:
             raise NotGiven("EBPF_NIF_DIR names no built copy of it")
-        # code:priv_dir/1 goes by the name of the folder
+        # code:priv_dir/1 relies on the name of the folder
         link = self.home / "ebpf"
         link.symlink_to(self.nif_dir)
         return self.beam("nif", link / "ebin")
@@ -106,7 +106,7 @@ class World:
         return node.wait_ready()
 
     def new_cnode(self, *options, **more):
-        """One that is not ready yet; who asks for it ends it."""
+        """One that is not ready yet; the caller stops it."""
         return CNode(self.cluster, self.program, *options, **more)
 
     @contextmanager
@@ -119,7 +119,7 @@ class World:
 
     @contextmanager
     def connections(self, node, count):
-        """Connected nodes of our own; each has asked once, and is silent."""
+        """Our own connected nodes; each has sent one request and then nothing."""
         with ExitStack() as stack:
             peers = []
             for _ in range(count):
@@ -151,7 +151,7 @@ class World:
 
     @contextmanager
     def nif_map(self, *args):
-        """(handle, id) of a map of the NIF's, which tells no id."""
+        """(handle, id) of a map of the NIF's, which does not return the id."""
         handle = self.nif.apply("ebpf_maps", "new", *args)
         assert handle[0] == "bpf_map", handle
         try:
@@ -185,7 +185,7 @@ class World:
 
 
 def cpu_time(pid):
-    """Nanoseconds of CPU that all threads of a process have had so far."""
+    """Nanoseconds of CPU that all threads of a process have used so far."""
     return time.clock_gettime_ns((~pid << 3) | 2)  # its CPUCLOCK_SCHED
 
 

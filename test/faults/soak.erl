@@ -1,7 +1,7 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
-%% What an Erlang node does in a soak: workers that call everything a C node serves, each on maps of
-%% its own, of which it keeps models. A worker ends with the first answer that is not its models'.
+%% The Erlang node of a soak test: workers that call every function of a C node, each on maps of its
+%% own, of which it keeps a model. A worker ends at the first answer that differs from its model.
 -module(soak).
 
 -export([start/3, report/0]).
@@ -19,7 +19,7 @@
     items = [] :: [non_neg_integer()]
 }).
 
-%% Pins are made as files of that name and a number.
+%% Each worker pins at Pin followed by its number.
 -spec start(node(), pos_integer(), binary()) -> ok.
 start(Node, Workers, Pin) ->
     persistent_term:put(?MODULE, counters:new(2, [])),
@@ -28,7 +28,7 @@ start(Node, Workers, Pin) ->
      I <- lists:seq(1, Workers)],
     ok.
 
-%% How many steps were done, and what went wrong.
+%% The number of steps done, and what went wrong.
 -spec report() -> {non_neg_integer(), [term()]}.
 report() ->
     {counters:get(persistent_term:get(?MODULE), 1), ets:tab2list(?MODULE)}.
@@ -171,7 +171,7 @@ pop(_K, _V, #worker{queue = Q, items = [First | Rest]} = W) ->
     true = value(First) =:= call(W, pop, [Q]),
     W#worker{items = Rest}.
 
-%% A handle from its beginning to its end, and two of the same map by its pin.
+%% A handle from creation to close, and two more of the same map by its pin.
 handle(K, V, #worker{pin = Pin} = W) ->
     ok = call(W, check, [array, 4, 8, ?KEYS + 1, [{name, soak}]]),
     {error, [_]} = call(W, check, [array, 8, 8, ?KEYS + 1]),
@@ -203,7 +203,7 @@ look(_K, _V, #worker{hash = H} = W) ->
     W.
 
 %%--------------------------------------------------------------------------------------------------
-%% What they share
+%% Helpers
 %%--------------------------------------------------------------------------------------------------
 
 call(#worker{node = Node}, Function, Args) ->

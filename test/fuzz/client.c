@@ -21,7 +21,7 @@
 
 int __wrap_getpeername(int fd, struct sockaddr *address, socklen_t *size);
 
-/* ei will have one of the Internet, which a socket pair has not. */
+/* ei wants an Internet address, which a socket pair does not have. */
 int __wrap_getpeername(int fd, struct sockaddr *address, socklen_t *size)
 {
 	struct sockaddr_in loopback = {
@@ -146,7 +146,7 @@ void client_open(struct client *c)
 
 /* --- Packets ------------------------------------------------------------ */
 
-/* {Ref, yes} where Ref has the number of our last ping. */
+/* {Ref, yes}, where Ref has the number of our last ping. */
 static bool is_answer(const struct client *c, const char *packet, size_t size)
 {
 	struct control_message message = { 0 };
@@ -160,7 +160,7 @@ static bool is_answer(const struct client *c, const char *packet, size_t size)
 	       term_read_ref(answer[0], &ref) && ref.n[0] == c->pings;
 }
 
-/* What has come, all that is whole of it being looked at. */
+/* Reads the received bytes; takes out every whole packet. */
 static void take(struct client *c, const char *data, size_t size)
 {
 	size_t whole = 0;
@@ -185,7 +185,7 @@ static void take(struct client *c, const char *data, size_t size)
 	c->in_size -= whole;
 }
 
-/* False where there is nothing. */
+/* False if there is nothing. */
 static bool read_once(struct client *c)
 {
 	static char room[1 << 17];
@@ -212,7 +212,7 @@ static void await(struct client *c, short events)
 {
 	struct pollfd ready = { .fd = c->fd, .events = events };
 
-	/* libFuzzer looks at the time by a signal now and then */
+	/* libFuzzer checks the time by a signal now and then */
 	REQUIRE(TEMP_FAILURE_RETRY(poll(&ready, 1, FUZZ_NODE_PATIENCE_MS)) ==
 		1);
 }

@@ -12,27 +12,26 @@ struct client {
 	uint32_t creation;
 	bool less_capable; /* no aliases, no exit payloads */
 	int fd;
-	bool framed; /* what was sent are whole packets */
-	bool ended;  /* our node has hung up */
-	char *in;    /* what came, yet to be looked at */
+	bool framed; /* only whole packets were sent */
+	bool ended;  /* our node has disconnected */
+	char *in;    /* received, not yet parsed */
 	size_t in_size;
-	uint32_t pings; /* sent to it, the last of which */
-	bool answered;
+	uint32_t pings; /* sent to it */
+	bool answered;  /* the last ping */
 };
 
-/* Connects and shakes hands, which has to succeed. */
+/* Connects and shakes hands, which must succeed. */
 void client_open(struct client *c);
-/* Hangs up, and waits for the other side to do so. */
+/* Disconnects, and waits for our node to do so. */
 void client_close(struct client *c);
 
 /* Sends, and reads meanwhile. */
 void client_send(struct client *c, const void *data, size_t size);
-/* Takes in what is there. */
+/* Reads what is there. */
 void client_read(struct client *c);
 
 /*
- * Asks whether our node is there. While all was framed there is an answer, or
- * an end: false.
+ * Pings our node. While all was framed, it answers, or has disconnected: false.
  */
 bool client_ping(struct client *c);
 

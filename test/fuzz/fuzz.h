@@ -8,14 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What libFuzzer calls, and what it offers. */
+/* The functions that libFuzzer calls, and those that it offers. */
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size,
 			       unsigned seed);
 
-/* A property that does not hold is a finding, as a bad access is. */
+/* A property that does not hold is a finding, like a bad access. */
 #define REQUIRE(property)                                                      \
 	((property) ? (void)0 : fuzz_fail(#property, __FILE__, __LINE__))
 
@@ -26,7 +26,7 @@ fuzz_fail(const char *property, const char *file, int line)
 	abort();
 }
 
-/* In a block of just that size, so that a look past its end is seen. */
+/* In a block of exactly that size, so that reading past its end is seen. */
 static inline char *fuzz_copy(const void *data, size_t size)
 {
 	char *copy = malloc(size);

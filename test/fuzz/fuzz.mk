@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Fuzzers of the C node's own sources, for GNU make: `make fuzz' runs this with
-# what configure has found. clang it is whatever CC is: libFuzzer is its part.
+# Builds the fuzzers from the C node's own sources, for GNU make: `make fuzz' runs
+# this with the results of configure. Always with clang, which has libFuzzer.
 
 FUZZ_SECONDS = 60
 FUZZ_TARGETS = term dist rpc connection

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whole connections: real threads, over socket pairs, behind a real handshake.
- * An input is a play: what a node does, one act after the other. Whatever that
- * is, its connection ends when it hangs up and nothing of it stays; what it is
- * sent is whole packets; while all that it sent was framed as packets are, it
- * is answered, unless the node has hung up; and another node always is.
+ * Fuzzes whole connections: real threads, over socket pairs, after a real
+ * handshake. An input is a play: the acts of a peer, one after the other.
+ * Whatever it does, its connection ends when it disconnects, without a leak; it
+ * receives whole packets only; it gets its answers as long as it framed its
+ * packets correctly and our node has not disconnected; and another peer always
+ * gets its own.
  *
  *	Play = Act ...        Act = Kind:8 Size:16 Bytes
  */
@@ -16,23 +17,23 @@
 #include "world.h"
 
 #define MAX_ACTS 64
-#define MAX_BYTES 16384 /* of an act */
+#define MAX_BYTES 16384 /* in an act */
 #define ACT_HEAD 3
 
 enum kind {
-	WHOLE, /* a packet, behind its length; most acts are */
+	WHOLE, /* a packet after its length; most acts are */
 	WHOLE_TOO,
 	WHOLE_AS_WELL,
-	WAITED_FOR, /* and then an answer to a ping */
+	WAITED_FOR, /* and then the answer to a ping */
 	DRIBBLED,   /* in two parts */
-	TOO_LONG,   /* its beginning, and then noughts beyond max_message */
-	CUT_OFF,    /* half of a packet, and a new connection */
-	MISCOUNTED, /* a length that is more than comes */
+	TOO_LONG,   /* its start, and then zeros beyond max_message */
+	CUT_OFF,    /* half a packet, then a new connection */
+	MISCOUNTED, /* a length of more than follows */
 	AS_IT_IS,   /* bytes without a length */
 	TICK,
-	COME_BACK,    /* a new connection, while the old one is there yet */
-	BORN_AGAIN,   /* of another incarnation */
-	LESS_CAPABLE, /* of another one that offers less */
+	COME_BACK,    /* a new connection, while the old one is open */
+	BORN_AGAIN,   /* with another creation */
+	LESS_CAPABLE, /* likewise, with fewer capabilities */
 	KINDS,
 };
 
@@ -42,7 +43,7 @@ struct act {
 	size_t size;
 };
 
-/* The next act of a play; what is left is one, however short. */
+/* The next act of a play; the rest is one, however short. */
 static bool next_act(const uint8_t **data, size_t *size, struct act *act)
 {
 	size_t most;
@@ -93,7 +94,7 @@ static void come_back(struct client *c, enum kind kind)
 {
 	struct client old = *c;
 
-	old.framed = false; /* it may be cut off in the middle of an answer */
+	old.framed = false; /* it may be cut off within an answer */
 	if (kind != COME_BACK)
 		c->creation++;
 	c->less_capable = kind == LESS_CAPABLE;
@@ -225,19 +226,19 @@ static void mutate_play(struct play *play, unsigned seed, uint8_t *room,
 	struct act act = play->acts[i];
 
 	switch (seed % 8) {
-	case 0: /* done otherwise */
+	case 0: /* change an act */
 		play->acts[i].kind = seed / 4096 % KINDS;
 		break;
-	case 1: /* done again, instead of another one or in the end */
+	case 1: /* repeat one, at the end or in place of another */
 		if (play->count < MAX_ACTS)
 			j = play->count++;
 		play->acts[j] = act;
 		break;
-	case 2: /* left out */
+	case 2: /* leave one out */
 		play->acts[i] = play->acts[play->count - 1];
 		play->count -= play->count > 1;
 		break;
-	case 3: /* in another order */
+	case 3: /* swap two */
 		play->acts[i] = play->acts[j];
 		play->acts[j] = act;
 		break;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Packets: whatever the bytes, what control_parse() makes of them lies inside
- * them and was checked, but for the payload; and what is written with it is a
- * packet again.
+ * Fuzzes packets: for any bytes, the result of control_parse() lies within them
+ * and was checked, except the payload; and a packet written from it is a valid
+ * packet.
  */
 #include <stdbool.h>
 
@@ -14,7 +14,7 @@ struct packet {
 	size_t size;
 };
 
-/* Absent, or a whole term inside the packet, apart from which none is read. */
+/* Absent, or a whole term within the packet; nothing after it is read. */
 static void check_term(struct packet p, struct term t)
 {
 	char *copy;
@@ -42,7 +42,7 @@ static bool same(struct term a, struct term b)
 	       (a.size == 0 || memcmp(a.at, b.at, a.size) == 0);
 }
 
-/* The one packet that w holds says op, of that id where it has one. */
+/* w holds one packet, with this op and, if it has one, this id. */
 static void check_written(struct term_writer *w, enum control_op op,
 			  struct term id)
 {
@@ -125,8 +125,8 @@ static void write_answers(const struct control_message *m)
 }
 
 /*
- * Of a packet that goes on behind its control message the beginning says the
- * same, wherever behind it is cut.
+ * A packet that is cut anywhere after its control message is parsed to the same
+ * message.
  */
 static void cut_short(struct packet p, const struct control_message *whole)
 {

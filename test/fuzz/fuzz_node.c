@@ -15,16 +15,16 @@
 #include "serve/connection.h"
 #include "world.h"
 
-#define FRESH_MAPS 64 /* plays that work on the same maps */
+#define FRESH_MAPS 64 /* plays on the same maps */
 #define FUZZ_NODE_MAX_MEMORY (4 * FUZZ_NODE_MAX_MESSAGE)
-#define ROOM 40 /* for more handles than those of the world's maps */
+#define ROOM 40 /* handles beyond those of the world's maps */
 
 static ei_cnode node;
 static struct transport listener = { .fd = -1 };
 static struct service service;
 static struct budget budget = { .max = FUZZ_NODE_MAX_MEMORY };
 static const struct permissions everything;
-static struct handles_owner *holder; /* of the world's maps */
+static struct handles_owner *holder; /* owner of the world's maps */
 
 void fuzz_node_start(void)
 {
@@ -122,7 +122,7 @@ static void note_permanent(const struct handles_info *info, void *context)
 		p->others++;
 }
 
-/* Threads end a moment after their connections. */
+/* Threads end shortly after their connections. */
 static void await_threads(void)
 {
 	int64_t deadline = clock_ms() + FUZZ_NODE_PATIENCE_MS;

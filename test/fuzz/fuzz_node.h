@@ -5,20 +5,20 @@
 #include "handles/handles.h"
 
 #define FUZZ_NODE_MAX_MESSAGE 65536
-#define FUZZ_NODE_PATIENCE_MS 20000 /* until a wait is a finding */
+#define FUZZ_NODE_PATIENCE_MS 20000 /* a longer wait is a finding */
 
 /*
- * Our node as fuzz_connection.c has it: what connections are served by, and
- * what they must not leave.
+ * Our node, as fuzz_connection.c needs it: serves connections, and checks that
+ * they leave nothing behind.
  */
 void fuzz_node_start(void);
 void fuzz_node_prepare(void);
 struct handles *fuzz_node_handles(void);
 
-/* Serves a connection in a thread of its own, and owns fd. */
+/* Serves a connection in its own thread; owns fd. */
 void fuzz_node_connect(int fd);
 
-/* Waits for the threads since fuzz_node_prepare(); nothing of them is left. */
+/* Waits for all threads since fuzz_node_prepare(), and checks for leaks. */
 void fuzz_node_check(void);
 
 #endif

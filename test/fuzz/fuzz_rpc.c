@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests, on maps of all types in the real kernel: what is written is whole
- * packets, and nothing stays behind but in the maps. The input is a byte of
+ * Fuzzes requests, on maps of all types in the real kernel: the output is whole
+ * packets, and nothing is left behind except in the maps. An input is a byte of
  * settings and a packet.
  */
 #include "dist/control.h"
@@ -14,16 +14,16 @@
 #include "world.h"
 
 #define MAX_SIZE 16384
-#define FRESH_MAPS 256 /* inputs that work on the same maps */
-#define ROOM 8         /* for more handles than those of the world's maps */
+#define FRESH_MAPS 256 /* inputs on the same maps */
+#define ROOM 8         /* handles beyond those of the world's maps */
 
-/* What the first byte says. */
+/* Bits of the first byte. */
 enum setting {
-	CUT_SHORT = 1, /* of a request that is too long: the beginning */
+	CUT_SHORT = 1, /* the start of a request that is too long */
 	SMALL_ANSWERS = 2,
 	NO_ALIAS = 4,
 	NO_EXIT_PAYLOAD = 8,
-	FULL = 16, /* no more handles */
+	FULL = 16, /* no handle is left */
 	STOPPED = 32,
 	READ_ONLY = 64,
 };

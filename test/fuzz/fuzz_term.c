@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Terms: whatever the bytes, term_check() stays inside them; and what it
- * accepts can be walked to its last part, with every reader tried on every
- * part, and is written again as it was.
+ * Fuzzes terms: for any bytes, term_check() stays within them; and a term that
+ * it accepts can be walked to its last part, with every reader tried on every
+ * part, and is written back unchanged.
  */
 #include <ei.h>
 #include <stdbool.h>
@@ -11,17 +11,17 @@
 #include "term/term.h"
 
 #define MAX_SIZE 2048 /* nesting makes it quadratic */
-#define MAX_BYTES 20  /* of an integer */
+#define MAX_BYTES 20  /* in an integer */
 #define MAX_TEXT 256
 
-static struct term_writer w; /* one for all: it takes much memory at once */
+static struct term_writer w; /* shared, as it allocates much at once */
 
 static bool is_checked(struct term t)
 {
 	return term_check(t.at, t.size) == (ssize_t)t.size;
 }
 
-/* --- One part, without what is inside it -------------------------------- */
+/* --- One part, without those in it -------------------------------------- */
 
 static void try_names(struct term t)
 {
@@ -39,7 +39,7 @@ static void try_names(struct term t)
 	term_writer_rewind(&w, 0);
 }
 
-/* As the name of a node is; other text of Latin-1 ei writes as UTF-8. */
+/* As node names are; ei writes other Latin-1 text as UTF-8. */
 static bool is_ascii(const char *text, size_t size)
 {
 	for (size_t i = 0; i < size; i++)
@@ -109,7 +109,7 @@ static void try_binary(struct term t)
 		REQUIRE(data >= t.at && data + size == t.at + t.size);
 }
 
-/* Whatever its size, the buffer holds the text and the NUL that ends it. */
+/* A buffer of any size holds the text and its final NUL. */
 static void try_text(struct term t)
 {
 	for (size_t size = 1; size <= MAX_TEXT; size *= 4) {
@@ -123,7 +123,7 @@ static void try_text(struct term t)
 	}
 }
 
-/* The readers of integers say the same of one. */
+/* All readers of integers agree on one. */
 static void try_integer(struct term t)
 {
 	bool fits[MAX_BYTES + 1] = { false };
@@ -165,7 +165,7 @@ static void try_readers(struct term t)
 	try_integer(t);
 }
 
-/* What has no parts: nothing that stands behind it is looked at. */
+/* A term without parts: nothing after it is read. */
 static void try_alone(struct term t)
 {
 	char *copy = fuzz_copy(t.at, t.size);
@@ -178,7 +178,7 @@ static void try_alone(struct term t)
 
 /* --- All parts ---------------------------------------------------------- */
 
-/* Terms to be looked at yet: nesting must not cost the fuzzer its stack. */
+/* Terms to visit: nesting must not use up the fuzzer's own stack. */
 struct pile {
 	struct term *terms;
 	size_t count;
@@ -202,7 +202,7 @@ static bool open_any(struct term t, struct term_items *items)
 	       term_map(t, items);
 }
 
-/* As many parts as it says, one behind the other, and a tail of a list. */
+/* As many parts as it says, one after the other, and the tail of a list. */
 static void push_parts(struct pile *pile, struct term t,
 		       struct term_items items)
 {
@@ -245,7 +245,7 @@ static void walk(struct term t)
 	free(pile.terms);
 }
 
-/* No beginning of a term is one; its parts that are whole can be read. */
+/* A truncated term is invalid, but its whole parts can be read. */
 static void cut_short(struct term t, size_t size)
 {
 	char *copy = fuzz_copy(t.at, size);

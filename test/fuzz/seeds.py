@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The fuzzers' seeds: packets that the tests recorded.
+"""The fuzzers' seeds: packets that the tests have sent.
 
     seeds.py make RECORDED... > traffic     of pytest --record-traffic RECORDED
     seeds.py split traffic FOLDER           term, dist, rpc, connection below it
 
-traffic has a packet a line, as a Python literal, and an empty line between
-connections.  Names of nodes in it are those that the fuzzers know, numbers of
-pids and references start from 1, of packets that differ only in numbers and
-bytes there is one, and few are of one sort.
+traffic has one packet on each line, as a Python literal, and an empty line
+between connections.  Names of nodes are replaced by those that the fuzzers know;
+numbers of pids and references start at 1.  Of packets that differ only in
+numbers and bytes it has one, and of each sort only a few.
 """
 
 import ast
@@ -33,13 +33,13 @@ prog_array perf_event_array cgroup_array stack_trace sockmap inode_storage
 task_storage ringbuf""".split()
 
 MAX_PACKET = 2000  # bytes
-EACH = 5  # packets of one kind that call one function
-PLAY = 12  # packets of a seed for fuzz_connection
+EACH = 5  # packets of one kind that call the same function
+PLAY = 12  # packets in a seed for fuzz_connection
 WHOLE, WAITED_FOR, TOO_LONG, BORN_AGAIN, LESS_CAPABLE = 0, 3, 5, 11, 12
 
 
 class Walker:
-    """Goes over a packet's terms; what each is made of is for the heirs."""
+    """Walks over the terms of a packet; subclasses say what to write for each."""
 
     FIXED = {97: 1, 98: 4, 70: 8, 99: 31, 106: 0}
     ATOMS = {119: ">B", 115: ">B", 118: ">H", 100: ">H"}
@@ -122,7 +122,7 @@ class Walker:
 
 
 class Plain(Walker):
-    """Names and numbers as they are for all."""
+    """Replaces names and numbers by those that the fuzzers know."""
 
     def __init__(self, data, node):
         super().__init__(data)
@@ -142,12 +142,12 @@ class Plain(Walker):
 
     def reference(self, numbers):
         words = len(numbers) // 4 - 1
-        first = [self.nth(numbers)] if words else []  # hostile ones have none
+        first = [self.nth(numbers)] if words else []  # hostile packets have none
         self.out += struct.pack(f">{1 + words}I", 7, *first, *[0] * (words - 1))
 
 
 class Skeleton(Walker):
-    """What packets have in common that differ only in values."""
+    """The common form of packets that differ only in values."""
 
     def number(self, tag, head, data):
         self.out.append(tag)
@@ -161,7 +161,8 @@ class Skeleton(Walker):
 
 
 def name_of_node(packets):
-    """The C node's: that of the references in handles; else the first other."""
+    """The C node's name: that in the references of handles, or else the first other
+    name."""
     handle = re.compile(rb"w\x08ebpf_mapZ\x00\x03[ws].([^\x00-\x20]+@[A-Za-z0-9._-]+)", re.S)
     for packet in packets:
         found = handle.search(packet)
@@ -183,7 +184,7 @@ def number_handles(packet):
 
 
 def read_recorded(path):
-    """Lists of packets, one a connection."""
+    """Lists of packets, one for each connection."""
     data = Path(path).read_bytes()
     connections, packets = [], []
     at = 0
@@ -204,7 +205,7 @@ def normalise(packet, node):
 
 
 def sort_of(packet):
-    """The control message's number, and the function that is called."""
+    """The number of the control message, and the called function."""
     called = re.search(rb"w\x09ebpf_mapsw(.)([a-z_]*)", packet, re.S)
     return packet[:6][-1], called and called[2][: called[1][0]]
 

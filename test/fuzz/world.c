@@ -18,7 +18,7 @@
 
 /* --- The fence ---------------------------------------------------------- */
 
-/* The linker sends calls of libbpf's function to the one with __wrap_. */
+/* The linker redirects calls of libbpf's function to __wrap_. */
 int __real_bpf_map_create(enum bpf_map_type type, const char *name,
 			  __u32 key_size, __u32 value_size, __u32 max_entries,
 			  const struct bpf_map_create_opts *options);
@@ -31,7 +31,7 @@ int __wrap_bpf_map_get_fd_by_id_opts(__u32 id,
 				     const struct bpf_get_fd_by_id_opts *o);
 int __wrap_bpf_map_get_next_id(__u32 id, __u32 *next);
 
-/* Those of the maps that this process made last. */
+/* The ids of the maps that this process created last. */
 static struct {
 	pthread_mutex_t lock;
 	uint32_t ids[IDS];
@@ -80,7 +80,7 @@ static bool is_ours(uint32_t id)
 int __wrap_bpf_map_get_fd_by_id_opts(__u32 id,
 				     const struct bpf_get_fd_by_id_opts *o)
 {
-	if (id < WORLD_MAPS_MAX && id < ours.made) /* as an input can say it */
+	if (id < WORLD_MAPS_MAX && id < ours.made) /* as an input can name it */
 		id = ours.ids[id];
 	return is_ours(id) ? __real_bpf_map_get_fd_by_id_opts(id, o) : -ENOENT;
 }
@@ -106,7 +106,8 @@ void world_init(void)
 {
 	struct rlimit limit = { 1024, 1024 };
 
-	setrlimit(RLIMIT_NOFILE, &limit); /* ei has a table of that size */
+	setrlimit(RLIMIT_NOFILE,
+		  &limit); /* ei allocates a table of that size */
 	log_set_level(getenv("FUZZ_LOG") ? LOG_DEBUG : LOG_ERROR);
 	REQUIRE(unshare(CLONE_NEWNS) == 0);
 	REQUIRE(mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
@@ -120,7 +121,7 @@ void world_init(void)
 
 /* --- Maps --------------------------------------------------------------- */
 
-/* seeds.py knows them by their order. */
+/* seeds.py relies on their order. */
 static const struct {
 	const char *type;
 	uint32_t key_size, value_size, max_entries, flags;
@@ -171,12 +172,12 @@ static void fill(struct map *map)
 
 	REQUIRE(value);
 	value[0] = 1;
-	/* the kernel takes its time over a map of maps: one */
+	/* one, as the kernel is slow with a map of maps */
 	for (char i = 0; i < (map->traits & MAP_VALUE_IS_MAP ? 1 : 4); i++) {
 		if (map->traits & MAP_VALUE_IS_MAP)
 			memcpy(value, &maps[0]->fd, sizeof(maps[0]->fd));
 		key[0] = map->traits & MAP_PREFIX_LOOKUP ? (char)(8 * i) : i;
-		map_put(map, key, value); /* not all types take it */
+		map_put(map, key, value); /* not all types accept it */
 	}
 	free(value);
 }

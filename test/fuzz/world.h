@@ -8,13 +8,12 @@
 #include "host/root.h"
 
 /*
- * What the fuzzers of requests work on: a node, maps of all types in the real
- * kernel, and a fence around them, so that nothing else of the host is reached
- * or filled up: small maps only, no map by an id but of this process, and a
- * bpf file system of its own.
+ * The world of the fuzzers of requests: a node, maps of all types in the real
+ * kernel, and a fence that keeps the rest of the host out of reach: small maps
+ * only, only ids of this process's own maps, and a bpf file system of its own.
  */
 
-/* The names that stand in the seeds. */
+/* Names in the seeds. */
 #define WORLD_NODE "ebpf@localhost"
 #define WORLD_PEER "peer@localhost"
 #define WORLD_COOKIE "cookie"
@@ -23,27 +22,27 @@
 
 extern struct root world_files;
 
-/* Ends the process where it cannot be: not root, or no eBPF. */
+/* Exits if that is impossible: not root, or no eBPF. */
 void world_init(void);
 
-/* Makes the maps, anew where there are some. */
+/* Creates the maps, in place of earlier ones. */
 void world_make_maps(void);
-/* How many; a handle for each, which owner holds. */
+/* Creates a handle for each map, for owner; returns how many. */
 unsigned world_maps(void);
 void world_hold_maps(struct handles *handles, struct handles_owner *owner);
-/* Nothing but the world holds them. */
+/* Checks that only the world holds the maps. */
 void world_check_released(void);
 
 /*
- * Handles in the input: the first word of a reference of WORLD_NODE is the
- * number of a live handle, which takes its place; beyond 2^31 it stays.
+ * Handles in the input: if the first word of a reference of WORLD_NODE is below
+ * 2^31, replaces the reference by the live handle of that number.
  */
 void world_put_handles(struct handles *handles, char *bytes, size_t size);
 
-/* Whole packets, each of which is well formed. */
+/* Checks that these are whole, well-formed packets. */
 void world_check_packets(const char *bytes, size_t size);
 
-/* The lowest descriptor that is free: it is higher after a leak. */
+/* The lowest free descriptor: higher after a leak. */
 int world_free_fd(void);
 
 #endif

@@ -1,11 +1,11 @@
 %% SPDX-License-Identifier: Apache-2.0
-%% Calls a C node all the time, and says how its calls went: see siege.
+%% Calls a C node all the time, and reports how the calls went: see siege.
 -module(bystander).
 -export([start/2, look/2]).
 
 -define(STEP, 10).
 
-%% Two processes: one uses a map, and one makes maps.
+%% Two processes: one uses a map, the other creates maps.
 start(Node, Limit) ->
     Call = fun(F, A) -> finish(erpc:send_request(Node, ebpf_maps, F, A), Limit div ?STEP) end,
     Map = Call(new, [hash, 4, 8, 4]),
@@ -14,8 +14,8 @@ start(Node, Limit) ->
      || Step <- [fun(I) -> use(Call, Map, I) end, fun(_) -> make(Call) end]
     ].
 
-%% An answer within so many steps of 10 ms. A host that stands still does so within one of them,
-%% and is none that the C node has let wait.
+%% Waits for the answer in steps of 10 ms. If the whole host stalls, it does so within one step, and
+%% that is not a delay of the C node's.
 finish(_Request, 0) ->
     error(timeout);
 finish(Request, Steps) ->
@@ -57,13 +57,13 @@ loop(Step, #{count := Count, times := Times, wrong := Wrong} = State) ->
         })
     end.
 
-%% What half of them took no more than, in microseconds.
+%% The median, in microseconds.
 usual([]) ->
     0;
 usual(Times) ->
     lists:nth((length(Times) + 1) div 2, lists:sort(Times)).
 
-%% {Calls, What they usually took since the mark, What went wrong} of each.
+%% {Calls, median time since the mark, what went wrong} of each process.
 look(Pids, Limit) ->
     [look_at(Pid, Limit) || Pid <- Pids].
 
