@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How much memory all connections take together. What counts is asked for
- * before the memory is, so that there is never more than the limit. Knows no
- * connections: who is refused says so to whom it concerns.
+ * How much memory all connections use together. Bytes are reserved before they
+ * are allocated, so that the limit holds at any moment. Knows no connections: a
+ * caller that is refused reports it.
  */
 #include "base/budget.h"
 
@@ -21,7 +21,7 @@ static bool reserve(struct budget *budget, size_t bytes)
 		}
 	} while (!atomic_compare_exchange_weak(&budget->used, &used,
 					       used + bytes));
-	/* what libc has in holes is not to come on top of a full budget */
+	/* libc's free blocks must not come on top of a full budget */
 	if (used + bytes > budget->max / 2)
 		heap_trim();
 	return true;
@@ -57,7 +57,7 @@ void budget_release(struct account *account, size_t size)
 	give_back(account, counted(size));
 }
 
-/* Takes nothing that others might have. */
+/* Reserves nothing, so it cannot be refused. */
 static void *shrink(struct account *account, void *block, size_t old_size,
 		    size_t size)
 {

@@ -7,9 +7,9 @@
 #include <stddef.h>
 
 /*
- * The memory that all connections have together for what is large. A buffer of
- * up to BUDGET_FREE bytes does not count, so that a connection can go on with
- * ordinary requests whatever others hold; a larger one counts as a whole.
+ * The memory that all connections share for large buffers. A buffer of up to
+ * BUDGET_FREE bytes does not count, so that ordinary requests are served
+ * whatever other connections hold; a larger one counts in full.
  */
 #define BUDGET_FREE ((size_t)64 * 1024)
 
@@ -19,27 +19,27 @@ struct budget {
 	atomic_bool exceeded; /* a request was refused since the last look */
 };
 
-/* What one connection has of it. One thread changes it. */
+/* One connection's share. Only that connection's thread changes it. */
 struct account {
 	struct budget *budget;
 	atomic_size_t held;
-	size_t refused; /* bytes, the last time; 0: libc had no memory */
+	size_t refused; /* bytes, at the last refusal; 0: libc was out of it */
 };
 
 /*
- * As realloc(3) and free(3), of a block of a known size. While one grows both
- * count. NULL: there is no memory, or not within the budget; the block stays.
- * Without an account nothing is counted.
+ * realloc(3) and free(3) for a block of known size. While a block grows, the
+ * old and the new one both count. NULL: out of memory or over budget, and the
+ * block is unchanged. Without an account nothing is counted.
  */
 void *budget_realloc(struct account *account, void *block, size_t old_size,
 		     size_t size);
 void budget_free(struct account *account, void *block, size_t size);
 
-/* The same count, for memory that others allocate. */
+/* Counts memory that is allocated elsewhere. */
 bool budget_reserve(struct account *account, size_t size);
 void budget_release(struct account *account, size_t size);
 
-/* Whether something was refused since the last time that this was asked. */
+/* Whether a request was refused since the last call. */
 bool budget_was_exceeded(struct budget *budget);
 
 #endif

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <time.h>
 
-/* Nanoseconds that only go forward, whatever is done to the wall clock. */
+/* Monotonic: unaffected by changes of the wall clock. */
 static inline int64_t clock_ns(void)
 {
 	struct timespec now;

@@ -2,7 +2,7 @@
 #ifndef EXIT_STATUS_H
 #define EXIT_STATUS_H
 
-/* How a start fails, each with a status of its own for who started it. */
+/* Each way in which a start can fail has a status of its own. */
 enum exit_status {
 	STATUS_OK = 0,
 	STATUS_OTHER = 1,

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The log: a line an event on standard error, each written by one write(2),
- * so that lines of several threads do not mix:
+ * The log: one line per event on standard error, each written by one write(2),
+ * so that the lines of threads do not mix:
  *
  *	2026-01-31T12:00:00.000Z notice ready ebpf@host port 4711
  *
- * What a peer sent may stand in a line: all but printable ASCII comes out as
- * '?', so that no peer can forge a line of its own, nor speak to a terminal. Or
- * else a line is a JSON object, which log_json.c writes.
+ * A line may contain text from a peer. Anything but printable ASCII becomes
+ * '?', so that a peer can neither forge a line nor send escapes to a terminal.
+ * In JSON format, log_json.c escapes it.
  *
- * Nobody waits for who reads the log: what does not go out at once is lost.
+ * No thread waits for a slow reader of the log: a line that cannot be written
+ * at once is dropped and counted.
  */
 #include "base/log.h"
 
@@ -24,10 +25,10 @@
 #include "base/clock.h"
 #include "base/log_json.h"
 
-#define LINE_SIZE 4096    /* PIPE_BUF: no other's line comes in between */
-#define NOTE_SIZE 256     /* of lines that were lost, in the same write */
-#define TIME_SIZE 80      /* more than a year of our time takes */
-#define LINES_A_SECOND 20 /* of one thing that peers cause */
+#define LINE_SIZE 4096    /* PIPE_BUF, so that a write to a pipe is atomic */
+#define NOTE_SIZE 256     /* about lost lines, in the same write */
+#define TIME_SIZE 80      /* for any year that struct tm can hold */
+#define LINES_A_SECOND 20 /* per log_limit */
 #define CATCH_UP_MS 1000
 
 static const char *const level_names[] = {
@@ -118,8 +119,7 @@ static size_t format_note(char text[NOTE_SIZE], unsigned lost, bool torn)
 	size_t size = torn;
 
 	text[0] = '\n';
-	snprintf(message, sizeof(message), "%u lines of the log are lost",
-		 lost);
+	snprintf(message, sizeof(message), "%u log lines were lost", lost);
 	if (log_format == LOG_TEXT)
 		return size + (size_t)snprintf(text + size, NOTE_SIZE - size,
 					       "%s\n", message);
@@ -130,14 +130,14 @@ static size_t format_note(char text[NOTE_SIZE], unsigned lost, bool torn)
 }
 
 /*
- * One at a time, with a note of those before it that were lost: a pipe that is
- * writable takes as much as a line may have. A disk that is full takes a part.
+ * One thread at a time. A note about lost lines comes first, in the same write.
+ * A writable pipe takes a whole line; a disk that fills up takes part of one.
  */
 static void write_line(const char *line, size_t size)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	static unsigned lost;
-	static bool torn; /* the last one has no end */
+	static bool torn; /* the last line was cut off */
 	char text[LINE_SIZE];
 	ssize_t note, n = -1;
 
@@ -177,7 +177,7 @@ format_text(char line[LINE_SIZE], enum log_level level, const char *format,
 	return size + 1;
 }
 
-/* Its buffer is no part of the stack of a thread that logs text. */
+/* Not inlined: a thread that logs text does not need this buffer's stack. */
 __attribute__((noinline, format(printf, 4, 0))) static size_t
 format_json(char line[LINE_SIZE], const struct log_fields *fields,
 	    enum log_level level, const char *format, va_list arguments)
@@ -235,7 +235,7 @@ void log_event(enum log_level level, const char *format, ...)
 
 static _Atomic(struct log_limit *) all_limits;
 
-static void list(struct log_limit *limit)
+static void register_limit(struct log_limit *limit)
 {
 	if (limit->listed)
 		return;
@@ -245,27 +245,27 @@ static void list(struct log_limit *limit)
 		;
 }
 
-/* How many lines of before are to be told of; -1: this one is not for now. */
+/* How many earlier lines to report first; -1: this line is left out. */
 __attribute__((format(printf, 3, 0))) static int
 take_turn(struct log_limit *limit, enum log_level level, const char *format,
 	  va_list arguments)
 {
 	int64_t second = clock_ms() / 1000;
 	int saved_errno = errno;
-	int told = 0;
+	int left_out = 0;
 	va_list copy;
 
 	pthread_mutex_lock(&limit->lock);
 	if (second != limit->second) {
 		limit->second = second;
 		limit->lines = 0;
-		told = (int)limit->lost;
+		left_out = (int)limit->lost;
 		limit->lost = 0;
 	}
 	if (++limit->lines > LINES_A_SECOND) {
 		limit->lost++;
-		list(limit);
-		told = -1;
+		register_limit(limit);
+		left_out = -1;
 	} else {
 		limit->level = level;
 		errno = saved_errno; /* for a format with %m */
@@ -275,10 +275,10 @@ take_turn(struct log_limit *limit, enum log_level level, const char *format,
 	}
 	pthread_mutex_unlock(&limit->lock);
 	errno = saved_errno;
-	return told;
+	return left_out;
 }
 
-/* Of others than whoever this thread is at work for, most of them. */
+/* Without this thread's origin: most of them had another. */
 static void start_left_out(struct log_fields *fields,
 			   const struct log_limit *limit, unsigned count)
 {
@@ -290,16 +290,16 @@ static void start_left_out(struct log_fields *fields,
 void log_vlimited(struct log_limit *limit, const struct log_fields *fields,
 		  enum log_level level, const char *format, va_list arguments)
 {
-	int told = take_turn(limit, level, format, arguments);
+	int left_out = take_turn(limit, level, format, arguments);
 	struct log_fields own;
 
-	if (told < 0)
+	if (left_out < 0)
 		return;
-	if (told > 0) {
-		start_left_out(&own, limit, (unsigned)told);
+	if (left_out > 0) {
+		start_left_out(&own, limit, (unsigned)left_out);
 		log_event_with(&own, level,
-			       "%d more of the next line were not logged",
-			       told);
+			       "%d more like the next line were not logged",
+			       left_out);
 	}
 	if (!fields) {
 		log_fields_start(&own, limit->event, limit->reason);
@@ -308,7 +308,7 @@ void log_vlimited(struct log_limit *limit, const struct log_fields *fields,
 	log_vevent(fields, level, format, arguments);
 }
 
-/* Whether some are to be told of later. */
+/* Whether there are lines to report later. */
 static bool catch_up(struct log_limit *limit, bool now)
 {
 	char last[sizeof(limit->last)];

@@ -17,28 +17,29 @@ enum log_level {
 	LOG_DEBUG,
 };
 
-/* Sets what is logged from now on; before the first thread is started. */
+/* To be called before the first thread is started. */
 void log_set_level(enum log_level level);
 
-/* The names of the levels, for the command line. False for no such name. */
+/* From the command line; false: there is no such level. */
 bool log_level_from_name(const char *name, enum log_level *level);
 
-/* Whether lines of that level are logged: for what is dear to find out. */
+/* Whether lines of that level are logged; saves costly preparation. */
 bool log_has_level(enum log_level level);
 
 enum log_format {
 	LOG_TEXT,
-	LOG_JSON, /* an object a line */
+	LOG_JSON, /* one object per line */
 };
 
-/* As the two of the level. */
+/* As log_set_level() and log_level_from_name(). */
 void log_set_format(enum log_format format);
 bool log_format_from_name(const char *name, enum log_format *format);
 
 /*
- * One event, one line on standard error; from any thread. Keeps errno. A line
- * that cannot be written at once is lost, and counted in the next one. Of
- * fields that are NULL a line has those of whoever this thread is at work for.
+ * Writes one event as one line to standard error, from any thread. Preserves
+ * errno. A line that cannot be written at once is dropped, and the next line
+ * says how many were. If fields is NULL, the line gets this thread's origin:
+ * log_fields_set_origin().
  */
 void log_event(enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -50,11 +51,11 @@ void log_vevent(const struct log_fields *fields, enum log_level level,
 	__attribute__((format(printf, 3, 0)));
 
 /*
- * For what a peer can cause: some lines a second, and the number of those that
- * were left out. Of static storage.
+ * Limits the lines per second that peers can cause, and counts the lines left
+ * out. Must have static storage.
  */
 struct log_limit {
-	const char *event; /* of all that it limits; NULL: no word is given */
+	const char *event; /* of all lines that it limits; NULL: none */
 	const char *reason;
 	pthread_mutex_t lock;
 	int64_t second;
@@ -62,7 +63,7 @@ struct log_limit {
 	unsigned lost;
 	enum log_level level;
 	char last[160]; /* the beginning of the last line that was logged */
-	struct log_limit *next; /* of those that have ever left out a line */
+	struct log_limit *next; /* among all that ever left out a line */
 	bool listed;
 };
 
@@ -75,7 +76,7 @@ struct log_limit {
 
 void log_limited(struct log_limit *limit, enum log_level level,
 		 const char *format, ...) __attribute__((format(printf, 3, 4)));
-/* fields have its event and its reason, and more. */
+/* fields must start with the limit's event and reason. */
 void log_limited_with(struct log_limit *limit, const struct log_fields *fields,
 		      enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
@@ -84,9 +85,9 @@ void log_vlimited(struct log_limit *limit, const struct log_fields *fields,
 	__attribute__((format(printf, 4, 0)));
 
 /*
- * Tells of lines that were left out where no next one of their kind has come,
- * to tell of them: a second later, or all of them now. How many ms until this
- * is to be called again; -1: not before another line.
+ * Reports lines that were left out and not followed by another of their kind:
+ * those at least a second old, or all of them now. Returns the ms after which
+ * to call it again; -1: no need before the next line.
  */
 int log_catch_up(bool now);
 

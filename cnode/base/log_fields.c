@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a line of the log tells beside its words, and for whom: that is noted
- * once for a thread, so that what refuses something deep below needs not know
- * who has asked.
+ * The fields of a log line, and on whose behalf a thread works. The latter is
+ * set once per thread, so that a refusal deep below is logged with its caller
+ * without having to know it.
  */
 #include "base/log_fields.h"
 
@@ -37,8 +37,8 @@ void log_fields_number(struct log_fields *fields, const char *key,
 void log_fields_format(struct log_fields *fields, const char *key,
 		       const char *format, ...)
 {
-	size_t left = sizeof(fields->room) - fields->used;
-	char *text = fields->room + fields->used;
+	size_t left = sizeof(fields->texts) - fields->used;
+	char *text = fields->texts + fields->used;
 	va_list arguments;
 	int n;
 

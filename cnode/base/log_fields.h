@@ -7,29 +7,30 @@
 
 #define LOG_FIELDS_MAX 20
 
-/* A member of a line's JSON object: a text, or where that is NULL a number. */
+/* A member of a line's JSON object: text, or a number if text is NULL. */
 struct log_field {
 	const char *key;
 	const char *text; /* borrowed */
 	uint64_t number;
 };
 
-/* What a line tells beside its words. Past the most, fields are left out. */
+/* The fields of a line beside its message. Fields beyond the maximum are lost.
+ */
 struct log_fields {
 	size_t count;
-	size_t used; /* of room */
+	size_t used; /* of texts */
 	struct log_field list[LOG_FIELDS_MAX];
-	char room[128]; /* for texts that stand nowhere else */
+	char texts[128]; /* owned: those that log_fields_format() writes */
 };
 
 /*
- * Begins with what happened, why, and on whose behalf this thread is at work.
- * event and reason are words that stay as they are; NULL: none.
+ * Starts a list with an event, a reason and this thread's origin. event and
+ * reason are stable names that programs may match; NULL: none.
  */
 void log_fields_start(struct log_fields *fields, const char *event,
 		      const char *reason);
 
-/* The same, of nobody. */
+/* The same without an origin. */
 void log_fields_start_own(struct log_fields *fields, const char *event,
 			  const char *reason);
 
@@ -37,18 +38,18 @@ void log_fields_text(struct log_fields *fields, const char *key,
 		     const char *text); /* NULL adds nothing */
 void log_fields_number(struct log_fields *fields, const char *key,
 		       uint64_t number);
-/* A short text, which is kept here. */
+/* A short text, which fields keeps; dropped if it does not fit. */
 void log_fields_format(struct log_fields *fields, const char *key,
 		       const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* The text of a field; NULL: there is none. */
+/* The text of a field, or NULL. */
 const char *log_fields_find(const struct log_fields *fields, const char *key);
 
 /*
- * On whose behalf this thread is at work from now on: describe adds fields that
- * say so to each line that it logs. context is borrowed until the next call of
- * this. NULL: on nobody's.
+ * Sets on whose behalf this thread works: describe adds fields that name the
+ * origin to each line that the thread logs. context is borrowed until the next
+ * call. NULL: nobody's.
  */
 typedef void (*log_fields_describer)(struct log_fields *fields,
 				     const void *context);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A line of the log as a JSON object (RFC 8259). Texts are of whom peers
- * please: what is no UTF-8 comes out as U+FFFD, and what would be more than a
- * character to a terminal, or turn the order of what one reads, as \u and its
- * number. What is too long is cut in its middle: a path tells most by its two
- * ends.
+ * Writes a log line as a JSON object (RFC 8259). Peers control some of the
+ * text: bytes that are not UTF-8 become U+FFFD; control characters, and
+ * characters that hide or reorder text, become \u escapes. Text that is too
+ * long is cut in the middle, since the ends of a path say most.
  */
 #include "base/log_json.h"
 
@@ -12,9 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define STRING_MAX 1536 /* of a field, as it is written */
-#define CHARACTER_MAX 7 /* and of a character: \uXXXX and a NUL */
-#define LEAST 32        /* of a string: no key for less */
+#define STRING_MAX 1536 /* of a field, escapes included */
+#define CHARACTER_MAX 7 /* \uXXXX and a NUL */
+#define LEAST 32        /* space for a value; with less, the key is left out */
 
 static const char end_of_cut[] = ",\"truncated\":true}\n";
 static const char dots[] = "...";
@@ -22,7 +21,7 @@ static const char dots[] = "...";
 struct json {
 	char *line;
 	size_t pos;
-	size_t size; /* without the end */
+	size_t size; /* without end_of_cut */
 	bool cut;
 };
 
@@ -30,7 +29,7 @@ struct json {
 
 #define NO_CHARACTER 0xfffd
 
-/* The bytes of the next one; of none, one that is NO_CHARACTER. */
+/* Its size; where there is no valid character, 1, and *c is NO_CHARACTER. */
 static size_t read_character(const char *text, uint32_t *c)
 {
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
@@ -43,7 +42,7 @@ static size_t read_character(const char *text, uint32_t *c)
 
 	*c = size == 1 ? s[0] : s[0] & (0x7fu >> size);
 	for (size_t i = 1; i < size; i++) {
-		if (s[i] >> 6 != 2) /* a NUL is none either */
+		if (s[i] >> 6 != 2) /* this stops at the NUL, too */
 			size = 0;
 		else
 			*c = *c << 6 | (s[i] & 0x3fu);
@@ -57,11 +56,11 @@ static size_t read_character(const char *text, uint32_t *c)
 static bool is_to_escape(uint32_t c)
 {
 	return c < ' ' || (c >= 0x7f && c < 0xa0) || /* controls */
-	       (c >= 0x200b && c <= 0x206f) ||       /* of no width, of order */
+	       (c >= 0x200b && c <= 0x206f) || /* zero width, reordering */
 	       c == 0x61c || c == 0xfeff || c == NO_CHARACTER;
 }
 
-/* The next one as it is written, and its size; *text goes on. */
+/* Writes the next character of *text, escaped if need be; returns its size. */
 static size_t write_character(char to[CHARACTER_MAX], const char **text)
 {
 	const char *from = *text;
@@ -95,7 +94,7 @@ static size_t written_size(const char *text)
 	return size;
 }
 
-/* There is room for max bytes, and for the quotes. */
+/* The line must have space for max bytes and the quotes. */
 static void put_string(struct json *j, const char *text, size_t max)
 {
 	size_t size = written_size(text), at = 0, n;
@@ -117,7 +116,7 @@ static void put_string(struct json *j, const char *text, size_t max)
 	j->cut = j->cut || cut;
 }
 
-/* Comma, key and colon; false: there is no room for a value. */
+/* Comma, key and colon; false: a value would not fit. */
 static bool put_key(struct json *j, const char *key)
 {
 	size_t size = strlen(key);

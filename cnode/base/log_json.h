@@ -14,9 +14,9 @@ struct log_json {
 };
 
 /*
- * Writes an object as a line: valid JSON of at most size bytes, whatever stands
- * in the texts; their number, with the end of the line and no NUL behind it.
- * size is at least 256.
+ * Writes an object as one line of valid JSON, whatever the texts contain, of at
+ * most size bytes; size must be at least 256. Returns the bytes written, with
+ * the newline and without a NUL.
  */
 size_t log_json_line(char *line, size_t size, const struct log_json *object);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Waits of the start for others, which are not to be silent ones. */
+/* During the start: waiting for something else, and saying so in the log. */
 #include "base/patience.h"
 
 #include <errno.h>
@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-/* Before end, of clock_ms(). */
+/* Until end, by clock_ms(). */
 static bool is_readable(int fd, int64_t end)
 {
 	struct pollfd ready = { .fd = fd, .events = POLLIN };

@@ -4,12 +4,11 @@
 
 #include <stdbool.h>
 
-#define PATIENCE_MS 1000 /* of silence; then it is said what is waited for */
+#define PATIENCE_MS 1000 /* before a wait is logged */
 
 /*
- * Waits until fd can be read, or has ended; for most_ms, -1 for as long as it
- * takes. Where that is more than a second, it logs what it waits for. False:
- * the time is over.
+ * Waits until fd is readable or at its end, for at most most_ms; -1: without a
+ * limit. After PATIENCE_MS it logs that it waits for what. False: timed out.
  */
 bool patience_readable(int fd, int most_ms, const char *what);
 

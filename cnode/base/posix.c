@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* errno -> atom. Knows nothing else. */
+/* The names that Erlang has for the values of errno. */
 #include "base/posix.h"
 
 #include <ctype.h>

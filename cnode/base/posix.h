@@ -3,11 +3,11 @@
 #define POSIX_H
 
 #define POSIX_NAME_SIZE 32
-#define POSIX_ENOTSUPP 524 /* the kernel's own, which leaks from bpf(2) */
+#define POSIX_ENOTSUPP 524 /* kernel-internal, but bpf(2) returns it */
 
 /*
- * The atom that Erlang has for an errno: einval, enoent, ... in name. An
- * errno without a name comes out as errno_NUMBER.
+ * Writes Erlang's atom for an errno, as einval, to name and returns it; an
+ * errno without a name becomes errno_NUMBER.
  */
 const char *posix_name(int error, char name[POSIX_NAME_SIZE]);
 

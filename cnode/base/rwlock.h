@@ -5,8 +5,8 @@
 #include <pthread.h>
 
 /*
- * A lock for which who reads waits behind who waits to write. By default who
- * writes waits until nobody reads: with many, for ever.
+ * A lock that prefers writers: new readers wait behind a waiting writer. By
+ * default, a steady stream of readers starves writers.
  */
 static inline void rwlock_init(pthread_rwlock_t *lock)
 {

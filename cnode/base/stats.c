@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Counts of what was done. Each connection has counts of its own, so that to
- * count costs no more than an addition; who reads adds them up.
+ * Counts of requests, errors, bytes and latencies. Each connection has its own
+ * counters, so that counting costs one addition; a reader adds them up.
  */
 #include "base/stats.h"
 
@@ -15,11 +15,11 @@
 #define COUNTS (offsetof(struct stats, entry) / sizeof(stats_count))
 
 struct stats_all {
-	pthread_mutex_t lock; /* of what follows */
+	pthread_mutex_t lock; /* of members, gone and connections */
 	LIST_HEAD(, stats) members;
-	struct stats gone; /* the sum of those who have left */
+	struct stats gone; /* the sum of those that left */
 	uint32_t connections;
-	stats_count refused; /* without the lock */
+	stats_count refused;
 	int64_t started;
 };
 
@@ -43,7 +43,7 @@ void stats_all_free(struct stats_all *all)
 	free(all);
 }
 
-/* The counts stand one after the other, up to what is no count. */
+/* struct stats starts with its counters, COUNTS of them without a gap. */
 static void add_up(struct stats *sum, const struct stats *stats)
 {
 	stats_count *to = sum->requests;

@@ -11,10 +11,10 @@
 #define STATS_RAISED 140
 #define STATS_LATENCIES 48 /* 2^47 ns are 39 hours */
 
-/* Written by one thread, read by any: what is read may be a moment old. */
+/* Written by one thread, read by any, perhaps a moment late. */
 typedef _Atomic uint64_t stats_count;
 
-/* What was done for one connected node, or for all. */
+/* The counters of one connected node, or of all together. */
 struct stats {
 	stats_count requests[STATS_FUNCTIONS];
 	stats_count errors[STATS_ERRORS];
@@ -22,11 +22,11 @@ struct stats {
 	stats_count bytes_out;
 	/* [n]: requests that were answered in less than 2^n ns */
 	stats_count latencies[STATS_LATENCIES];
-	/* the list's own */
+	/* private to stats.c */
 	LIST_ENTRY(stats) entry;
 };
 
-/* No other thread adds to the same count, so that it needs no lock. */
+/* Only one thread writes a counter, so a load and a store are enough. */
 static inline void stats_add(stats_count *count, uint64_t n)
 {
 	uint64_t sum = atomic_load_explicit(count, memory_order_relaxed) + n;
@@ -43,23 +43,23 @@ static inline void stats_add_latency(struct stats *stats, int64_t ns)
 	stats_add(&stats->latencies[bits], 1);
 }
 
-/* An errno of bpf(2) that is not in the table, 524, counts as 0. */
+/* An errno beyond the table, as ENOTSUPP (524), counts as 0. */
 static inline void stats_add_error(struct stats *stats, int error)
 {
 	stats_add(&stats->errors[error < STATS_ERRORS ? error : 0], 1);
 }
 
-/* Those of all nodes, connected or gone. Safe to use from any thread. */
+/* The counters of all nodes, connected or gone; may be used by any thread. */
 struct stats_all;
 
 struct stats_all *stats_all_new(void);
 void stats_all_free(struct stats_all *all);
 
-/* A node has connected, whose counts are these; and it has gone. */
+/* Adds the counters of a node that connects; folds them in when it leaves. */
 void stats_join(struct stats_all *all, struct stats *stats);
 void stats_leave(struct stats_all *all, struct stats *stats);
 
-/* A connection was not taken in. */
+/* Counts a connection that was refused. */
 void stats_refused(struct stats_all *all);
 
 struct stats_report {
@@ -69,14 +69,16 @@ struct stats_report {
 	int64_t uptime; /* ms */
 };
 
-/* Waits for nobody that serves a request, and has nobody wait. */
+/* Neither waits for a request being served, nor delays one. */
 void stats_read(struct stats_all *all, struct stats_report *report);
 
 uint64_t stats_requests(const struct stats *stats);
 uint64_t stats_errors(const struct stats *stats);
 
-/* So many of a thousand requests were answered in less than this, in ns;
- * 0: there were none. */
+/*
+ * The ns within which that many in a thousand requests were answered; 0: there
+ * were no requests.
+ */
 uint64_t stats_latency(const struct stats *stats, unsigned thousandths);
 
 #endif

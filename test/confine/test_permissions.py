@@ -343,7 +343,7 @@ def test_an_erlang_node_that_gets_nothing_is_never_up(rule, start_cnode, start_b
 
 def refusals_told(node):
     numbers = node.find_log(
-        r"warning (\d+) more of (the next line|this kind) were not logged"
+        r"warning (\d+) more (like the next line|of this kind) were not logged"
     )
     logged = node.find_log(r"warning refused 127\.\S+ b@h: --allow")
     return len(logged) + sum(int(match[1]) for match in numbers)
@@ -410,7 +410,7 @@ def test_refusals_cannot_flood_the_log(guarded):
 
     def told():
         ask(guarded.reader, "put", 1, 1, guarded.map)
-        return guarded.node.find_log(r"(\d+) more of (the next line|this kind) were not", start)
+        return guarded.node.find_log(r"(\d+) more (like the next line|of this kind) were not", start)
 
     wait_until(told)
     assert len(guarded.node.find_log("refused put/3", start)) < 500

@@ -139,7 +139,7 @@ def test_lines_of_a_kind_are_counted_by_the_second_though_the_clock_goes_back(
 
     def told():
         strangers(30)
-        return node.find_log("more of .* were not logged", start_of_log)
+        return node.find_log("more .* were not logged", start_of_log)
 
     wait_until(told, 10, "the lines are told of")
 

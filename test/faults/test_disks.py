@@ -156,7 +156,7 @@ def test_a_log_goes_on_when_its_full_disk_has_room_again(
     with connect(node) as peer:
         wait_until(lambda: f"connected {peer.name}" in log.read_text())
     text = log.read_text()
-    number = int(text.split(" lines of the log are lost")[0].split()[-1])
+    number = int(text.split(" log lines were lost")[0].split()[-1])
     assert number >= len(lost)
     assert f" connected {lost[0].name}" not in text
     assert alice.erpc(node.name, "put", 1, 3, map) == map
@@ -188,7 +188,7 @@ def test_a_line_that_finds_no_room_for_its_end_is_no_part_of_the_next(
     with connect(node) as peer:
         wait_until(lambda: f"connected {peer.name}" in log.read_text())
     lines = log.read_text().splitlines()
-    lost = [line for line in lines if line.endswith(" lines of the log are lost")]
+    lost = [line for line in lines if line.endswith(" log lines were lost")]
     assert lost and all(line.split(" ", 1)[0].isdigit() for line in lost)
     node.stop()
 
@@ -213,7 +213,7 @@ def test_what_is_lost_of_a_log_that_is_read_slowly_is_told_of_once(
         read += os.read(fd, 1 << 16).decode().splitlines()
     os.close(fd)
     found = [line for line in read if " notice connected peer" in line]
-    told = [int(line.split()[0]) for line in read if line.endswith(" are lost")]
+    told = [int(line.split()[0]) for line in read if line.endswith(" were lost")]
     assert len(found) == 5
     assert told == [1] * 4  # that each of them had gone
     node.stop()

@@ -86,7 +86,7 @@ def test_of_lines_that_are_lost_the_number_is_an_object_too(
     os.close(fd)
     lost = [line for line in map(of_json, read) if line.get("event") == "lines_lost"]
     assert [line["count"] for line in lost] == [1, 1]
-    assert all(line["message"] == "1 lines of the log are lost" for line in lost)
+    assert all(line["message"] == "1 log lines were lost" for line in lost)
 
 
 def test_a_start_that_fails_says_so_in_json(program):

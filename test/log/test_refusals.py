@@ -183,7 +183,7 @@ def test_refused_paths_cannot_flood_the_log(kind, row, words, refused):
 
     def told():
         writer.erpc("ebpf_maps", "get", args)
-        return node.find_log(r"(\d+) more of (the next line|this kind) were not")
+        return node.find_log(r"(\d+) more (like the next line|of this kind) were not")
 
     wait_until(told)
     assert len(node.find_log(words)) < 500

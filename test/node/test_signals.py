@@ -110,7 +110,7 @@ def test_a_log_that_may_not_grow_loses_lines_and_no_more(
         assert log.stat().st_size == size
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (hard, hard))
         process.send_signal(signal.SIGUSR1)
-        wait_until(lambda: re.search(r"\d+ lines of the log are lost", log.read_text()))
+        wait_until(lambda: re.search(r"\d+ log lines were lost", log.read_text()))
         assert "notice stats: " in log.read_text()
     finally:
         process.terminate()
