@@ -11,6 +11,7 @@ test_files = \
 	test/bench/bench_start.erl \
 	test/bench/bench_whole.erl \
 	test/bench/calls.py \
+	test/bench/caption.py \
 	test/bench/contests.py \
 	test/bench/counts.py \
 	test/bench/labels.py \

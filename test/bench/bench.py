@@ -29,7 +29,8 @@ The files, in reading order:
     pingpong.c    a TCP round trip between two cores
     maploop.c     the bpf(2) calls of an operation, in a loop
     report.py     results, table
-    picture.py    bench.svg, from bench.json alone
+    picture.py    bench.svg, from bench.json alone; draws it again, too
+    caption.py    the sentences below the picture
 
 On fairness: all Erlang nodes run with erl's default flags, so their schedulers
 poll for a while before they sleep, which speeds up a lone caller and costs CPU

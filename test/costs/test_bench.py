@@ -155,12 +155,38 @@ def test_the_table_has_a_line_for_each_row(bench, contests):
     assert re.search(r"at most 1\.4: (met|missed)", printed)
 
 
-def test_the_picture_is_one(bench):
-    root = ElementTree.parse(bench[2] / "bench.svg").getroot()
+def words_of(svg):
+    root = ElementTree.parse(svg).getroot()
     assert root.tag.endswith("svg")
-    text = "".join(root.itertext())
-    for words in ("get, one caller", "to_list", "Targets", "TCP ping-pong in C"):
-        assert words in text
+    return "\n".join(text for text in map(str.strip, root.itertext()) if text)
+
+
+UNITS = [
+    "µs per call (less is better)",
+    "thousand calls per second (more is better)",
+    "entries of a hash map",
+    "ms (less is better)",
+    "times as fast (left of 1: slower)",
+]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_each_axis_of_the_picture_has_its_unit(bench, unit):
+    assert unit in words_of(bench[2] / "bench.svg").splitlines()
+
+
+def test_the_picture_says_what_was_not_run_and_why(bench):
+    words = " ".join(words_of(bench[2] / "bench.svg").split())
+    assert "TCP ping-pong in C" in words and "Not run: TCP" not in words
+    missing = r"Not run: NIF by erpc; [^.(]*\(EBPF_NIF_DIR names no built copy of it\)\."
+    assert re.search(missing, words)
+
+
+def test_the_picture_is_drawn_again_from_its_figures(srcdir, bench, tmp_path):
+    script = srcdir / "test" / "bench" / "picture.py"
+    command = [sys.executable, script, bench[2] / "bench.json", tmp_path / "again.svg"]
+    subprocess.run(command, check=True)
+    assert words_of(tmp_path / "again.svg") == words_of(bench[2] / "bench.svg")
 
 
 def test_a_folder_without_the_nif_is_refused(
