@@ -113,6 +113,7 @@ test_files = \
 	test/lib/syscall_numbers.py \
 	test/lib/systemd.py \
 	test/lib/traffic.py \
+	test/lib/two_hosts.py \
 	test/limits/test_allocations.py \
 	test/limits/test_defaults.py \
 	test/limits/test_limits.py \

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sessions of the Erlang shell, as they stand in documents: typed anew."""
+"""Sessions of the shells of Erlang and Elixir, as they stand in documents: typed anew."""
 
 import re
 import subprocess
 
 from cluster import PATIENCE, kill, spawn
 
-PROMPT = re.compile(r"^(\(\S+@\S+\)\d+> )", re.MULTILINE)
+PROMPT = re.compile(r"^((?:iex)?\(\S+@\S+\)\d+> )", re.MULTILINE)
+SHELLS = {
+    "": (["erl", "-sname"], "halt()."),
+    "iex": (["iex", "--dot-iex", "/dev/null", "--sname"], "System.halt()"),
+}
 
 
 def steps_of(session):
@@ -17,13 +21,13 @@ def steps_of(session):
 
 def plain(printed):
     """Without what differs from run to run: references and line breaks."""
-    return "".join(re.sub(r"#Ref<[0-9.]+>", "#Ref", printed).split())
+    return "".join(re.sub(r"#Ref(erence)?<[0-9.]+>", "#Ref", printed).split())
 
 
-def type_in(lines, name, cluster, ebin):
-    """All that an erl with the facade prints at that."""
+def type_in(command, lines, cluster):
+    """All that a shell prints at that."""
     process = spawn(
-        ["erl", "-sname", name, "-pa", ebin],
+        command,
         env=cluster.env,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -36,17 +40,26 @@ def type_in(lines, name, cluster, ebin):
         kill(process)
 
 
-def check(session, cluster, ebin):
-    """Has a session with ebpf@host typed anew; gives its number of steps.
+def on_this_host(session, cluster):
+    """The session, on the host that is called host in documents."""
+    session = re.sub(r"(\(\w+@)host\)", rf"\1{cluster.host})", session)
+    return re.sub(r"(?<![\w'])(\w+)@host\b", rf"'\1@{cluster.host}'", session)
 
-    Fails where the shell says anything else than stands there.
+
+def check(session, cluster, ebin, wrapper=()):
+    """Has a session typed anew; gives its number of steps.
+
+    Fails where the shell says anything else than stands there. wrapper is a command
+    that runs the shell.
     """
-    name = re.match(r"\((\S+)@host\)", session.lstrip())[1]
-    steps = steps_of(session.replace(f"{name}@host", f"{name}@{cluster.host}"))
-    lines = [line for _, line, _ in steps] + ["halt()."]
-    lines = [line.replace("ebpf@host", f"'ebpf@{cluster.host}'") for line in lines]
-    seen = PROMPT.split(type_in(lines, name, cluster, ebin))[1:]
-    left = seen[2 * len(steps) :]  # that of halt(), which may not come out
+    session = on_this_host(session, cluster)
+    shell, name = re.match(r"\s*(\w*)\((\w+)@", session).groups()
+    command, halt = SHELLS[shell]
+    steps = steps_of(session)
+    lines = [line for _, line, _ in steps] + [halt]
+    printed = type_in([*wrapper, *command, name, "-pa", ebin], lines, cluster)
+    seen = PROMPT.split(printed)[1:]
+    left = seen[2 * len(steps) :]  # that of the halt, which may not come out
     assert len(seen) >= 2 * len(steps) and len(left) in (0, 2), seen
     for step, prompt, printed in zip(steps, seen[::2], seen[1::2]):
         assert prompt == step[0]

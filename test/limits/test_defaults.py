@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The limits where no option sets them: they bite at what README.md says."""
+"""The limits where no option sets them: they bite at what ebpf_cnode(8) says."""
 
 import os
 

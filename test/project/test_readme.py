@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the README shows is what one gets."""
 
+import json
+import os
 import re
 import subprocess
 
@@ -10,6 +12,7 @@ import etf
 import shell
 from cluster import wait_until
 from conftest import raises
+from two_hosts import TwoHosts
 
 
 @pytest.fixture(scope="module")
@@ -21,11 +24,95 @@ def blocks(readme, language):
     return re.findall(rf"^```{language}\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
 
 
-def test_the_shell_session_is_what_one_sees(readme, lone_cluster, start_cnode, ebin):
-    [session] = [block for block in blocks(readme, "erlang") if "1> " in block]
+def session(readme, heading, language="erlang"):
+    """That of a section."""
+    section = readme.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    [session] = [block for block in blocks(section, language) if "1> " in block]
+    return session
+
+
+@pytest.mark.parametrize(
+    "heading, language", [("In the shell", "erlang"), ("From Elixir", "elixir")]
+)
+def test_the_session_is_what_one_sees(
+    heading, language, readme, lone_cluster, start_cnode, ebin
+):
     lone_cluster.epmd.start()
     start_cnode(cluster=lone_cluster, naming=[])
-    assert shell.check(session, lone_cluster, ebin) >= 4
+    shown = session(readme, heading, language)
+    assert shell.check(shown, lone_cluster, ebin) >= 4
+
+
+@pytest.fixture
+def two_hosts(tmp_path):
+    hosts = TwoHosts(tmp_path)
+    yield hosts.hosts
+    hosts.close()
+
+
+def test_the_session_of_two_hosts_is_what_one_sees(
+    readme, two_hosts, lone_cluster, start_cnode, ebin
+):
+    for host in two_hosts:
+        start_cnode("--port", 4370, cluster=lone_cluster, naming=[], wrapper=host.wrapper)
+    shown = session(readme, "Two hosts")
+    assert shell.check(shown, lone_cluster, ebin, two_hosts[1].wrapper) >= 4
+
+
+@pytest.fixture
+def cgroups(tmp_path):
+    """The cgroup file system; many hosts have that of version 1 at its place."""
+    folder = tmp_path / "cgroups"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "cgroup2", "cgroup2", folder], check=True)
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def is_removed(cgroup):
+    """As soon as its last process has been waited for."""
+    try:
+        cgroup.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture
+def counted_packets(readme, srcdir, cgroups):
+    """What is to be typed before the session with a program has been typed."""
+    [typed] = [block for block in blocks(readme, "sh") if "bpftool prog load" in block]
+    cgroup = cgroups / f"readme_{os.getpid()}"
+    typed = typed.replace("/tmp/", f"{cgroups.parent}/")
+    typed = typed.replace("/sys/fs/cgroup/demo", str(cgroup))
+    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+    env = {**os.environ, "PATH": path}
+    try:
+        subprocess.run(["sh", "-exc", typed], cwd=srcdir, env=env, check=True)
+        yield
+    finally:
+        subprocess.run(["rm", "-rf", "/sys/fs/bpf/demo"], check=True)
+        wait_until(lambda: is_removed(cgroup))
+
+
+def test_the_session_with_a_program_is_what_one_sees(
+    readme, counted_packets, lone_cluster, start_cnode, ebin
+):
+    lone_cluster.epmd.start()
+    start_cnode(cluster=lone_cluster, naming=[])
+    shown = session(readme, "With an eBPF program")
+    assert shell.check(shown, lone_cluster, ebin) >= 2
+
+
+def test_the_options_of_new_are_those_of_the_facade(readme, srcdir):
+    source = (srcdir / "erlang" / "src" / "ebpf_maps.erl").read_text()
+    [type] = re.findall(r"^-type map_option\(\) ::(.*?)\.$", source, re.M | re.DOTALL)
+    wanted = set(re.findall(r"[|{\n] *([a-z_]+)(?= *[|,\n])", type))
+    section = readme.split("\n## Options of `new`\n")[1].split("\n## ")[0]
+    heads = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    assert set(re.findall(r"`\{?([a-z_]+)", "\n".join(heads))) == wanted
 
 
 @pytest.mark.sandbox
@@ -64,10 +151,45 @@ def test_each_option_in_it_is_one_of_the_program(readme, program):
     assert shown <= set(re.findall(r"--[a-z-]+", listed.stdout))
 
 
-def test_each_link_leads_somewhere(readme, srcdir):
-    links = re.findall(r"\]\((?!http)([^)#]+)", readme)
-    assert links
-    assert [link for link in links if not (srcdir / link).exists()] == []
+@pytest.mark.parametrize(
+    "page", ["README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGES.md", "cnode/README.md"]
+)
+def test_each_link_leads_somewhere(page, srcdir):
+    path = srcdir / page
+    links = re.findall(r"\]\((?!http)([^)#]+)", path.read_text())
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def headings(text):
+    """As links name them."""
+    found = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in found}
+
+
+def test_each_link_within_leads_to_a_heading(readme):
+    links = set(re.findall(r"\]\(#([^)]+)\)", readme))
+    assert links and links <= headings(readme)
+
+
+def median(contests, id, label):
+    [contest] = [one for one in contests if one["id"] == id]
+    [contender] = [one for one in contest["contenders"] if one["label"] == label]
+    return contender["median"]
+
+
+def test_the_figures_of_speed_are_those_of_the_benchmark(readme, srcdir):
+    figures = json.loads((srcdir / "test" / "bench" / "bench.json").read_text())
+    contests = figures["contests"]
+    one = median(contests, "get-1", "C node by erpc")
+    ratio = one / median(contests, "get-1", "TCP ping-pong in C")
+    many = median(contests, "get-16", "C node by erpc")
+    whole = median(contests, "to_list-hash-1000000", "C node by the facade")
+    bpftool = median(contests, "to_list-hash-1000000", "bpftool map dump -j")
+    text = " ".join(readme.split("\n## Speed\n")[1].split())
+    assert f"waits {one:.0f} µs for a `get`" in text
+    assert f"{ratio:.1f} times a bare TCP round trip" in text
+    assert f"get {many // 1000 * 1000:,.0f} values a second" in text
+    assert f"arrive in {whole / 1000:.1f} s, where `bpftool` takes {bpftool / 1000:.0f}" in text
 
 
 NET_ADMIN_TYPES = {
