@@ -6,7 +6,7 @@
 
 #define TERM_MAX_ATOM_CHARACTERS 255
 
-/* What checking and reading terms have in common; nobody else's business. */
+/* Shared by the files that check, read and write terms; private to them. */
 static inline uint16_t get16(const char *s)
 {
 	const unsigned char *u = (const unsigned char *)s;
@@ -28,7 +28,7 @@ static inline void put32(char *to, uint32_t value)
 		to[i] = (char)(value >> (8 * (3 - i)));
 }
 
-/* A count of 1, 2 or 4 bytes; of none it is 0. */
+/* A count of width 1, 2 or 4; 0 for width 0. */
 static inline uint32_t get_count(const char *s, int width)
 {
 	switch (width) {
@@ -66,8 +66,8 @@ static inline uint64_t load32(const char *at)
 }
 
 /*
- * The high bits of the bytes that are 0 or above 127; with others' beside
- * that of a 0, to which a borrow went.
+ * Sets the high bit of each byte that is 0 or above 127; a borrow from a 0 may
+ * set that of the next byte, too.
  */
 static inline uint64_t odd_bytes(uint64_t word)
 {
@@ -76,8 +76,8 @@ static inline uint64_t odd_bytes(uint64_t word)
 }
 
 /*
- * ASCII without a NUL, as nearly all atoms are: looked at eight by eight, or
- * four by four, where the last ones are perhaps looked at twice.
+ * ASCII without a NUL, as nearly all atoms are. Checks eight or four bytes at a
+ * time; the last step may overlap the one before.
  */
 static inline bool is_plain_text(const char *text, size_t size)
 {
@@ -97,7 +97,7 @@ static inline bool is_plain_text(const char *text, size_t size)
 	return odd == 0 && size <= TERM_MAX_ATOM_CHARACTERS;
 }
 
-/* Of an atom's length, in bytes. */
+/* The bytes of an atom's length. */
 static inline int atom_width(char tag)
 {
 	return tag == ERL_SMALL_ATOM_UTF8_EXT || tag == ERL_SMALL_ATOM_EXT ? 1
@@ -105,13 +105,12 @@ static inline int atom_width(char tag)
 }
 
 /*
- * Whether text that is not plain may be an atom's of that tag. No node's name
- * has a NUL in it, since ei hands names out as strings.
+ * Whether text that is not plain is valid in an atom of that tag. A node's name
+ * must not contain a NUL, since ei returns it as a C string.
  */
 bool term_check_odd_text(char tag, const char *text, size_t size, bool is_node);
 
-/* The text of an atom that was checked, whose tag says how long its length is
- */
+/* The text of an atom that was checked. */
 static inline void atom_text(struct term t, const char **text, size_t *size)
 {
 	size_t header = 1 + (size_t)atom_width(*t.at);

@@ -15,7 +15,7 @@ static size_t put_utf8(char *to, uint32_t c)
 	return n;
 }
 
-/* Leaves no NUL inside the text: it is used as a C string. */
+/* A NUL is refused: the text is used as a C string. */
 static bool read_characters(struct term t, char *text, size_t size)
 {
 	struct term_items items;

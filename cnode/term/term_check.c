@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where a term ends: of bytes from a peer, which are checked on the way, and
- * of those that were checked before. Nothing reads a term that has not been
- * through the first of these; ei's own functions know no end of a buffer.
+ * Finds the end of a term: in bytes from a peer, which it checks on the way,
+ * and in bytes checked before. No term is read before it is checked, since ei's
+ * decoders do not know where the buffer ends.
  */
 #include <errno.h>
 #include <math.h>
@@ -10,7 +10,7 @@
 
 #include "term/term_bytes.h"
 
-/* --- Other contents ----------------------------------------------------- */
+/* --- Floats and bit strings --------------------------------------------- */
 
 static bool check_float(const char *bytes, const char *end)
 {
@@ -34,35 +34,34 @@ static bool check_bits(const char *header, const char *end)
 /* --- Forms -------------------------------------------------------------- */
 
 /*
- * Each of these is at what follows a tag and returns where that ends, but for
- * the terms inside, which are added to pending; with check NULL if it is not
- * whole or not well formed. All are inlined, once for each value of check.
+ * Each skips what follows a tag and returns its end. Nested terms are not
+ * skipped but added to pending. With check set it returns NULL if the bytes are
+ * incomplete or malformed. All are inlined, once for each value of check.
  */
 #define FORM __attribute__((always_inline)) static inline const char *
 
-/* What there is of room from pos on; never negative where it is asked. */
-static inline size_t room(const char *pos, const char *end)
+/* Only called with check set, when pos <= end. */
+static inline size_t bytes_left(const char *pos, const char *end)
 {
 	return (size_t)(end - pos);
 }
 
 FORM skip_fixed(const char *pos, const char *end, size_t size, bool check)
 {
-	return check && room(pos, end) < size ? NULL : pos + size;
+	return check && bytes_left(pos, end) < size ? NULL : pos + size;
 }
 
-/* A count of 1, 2 or 4 bytes, header bytes with it, as many bytes as it
- * says */
+/* A header that starts with a count of width 1, 2 or 4, and that many bytes. */
 FORM skip_bytes(const char *pos, const char *end, int width, size_t header,
 		bool check)
 {
 	size_t n;
 
-	if (check && room(pos, end) < header)
+	if (check && bytes_left(pos, end) < header)
 		return NULL;
 	n = get_count(pos, width);
 	pos += header;
-	return check && room(pos, end) < n ? NULL : pos + n;
+	return check && bytes_left(pos, end) < n ? NULL : pos + n;
 }
 
 FORM skip_atom(const char *pos, const char *end, int width, bool is_node,
@@ -70,23 +69,23 @@ FORM skip_atom(const char *pos, const char *end, int width, bool is_node,
 {
 	size_t size;
 
-	if (check && room(pos, end) < (size_t)width)
+	if (check && bytes_left(pos, end) < (size_t)width)
 		return NULL;
 	size = get_count(pos, width);
 	if (check &&
-	    (room(pos + width, end) < size ||
+	    (bytes_left(pos + width, end) < size ||
 	     (!is_plain_text(pos + width, size) &&
 	      !term_check_odd_text(pos[-1], pos + width, size, is_node))))
 		return NULL;
 	return pos + width + size;
 }
 
-/* A node's name, and bytes after it. */
+/* A node's name, and the given number of bytes after it. */
 FORM skip_node(const char *pos, const char *end, size_t bytes, bool check)
 {
 	int width;
 
-	if (check && (room(pos, end) < 2 || !is_atom_tag(*pos)))
+	if (check && (bytes_left(pos, end) < 2 || !is_atom_tag(*pos)))
 		return NULL;
 	width = atom_width(*pos);
 	pos = skip_atom(pos + 1, end, width, true, check);
@@ -94,8 +93,8 @@ FORM skip_node(const char *pos, const char *end, size_t bytes, bool check)
 }
 
 /*
- * The forms from before creations had 32 bits: theirs is a byte of up to 3,
- * with bytes before it and after it.
+ * Forms from before creations had 32 bits. The creation is one byte, at most 3,
+ * with the given number of bytes before and after it.
  */
 FORM skip_old_node(const char *pos, const char *end, size_t before,
 		   size_t after, bool check)
@@ -112,7 +111,7 @@ FORM skip_ref(const char *pos, const char *end, bool is_old, bool check)
 {
 	size_t words;
 
-	if (check && room(pos, end) < 2)
+	if (check && bytes_left(pos, end) < 2)
 		return NULL;
 	words = get16(pos);
 	if (check && (words == 0 || words > TERM_MAX_REF_WORDS))
@@ -122,23 +121,23 @@ FORM skip_ref(const char *pos, const char *end, bool is_old, bool check)
 		      : skip_node(pos, end, 4 + 4 * words, check);
 }
 
-/* A count, of which each stands for some terms, and some more terms */
+/* A count of items of each terms, and more terms. */
 /* NOLINTNEXTLINE(readability-function-size): all but two are constants */
 FORM skip_items(const char *pos, const char *end, int width, unsigned each,
 		unsigned more, uint64_t *pending, bool check)
 {
-	if (check && room(pos, end) < (size_t)width)
+	if (check && bytes_left(pos, end) < (size_t)width)
 		return NULL;
 	*pending += (uint64_t)get_count(pos, width) * each + more;
 	pos += width;
-	/* a term takes a byte at least */
-	return check && *pending > room(pos, end) ? NULL : pos;
+	/* each term takes at least a byte */
+	return check && *pending > bytes_left(pos, end) ? NULL : pos;
 }
 
 /*
- * A switch and no table, so that every size in it is a constant: this is where
- * most of the time of a small request goes. Not here are atom cache and
- * compressed terms, which were never offered.
+ * A switch, not a table, so that every size is a constant: a small request
+ * spends most of its time here. Atom cache references and compressed terms are
+ * missing, since the handshake offers neither.
  */
 /* NOLINTNEXTLINE(readability-function-size): one step a kind of term */
 FORM skip_form(const char *pos, const char *end, uint64_t *pending, bool check)
@@ -198,7 +197,7 @@ FORM skip_form(const char *pos, const char *end, uint64_t *pending, bool check)
 		return skip_old_node(pos, end, 4, 0, check);
 	case ERL_EXPORT_EXT:
 		return skip_items(pos, end, 0, 0, 3, pending, check);
-	case ERL_NEW_FUN_EXT: /* Size:32 Arity:8 Uniq:128 Index:32, free ones */
+	case ERL_NEW_FUN_EXT: /* Size:32 Arity:8 Uniq:128 Index:32 Free:32 */
 		pos = skip_fixed(pos, end, 4 + 1 + 16 + 4, check);
 		return pos ? skip_items(pos, end, 4, 1, 4, pending, check)
 			   : NULL;
@@ -211,7 +210,7 @@ FORM skip_form(const char *pos, const char *end, uint64_t *pending, bool check)
 
 FORM skip_term(const char *pos, const char *end, bool check)
 {
-	uint64_t pending = 1; /* terms still to come */
+	uint64_t pending = 1; /* terms still to skip */
 
 	while (pending > 0) {
 		if (check && pos == end)
@@ -240,7 +239,7 @@ size_t term_size(const char *buf)
 
 /* --- Elements ----------------------------------------------------------- */
 
-/* SMALL_INTEGER_EXT 0, 1, ... 255: what the bytes of a string stand for. */
+/* SMALL_INTEGER_EXT 0 to 255: the elements that a STRING_EXT's bytes mean. */
 #define I1(n)                                                                  \
 	{                                                                      \
 		ERL_SMALL_INTEGER_EXT, (char)(n)                               \
@@ -251,7 +250,7 @@ size_t term_size(const char *buf)
 static const char small_integers[256][2] = { I64(0), I64(64), I64(128),
 					     I64(192) };
 
-/* To be inlined for each value of check. */
+/* Inlined, once for each value of check. */
 __attribute__((always_inline)) static inline uint32_t
 next_terms(struct term_items *items, struct term *elements, uint32_t max,
 	   bool check)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reader of terms, which borrows from their packet: each step stays inside
- * what it was given. Knows nothing of packets, sockets and maps.
+ * Reads terms without copying them. Knows nothing of packets, sockets or maps.
  */
 #include <string.h>
 
@@ -64,7 +63,7 @@ bool term_map(struct term t, struct term_items *items)
 {
 	if (tag_of(t) != ERL_MAP_EXT || t.size < 5)
 		return false;
-	/* a pair takes two bytes at least, so that this cannot overflow */
+	/* a pair takes at least two bytes, so doubling cannot overflow */
 	open_items(t, items, 5, get32(t.at + 1));
 	if (items->left > (t.size - 5) / 2)
 		return false;
@@ -121,7 +120,7 @@ bool term_is_list(struct term t)
 	       tag_of(t) == ERL_STRING_EXT;
 }
 
-/* The atom that a term begins with at at. */
+/* The atom that starts there, inside a term that was checked. */
 static struct term atom_at(const char *at)
 {
 	return (struct term){ .at = at, .size = term_size(at) };
@@ -172,8 +171,7 @@ bool term_read_external_fun(struct term t, struct term mfa[3], uint32_t *arity)
 	       term_read_uint32(mfa[2], arity);
 }
 
-/* Size:32 Arity:8 Uniq:128 Index:32 Free:32, its module first of what follows
- */
+/* Size:32 Arity:8 Uniq:128 Index:32 Free:32 Module ... */
 bool term_read_local_fun(struct term t, struct term *module, uint32_t *arity)
 {
 	struct term_items items;
@@ -243,7 +241,7 @@ static bool read_magnitude(struct term t, struct magnitude *m)
 	return true;
 }
 
-/* A negative number fits while its magnitude is at most 100...0 in binary. */
+/* A negative number fits if its magnitude is at most 100...0 in binary. */
 static bool fits_negative(const struct magnitude *m, size_t size)
 {
 	if (m->size < size || m->bytes[size - 1] < 0x80)

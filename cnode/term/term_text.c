@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The text of atoms that are not of plain ASCII. */
+/* Validates the text of atoms that are not plain ASCII. */
 #include <string.h>
 
 #include "term/term_bytes.h"
 
-/* The length of the UTF-8 sequence at s, 0 if there is none that is valid. */
+/* The length of the UTF-8 sequence at s; 0: it is invalid. */
 static size_t utf8_length(const unsigned char *s, size_t size)
 {
 	uint32_t code;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The writer of terms: a buffer that grows up to a limit, and ei's encoders. */
+/* Writes terms to a buffer that grows up to a limit, partly by ei's encoders.
+ */
 #include <string.h>
 
 #include "base/budget.h"
@@ -54,9 +55,9 @@ bool term_write_grow(struct term_writer *w, size_t size)
 }
 
 /*
- * What ei needs for the header of a list or of a binary, for a number, and
- * around the node of a reference: no more than that, so that what is known to
- * fit does fit.
+ * The exact maximum of bytes that ei writes for the header of a list or binary,
+ * for a number, and around a reference's node. Exact, so that a term which is
+ * known to fit is never refused.
  */
 #define MAX_HEADER_SIZE 5
 #define MAX_NUMBER_SIZE 11
@@ -84,7 +85,7 @@ void term_write_version(struct term_writer *w)
 		*space = (char)131;
 }
 
-/* The headers of small terms are two bytes: not worth a call of ei's. */
+/* Headers of small terms are two bytes, not worth a call of ei. */
 static void write_two(struct term_writer *w, char tag, uint8_t byte)
 {
 	char *space = term_write_space(w, 2);
@@ -146,7 +147,7 @@ void term_write_map_close(struct term_writer *w, size_t open, uint32_t n)
 	patch_count(w, open, n);
 }
 
-/* Of 255 characters at most, which may be more bytes. */
+/* At most 255 characters, but perhaps more bytes. */
 static void write_long_atom(struct term_writer *w, const char *name,
 			    size_t size)
 {
@@ -173,7 +174,7 @@ void term_write_atom(struct term_writer *w, const char *name)
 	space = term_write_space(w, 2 + size);
 	if (!space)
 		return;
-	/* ei's encoder takes text apart and puts it together again */
+	/* not by ei, which would decode and encode every character */
 	space[0] = ERL_SMALL_ATOM_UTF8_EXT;
 	space[1] = (char)size;
 	/* NOLINTNEXTLINE(bugprone-not-null-terminated-result): no string */
