@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Packets of the Erlang distribution protocol, as they travel after the
- * handshake between nodes that negotiated neither atom cache nor fragments:
+ * Packets of the Erlang distribution protocol, as sent after a handshake that
+ * negotiated neither atom cache nor fragments:
  *
  *	Length:32 $p 131 Control [131 Payload]
  *
- * Pure functions on bytes; knows nothing of sockets nor of what is asked.
+ * Pure functions on bytes; knows nothing of sockets or requests.
  */
 #include "dist/control.h"
 
@@ -17,11 +17,10 @@
 #define PASS_THROUGH 'p'
 #define VERSION 131
 
-/* The control message of an op: its arity, and where in its tuple what stands.
- */
+/* Of each op: the arity of its tuple, and the position of each element. */
 struct layout {
-	uint8_t plain; /* the same message without a trace token */
-	uint8_t arity; /* 0: there is no such op */
+	uint8_t plain; /* the op of the same message without a trace token */
+	uint8_t arity; /* 0: no such op */
 	uint8_t from, to, id, mfa, options;
 	bool payload;
 };
@@ -75,15 +74,15 @@ static const struct layout layouts[] = {
 #define LAYOUTS (sizeof(layouts) / sizeof(layouts[0]))
 #define MAX_ARITY 7
 
-/* Position 0 is the op itself: there it means that there is no such term. */
+/* Position 0 is the op, so in a layout it means that there is no such term. */
 static struct term pick(const struct term *elements, uint8_t position)
 {
 	return position ? elements[position] : (struct term){ .at = NULL };
 }
 
 /*
- * Steps over a control message, of which each element is checked as it comes.
- * The layout says what they are.
+ * Reads the elements of a control message, checking each, and moves *pos behind
+ * it. NULL: it is malformed.
  */
 static const struct layout *take_control(const char **pos, const char *end,
 					 struct term elements[MAX_ARITY])
@@ -151,7 +150,7 @@ int control_parse(const char *packet, size_t size, bool whole,
 
 /* --- Writing ------------------------------------------------------------ */
 
-/* A packet and its control message, of so many elements with the op. */
+/* Opens a packet and its control message; arity counts the op. */
 static size_t begin(struct term_writer *w, enum control_op op, uint8_t arity)
 {
 	const char header[] = {

@@ -4,7 +4,7 @@
 
 #include "term/term.h"
 
-#define CONTROL_LENGTH_SIZE 4 /* of the length before each packet */
+#define CONTROL_LENGTH_SIZE 4 /* bytes of the length before each packet */
 
 /* Control messages; control_parse() drops the trace token of a _TT form. */
 enum control_op {
@@ -34,7 +34,7 @@ enum control_spawn_flag {
 	CONTROL_SPAWN_MONITOR = 2,
 };
 
-/* What a packet says; terms that its kind does not have are of size 0. */
+/* A parsed packet. Terms that a kind of message does not have are of size 0. */
 struct control_message {
 	enum control_op op;
 	struct term from; /* a pid */
@@ -42,22 +42,22 @@ struct control_message {
 	struct term id;   /* reference of a monitor or a spawn, or unlink id */
 	struct term mfa;  /* SPAWN_REQUEST: {Module, Function, Arity} */
 	struct term options; /* SPAWN_REQUEST */
-	struct term payload; /* what is left of the packet, not checked yet */
+	struct term payload; /* the rest of the packet, unchecked */
 };
 
 /*
- * Takes apart the packet that follows a length. The terms point into it.
- * -EBADMSG where it is no packet that a peer may send us. With whole false,
- * the packet goes on after size bytes: then all of the control message must
- * be there.
+ * Parses the packet that follows a length; the terms point into it. -EBADMSG:
+ * it is not a packet that a peer may send. If whole is false, only the first
+ * size bytes of the packet are there, which must include the control message.
  */
 int control_parse(const char *packet, size_t size, bool whole,
 		  struct control_message *message);
 
 /*
- * Writing. A begin function opens a packet whose last term is still to come:
- * the payload, or the reason in an exit without one. It returns the place of
- * the packet, for control_end() to close it. The others write whole packets.
+ * Writing. A begin function opens a packet; the caller then writes its last
+ * term, which is the payload, or the reason of an exit without a payload. It
+ * returns the position to pass to control_end(). The others write whole
+ * packets.
  */
 size_t control_begin_monitor_exit_payload(struct term_writer *w,
 					  struct term pid, struct term to,
@@ -73,17 +73,17 @@ void control_end(struct term_writer *w, size_t at);
 
 void control_write_spawn_reply(struct term_writer *w, struct term id,
 			       struct term to, unsigned flags, struct term pid);
-/* The same where nothing was spawned, with why as an atom. */
+/* Answers that nothing was spawned, with why as an atom. */
 void control_write_spawn_refusal(struct term_writer *w, struct term id,
 				 struct term to, const char *why);
 void control_write_unlink_ack(struct term_writer *w, struct term id,
 			      struct term from, struct term to);
-/* A process there is watched under id, or no longer. */
+/* Starts or stops monitoring a process of the peer, by the reference id. */
 void control_write_monitor(struct term_writer *w, struct term from,
 			   struct term to, const erlang_ref *id);
 void control_write_demonitor(struct term_writer *w, struct term from,
 			     struct term to, const erlang_ref *id);
-/* What was monitored or linked to is not there. */
+/* Answers that the monitored or linked process does not exist. */
 void control_write_monitor_noproc(struct term_writer *w, struct term item,
 				  struct term to, struct term id);
 void control_write_link_noproc(struct term_writer *w, struct term from,

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The cookie, by the rules of OTP's auth.erl: a file that others than its
- * owner may touch is refused; one line of printable characters, spaces and all.
- * A pipe will do as well as a file, so that a parent can hand the cookie over
- * as /dev/stdin; no more than its first line is read from it.
+ * The cookie, by the rules of OTP's auth.erl: one line of printable characters,
+ * spaces included, in a file that only its owner may access. A pipe will do as
+ * well, so that a parent can pass the cookie as /dev/stdin; only its first line
+ * is read.
  *
- * A credential of a service may belong to root, and to its user by an access
- * control list, which the mode shows as rights of a group. The folder of such
- * files is for that user alone, and the service manager sees to it.
+ * A service's credential may belong to root and be readable by the service's
+ * user through an access control list, which shows in the mode as rights of the
+ * group. The service manager keeps the directory of credentials private.
  */
 #include "dist/cookie.h"
 
@@ -91,8 +91,8 @@ static bool make(const char *path)
 	int error = make_letters(letters) ? write_new(path, letters) : -EIO;
 
 	if (error < 0 && error != -EEXIST) {
-		log_error("cookie file %s: there is none, and none could be "
-			  "made: %s",
+		log_error("cookie file %s: it does not exist, and cannot be "
+			  "created: %s",
 			  path, strerror(-error));
 		return false;
 	}
@@ -106,15 +106,15 @@ static bool make(const char *path)
 struct line {
 	char *text; /* of EI_MAX_COOKIE_SIZE + 1 */
 	size_t size;
-	bool over;         /* by other than a printable character, */
-	bool at_end;       /* that of a line */
-	const char *wrong; /* NULL: nothing yet */
+	bool over;         /* a character that is not printable has come */
+	bool at_end;       /* the end of the line has come */
+	const char *wrong; /* NULL: nothing so far */
 };
 
 /*
- * As check_cookie() and check_cookie1() of auth.erl have it: spaces before the
- * end of the line are part of the cookie; behind it there may be more ends of
- * lines and spaces, and nothing else.
+ * As check_cookie() and check_cookie1() in auth.erl: spaces before the end of
+ * the line are part of the cookie; after it only spaces and empty lines may
+ * follow.
  */
 static void take(struct line *line, char c)
 {
@@ -128,13 +128,12 @@ static void take(struct line *line, char c)
 	line->over = true;
 	line->at_end |= c == '\n';
 	if (c != '\n' && c != '\r' && c != ' ')
-		line->wrong = line->at_end
-				      ? "it has more than one line"
-				      : "it has other than printable ASCII "
-					"characters";
+		line->wrong = line->at_end ? "it has more than one line"
+					   : "it has a character that is not "
+					     "printable ASCII";
 }
 
-/* Waits for what a parent or another program has yet to write. */
+/* Waits for a pipe's writer. */
 static ssize_t read_some(int fd, char *bytes, size_t size)
 {
 	ssize_t n;
@@ -148,7 +147,7 @@ static ssize_t read_some(int fd, char *bytes, size_t size)
 	return n;
 }
 
-/* Of a pipe one byte at a time: what is behind the line is not for us. */
+/* From a pipe, byte by byte: data after the line is not ours to read. */
 static const char *read_line(int fd, struct line *line, bool is_pipe)
 {
 	char bytes[512];
@@ -167,7 +166,7 @@ static const char *read_line(int fd, struct line *line, bool is_pipe)
 	return line->wrong;
 }
 
-/* Whether path is in the folder that the service manager made for us. */
+/* Whether path is in the directory of credentials of the service manager. */
 static bool is_credential(const char *path)
 {
 	const char *folder = getenv("CREDENTIALS_DIRECTORY");
@@ -187,10 +186,10 @@ static const char *check_file(const char *path, int fd, bool *is_pipe)
 		return strerror(errno);
 	*is_pipe = S_ISFIFO(status.st_mode);
 	if (!S_ISREG(status.st_mode) && !*is_pipe)
-		return "it is no regular file";
+		return "it is not a regular file";
 	if (status.st_mode & others)
-		return "others than its owner may read or write it; "
-		       "chmod 400 mends that";
+		return "users other than its owner may read or write it; run "
+		       "chmod 400";
 	return NULL;
 }
 
@@ -208,7 +207,7 @@ static bool read_open_file(const char *path, int fd, struct line *line)
 
 /* --- Finding ------------------------------------------------------------ */
 
-/* A pipe that nobody writes to yet is not waited for here. */
+/* O_NONBLOCK: open(2) must not wait for a pipe's writer. */
 static int open_file(const char *path)
 {
 	return open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -220,21 +219,21 @@ static int complain(const char *path)
 	return -1;
 }
 
-/* One is made only where erl looks for it: a name may be mistyped. */
+/* Does not create it, since the name may be mistyped. */
 static int open_named(const char *path)
 {
 	int fd = open_file(path);
 
 	if (fd < 0 && errno == ENOENT)
-		log_error("cookie file %s: %s; it has to be there, or go "
-			  "without --cookie-file for that of erl",
+		log_error("cookie file %s: %s; create it, or leave out "
+			  "--cookie-file to use erl's",
 			  path, strerror(errno));
 	else if (fd < 0)
 		complain(path);
 	return fd;
 }
 
-/* path is its name then. */
+/* Writes its name to path. */
 static int open_own(char path[PATH_MAX])
 {
 	int fd;

@@ -6,10 +6,10 @@
 #include <stdbool.h>
 
 /*
- * Reads the cookie from file, which has to be there, or for NULL from where erl
- * has it: ~/.erlang.cookie, else erlang/.erlang.cookie below the user's
- * configuration folder. Where there is none a random one is made, readable by
- * its owner alone. False: an error has been logged.
+ * Reads the cookie from file, which must exist. If file is NULL, from where erl
+ * looks: ~/.erlang.cookie, else erlang/.erlang.cookie in the user's
+ * configuration directory; if neither exists, a random cookie is created that
+ * only its owner may read. False: an error has been logged.
  */
 bool cookie_read(const char *file, char cookie[EI_MAX_COOKIE_SIZE + 1]);
 

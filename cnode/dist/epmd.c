@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Our registration with epmd, which lasts as long as the descriptor that ei
- * returns for it: a thread waits for its end and registers anew. An epmd is
- * started only at the start: later this process runs no programs.
+ * The registration with epmd, which lasts as long as the connection that ei
+ * returns for it. A thread waits for its end and registers again. An epmd is
+ * started only during the start of the node: later it runs no programs.
  */
 #include "dist/epmd.h"
 
@@ -29,28 +29,28 @@
 
 #define DEFAULT_PORT 4369
 #define PROBE_MS 1000     /* for a connection on this host */
-#define START_MS 10000    /* for an epmd that was started to be there */
-#define DECIDE_MS 15000   /* for the first registration, one way or another */
-#define NAME_FREE_MS 3000 /* for a node that has just ended to be forgotten */
+#define START_MS 10000    /* for a new epmd to listen */
+#define DECIDE_MS 15000   /* for the first registration to succeed or fail */
+#define NAME_FREE_MS 3000 /* for epmd to forget a node that just ended */
 #define RETRY_MS 50
-#define WAIT_MS 5 /* for what ends within milliseconds */
+#define WAIT_MS 5 /* between looks at a child that ends soon */
 #define REPUBLISH_MS 1000
-#define HELD_MS 5000      /* what has lasted so long is no flap */
-#define QUIET_FLAPS 3     /* in a row, from which on they are not logged */
+#define HELD_MS 5000      /* a registration that lasts this long is no flap */
+#define QUIET_FLAPS 3     /* in a row, before they are no longer logged */
 #define MAX_PAUSE_MS 5000 /* between flaps */
-#define MAX_SAID 64       /* bytes: epmd's answer has two more than ei reads */
+#define MAX_EXCESS 64     /* bytes: epmd's answer has two more than ei reads */
 
-/* What the thread and the rest share, under the lock. */
+/* Shared with the thread, under the lock. */
 static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t decided_now;
 	ei_cnode *node;
 	int port;
 	int fd;
-	int refusal;  /* of the last try, or 0 while epmd says nothing */
-	bool decided; /* the first registration has come to status */
+	int refusal;  /* of the last attempt; 0: epmd has not answered */
+	bool decided; /* the first registration has ended with status */
 	enum exit_status status;
-	bool over;
+	bool unpublished;
 } registration = { .lock = PTHREAD_MUTEX_INITIALIZER, .fd = -1 };
 
 static void sleep_ms(int ms)
@@ -74,28 +74,27 @@ uint16_t epmd_port(void)
 		       : 0;
 }
 
-/* ei and epmd take anything: text for port 0, and 70000 for 4464. */
+/* Checked here because ei and epmd read text as port 0, and 70000 as 4464. */
 enum exit_status epmd_check_port(uint32_t own)
 {
 	uint16_t port = epmd_port();
 
 	if (port == 0) {
-		log_error("ERL_EPMD_PORT is '%s', which is no port: it is to "
-			  "be a number from 1 to 65535, or not to be set for "
-			  "%d",
+		log_error("ERL_EPMD_PORT is '%s', which is not a port: set it "
+			  "to a number from 1 to 65535, or unset it for %d",
 			  getenv("ERL_EPMD_PORT"), DEFAULT_PORT);
 		return STATUS_EPMD;
 	}
 	if (port == own) {
-		log_error("--port %u: it is the port of epmd; choose another, "
-			  "or go without for any that is free",
+		log_error("--port %u is the port of epmd; choose another, or "
+			  "leave it out to get a free one",
 			  own);
 		return STATUS_USAGE;
 	}
 	return STATUS_OK;
 }
 
-/* Whether nothing listens there; what does, shows what it is later. */
+/* Whether nothing listens there. A listener may still not be an epmd. */
 static bool is_refused(void)
 {
 	const struct sockaddr_in address = {
@@ -119,28 +118,28 @@ static bool is_refused(void)
 }
 
 /*
- * `epmd -daemon' ends once its daemon runs. What does not is not waited for
- * where it listens all the same, nor for ever where it does not.
+ * `epmd -daemon' exits once its daemon runs. If it does not exit, the wait ends
+ * when something listens, or after START_MS.
  */
 static void await_daemon(pid_t pid)
 {
 	int64_t begin = clock_ms();
-	bool told = false;
+	bool logged = false;
 	pid_t ended;
 
 	while ((ended = waitpid(pid, NULL, WNOHANG)) == 0 ||
 	       (ended < 0 && errno == EINTR)) {
 		if (clock_ms() - begin > START_MS || !is_refused())
 			return;
-		if (!told && clock_ms() - begin > PATIENCE_MS) {
-			log_notice("waiting for `epmd -daemon' to end");
-			told = true;
+		if (!logged && clock_ms() - begin > PATIENCE_MS) {
+			log_notice("waiting for `epmd -daemon' to exit");
+			logged = true;
 		}
 		sleep_ms(WAIT_MS);
 	}
 }
 
-/* As erl does: `epmd -daemon', by PATH or from where the build found it. */
+/* Runs `epmd -daemon', as erl does: from PATH, else the one configure found. */
 static int run_daemon(void)
 {
 	static char name[] = "epmd", daemon[] = "-daemon";
@@ -169,10 +168,10 @@ static int run_daemon(void)
 }
 
 /*
- * -EEXIST: epmd does not want that name; ei says so by -1 and EIO. Without a
- * time limit of ei's: that takes a refused connection for a good one, and uses
- * select(2), which writes past its set for descriptors from 1,024 on. Only the
- * thread of this file waits here.
+ * -EEXIST: epmd refuses the name, for which ei returns -1 and EIO. Called
+ * without ei's timeout, with which ei takes a refused connection for a good one
+ * and uses select(2), which overruns its set for descriptors from 1024 on. Only
+ * this file's thread waits here.
  */
 static int publish(void)
 {
@@ -193,12 +192,12 @@ enum exit_status epmd_start(void)
 
 	if (!is_refused())
 		return STATUS_OK;
-	log_info("starting an epmd");
+	log_info("starting epmd");
 	error = run_daemon();
 	if (error == 0)
 		return STATUS_OK;
 	log_error("no epmd on port %u, and none could be started: %s; install "
-		  "Erlang's epmd, or set PATH",
+		  "Erlang's epmd, or add it to PATH",
 		  epmd_port(), strerror(-error));
 	return STATUS_EPMD;
 }
@@ -217,11 +216,11 @@ static enum exit_status describe(int error)
 	return STATUS_EPMD;
 }
 
-/* Bears with an epmd just started, and with a name just given up. */
+/* Retries while an epmd is starting, or has yet to forget an ended node. */
 static enum exit_status publish_first(int *fd)
 {
 	int64_t begin = clock_ms();
-	bool told = false;
+	bool logged = false;
 
 	for (;;) {
 		*fd = publish();
@@ -230,12 +229,12 @@ static enum exit_status publish_first(int *fd)
 		pthread_mutex_unlock(&registration.lock);
 		if (*fd >= 0)
 			return STATUS_OK;
-		if (*fd == -EEXIST && !told)
-			log_info("the name %s is taken; waiting up to %d ms "
-				 "for a node that is ending to give it up",
+		if (*fd == -EEXIST && !logged)
+			log_info("the name %s is taken; waiting up to %d ms, "
+				 "in case its node is ending",
 				 registration.node->thisalivename,
 				 NAME_FREE_MS);
-		told |= *fd == -EEXIST;
+		logged |= *fd == -EEXIST;
 		if ((*fd != -EEXIST && *fd != -ECONNREFUSED) ||
 		    clock_ms() - begin >
 			    (*fd == -EEXIST ? NAME_FREE_MS : START_MS))
@@ -250,7 +249,7 @@ static int publish_again(void)
 
 	while ((fd = publish()) < 0) {
 		if (fd != last_error)
-			log_warning("not registered with epmd: %s; trying on",
+			log_warning("not registered with epmd: %s; retrying",
 				    fd == -EEXIST ? "the name is taken"
 						  : strerror(-fd));
 		last_error = fd;
@@ -259,7 +258,7 @@ static int publish_again(void)
 	return fd;
 }
 
-static void say_registered(void)
+static void log_registered(void)
 {
 	log_notice("registered with epmd again");
 }
@@ -276,39 +275,40 @@ static bool is_readable(int fd, int timeout_ms)
 }
 
 /*
- * Waits for the end of a registration: epmd hangs up, or says more than any
- * epmd does. Whether it had held for a while, which is told where it is news.
+ * Waits for the end of a registration: epmd closes the connection, or sends
+ * more than an epmd would. Returns whether the registration lasted; if it does
+ * and is_news, it is logged.
  */
 static bool hold(int fd, bool is_news)
 {
-	char bytes[MAX_SAID];
+	char bytes[MAX_EXCESS];
 	bool held = false;
-	ssize_t said = 0, n = 1;
+	ssize_t excess = 0, n = 1;
 
-	while (n > 0 && said <= MAX_SAID) {
+	while (n > 0 && excess <= MAX_EXCESS) {
 		if (is_readable(fd, held ? -1 : HELD_MS)) {
 			n = recv(fd, bytes, sizeof(bytes), 0);
-			said += n;
+			excess += n;
 		} else {
 			held = true;
 			if (is_news)
-				say_registered();
+				log_registered();
 		}
 	}
 	return held;
 }
 
-/* What is no epmd, or one that ends each time, is asked ever less often. */
+/* Backs off from something that is not an epmd, or drops each registration. */
 static void pause_after(unsigned flaps)
 {
 	int pause = flaps < 7 ? RETRY_MS << flaps : MAX_PAUSE_MS;
 
 	if (flaps < QUIET_FLAPS)
-		log_warning("epmd has gone; registering with the next one");
+		log_warning("epmd is gone; registering with the next one");
 	else if (flaps == QUIET_FLAPS)
 		log_warning("epmd on port %u ends each registration within %d "
-			    "s; trying on, at most every %d s, and telling "
-			    "when one holds",
+			    "s; retrying at most every %d s, and logging when "
+			    "one lasts",
 			    epmd_port(), HELD_MS / 1000, MAX_PAUSE_MS / 1000);
 	sleep_ms(pause);
 }
@@ -322,13 +322,13 @@ static void decide(enum exit_status status)
 	pthread_mutex_unlock(&registration.lock);
 }
 
-/* False: it is not wanted any more. */
+/* False: epmd_unpublish() was called. */
 static bool keep(int fd)
 {
 	bool wanted;
 
 	pthread_mutex_lock(&registration.lock);
-	wanted = !registration.over;
+	wanted = !registration.unpublished;
 	registration.fd = fd;
 	pthread_mutex_unlock(&registration.lock);
 	return wanted;
@@ -338,7 +338,7 @@ static void *stay_registered(void *unused)
 {
 	int fd = -1;
 	enum exit_status status = publish_first(&fd);
-	unsigned flaps = 0; /* registrations in a row that did not hold */
+	unsigned flaps = 0; /* registrations in a row that did not last */
 
 	(void)unused;
 	keep(fd);
@@ -353,7 +353,7 @@ static void *stay_registered(void *unused)
 		if (!keep(fd))
 			break;
 		if (flaps < QUIET_FLAPS)
-			say_registered();
+			log_registered();
 	}
 	return NULL;
 }
@@ -369,7 +369,7 @@ static int start_thread(void)
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&registration.decided_now, &monotonic);
 	pthread_condattr_destroy(&monotonic);
-	/* signals are the main thread's */
+	/* the main thread takes the signals */
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &before);
 	error = pthread_create(&thread, NULL, stay_registered, NULL);
@@ -379,7 +379,7 @@ static int start_thread(void)
 	return error;
 }
 
-/* With the lock. */
+/* With the lock held. */
 static void await_decision(int64_t ms)
 {
 	struct timespec deadline;
@@ -392,8 +392,8 @@ static void await_decision(int64_t ms)
 					       &registration.lock, &deadline);
 }
 
-/* With the lock. */
-static void say_what_is_waited_for(void)
+/* With the lock held. */
+static void log_wait(void)
 {
 	static const struct {
 		int refusal;
@@ -426,7 +426,7 @@ enum exit_status epmd_publish(ei_cnode *node, int port)
 	pthread_mutex_lock(&registration.lock);
 	await_decision(PATIENCE_MS);
 	if (!registration.decided) {
-		say_what_is_waited_for();
+		log_wait();
 		await_decision(DECIDE_MS - PATIENCE_MS);
 	}
 	if (registration.decided)
@@ -440,7 +440,7 @@ enum exit_status epmd_publish(ei_cnode *node, int port)
 void epmd_unpublish(void)
 {
 	pthread_mutex_lock(&registration.lock);
-	registration.over = true;
+	registration.unpublished = true;
 	if (registration.fd >= 0)
 		shutdown(registration.fd, SHUT_RDWR);
 	pthread_mutex_unlock(&registration.lock);

@@ -7,23 +7,23 @@
 
 #include "base/exit_status.h"
 
-/* The port of the epmd of this host; 0: ERL_EPMD_PORT is none. */
+/* The port of this host's epmd; 0: ERL_EPMD_PORT is not a port. */
 uint16_t epmd_port(void);
 
-/* To come first, with our own port. Anything but STATUS_OK has been logged. */
+/* To be called first, with our own port. A failure has been logged. */
 enum exit_status epmd_check_port(uint32_t own);
 
-/* Starts an epmd if there is none. Anything but STATUS_OK has been logged. */
+/* Starts an epmd if none is running. A failure has been logged. */
 enum exit_status epmd_start(void);
 
 /*
- * Publishes the node's name and port with epmd, and keeps it published in a
- * thread of its own: a new epmd is told within seconds. Anything but STATUS_OK
- * has been logged. node must live as long as the process. Once in a process.
+ * Registers the node's name and port with epmd, and keeps them registered by a
+ * thread: a restarted epmd has them within seconds. A failure has been logged.
+ * node must live as long as the process. To be called once.
  */
 enum exit_status epmd_publish(ei_cnode *node, int port);
 
-/* Takes the name back. */
+/* Ends the registration. */
 void epmd_unpublish(void);
 
 #endif

@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ei's way to the stream under a connection: its socket callbacks, which it
- * uses while the handshake runs and never after. By them the handshake does
- * what ei does not.
+ * The socket callbacks by which ei performs the handshake, and which do what ei
+ * leaves out. Once the handshake is over, ei is not used.
  *
  * libei offers too few capabilities for rpc and erpc to call a C node. So the
- * write callback adds what is missing to the flags of our 'N' packet:
+ * write callback adds the missing ones to the flags of our 'N' packet:
  *
  *	Length:16 $N Flags:64 Challenge:32 Creation:32 NameLength:16 Name
  *
- * The read callback notes the peer's, since ei drops flags and creation, and
- * tells nothing of a name that is too long for it:
+ * The read callback keeps the peer's packet, since ei drops flags and creation,
+ * and any name that is too long for it:
  *
  *	Length:16 $N Flags:64 Creation:32 NameLength:16 Name
  *
- * And where ei would welcome a peer that is not to be let in, the write
- * callback puts the status not_allowed in the place of ei's, and fails: an
- * Erlang node that is told so never takes itself for connected.
+ * And if the peer is to be refused, the write callback replaces ei's status by
+ * not_allowed, and fails: after that status an Erlang node never believes that
+ * it is connected.
  *
  *	Length:16 $s Status
  */
@@ -58,9 +57,9 @@ static void put_be64(char *at, uint64_t value)
 /* --- Sockets ------------------------------------------------------------ */
 
 /*
- * ei_accept() takes a connection from the listening socket; ours are taken
- * before, so that each handshake can run in a thread of its own. What this
- * thread has to offer waits here until ei asks for it.
+ * ei_accept() wants to accept a connection from the listening socket, but ours
+ * are accepted earlier, so that each handshake runs in a thread of its own.
+ * This thread's connection waits here until ei asks for it.
  */
 static _Thread_local struct transport *offered;
 
@@ -114,10 +113,10 @@ static int callback_connect(void *context, void *address, int size,
 	(void)address;
 	(void)size;
 	(void)timeout;
-	return ENOTSUP; /* we are called, and call nobody */
+	return ENOTSUP; /* this node connects to no other */
 }
 
-/* The owner of a transport closes it, not ei. */
+/* The transport's owner closes it, not ei. */
 static int callback_close(void *context)
 {
 	(void)context;
@@ -126,21 +125,21 @@ static int callback_close(void *context)
 
 /* --- The peer's first packet -------------------------------------------- */
 
-/* As it comes by; until we answer there is nothing else. */
-static void note(struct handshake *h, const char *bytes, size_t size)
+/* Until our first answer, the peer sends nothing else. */
+static void keep_first(struct handshake *h, const char *bytes, size_t size)
 {
-	size_t room = sizeof(h->first) - h->first_size;
+	size_t left = sizeof(h->first) - h->first_size;
 
 	if (h->writes > 0)
 		return;
-	if (size > room)
-		size = room;
+	if (size > left)
+		size = left;
 	memcpy(h->first + h->first_size, bytes, size);
 	h->first_size += size;
 }
 
-/* Whether it tells a name, and how long one. */
-static bool tells_name(const struct handshake *h, size_t *size)
+/* Whether it contains a name, and the name's size. */
+static bool has_name(const struct handshake *h, size_t *size)
 {
 	size_t rest;
 
@@ -152,26 +151,26 @@ static bool tells_name(const struct handshake *h, size_t *size)
 	return rest >= HANDSHAKE_NAME_OFFSET + *size;
 }
 
-/* Whether ei's idea of the name is all of what the peer has sent as such. */
-static bool is_as_told(const struct handshake *h)
+/* Whether ei has the name exactly as the peer sent it. */
+static bool is_as_sent(const struct handshake *h)
 {
 	const char *name = h->peer->nodename;
 	size_t size;
 
-	return tells_name(h, &size) && size == strlen(name) &&
+	return has_name(h, &size) && size == strlen(name) &&
 	       memcmp(h->first + HANDSHAKE_NAME_OFFSET, name, size) == 0;
 }
 
-/* For the log, where ei has not taken the name over. */
-static void keep_name(struct handshake *h)
+/* For the log, if ei has not copied the name. */
+static void copy_name(struct handshake *h)
 {
-	size_t noted = h->first_size - HANDSHAKE_NAME_OFFSET;
+	size_t kept = h->first_size - HANDSHAKE_NAME_OFFSET;
 	size_t size;
 
-	if (h->peer->nodename[0] || !tells_name(h, &size))
+	if (h->peer->nodename[0] || !has_name(h, &size))
 		return;
 	memcpy(h->peer->nodename, h->first + HANDSHAKE_NAME_OFFSET,
-	       size < noted ? size : noted);
+	       size < kept ? size : kept);
 }
 
 /* --- Bytes ------------------------------------------------------------- */
@@ -182,7 +181,7 @@ static int fail(struct transport *t, int error)
 	return error;
 }
 
-/* Waits until the socket is ready or the handshake's time is over. */
+/* Waits until the socket is ready, or the handshake times out. */
 static int await(struct transport *t, short events)
 {
 	struct pollfd ready = { .fd = t->fd, .events = events };
@@ -208,23 +207,23 @@ static int send_bytes(struct transport *t, const char *bytes, size_t size)
 	return error ? fail(t, -error) : 0;
 }
 
-static void turn_away(struct transport *t)
+static void refuse(struct transport *t)
 {
 	static const char status[] = "\0\14snot_allowed";
 
 	send_bytes(t, status, sizeof(status) - 1);
 }
 
-/* ei has taken the name over, and is about to send its status. */
+/* Called when ei has copied the name, and is about to send its status. */
 static const char *judge(const struct handshake *h)
 {
-	/* its name is that of its host alone */
+	/* such a node sends its host's name only */
 	if (get_be(h->first + FLAGS_OFFSET, 8) & DFLAG_NAME_ME)
-		return "it wants to be given a name, which libei cannot do; "
+		return "it asks for a name, which libei cannot give; "
 		       "connect it to a node of the cluster first, or start it "
 		       "with a name";
-	return is_as_told(h) ? h->judge(h->context, h->peer->nodename)
-			     : "its name has a byte 0 in it";
+	return is_as_sent(h) ? h->judge(h->context, h->peer->nodename)
+			     : "its name contains a NUL byte";
 }
 
 /* NOLINTNEXTLINE(readability-non-const-parameter): the type is ei's */
@@ -233,13 +232,14 @@ static int callback_write(void *context, const char *bytes, ssize_t *size,
 {
 	struct transport *t = context;
 	struct handshake *h = t->handshake;
-	char packet[512]; /* ei's longest: its 'N' packet with 255 of name */
+	char packet[512]; /* ei's longest is an 'N' packet with a 255-byte name
+			   */
 
 	(void)timeout;
 	if (*size < 0 || (size_t)*size > sizeof(packet))
 		return fail(t, EMSGSIZE);
 	if (h->writes++ == 0 && (h->refusal = judge(h))) {
-		turn_away(t);
+		refuse(t);
 		return EACCES;
 	}
 	memcpy(packet, bytes, (size_t)*size);
@@ -268,7 +268,7 @@ static int callback_read(void *context, char *bytes, ssize_t *size,
 	if ((size_t)*size > transport_available(t))
 		*size = (ssize_t)transport_available(t);
 	memcpy(bytes, transport_data(t), (size_t)*size);
-	note(t->handshake, bytes, (size_t)*size);
+	keep_first(t->handshake, bytes, (size_t)*size);
 	transport_consume(t, (size_t)*size);
 	return 0;
 }
@@ -289,8 +289,8 @@ static int callback_fd(void *context, int *fd)
 }
 
 ei_socket_callbacks handshake_callbacks = {
-	/* ours keep time themselves: ei's own way is select(2), which writes
-	 * past its set for descriptors from 1,024 on */
+	/* they keep the deadline themselves: ei uses select(2), which overruns
+	 * its set for descriptors from 1024 on */
 	.flags = EI_SCLBK_FLG_FULL_IMPL,
 	.socket = callback_socket,
 	.close = callback_close,
@@ -305,17 +305,17 @@ ei_socket_callbacks handshake_callbacks = {
 
 /* --- The whole ---------------------------------------------------------- */
 
-_Static_assert(MAXNODELEN == 256, "it stands in a line of the log");
+_Static_assert(MAXNODELEN == 256, "a log line says so");
 
-/* ei would have none of the first packet, whatever came of it. */
+/* ei rejected the first packet, or what came of it. */
 static const char *explain_first(const struct handshake *h)
 {
 	size_t size;
 
-	if (tells_name(h, &size) && size > MAXNODELEN)
+	if (has_name(h, &size) && size > MAXNODELEN)
 		return "its name is longer than 256 bytes, the most that "
 		       "libei takes";
-	return "it is no Erlang node of OTP 25 or later";
+	return "it is not an Erlang node of OTP 25 or later";
 }
 
 static const char *explain(const struct handshake *h)
@@ -323,15 +323,15 @@ static const char *explain(const struct handshake *h)
 	if (h->refusal)
 		return h->refusal;
 	if (h->error == ETIMEDOUT)
-		return "it took too long over the handshake";
+		return "the handshake timed out";
 	if (h->error == ECONNRESET)
-		return "it hung up in the handshake";
+		return "it disconnected during the handshake";
 	if (h->error)
 		return strerror(h->error);
-	return h->writes == 0 ? explain_first(h) : "it has another cookie";
+	return h->writes == 0 ? explain_first(h) : "it has a different cookie";
 }
 
-/* Not 0, which is no limit for ei. */
+/* Never 0, by which ei means no limit. */
 static unsigned left_ms(const struct handshake *h)
 {
 	int64_t left = h->deadline - clock_ms();
@@ -350,13 +350,13 @@ static const char *accept_by_ei(struct handshake *h, struct transport *t)
 	offered = NULL;
 	if (fd < 0) {
 		failure = explain(h);
-		if (h->writes == 0 && h->error == 0 && tells_name(h, &size))
-			turn_away(t);
-		keep_name(h);
+		if (h->writes == 0 && h->error == 0 && has_name(h, &size))
+			refuse(t);
+		copy_name(h);
 		return failure;
 	}
 	ei_close_connection(fd); /* ei forgets it; the descriptor stays ours */
-	return is_as_told(h) ? NULL : "its name is not the one that was judged";
+	return is_as_sent(h) ? NULL : "its name changed during the handshake";
 }
 
 const char *handshake_accept(struct handshake *h, struct transport *t,
@@ -367,7 +367,7 @@ const char *handshake_accept(struct handshake *h, struct transport *t,
 	memset(peer, 0, sizeof(*peer));
 	h->peer = peer;
 	t->handshake = h;
-	/* so that a write of the handshake cannot outlast it by much */
+	/* so that no write outlasts the deadline by much */
 	transport_bound_waits(t, left_ms(h) / 1000 + 1);
 	failure = accept_by_ei(h, t);
 	t->handshake = NULL;

@@ -9,8 +9,8 @@
 #include "dist/transport.h"
 
 /*
- * What ei_connect_xinit_ussi() is given, of static storage, as ei needs. The
- * context that goes with it is a struct transport, for the listening socket.
+ * For ei_connect_xinit_ussi(), which needs static storage. The context to pass
+ * with it is a struct transport, for the listening socket.
  */
 extern ei_socket_callbacks handshake_callbacks;
 
@@ -18,30 +18,30 @@ extern ei_socket_callbacks handshake_callbacks;
 
 /* One handshake with a peer that has connected. */
 struct handshake {
-	/* by the caller */
+	/* set by the caller */
 	ei_cnode *node;
 	int listener;     /* the descriptor that ei_xlisten() returned */
-	int64_t deadline; /* for the whole of it, in clock_ms() */
+	int64_t deadline; /* of the whole handshake, in clock_ms() */
 	/*
-	 * NULL, or why no peer is let in that calls itself so. It has not
-	 * shown yet that it knows the cookie.
+	 * Why a peer of that name is refused, or NULL. The peer has not proven
+	 * yet that it knows the cookie.
 	 */
 	const char *(*judge)(void *context, const char *name);
 	void *context;
-	/* the handshake's own */
+	/* private to handshake.c */
 	ErlConnect *peer;
-	int error;           /* errno of what failed on the socket */
+	int error;           /* errno of a failure of the socket */
 	unsigned writes;     /* our packets: status, challenge, digest */
-	const char *refusal; /* why the peer was turned away by its name */
+	const char *refusal; /* why the peer's name was refused */
 	char first[HANDSHAKE_NAME_OFFSET + MAXNODELEN]; /* the peer's packet */
-	size_t first_size; /* of what there is of it; the rest is dropped */
+	size_t first_size; /* bytes of it kept; the rest is dropped */
 };
 
 /*
- * Ei's handshake, with the capabilities added that it does not know of. NULL,
- * and the peer's flags and creation are in t, whose waits are bound by ticktime
- * from then on; or why it failed, and then peer->nodename is what the peer
- * called itself, perhaps nothing.
+ * Performs ei's handshake, and offers the capabilities that ei does not know.
+ * NULL on success: t has the peer's flags and creation, and its waits are bound
+ * by ticktime from now on. Else why it failed; peer->nodename is then the name
+ * that the peer gave, perhaps empty.
  */
 const char *handshake_accept(struct handshake *h, struct transport *t,
 			     ErlConnect *peer);

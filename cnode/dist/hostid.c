@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * gethostid(3) in the place of libc's, for libei, which makes its challenges of
- * the time, process numbers and this. libc's looks up the host's own name, in
- * files and perhaps by a name server, with every handshake; a random number is
- * what a challenge needs, and neither file nor socket.
+ * Replaces libc's gethostid(3). libei derives its challenges from the time,
+ * process numbers and this. libc's would look up the host's name in files, and
+ * perhaps ask a name server, in every handshake; a random number serves a
+ * challenge better, and needs neither file nor socket.
  */
 #include <sys/random.h>
 #include <unistd.h>

@@ -4,8 +4,8 @@
  *
  *	NEW_PID_EXT Node Id:32 Serial:32 Creation:32
  *
- * All bits of these numbers count between nodes that have DFLAG_V4_NC, as those
- * of OTP 24 and later do.
+ * All bits of these numbers are significant between nodes with DFLAG_V4_NC,
+ * which OTP has since 24.
  */
 #include "dist/pids.h"
 
@@ -20,7 +20,7 @@ bool pids_init(struct pids *pids, ei_cnode *node)
 	int self_size = 0, size = 0;
 	erlang_pid pid;
 
-	/* what ei never gives twice is 15 bits of id and 13 of serial */
+	/* ei makes 15 bits of id and 13 of serial unique */
 	if (ei_make_pid(node, &pid) < 0)
 		return false;
 	pid.serial = pid.serial << 15 | pid.num;

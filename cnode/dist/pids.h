@@ -4,12 +4,12 @@
 
 #include "term/term.h"
 
-/* a tag, the name of the node with its header, three numbers of 32 bits */
+/* a tag, the node's name with its header, three 32-bit numbers */
 #define PIDS_MAX_SIZE (1 + 3 + MAXATOMLEN_UTF8 + 3 * 4)
 
 /*
- * The pids of this node as terms, for one thread, which has a serial number of
- * its own in them: nothing is shared, and the node's name is encoded once.
+ * This node's pids as terms, for one thread. Each thread has a serial number of
+ * its own, so that nothing is shared, and encodes the node's name once.
  */
 struct pids {
 	size_t size;
@@ -18,13 +18,13 @@ struct pids {
 	char fresh[PIDS_MAX_SIZE];
 };
 
-/* False where ei makes no pid of this node, or cannot encode it. */
+/* False: ei cannot make or encode a pid of this node. */
 bool pids_init(struct pids *pids, ei_cnode *node);
 
-/* The one of the node itself. */
+/* The pid of the node itself. */
 struct term pids_self(const struct pids *pids);
 
-/* One that was not made in the last 2^32; good until the next one is made. */
+/* A pid unlike the last 2^32; valid until the next one is made. */
 struct term pids_make(struct pids *pids);
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The buffered stream under a connection. Knows nothing of what travels in it,
- * but for ticks.
+ * The buffered stream under a connection. Of its contents it knows only ticks.
  */
 #include "dist/transport.h"
 
@@ -70,7 +69,7 @@ const char *transport_data(const struct transport *t)
 	return t->in + t->in_pos;
 }
 
-/* From now on, unless it does already. Small things may wait as they like. */
+/* Only for large buffers: small ones may wait for as long as they like. */
 static void begin_wait(struct transport *t)
 {
 	if (t->account && atomic_load(&t->account->held) > 0 &&
@@ -103,9 +102,8 @@ static void to_front(struct transport *t)
 }
 
 /*
- * After a large message the buffer is no larger than what is there takes: who
- * sends more behind it must not keep that memory, while that is served or for
- * as long as it goes on.
+ * After a large message the buffer shrinks to the data left in it: a peer that
+ * keeps sending must not hold on to that memory.
  */
 static void shrink(struct transport *t)
 {
@@ -116,12 +114,12 @@ static void shrink(struct transport *t)
 	if (capacity >= t->in_capacity)
 		return;
 	to_front(t);
-	resize(t, capacity); /* or it stays as it is */
+	resize(t, capacity); /* on failure it stays as it is */
 }
 
 /*
- * Of much that comes bit by bit, all has waited for as long as the first. What
- * is behind a large message has come with the end of that.
+ * A message that comes in parts has waited since its first part. Data behind a
+ * large message came with the end of that message.
  */
 static void wait_for_rest(struct transport *t, size_t size, size_t rest)
 {
@@ -147,7 +145,7 @@ void transport_consume(struct transport *t, size_t size)
 }
 
 /* Room at the end: what is there moves to the front; a full buffer doubles. */
-static int make_room(struct transport *t, size_t wanted)
+static int reserve(struct transport *t, size_t wanted)
 {
 	size_t capacity;
 
@@ -160,7 +158,7 @@ static int make_room(struct transport *t, size_t wanted)
 
 ssize_t transport_receive(struct transport *t, size_t wanted)
 {
-	int error = make_room(t, wanted);
+	int error = reserve(t, wanted);
 	ssize_t n;
 
 	if (error < 0)
@@ -177,8 +175,8 @@ ssize_t transport_receive(struct transport *t, size_t wanted)
 }
 
 /*
- * What is sent stays in memory as a whole until it is gone, so that it is the
- * size of that whole, and not of what is left, that a slow reader may not keep.
+ * data stays in memory until all of it is sent. So a slow reader's limit is on
+ * the whole size, not on the bytes left.
  */
 static int send_all(struct transport *t, const char *data, size_t size)
 {
@@ -237,9 +235,10 @@ void transport_tick(struct transport *t)
 }
 
 /*
- * An Erlang node never closes one direction only: the end of what it sends is
- * its own. Data of its may wait for a window that is shut while nobody reads;
- * acknowledgements come all the same. A send has limits of its own.
+ * An Erlang node never shuts down only one direction, so the end of its data is
+ * the end of the connection. While the owner does not read, the window may be
+ * closed to the peer's data, but it still acknowledges ours. A send in progress
+ * has its own limits.
  */
 bool transport_is_gone(struct transport *t)
 {

@@ -726,7 +726,7 @@ def test_the_cookie_shows_nowhere(start_cnode, cluster, alice, connect):
     node = start_cnode("--log-level", "debug")
     with pytest.raises(dist.Refused):
         connect(node, cookie="wrong")
-    node.wait_log("another cookie")
+    node.wait_log("it has a different cookie")
     seen = [node.log]
     for function, *args in [("get", 1, "nope"), ("nope",), ("open", ("id", 0))]:
         seen.append(repr(alice.rpc(node.name, function, *args)))

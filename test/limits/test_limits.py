@@ -38,7 +38,7 @@ def in_time(start_cnode, act):
         try:
             act(node)
         except (AssertionError, dist.Refused, dist.Closed):
-            if not warnings(node, "took too long over the handshake"):
+            if not warnings(node, "the handshake timed out"):
                 raise
             return False
         return True

@@ -125,7 +125,7 @@ def test_one_that_becomes_no_daemon_is_told_of_and_waited_for_until_it_listens(
     node = start_cnode(cluster=lone_cluster, env=env, ready=False)
     wait_until(pid.exists)
     try:
-        node.wait_log("notice waiting for `epmd -daemon' to end")
+        node.wait_log("notice waiting for `epmd -daemon' to exit")
         assert not node.find_log(" ready ")
         lone_cluster.epmd.start()
         node.wait_ready()
@@ -153,6 +153,6 @@ def test_a_registration_that_held_begins_the_count_anew(lone_cluster, start_cnod
         node.wait_log("notice registered with epmd again", timeout=30, start=start)
         start = node.mark()
         impostor.open[-1].shutdown(socket.SHUT_RDWR)
-        node.wait_log("warning epmd has gone", start=start)
+        node.wait_log("warning epmd is gone", start=start)
     finally:
         impostor.close()

@@ -260,7 +260,7 @@ def test_the_port_of_epmd_is_told_with_status_2(start_cnode, cluster):
     """It would wait for an answer of itself, where there is no epmd yet."""
     node = start_cnode("--port", cluster.epmd.port, ready=False)
     assert node.wait_exit() == 2
-    assert f"error --port {cluster.epmd.port}: it is the port of epmd" in node.log
+    assert f"error --port {cluster.epmd.port} is the port of epmd" in node.log
 
 
 def test_an_address_that_is_not_ours_is_told_with_status_5(start_cnode):
@@ -446,7 +446,7 @@ def test_what_is_no_port_of_an_epmd_is_told_with_status_6(
             os.kill(pid, signal.SIGKILL)
     assert not strays
     assert status == 6
-    assert f"ERL_EPMD_PORT is '{port}', which is no port" in line
+    assert f"ERL_EPMD_PORT is '{port}', which is not a port" in line
 
 
 def epmds_of(cluster):

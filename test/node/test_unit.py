@@ -193,7 +193,7 @@ def test_but_no_more_and_no_other_file(folder, mode, credential, cluster, start_
     credential.chmod(mode)
     node = start_cnode("--cookie-file", credential, ready=False, env=env)
     assert node.wait_exit() == 3
-    assert "others than its owner may read or write it" in node.log
+    assert "users other than its owner may read or write it" in node.log
 
 
 # --- what comes of it

@@ -20,7 +20,7 @@ def connect(beam, name):
 def test_one_is_refused_with_what_to_do(unnamed, fresh_cnode):
     assert connect(unnamed, fresh_cnode.name) == "false"
     fresh_cnode.wait_log(
-        r"warning refused .*: it wants to be given a name, which libei cannot do; "
+        r"warning refused .*: it asks for a name, which libei cannot give; "
         "connect it to a node of the cluster first, or start it with a name"
     )
     assert unnamed.eval("node()") == "nonode@nohost"
@@ -33,7 +33,7 @@ def test_one_that_has_been_given_a_name_is_served(unnamed, alice, fresh_cnode):
 
 
 def test_the_words_are_for_those_alone_that_want_a_name(fresh_cnode):
-    for flags, said in ((dist.FLAGS | NAME_ME, "given a name"), (dist.FLAGS, "no @")):
+    for flags, said in ((dist.FLAGS | NAME_ME, "asks for a name"), (dist.FLAGS, "no @")):
         start = fresh_cnode.mark()
         peer = dist.Peer(fresh_cnode.port, name="host", cookie="any")
         with pytest.raises((dist.Refused, dist.Closed)):

@@ -413,8 +413,8 @@ def test_creations_of_one_name_may_change_all_the_time(siege):
 
 NO_TEXT = "its name is no text of UTF-8 of 255 characters at most"
 TOO_LONG = "its name is longer than 256 bytes, the most that libei takes"
-NO_NODE = "it is no Erlang node of OTP 25 or later"
-ZERO = "its name has a byte 0 in it"
+NO_NODE = "it is not an Erlang node of OTP 25 or later"
+ZERO = "its name contains a NUL byte"
 NO_HOST = "its name has no @"
 
 REFUSED_NAMES = {
