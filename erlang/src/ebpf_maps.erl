@@ -12,11 +12,15 @@
 %% to any node and used there.
 %%
 %% ```
-%% 1> M = ebpf_maps:new(hash, 4, 8, 1024).
+%% 1> M = ebpf_maps:new(hash, 4, 8, 1024, [{name, ports}]).
 %% 2> ebpf_maps:put(80, 1, M).
 %% 3> ebpf_maps:get(80, M).
 %% <<1,0,0,0,0,0,0,0>>
+%% 4> <<N:64/little>> = ebpf_maps:get(80, M), N.
+%% 1
 %% '''
+%% Keys and values are bytes of the sizes given to {@link new/5}, here 4 and 8. An integer is stored
+%% in the byte order of the C node's host, and comes back as a binary.
 %%
 %% == Cost ==
 %% Every function takes one message to the C node and one back, about 0.1 to 0.2 ms on one host, and
@@ -28,9 +32,9 @@
 %%
 %% == Maps without a handle ==
 %% A handle cannot be typed. In its place `{id, Id}', `{name, Name}' and `{pinned, Path}' name a map
-%% on the host of the default C node:
+%% on the host of the default C node, see {@section Environment}:
 %% ```
-%% 4> ebpf_maps:get(80, {name, ports}).
+%% 5> ebpf_maps:get(80, {name, ports}).
 %% <<1,0,0,0,0,0,0,0>>
 %% '''
 %% The C node opens the map for that call, read-only where that is enough, and keeps no handle: it
@@ -72,11 +76,12 @@
 %% An exception in `Fun' ends the work, as one in the fun of {@link fold/3} does. {@link progress/0}
 %% returns such a fun for the shell:
 %% ```
-%% 5> L = ebpf_maps:to_list(M, [{progress, ebpf_maps:progress()}]), length(L).
+%% 6> L = ebpf_maps:to_list(M, [{progress, ebpf_maps:progress()}]), length(L).
 %% '''
 %% Progress sends no further message.
 %%
 %% == Errors ==
+%% A function returns `{error, Reason}' only where its documentation says so; otherwise it raises.
 %% Exceptions are of class `error', and raised as if by this module, so that the shell explains them
 %% in words. Besides those that it names, each function may raise
 %% <dl>
