@@ -5,7 +5,9 @@ cnode_but_main += \
 	%D%/map_size.c %D%/map_size.h \
 	%D%/map_open.c \
 	%D%/map_rules.c %D%/map_rules.h \
+	%D%/map_scan.c %D%/map_scan.h \
 	%D%/map_types.c %D%/map_types.h \
 	%D%/pins.c %D%/pins.h \
+	%D%/resource.c %D%/resource.h \
 	%D%/retry.c %D%/retry.h \
 	%D%/walk.c %D%/walk.h

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* --- Locks: one for each map id, shared by all handles of that map ------ */
 
@@ -81,30 +80,19 @@ static void leave(struct map *map)
 
 /* --- References --------------------------------------------------------- */
 
-struct map *map_ref(struct map *map)
+static void free_map(struct resource *resource)
 {
-	atomic_fetch_add(&map->refs, 1);
-	return map;
-}
+	struct map *map = (struct map *)resource;
 
-bool map_try_ref(struct map *map)
-{
-	unsigned refs = atomic_load(&map->refs);
-
-	while (refs > 0)
-		if (atomic_compare_exchange_weak(&map->refs, &refs, refs + 1))
-			return true;
-	return false;
-}
-
-void map_free(struct map *map)
-{
 	lock_close(map->lock);
-	close(map->fd);
-	if (map->closed)
-		map->closed(map);
 	free(map);
 }
+
+const struct resource_kind map_kind = {
+	.name = "map",
+	.describe = map_describe,
+	.free = free_map,
+};
 
 size_t map_entry_size(const struct map *map)
 {
@@ -140,8 +128,9 @@ static int look_up(struct map *map, const void *key, void *value)
 	int error, times = map->traits & MAP_BUCKETS ? 2 : 1;
 
 	do {
-		error = bpf_map_lookup_elem_flags(map->fd, kernel_key(map, key),
-						  value, map->access);
+		error = bpf_map_lookup_elem_flags(map->resource.fd,
+						  kernel_key(map, key), value,
+						  map->access);
 	} while (error == -ENOENT && --times > 0);
 	return said(map, error);
 }
@@ -152,13 +141,15 @@ static int write_entry(struct map *map, const void *key, const void *value,
 {
 	if (map->traits & MAP_NO_PUT)
 		return -EOPNOTSUPP;
-	return said(map, bpf_map_update_elem(map->fd, kernel_key(map, key),
-					     value, flags | map->access));
+	return said(map,
+		    bpf_map_update_elem(map->resource.fd, kernel_key(map, key),
+					value, flags | map->access));
 }
 
 static int delete_entry(struct map *map, const void *key)
 {
-	return said(map, bpf_map_delete_elem(map->fd, kernel_key(map, key)));
+	return said(map, bpf_map_delete_elem(map->resource.fd,
+					     kernel_key(map, key)));
 }
 
 int map_get(struct map *map, const void *key, void *value)
@@ -290,8 +281,8 @@ int map_take(struct map *map, const void *key, void *value)
 
 	if (!map->lock)
 		return said(map, bpf_map_lookup_and_delete_elem_flags(
-					 map->fd, kernel_key(map, key), value,
-					 map->access));
+					 map->resource.fd, kernel_key(map, key),
+					 value, map->access));
 	enter(map);
 	error = look_up(map, key, value);
 	if (error == 0)
@@ -317,7 +308,7 @@ int map_take_kept(struct map *map, const void *key, void *value,
 
 int map_next_key(struct map *map, const void *key, void *next)
 {
-	return said(map, bpf_map_get_next_key(map->fd, key, next));
+	return said(map, bpf_map_get_next_key(map->resource.fd, key, next));
 }
 
 enum batch_kind {
@@ -332,16 +323,16 @@ static int do_batch(struct map *map, struct map_batch *b, enum batch_kind kind)
 
 	switch (kind) {
 	case BATCH_GET:
-		return bpf_map_lookup_batch(map->fd, b->cursor, b->next_cursor,
-					    b->keys, b->values, &b->count,
-					    &options);
+		return bpf_map_lookup_batch(map->resource.fd, b->cursor,
+					    b->next_cursor, b->keys, b->values,
+					    &b->count, &options);
 	case BATCH_TAKE:
 		return bpf_map_lookup_and_delete_batch(
-			map->fd, b->cursor, b->next_cursor, b->keys, b->values,
-			&b->count, &options);
+			map->resource.fd, b->cursor, b->next_cursor, b->keys,
+			b->values, &b->count, &options);
 	case BATCH_PUT:
-		return bpf_map_update_batch(map->fd, b->keys, b->values,
-					    &b->count, &options);
+		return bpf_map_update_batch(map->resource.fd, b->keys,
+					    b->values, &b->count, &options);
 	}
 	return -EINVAL;
 }

@@ -10,7 +10,9 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#define MAP_NAME_SIZE 16 /* BPF_OBJ_NAME_LEN: 15 characters and a NUL */
+#include "bpf/resource.h"
+
+#define MAP_NAME_SIZE RESOURCE_NAME_SIZE
 #define MAP_BUCKET_CURSOR_SIZE 4
 #define MAP_ENOTSUPP 524 /* errno of the kernel's own */
 
@@ -44,13 +46,9 @@ enum map_trait {
 	MAP_NO_ENTRIES = 1 << 24,    /* it is none of keys and values */
 };
 
-/*
- * An open kernel map. Counted: map_ref() and map_unref(); the descriptor is
- * closed with the last reference. All but the count is constant.
- */
+/* An open kernel map, counted as a resource. */
 struct map {
-	int fd;
-	uint32_t id;
+	struct resource resource; /* first: see map_of() */
 	uint32_t type;
 	uint32_t key_size;   /* 0: the map has no keys */
 	uint32_t value_size; /* of one value */
@@ -61,14 +59,11 @@ struct map {
 	uint64_t access; /* BPF_F_LOCK where values have a lock of theirs */
 	struct map_lock *lock;   /* NULL: each operation is one in the kernel */
 	atomic_bool no_batch[3]; /* the kernel has said so: get, take, put */
-	atomic_uint refs;
-	void (*closed)(struct map *map); /* called when it is; or NULL */
 	struct map_charge *charge; /* NULL: it is not counted; map_memory.h */
 	LIST_ENTRY(map) same; /* others that are open and have that charge */
 	atomic_bool kept;  /* it may outlive us: pinned, or in another map, */
 	atomic_bool inner; /* which is this */
 	bool write_only;   /* its descriptor */
-	bool restricted;   /* the same, or only to read */
 };
 
 struct map_spec {
@@ -137,6 +132,7 @@ int map_next_id(uint32_t *id);
 bool map_may_open_by_id(void);
 
 int map_get_info(const struct map *map, struct map_info *info);
+void map_describe(const struct resource *resource, struct resource_text *text);
 /* What it takes, alone. */
 int map_get_memory(const struct map *map, uint64_t *bytes);
 int map_pin(const struct map *map, const char *path);
@@ -147,18 +143,27 @@ int map_freeze(const struct map *map);
 /* The lock of all maps of that id, which map_unref() gives back. */
 struct map_lock *map_lock_open(uint32_t id);
 
-struct map *map_ref(struct map *map);
-void map_free(struct map *map); /* that nobody refers to any more */
+extern const struct resource_kind map_kind;
 
-/* Takes NULL. Inlined, as most calls have nothing but that. */
-static inline void map_unref(struct map *map)
+/* The map that a resource is; NULL for another kind, and for NULL. */
+static inline struct map *map_of(struct resource *resource)
 {
-	if (map && atomic_fetch_sub(&map->refs, 1) == 1)
-		map_free(map);
+	return resource && resource->kind == &map_kind ? (struct map *)resource
+						       : NULL;
 }
 
-/* Where another thread may be giving back the last one: false if so. */
-bool map_try_ref(struct map *map);
+static inline struct map *map_ref(struct map *map)
+{
+	resource_ref(&map->resource);
+	return map;
+}
+
+/* Takes NULL. */
+static inline void map_unref(struct map *map)
+{
+	if (map)
+		resource_unref(&map->resource);
+}
 
 /* One word for what the kernel cannot do, which has two. */
 static inline int map_error(int error)

@@ -42,12 +42,12 @@ static int describe(struct map *map, bool *has_type)
 {
 	struct bpf_map_info info = { 0 };
 	uint32_t size = sizeof(info);
-	int error = bpf_obj_get_info_by_fd(map->fd, &info, &size);
+	int error = bpf_obj_get_info_by_fd(map->resource.fd, &info, &size);
 	int cpus;
 
 	if (error < 0)
 		return error;
-	map->id = info.id;
+	map->resource.id = info.id;
 	map->type = info.type;
 	*has_type = info.btf_value_type_id > 0;
 	map->key_size = info.key_size;
@@ -81,7 +81,7 @@ static int settle(struct map *map)
 		map->traits &= ~(unsigned)MAP_BUCKETS;
 	if (abilities & MAP_TYPES_TAKE)
 		return 0;
-	map->lock = map_lock_open(map->id);
+	map->lock = map_lock_open(map->resource.id);
 	return map->lock ? 0 : -ENOMEM;
 }
 
@@ -113,9 +113,9 @@ static int map_from_fd(int fd, uint32_t flags, bool made, struct map **result)
 		close(fd);
 		return error;
 	}
-	map->fd = fd;
-	map->restricted = flags & (BPF_F_RDONLY | BPF_F_WRONLY);
-	atomic_init(&map->refs, 1);
+	resource_init(&map->resource, &map_kind, fd);
+	map->resource.restricted = flags & (BPF_F_RDONLY | BPF_F_WRONLY);
+	map->write_only = flags & BPF_F_WRONLY;
 	error = describe(map, &has_type);
 	if (error == 0)
 		error = settle(map);
@@ -171,8 +171,9 @@ static int make(const struct map_spec *spec, struct map **map)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = spec->flags,
 		    .map_extra = spec->extra, .numa_node = spec->numa_node,
-		    .inner_map_fd =
-			    spec->inner ? (uint32_t)spec->inner->fd : 0);
+		    .inner_map_fd = spec->inner
+					    ? (uint32_t)spec->inner->resource.fd
+					    : 0);
 	struct btf *btf = NULL;
 	int fd = 0;
 
@@ -302,7 +303,7 @@ static int read_fdinfo(int fd, struct map_info *info)
 int map_get_memory(const struct map *map, uint64_t *bytes)
 {
 	struct map_info info = { 0 };
-	int error = read_fdinfo(map->fd, &info);
+	int error = read_fdinfo(map->resource.fd, &info);
 
 	*bytes = info.memlock;
 	return error;
@@ -312,7 +313,7 @@ int map_get_info(const struct map *map, struct map_info *info)
 {
 	struct bpf_map_info kernel = { 0 };
 	uint32_t size = sizeof(kernel);
-	int error = bpf_obj_get_info_by_fd(map->fd, &kernel, &size);
+	int error = bpf_obj_get_info_by_fd(map->resource.fd, &kernel, &size);
 
 	if (error < 0)
 		return error;
@@ -326,12 +327,28 @@ int map_get_info(const struct map *map, struct map_info *info)
 		.btf_id = kernel.btf_id,
 	};
 	memcpy(info->name, kernel.name, sizeof(info->name) - 1);
-	return read_fdinfo(map->fd, info);
+	return read_fdinfo(map->resource.fd, info);
+}
+
+void map_describe(const struct resource *resource, struct resource_text *text)
+{
+	const struct map *map = (const struct map *)resource;
+	const char *type = map_type_name(map->type);
+	struct map_info info = { .name = "" };
+
+	if (type)
+		snprintf(text->type, sizeof(text->type), "%s", type);
+	else
+		snprintf(text->type, sizeof(text->type), "%u", map->type);
+	if (map_get_info(map, &info) == 0)
+		memcpy(text->name, info.name, sizeof(text->name));
+	if (resource->restricted)
+		text->access = map->write_only ? "write" : "read";
 }
 
 int map_pin(const struct map *map, const char *path)
 {
-	return bpf_obj_pin(map->fd, path);
+	return bpf_obj_pin(map->resource.fd, path);
 }
 
 /* Whether path itself, and not what a link leads to, is in such a file system
@@ -359,7 +376,7 @@ int map_unpin(const struct map *map, const char *path)
 	uint32_t id;
 
 	if (error == 0)
-		error = map_pinned_id(path, map->id, &id);
+		error = map_pinned_id(path, map->resource.id, &id);
 	if (error == 0 && unlink(path) < 0)
 		error = -errno;
 	return error;
@@ -367,5 +384,5 @@ int map_unpin(const struct map *map, const char *path)
 
 int map_freeze(const struct map *map)
 {
-	return map_error(bpf_map_freeze(map->fd));
+	return map_error(bpf_map_freeze(map->resource.fd));
 }

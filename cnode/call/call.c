@@ -127,6 +127,17 @@ bool call_read_handle_ref(struct term t, erlang_ref *ref)
 	return open_handle(t, parts) && term_read_ref(parts[1], ref);
 }
 
+struct map *call_get_map(const struct call *call, const erlang_ref *ref)
+{
+	struct resource *resource =
+		handles_get(call->context->common->handles, ref);
+	struct map *map = map_of(resource);
+
+	if (!map)
+		resource_unref(resource);
+	return map;
+}
+
 static bool read_map(struct call *call, struct term t, enum located located,
 		     struct map **map)
 {
@@ -135,7 +146,7 @@ static bool read_map(struct call *call, struct term t, enum located located,
 	map_unref(*map);
 	*map = NULL;
 	if (call_read_handle_ref(t, &ref))
-		*map = handles_get(call->context->common->handles, &ref);
+		*map = call_get_map(call, &ref);
 	else if (locators_is(t))
 		return located == LOCATED_NEVER
 			       ? raise_reason(call, RAISED_BADARG)

@@ -6,6 +6,7 @@
 #include <limits.h>
 
 #include "base/stats.h"
+#include "bpf/map.h"
 #include "call/permissions.h"
 #include "call/raise.h"
 #include "handles/handles.h"
@@ -145,6 +146,9 @@ void call_write_type(struct call *call, uint32_t type);
 
 bool call_is_handle(struct term t);
 bool call_read_handle_ref(struct term t, erlang_ref *ref);
+
+/* The map of a live handle, to be unreferenced. NULL: there is none. */
+struct map *call_get_map(const struct call *call, const erlang_ref *ref);
 void call_write_handle(struct call *call, const struct map *map,
 		       const erlang_ref *ref);
 /* Writes {error, Posix} as the result; always true. */

@@ -89,7 +89,7 @@ static int open_named(const struct call_context *context, const char *name,
 		*map = found;
 		return 0;
 	}
-	error = map_open_id(found->id, flags, map);
+	error = map_open_id(found->resource.id, flags, map);
 	map_unref(found);
 	return error;
 }

@@ -56,10 +56,11 @@ static void describe_handle(const struct call *call, struct term t,
 	erlang_ref ref;
 
 	if (call_read_handle_ref(t, &ref))
-		map = handles_get(call->context->common->handles, &ref);
+		map = call_get_map(call, &ref);
 	if (map) {
-		snprintf(what->words, sizeof(what->words), ": map %u", map->id);
-		add_map(what, map->id);
+		snprintf(what->words, sizeof(what->words), ": map %u",
+			 map->resource.id);
+		add_map(what, map->resource.id);
 	}
 	map_unref(map);
 }

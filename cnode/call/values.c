@@ -302,7 +302,7 @@ static bool open_value(struct call *call, struct term t, char *room)
 		if (!call_read_value_map(call, t))
 			return false;
 		map_memory_will_be_inner(call->value_map);
-		fd = call->value_map->fd;
+		fd = call->value_map->resource.fd;
 	} else if (map->traits & MAP_VALUE_IS_CGROUP) {
 		if (!open_cgroup(call, t, &call->value_fd))
 			return false;
@@ -360,9 +360,12 @@ static int find_live(struct call *call, uint32_t id, bool restricted,
 		     erlang_ref *ref)
 {
 	struct call_context *context = call->context;
+	const struct handles_wanted wanted = { .kind = &map_kind,
+					       .id = id,
+					       .restricted = restricted };
 
-	return handles_find_id(context->common->handles, context->owner, id,
-			       restricted, ref);
+	return handles_find(context->common->handles, context->owner, &wanted,
+			    ref);
 }
 
 /* A new handle to share for the map of that id, open with those flags. */
@@ -377,7 +380,7 @@ static int add_shared(struct call *call, uint32_t id, uint32_t flags,
 	if (error < 0)
 		return error;
 	error = handles_add_shared(context->common->handles, context->owner,
-				   map, ref);
+				   &map->resource, ref);
 	if (error < 0)
 		map_unref(map);
 	return error;
@@ -420,7 +423,7 @@ static void write_map(struct call *call, const char *bytes)
 	memcpy(&id, bytes, sizeof(id));
 	error = share(call, id, &ref);
 	if (error == 0)
-		map = handles_get(call->context->common->handles, &ref);
+		map = call_get_map(call, &ref);
 	if (map) {
 		call_write_handle(call, map, &ref);
 		map_unref(map);

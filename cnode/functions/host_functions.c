@@ -28,7 +28,7 @@ static void write_handle(const struct handles_info *info, void *context)
 {
 	struct listing *listing = context;
 
-	call_write_handle(listing->call, info->map, info->ref);
+	call_write_handle(listing->call, map_of(info->resource), info->ref);
 	listing->count++;
 }
 
@@ -56,7 +56,8 @@ static void write_handles(struct call *call, uint32_t id, handles_visitor visit)
 	struct listing listing = { .call = call };
 	size_t list = term_write_list_open(call->out);
 
-	handles_each(call->context->common->handles, id, visit, &listing);
+	handles_each(call->context->common->handles, &map_kind, id, visit,
+		     &listing);
 	term_write_list_close(call->out, list, listing.count);
 }
 

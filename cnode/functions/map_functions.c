@@ -42,8 +42,8 @@ static bool write_new_handle(struct call *call, struct map *map,
 
 	call->map =
 		map_ref(map); /* another thread may end the handle at once */
-	error = handles_add(context->common->handles, context->owner, map,
-			    &term, &call->ref);
+	error = handles_add(context->common->handles, context->owner,
+			    &map->resource, &term, &call->ref);
 
 	if (error < 0) {
 		map_unref(map);
@@ -182,7 +182,7 @@ bool map_functions_fd(struct call *call)
 {
 	if (!call_read_map(call, call->args[0]))
 		return false;
-	term_write_uint(call->out, (unsigned)call->map->fd);
+	term_write_uint(call->out, (unsigned)call->map->resource.fd);
 	return true;
 }
 
@@ -204,7 +204,7 @@ static void audit_pin(const char *event, const struct map *map,
 		.path = pin_path_real(path, real) ? real : text,
 	};
 
-	audit_map(audit, map);
+	audit_resource(audit, &map->resource);
 }
 
 static bool with_path(struct call *call, const char *event,
@@ -264,8 +264,8 @@ bool map_functions_freeze(struct call *call)
 		return false;
 	error = map_freeze(call->map);
 	if (error == 0)
-		audit_map((struct audit){ .event = "frozen",
-					  .handle = AUDIT_NO_HANDLE },
-			  call->map);
+		audit_resource((struct audit){ .event = "frozen",
+					       .handle = AUDIT_NO_HANDLE },
+			       &call->map->resource);
 	return write_ok_or_error(call, error);
 }

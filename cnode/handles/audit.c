@@ -131,25 +131,17 @@ void audit_log(const struct audit *audit)
 	log_event_with(&fields, LOG_INFO, "%s", words.text);
 }
 
-/* --- Maps --------------------------------------------------------------- */
-
-void audit_map(struct audit audit, const struct map *map)
+void audit_resource(struct audit audit, const struct resource *resource)
 {
-	struct map_info info = { .name = "" };
-	char number[16];
+	struct resource_text text = { .access = NULL };
 
 	if (!audit_is_on())
 		return;
-	audit.kind = "map";
-	audit.id = map->id;
-	audit.type = map_type_name(map->type);
-	if (!audit.type) {
-		snprintf(number, sizeof(number), "%u", map->type);
-		audit.type = number;
-	}
-	if (map_get_info(map, &info) == 0 && info.name[0])
-		audit.name = info.name;
-	if (map->restricted)
-		audit.access = map->write_only ? "write" : "read";
+	resource->kind->describe(resource, &text);
+	audit.kind = resource->kind->name;
+	audit.id = resource->id;
+	audit.type = text.type;
+	audit.name = text.name[0] ? text.name : NULL;
+	audit.access = text.access;
 	audit_log(&audit);
 }

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "bpf/map.h"
+#include "bpf/resource.h"
 
 #define AUDIT_NO_HANDLE UINT32_MAX
 
@@ -31,7 +31,7 @@ bool audit_is_on(void);
 /* A line of level info that tells who did what to which object. */
 void audit_log(const struct audit *audit);
 
-/* The same, of a map that is open. */
-void audit_map(struct audit audit, const struct map *map);
+/* The same, about an open resource. */
+void audit_resource(struct audit audit, const struct resource *resource);
 
 #endif

@@ -37,7 +37,7 @@ void handle_audit_begins(const char *event, const struct handle *handle,
 		.owner = owner->quota->node,
 	};
 
-	audit_map(audit, handle->map);
+	audit_resource(audit, handle->resource);
 }
 
 /* The one that has held it longest, or that has made it for ever. */
@@ -89,6 +89,6 @@ void handle_audit_ends(struct handle *handle, const char *event)
 		audit.owner = ending->owner[0] ? ending->owner : NULL;
 	}
 	if (event)
-		audit_map(audit, handle->map);
+		audit_resource(audit, handle->resource);
 	free(handle->ending);
 }

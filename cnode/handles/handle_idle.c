@@ -14,12 +14,10 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "bpf/walk.h"
+#include "bpf/map_scan.h"
 #include "handles/handles_internal.h"
 
 #define MOST_AT_ONCE 16384 /* idle handles, to be looked for in one go */
-#define STEP_BYTES ((size_t)64 * 1024)
-#define MAX_STEP_BYTES ((size_t)1 << 26) /* for a bucket that is as large */
 #define END_AT_ONCE 256
 
 /* A handle without a reference to it: it may end meanwhile. */
@@ -38,9 +36,8 @@ struct idle_look {
 	struct looked_at *outer; /* by id, and those that can be read first */
 	size_t outer_count;
 	size_t next_outer;
-	struct map *map; /* the one of them that is being walked; NULL: none */
-	struct walk walk;
-	struct walk_room room;
+	struct resource *scanned; /* one of them, or NULL between two */
+	struct map_scan scan;
 };
 
 /* --- The list of them, with the lock ------------------------------------ */
@@ -68,11 +65,11 @@ static int64_t idle_until(const struct handles *h, struct handle *handle)
 
 static struct looked_at note(const struct handle *handle)
 {
-	return (struct looked_at){ .id = handle->map->id,
+	return (struct looked_at){ .id = handle->resource->id,
 				   .place = handle->place,
 				   .random = { handle->random[0],
 					       handle->random[1] },
-				   .restricted = handle->map->restricted };
+				   .restricted = handle->resource->restricted };
 }
 
 static struct handle *find(const struct handles *h,
@@ -116,7 +113,7 @@ static size_t gather_outer(const struct handles *h, struct looked_at *outer)
 
 	for (uint32_t place = 0; place < h->table.places; place++) {
 		handle = h->table.table[place].handle;
-		if (handle && handle->map->traits & MAP_VALUE_IS_MAP)
+		if (handle && map_scan_is_outer(handle->resource))
 			outer[count++] = note(handle);
 	}
 	return count;
@@ -124,20 +121,18 @@ static size_t gather_outer(const struct handles *h, struct looked_at *outer)
 
 /* --- A look ------------------------------------------------------------- */
 
-static void leave_map(struct idle_look *look)
+static void end_scan(struct idle_look *look)
 {
-	map_unref(look->map);
-	free(look->walk.cursor);
-	free(look->room.values);
-	look->map = NULL;
-	look->walk.cursor = look->room.values = NULL;
+	map_scan_close(&look->scan);
+	resource_unref(look->scanned);
+	look->scanned = NULL;
 }
 
 static void free_look(struct idle_look *look)
 {
 	if (!look)
 		return;
-	leave_map(look);
+	end_scan(look);
 	free(look->idle);
 	free(look->outer);
 	free(look);
@@ -210,88 +205,57 @@ static void mark(struct idle_look *look, uint32_t id)
 		look->idle[low].found = true;
 }
 
-static bool make_room(struct idle_look *look, size_t entries)
-{
-	free(look->room.values);
-	look->room.values =
-		malloc(entries * ((size_t)look->map->key_size + sizeof(int)));
-	if (!look->room.values)
-		return false;
-	look->room.keys = look->room.values + entries * sizeof(int);
-	look->room.entries = (uint32_t)entries;
-	return true;
-}
-
 /* Not all could be looked at: none is known to have left. */
 static void give_up(struct idle_look *look)
 {
-	leave_map(look);
+	end_scan(look);
 	look->next_outer = look->outer_count;
 	look->idle_count = 0;
 }
 
-/* The next outer map that is still there, at its beginning. */
-static void enter_map(struct handles *h, struct idle_look *look)
+/* The next outer map whose handle is still open. */
+static void start_scan(struct handles *h, struct idle_look *look)
 {
 	const struct looked_at *outer = &look->outer[look->next_outer++];
 	struct handle *handle;
-	struct map *map;
 
 	pthread_rwlock_rdlock(&h->lock);
 	handle = find(h, outer);
-	map = look->map = handle ? map_ref(handle->map) : NULL;
+	if (handle)
+		look->scanned = resource_ref(handle->resource);
 	pthread_rwlock_unlock(&h->lock);
-	if (!map)
-		return;
-	look->walk = (struct walk){ .position = WALK_START, .mode = WALK_READ };
-	look->walk.cursor = malloc(walk_cursor_size(map, &look->walk));
-	if (!look->walk.cursor ||
-	    !make_room(look, STEP_BYTES / (map->key_size + sizeof(int)) + 1))
+	if (handle && map_scan_open(&look->scan, look->scanned, NULL) < 0)
 		give_up(look);
 }
 
-/* All of it has been seen: by another handle it need not be. */
+/* One handle of a map shows all of it: skip the others. */
 static void skip_same(struct idle_look *look)
 {
-	uint32_t id = look->map->id;
+	uint32_t id = look->scanned->id;
 
 	while (look->next_outer < look->outer_count &&
 	       look->outer[look->next_outer].id == id)
 		look->next_outer++;
 }
 
-/* With room for a bucket that is larger than any before it. */
-static bool has_grown(struct idle_look *look)
-{
-	size_t entries = (size_t)look->room.entries * 2;
-
-	return entries * (look->map->key_size + sizeof(int)) <=
-		       MAX_STEP_BYTES &&
-	       make_room(look, entries);
-}
-
-/* EPERM: nobody has read what is idle by a handle that can only write. */
+/*
+ * A handle that can only write (EPERM) shows nothing, and needs not to: nobody
+ * got an idle handle by reading through it.
+ */
 static void step(struct idle_look *look)
 {
-	int64_t n = walk_next(look->map, &look->walk, &look->room);
-	uint32_t id;
+	int error = map_scan_step(&look->scan);
 
-	for (int64_t i = 0; i < n; i++) {
-		memcpy(&id, look->room.values + (size_t)i * sizeof(id),
-		       sizeof(id));
-		mark(look, id);
-	}
-	if (n == -ENOBUFS && has_grown(look))
-		return;
-	if (n < 0 && n != -EPERM) {
+	for (size_t i = 0; i < look->scan.count; i++)
+		mark(look, look->scan.ids[i]);
+	if (error == -EPERM) {
+		end_scan(look);
+	} else if (error < 0) {
 		give_up(look);
-		return;
-	}
-	if (n >= 0 && look->walk.position != WALK_DONE)
-		return;
-	if (n >= 0)
+	} else if (look->scan.done) {
 		skip_same(look);
-	leave_map(look);
+		end_scan(look);
+	}
 }
 
 /* Of those that are in no outer map, some that are idle still. */
@@ -346,10 +310,10 @@ int handles_end_idle(struct handles *h)
 		return h->look ? 0 : next_look(h);
 	}
 	look = h->look;
-	if (look->map)
+	if (look->scanned)
 		step(look);
 	else if (look->next_outer < look->outer_count)
-		enter_map(h, look);
+		start_scan(h, look);
 	else if (look->next_idle < look->idle_count)
 		end_some(h, look);
 	else

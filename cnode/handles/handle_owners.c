@@ -130,7 +130,7 @@ void handle_owners_free_ended(struct ended_handles *ended)
 	while ((handle = SLIST_FIRST(&ended->list))) {
 		SLIST_REMOVE_HEAD(&ended->list, ended);
 		handle_audit_ends(handle, ended->event);
-		map_unref(handle->map);
+		resource_unref(handle->resource);
 		free(handle->process);
 		free(handle);
 		freed++;

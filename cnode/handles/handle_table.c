@@ -65,7 +65,7 @@ struct handle *handle_table_add(struct handle_table *t,
 	place = &t->table[handle->place];
 	place->handle = handle;
 	t->first_free = place->next_free;
-	LIST_INSERT_HEAD(handle_table_chain(t, handle->map->id), handle,
+	LIST_INSERT_HEAD(handle_table_chain(t, handle->resource->id), handle,
 			 of_chain);
 	t->used++;
 	return handle;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * handle -> map, and how many there may be. Who holds a handle is a matter of
- * handle_owners.c, how a reference names one of handle_table.c.
+ * handle -> kernel object, and how many there may be. Who holds a handle is a
+ * matter of handle_owners.c, how a reference names one of handle_table.c.
  *
  * One lock for all of it; no map is opened or closed under it.
  */
@@ -158,17 +158,19 @@ static void tell_made(const struct handles_owner *owner, struct handle *new,
 	handle_audit_begins("handle_made", new, owner);
 }
 
-int handles_add(struct handles *h, struct handles_owner *owner, struct map *map,
-		const struct handles_term *term, erlang_ref *ref)
+int handles_add(struct handles *h, struct handles_owner *owner,
+		struct resource *resource, const struct handles_term *term,
+		erlang_ref *ref)
 {
-	struct handle new = { .map = map_ref(map), .lifetime = term->lifetime };
+	struct handle new = { .resource = resource_ref(resource),
+			      .lifetime = term->lifetime };
 	int error;
 
 	if (term->lifetime == HANDLES_PROCESS) {
 		new.process = malloc(term->process_size);
 		new.process_size = term->process_size;
 		if (!new.process) {
-			map_unref(map);
+			resource_unref(resource);
 			return -ENOMEM;
 		}
 		memcpy(new.process, term->process, term->process_size);
@@ -178,7 +180,7 @@ int handles_add(struct handles *h, struct handles_owner *owner, struct map *map,
 		free(new.process);
 	else
 		tell_made(owner, &new, ref);
-	map_unref(map);
+	resource_unref(resource);
 	return error;
 }
 
@@ -197,28 +199,37 @@ static void drop(struct handles *h, const erlang_ref *ref)
 
 /* --- Finding ------------------------------------------------------------ */
 
-struct map *handles_get(struct handles *h, const erlang_ref *ref)
+struct resource *handles_get(struct handles *h, const erlang_ref *ref)
 {
-	struct map *map = NULL;
+	struct resource *resource = NULL;
 	struct handle *handle;
 
 	pthread_rwlock_rdlock(&h->lock);
 	handle = handle_table_find(&h->table, ref);
 	if (handle) {
 		handle_idle_use(handle);
-		map = map_ref(handle->map);
+		resource = resource_ref(handle->resource);
 	}
 	pthread_rwlock_unlock(&h->lock);
-	return map;
+	return resource;
+}
+
+static bool is_for(const struct handle *handle,
+		   const struct resource_kind *kind, uint32_t id)
+{
+	return handle->resource->kind == kind && handle->resource->id == id;
 }
 
 /* New ones go to the head of a chain: the oldest one comes last. */
-static struct handle *find_id(struct handles *h, uint32_t id, bool restricted)
+static struct handle *find(struct handles *h,
+			   const struct handles_wanted *wanted)
 {
 	struct handle *handle, *oldest = NULL;
 
-	LIST_FOREACH(handle, handle_table_chain(&h->table, id), of_chain)
-	if (handle->map->id == id && handle->map->restricted == restricted)
+	LIST_FOREACH(handle, handle_table_chain(&h->table, wanted->id),
+		     of_chain)
+	if (is_for(handle, wanted->kind, wanted->id) &&
+	    handle->resource->restricted == wanted->restricted)
 		oldest = handle;
 	return oldest;
 }
@@ -245,29 +256,29 @@ static int share(struct handles *h, struct handles_owner *owner,
 	error = handle_owners_hold(h, owner, handle);
 	if (error == 0 && audit_is_on()) {
 		*copy = *handle;
-		map_ref(copy->map);
+		resource_ref(copy->resource);
 	}
 	return error;
 }
 
-int handles_find_id(struct handles *h, struct handles_owner *owner, uint32_t id,
-		    bool restricted, erlang_ref *ref)
+int handles_find(struct handles *h, struct handles_owner *owner,
+		 const struct handles_wanted *wanted, erlang_ref *ref)
 {
 	enum room found = ROOM_FOR_MORE;
-	struct handle *handle, copy = { .map = NULL };
+	struct handle *handle, copy = { .resource = NULL };
 	int error = -ENOENT;
 
 	pthread_rwlock_wrlock(&h->lock);
-	handle = find_id(h, id, restricted);
+	handle = find(h, wanted);
 	if (handle) {
 		handle_idle_use(handle);
 		error = share(h, owner, handle, &found, &copy);
 		handle_table_make_ref(&h->table, handle, ref);
 	}
 	pthread_rwlock_unlock(&h->lock);
-	if (copy.map)
+	if (copy.resource)
 		handle_audit_begins("handle_shared", &copy, owner);
-	map_unref(copy.map);
+	resource_unref(copy.resource);
 	return found == ROOM_FOR_MORE ? error : tell(h, owner, found);
 }
 
@@ -275,10 +286,14 @@ int handles_find_id(struct handles *h, struct handles_owner *owner, uint32_t id,
 static void settle_shared(struct handles *h, struct handles_owner *owner,
 			  struct handle *new, erlang_ref *ref)
 {
+	const struct handles_wanted wanted = {
+		.kind = new->resource->kind,
+		.id = new->resource->id,
+		.restricted = new->resource->restricted,
+	};
 	erlang_ref oldest;
 
-	if (handles_find_id(h, owner, new->map->id, new->map->restricted,
-			    &oldest) == 0 &&
+	if (handles_find(h, owner, &wanted, &oldest) == 0 &&
 	    memcmp(oldest.n, ref->n, sizeof(ref->n)) != 0) {
 		drop(h, ref);
 		*ref = oldest;
@@ -288,16 +303,16 @@ static void settle_shared(struct handles *h, struct handles_owner *owner,
 }
 
 int handles_add_shared(struct handles *h, struct handles_owner *owner,
-		       struct map *map, erlang_ref *ref)
+		       struct resource *resource, erlang_ref *ref)
 {
-	struct handle new = { .map = map_ref(map),
+	struct handle new = { .resource = resource_ref(resource),
 			      .lifetime = HANDLES_NODE,
 			      .shared = true };
 	int error = add_locked(h, owner, &new, ref);
 
 	if (error == 0)
 		settle_shared(h, owner, &new, ref);
-	map_unref(map);
+	resource_unref(resource);
 	return error;
 }
 
@@ -318,7 +333,7 @@ static void visit_handle(const struct handles *h, const struct handle *handle,
 	const struct holding *holding = LIST_FIRST(&handle->holdings);
 	erlang_ref ref;
 	struct handles_info info = {
-		.map = handle->map,
+		.resource = handle->resource,
 		.ref = &ref,
 		.lifetime = handle->lifetime,
 		.process = handle->process,
@@ -333,8 +348,8 @@ static void visit_handle(const struct handles *h, const struct handle *handle,
 	} while (holding && owners);
 }
 
-void handles_each(struct handles *h, uint32_t id, handles_visitor visit,
-		  void *context)
+void handles_each(struct handles *h, const struct resource_kind *kind,
+		  uint32_t id, handles_visitor visit, void *context)
 {
 	const struct handle *handle;
 
@@ -342,13 +357,13 @@ void handles_each(struct handles *h, uint32_t id, handles_visitor visit,
 	if (id == 0) {
 		for (uint32_t place = 0; place < h->table.places; place++) {
 			handle = h->table.table[place].handle;
-			if (handle)
+			if (handle && handle->resource->kind == kind)
 				visit_handle(h, handle, true, visit, context);
 		}
 	} else {
 		LIST_FOREACH(handle, handle_table_chain(&h->table, id),
 			     of_chain)
-		if (handle->map->id == id)
+		if (is_for(handle, kind, id))
 			visit_handle(h, handle, false, visit, context);
 	}
 	pthread_rwlock_unlock(&h->lock);

@@ -5,14 +5,14 @@
 #include <ei.h>
 #include <stdint.h>
 
-#include "bpf/map.h"
+#include "bpf/resource.h"
 
 #define HANDLES_MAX (1u << 18) /* what the first word of a reference holds */
 
 /*
- * The maps that nodes of the cluster hold, each under a reference that this
- * process made and that cannot be guessed: 64 of its bits are random. Safe to
- * use from any thread.
+ * The kernel objects that nodes of the cluster hold, each by a reference that
+ * this process made and that cannot be guessed: 64 of its bits are random. Safe
+ * to use from any thread.
  */
 struct handles;
 
@@ -73,25 +73,31 @@ struct handles_term {
 };
 
 /*
- * A handle for map, whose reference count it takes over when it succeeds.
+ * A handle for resource, whose reference it takes over when it succeeds.
  * -EMFILE: there are as many as may be, or that node has, which is logged.
  * -ESTALE: the owner has ended. -ENOMEM.
  */
 int handles_add(struct handles *handles, struct handles_owner *owner,
-		struct map *map, const struct handles_term *term,
+		struct resource *resource, const struct handles_term *term,
 		erlang_ref *ref);
 
-/*
- * For a kernel map that is come upon: the oldest live handle of that map, of
- * those that can read and write, or else of those that can do but one. One
- * that was made here before is then held by owner as well. -ENOENT: none.
- */
-int handles_find_id(struct handles *handles, struct handles_owner *owner,
-		    uint32_t id, bool restricted, erlang_ref *ref);
+struct handles_wanted {
+	const struct resource_kind *kind;
+	uint32_t id;
+	bool restricted; /* as in struct resource */
+};
 
-/* As handles_add(), for what handles_find_id() is to find and to share. */
+/*
+ * The oldest live handle for the wanted object, which was found in the kernel.
+ * If handles_add_shared() made it, owner holds it too from then on. -ENOENT:
+ * there is none.
+ */
+int handles_find(struct handles *handles, struct handles_owner *owner,
+		 const struct handles_wanted *wanted, erlang_ref *ref);
+
+/* As handles_add(), for a handle that handles_find() may share. */
 int handles_add_shared(struct handles *handles, struct handles_owner *owner,
-		       struct map *map, erlang_ref *ref);
+		       struct resource *resource, erlang_ref *ref);
 
 /*
  * The map of such a handle is taken out of the one that it was in: it is kept
@@ -106,8 +112,11 @@ uint32_t handles_count(struct handles *handles);
 int handles_check_room(struct handles *handles,
 		       const struct handles_owner *owner);
 
-/* The map of a live handle, to be given back by map_unref(); NULL for none. */
-struct map *handles_get(struct handles *handles, const erlang_ref *ref);
+/*
+ * The object of a live handle, of whatever kind, with a reference for the
+ * caller; NULL: there is no such handle.
+ */
+struct resource *handles_get(struct handles *handles, const erlang_ref *ref);
 
 /* As handles_add() was given it. */
 struct handles_process {
@@ -131,7 +140,7 @@ void handles_process_ended(struct handles *handles,
 
 /* What a visitor is told of a handle; good while it is being told. */
 struct handles_info {
-	const struct map *map;
+	struct resource *resource;
 	const erlang_ref *ref;
 	enum handles_lifetime lifetime;
 	const char *owner; /* NULL: it has none */
@@ -140,12 +149,13 @@ struct handles_info {
 };
 
 /*
- * Calls visit for each handle and each of its owners; with id other than 0
- * once for each handle of that map. visit must not call anything of this.
+ * Calls visit for each handle of that kind and each of its owners; with an id
+ * other than 0 once for each handle of that object. visit must not call
+ * handles_*().
  */
 typedef void (*handles_visitor)(const struct handles_info *info, void *context);
-void handles_each(struct handles *handles, uint32_t id, handles_visitor visit,
-		  void *context);
+void handles_each(struct handles *handles, const struct resource_kind *kind,
+		  uint32_t id, handles_visitor visit, void *context);
 
 /* The same, once for each handle that owner holds. */
 void handles_each_of(struct handles *handles, const struct handles_owner *owner,

@@ -27,7 +27,7 @@ struct holding {
 LIST_HEAD(holding_list, holding);
 
 struct handle {
-	struct map *map;
+	struct resource *resource;
 	uint32_t place;
 	uint32_t random[2];
 	enum handles_lifetime lifetime;

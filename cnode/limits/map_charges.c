@@ -52,11 +52,12 @@ void map_charges_add(struct map_memory *memory, struct map_charge *charge,
 {
 	memory->charges++;
 	charge->memory = memory;
-	charge->id = map->id;
+	charge->id = map->resource.id;
 	charge->outer = map->traits & MAP_VALUE_IS_MAP;
 	charge->seen = memory->sweep;
 	LIST_INIT(&charge->open);
-	LIST_INSERT_HEAD(map_charges_chain(memory, map->id), charge, others);
+	LIST_INSERT_HEAD(map_charges_chain(memory, map->resource.id), charge,
+			 others);
 }
 
 void map_charges_remove(struct map_charge *charge)

@@ -94,11 +94,12 @@ static void release_kept(struct map_memory *memory, uint32_t id, uint32_t type)
 }
 
 /* The last reference to a map that has a charge has gone, and it is closed. */
-static void release(struct map *map)
+static void release(struct resource *resource)
 {
+	struct map *map = (struct map *)resource;
 	struct map_charge *charge = map->charge;
 	struct map_memory *memory = charge->memory;
-	uint32_t id = map->id, type = map->type;
+	uint32_t id = map->resource.id, type = map->type;
 	bool look;
 
 	pthread_mutex_lock(&memory->lock);
@@ -212,7 +213,7 @@ static void enter(struct map_charge *charge, struct map *map)
 {
 	LIST_INSERT_HEAD(&charge->open, map, same);
 	map->charge = charge;
-	map->closed = release;
+	map->resource.closed = release;
 }
 
 int map_memory_make(struct map_memory *memory, const struct map_spec *spec,
@@ -236,7 +237,6 @@ int map_memory_make(struct map_memory *memory, const struct map_spec *spec,
 		free(charge);
 		return error;
 	}
-	(*map)->write_only = spec->flags & BPF_F_WRONLY;
 	pthread_mutex_lock(&memory->lock);
 	map_charges_add(memory, charge, *map);
 	charge->scanned = memory->sweep; /* there is nothing in it */
@@ -257,7 +257,7 @@ static bool enter_opened(struct map_memory *memory, struct map_charge **spare,
 	bool unseen;
 
 	pthread_mutex_lock(&memory->lock);
-	charge = map_charges_find(memory, map->id);
+	charge = map_charges_find(memory, map->resource.id);
 	if (!charge) {
 		charge = *spare;
 		*spare = NULL;
@@ -279,7 +279,7 @@ static void look_into(struct map_memory *memory, struct map *map,
 
 	if (map->write_only &&
 	    map_open_pinned(path, BPF_F_RDONLY, &readable) == 0 &&
-	    readable->id == map->id)
+	    readable->resource.id == map->resource.id)
 		map = readable;
 	map_sweep_scan(memory, map);
 	map_unref(readable);
@@ -300,7 +300,6 @@ int map_memory_open_pinned(struct map_memory *memory, const char *path,
 	error = map_open_pinned(path, flags, map);
 	if (error == 0) {
 		map_memory_will_be_pinned(*map); /* as it is already */
-		(*map)->write_only = flags & BPF_F_WRONLY;
 		if (enter_opened(memory, &spare, *map))
 			look_into(memory, *map, path);
 	}

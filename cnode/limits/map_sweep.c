@@ -144,7 +144,7 @@ static bool may_scan(struct map_memory *memory, const struct map *map)
 			    "not looking into map %u of %u entries: with the "
 			    "arrays of maps before it that would take long; "
 			    "maps in maps count on, even those that have gone",
-			    map->id, map->max_entries);
+			    map->resource.id, map->max_entries);
 	return may;
 }
 
@@ -223,7 +223,7 @@ static struct map *ref_to_read(struct map_charge *charge)
 	struct map *map;
 
 	LIST_FOREACH(map, &charge->open, same)
-	if (!map->write_only && map_try_ref(map))
+	if (!map->write_only && resource_try_ref(&map->resource))
 		return map;
 	return NULL;
 }
@@ -280,7 +280,7 @@ static int visit_pinned(struct map *map, void *context)
 	if (!new)
 		return -ENOMEM;
 	pthread_mutex_lock(&memory->lock);
-	charge = map_charges_find(memory, map->id);
+	charge = map_charges_find(memory, map->resource.id);
 	if (!charge && memory->sweeping && map->traits & MAP_VALUE_IS_MAP) {
 		charge = new;
 		new = NULL;

@@ -141,7 +141,7 @@ void fuzz_node_check(void)
 
 	await_threads();
 	handles_reap(service.common.handles);
-	handles_each(service.common.handles, 0, note_permanent, &p);
+	handles_each(service.common.handles, &map_kind, 0, note_permanent, &p);
 	REQUIRE(p.others == 0);
 	for (unsigned i = 0; i < p.count; i++)
 		handles_close(service.common.handles, NULL, &p.refs[i], false,

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "bpf/map.h"
 #include "dist/control.h"
 #include "fuzz.h"
 
@@ -175,7 +176,8 @@ static void fill(struct map *map)
 	/* one, as the kernel is slow with a map of maps */
 	for (char i = 0; i < (map->traits & MAP_VALUE_IS_MAP ? 1 : 4); i++) {
 		if (map->traits & MAP_VALUE_IS_MAP)
-			memcpy(value, &maps[0]->fd, sizeof(maps[0]->fd));
+			memcpy(value, &maps[0]->resource.fd,
+			       sizeof(maps[0]->resource.fd));
 		key[0] = map->traits & MAP_PREFIX_LOOKUP ? (char)(8 * i) : i;
 		map_put(map, key, value); /* not all types accept it */
 	}
@@ -212,14 +214,15 @@ void world_hold_maps(struct handles *handles, struct handles_owner *owner)
 	erlang_ref ref;
 
 	for (size_t i = 0; i < SHAPES; i++)
-		REQUIRE(handles_add(handles, owner, map_ref(maps[i]), &term,
+		REQUIRE(handles_add(handles, owner,
+				    resource_ref(&maps[i]->resource), &term,
 				    &ref) == 0);
 }
 
 void world_check_released(void)
 {
 	for (size_t i = 0; i < SHAPES; i++)
-		REQUIRE(atomic_load(&maps[i]->refs) == 1);
+		REQUIRE(atomic_load(&maps[i]->resource.refs) == 1);
 }
 
 /* --- Handles in the input ----------------------------------------------- */
@@ -258,7 +261,7 @@ void world_put_handles(struct handles *handles, char *bytes, size_t size)
 		    numbers[4] < 0)
 			continue;
 		if (live.count == 0)
-			handles_each(handles, 0, collect, &live);
+			handles_each(handles, &map_kind, 0, collect, &live);
 		if (live.count == 0)
 			return;
 		end = 0;

@@ -125,6 +125,11 @@ def opened_to_read(trail):
     trail["other"].maps("open", ("id", id_of(trail["app"], map)), ["read"])
 
 
+def opened_to_write(trail):
+    map = trail["app"].maps("new", *HASH)
+    trail["other"].maps("open", ("id", id_of(trail["app"], map)), ["write"])
+
+
 def nested(trail):
     """An outer map, and an inner one that only that has."""
     app = trail["app"]
@@ -217,6 +222,8 @@ EVENTS = {
         [], opened_to_read, 2,
         [{"event": "handle_made", "node": "other@h", "function": "open/2",
           "access": "read", "handle": 1, "owner": "other@h", "name": None}]),
+    "a map is opened to write": (
+        [], opened_to_write, 2, [{"event": "handle_made", "access": "write"}]),
     "a map is read out of a map": (
         [], read_out_of_a_map, 4,
         [{"event": "handle_made", "node": "app@h", "owner": "app@h", **SHARED}]),

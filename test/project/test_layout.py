@@ -104,3 +104,13 @@ def test_the_folders_of_the_tests_are_told(srcdir):
 def test_no_two_test_files_have_one_name(srcdir):
     names = [path.name for path in (srcdir / "test").rglob("test_*.py")]
     assert sorted(set(names)) == sorted(names)
+
+
+def test_handles_know_no_kind_of_kernel_object(srcdir):
+    known = {
+        path.name: name
+        for path in sorted((srcdir / "cnode" / "handles").glob("*.[ch]"))
+        for name in re.findall(r'#include "(bpf/[^"]+)"', path.read_text())
+        if name != "bpf/resource.h"
+    }
+    assert known == {"handle_idle.c": "bpf/map_scan.h"}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which maps are in a map of maps, by their ids. */
+#include "bpf/map_scan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STEP_BYTES ((size_t)64 * 1024)
+#define MAX_STEP_BYTES ((size_t)1 << 26) /* for a large bucket */
+
+bool map_scan_is_outer(struct resource *resource)
+{
+	const struct map *map = map_of(resource);
+
+	return map && map->traits & MAP_VALUE_IS_MAP;
+}
+
+static size_t entry_size(const struct map_scan *scan)
+{
+	return scan->map->key_size + sizeof(uint32_t);
+}
+
+/* Values come first, where they are aligned. */
+static int allocate(struct map_scan *scan, size_t entries)
+{
+	char *bytes = malloc(entries * entry_size(scan));
+
+	free(scan->room.values);
+	scan->room.values = bytes;
+	if (!bytes)
+		return -ENOMEM;
+	scan->ids = (const uint32_t *)(const void *)bytes;
+	scan->room.keys = bytes + entries * sizeof(uint32_t);
+	scan->room.entries = (uint32_t)entries;
+	return 0;
+}
+
+/* Twice as many entries, or the most; that itself is tried before giving up. */
+static int grow(struct map_scan *scan)
+{
+	size_t most = MAX_STEP_BYTES / entry_size(scan);
+	size_t entries = (size_t)scan->room.entries * 2;
+
+	if (scan->room.entries >= most)
+		return -ENOBUFS;
+	return allocate(scan, entries < most ? entries : most);
+}
+
+int map_scan_open(struct map_scan *scan, struct resource *resource,
+		  const atomic_bool *stopped)
+{
+	struct map *map = map_of(resource);
+	size_t entries;
+
+	memset(scan, 0, sizeof(*scan));
+	scan->map = map;
+	scan->walk = (struct walk){ .position = WALK_START,
+				    .mode = WALK_READ,
+				    .stopped = stopped };
+	scan->walk.cursor = malloc(walk_cursor_size(map, &scan->walk));
+	if (!scan->walk.cursor)
+		return -ENOMEM;
+	entries = STEP_BYTES / entry_size(scan) + 1;
+	return allocate(scan, entries < map->max_entries ? entries
+							 : map->max_entries);
+}
+
+int map_scan_step(struct map_scan *scan)
+{
+	int64_t n = walk_next(scan->map, &scan->walk, &scan->room);
+
+	scan->count = n > 0 ? (size_t)n : 0;
+	scan->done = n >= 0 && scan->walk.position == WALK_DONE;
+	if (n == -ENOBUFS)
+		return grow(scan);
+	return n < 0 ? (int)n : 0;
+}
+
+void map_scan_close(struct map_scan *scan)
+{
+	free(scan->walk.cursor);
+	free(scan->room.values);
+	memset(scan, 0, sizeof(*scan));
+}
