@@ -224,8 +224,8 @@ static void check_range(struct check *check, const char *what,
 	char room[64];
 
 	if (!is_in(range, n))
-		complain(check, "%s is %u: a map of type %s takes %s", what, n,
-			 check->type, describe(range, room));
+		complain(check, "the %s is %u: a map of type %s takes %s", what,
+			 n, check->type, describe(range, room));
 }
 
 /* --- Rules ---------------------------------------------------------------- */
@@ -235,8 +235,8 @@ static void check_type(struct check *check)
 	if (strcmp(check->type, "unspec") == 0)
 		complain(check, "there are no maps of type unspec");
 	if (strcmp(check->type, "struct_ops") == 0)
-		complain(check, "a map of type struct_ops needs the BTF of the "
-				"program that it is for, and is made with it");
+		complain(check, "a map of type struct_ops needs the BTF of its "
+				"program: it can be opened, not created");
 }
 
 static void check_name(struct check *check)
@@ -244,14 +244,14 @@ static void check_name(struct check *check)
 	if (!check->name_is_valid)
 		complain(check,
 			 "the name is longer than %d bytes, or has a "
-			 "zero in it",
+			 "zero byte",
 			 MAP_NAME_SIZE - 1);
 	for (const char *c = check->spec->name; *c; c++) {
 		if (isascii(*c) && (isalnum(*c) || *c == '_' || *c == '.'))
 			continue;
 		complain(check,
-			 "the name has a byte 0x%02x: it takes letters "
-			 "and digits of ASCII, _ and . only",
+			 "the name has a byte 0x%02x: it may have ASCII "
+			 "letters and digits, _ and .",
 			 (unsigned char)*c);
 		break;
 	}
@@ -264,10 +264,9 @@ static void check_sizes(struct check *check)
 
 	if (!rule)
 		return;
-	check_range(check, "the size of a key", &rule->key, spec->key_size);
-	check_range(check, "the size of a value", &rule->value,
-		    spec->value_size);
-	check_range(check, "the number of entries", &rule->entries,
+	check_range(check, "key size", &rule->key, spec->key_size);
+	check_range(check, "value size", &rule->value, spec->value_size);
+	check_range(check, "number of entries", &rule->entries,
 		    spec->max_entries);
 }
 
@@ -281,8 +280,8 @@ static void check_together(struct check *check)
 	    spec->value_size <= rule->value.most &&
 	    (uint64_t)spec->key_size + spec->value_size > rule->together)
 		complain(check,
-			 "the size of a key is %u, that of a value %u: "
-			 "a map of type %s takes %u together",
+			 "the key size is %u and the value size %u: a "
+			 "map of type %s takes %u in all",
 			 spec->key_size, spec->value_size, check->type,
 			 rule->together);
 }
@@ -297,8 +296,8 @@ static void check_ring(struct check *check)
 		return;
 	if (size > 0 && ((size & (size - 1)) || size % page))
 		complain(check,
-			 "the number of entries is %u: of type %s it is "
-			 "the size in bytes, a power of two and a "
+			 "the number of entries is %u: for type %s it "
+			 "is the size in bytes, a power of two and a "
 			 "multiple of the page size, %u",
 			 size, check->type, page);
 }
@@ -323,7 +322,7 @@ static void check_both(struct check *check, uint32_t both, const char *text)
 	if ((check->spec->flags & both) == both &&
 	    (!check->rule || (check->rule->flags & both) == both))
 		complain(check,
-			 "the options %s exclude each other: to have "
+			 "the options %s exclude each other: to allow "
 			 "both, leave out both",
 			 text);
 }
@@ -348,8 +347,8 @@ static void check_build_ids(struct check *check)
 	    check->spec->flags & BPF_F_STACK_BUILD_ID && size % 8 == 0 &&
 	    size % BUILD_ID_SIZE)
 		complain(check,
-			 "the size of a value is %u: with the option "
-			 "stack_build_id it is a multiple of %d",
+			 "the value size is %u: with the option "
+			 "stack_build_id it must be a multiple of %d",
 			 size, BUILD_ID_SIZE);
 }
 
@@ -360,7 +359,7 @@ static void check_extra(struct check *check)
 	if (strcmp(check->type, "bloom_filter") == 0) {
 		if (extra > MAX_BLOOM_FUNCTIONS)
 			complain(check,
-				 "map_extra is %llu: of a bloom_filter "
+				 "map_extra is %llu: for a bloom_filter "
 				 "it is the number of hash functions, "
 				 "at most %d",
 				 extra, MAX_BLOOM_FUNCTIONS);
@@ -396,8 +395,8 @@ static void check_inner(struct check *check)
 			 "{inner_map, Map}",
 			 check->type);
 	else if (inner->traits & MAP_VALUE_IS_MAP)
-		complain(check, "the inner map is itself one of maps: they "
-				"have one level");
+		complain(check, "the inner map is itself a map of maps: only "
+				"one level is possible");
 	else if (type && is_no_template(type))
 		complain(check, "a map of type %s cannot be an inner map",
 			 type);

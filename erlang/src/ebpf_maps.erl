@@ -448,7 +448,7 @@ check(Type, KeySize, ValueSize, MaxEntries) ->
 %%
 %% ```
 %% 1> ebpf_maps:check(array, 8, 4, 0).
-%% {error,[<<"the size of a key is 8: a map of type array takes 4">>,
+%% {error,[<<"the key size is 8: a map of type array takes 4">>,
 %%         <<"the number of entries is 0: a map of type array takes at least 1">>]}
 %% '''
 %%

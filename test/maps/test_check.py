@@ -235,7 +235,7 @@ def test_all_that_is_wrong_is_said(agree):
 
 def test_a_text_names_what_is_wrong_and_what_would_be_right(agree):
     [text] = agree("array", 8, 4, 16)
-    assert text == "the size of a key is 8: a map of type array takes 4"
+    assert text == "the key size is 8: a map of type array takes 4"
 
 
 @pytest.mark.parametrize(
