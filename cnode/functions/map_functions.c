@@ -219,7 +219,7 @@ static bool with_path(struct call *call, const char *event,
 	if (!call_read_map(call, call->args[1]) ||
 	    !call_read_path(call, call->args[0], text))
 		return false;
-	error = pin_path_open_place(&path, root, text);
+	error = pin_path_open_folder(&path, root, text);
 	if (error == -EACCES && root->path)
 		return refusal_raise(call, REFUSAL_OUTSIDE_PIN_ROOT, text);
 	if (error == 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The bpf file systems of the host: where they are mounted, and what stands in
- * them, which there is no list of but their folders.
+ * The bpf file systems of this host: where they are mounted, and the pins in
+ * them. The kernel has no list of pins, so the folders are walked.
  */
 #include "host/bpf_fs.h"
 
@@ -71,12 +71,14 @@ int bpf_fs_each_mount_below(int folder, bpf_fs_visitor visit, void *context)
 
 /* --- Walking ------------------------------------------------------------- */
 
-/* Folders that are still to be looked through. Not fts(3): without memory
- * glibc's fts_open() writes to where there is none. */
+/*
+ * A folder still to be read. fts(3) is no alternative: glibc's fts_open()
+ * writes through NULL when memory runs out.
+ */
 struct folder {
 	STAILQ_ENTRY(folder) entry;
 	dev_t device;
-	ino_t inode; /* of those where the walk begins */
+	ino_t inode; /* only for those where the walk begins */
 	char path[];
 };
 
@@ -86,7 +88,7 @@ struct walk {
 	struct folders folders;
 	bpf_fs_visitor visit;
 	void *context;
-	bool once; /* a folder that is mounted at two places is one */
+	bool once; /* visit a folder once, wherever it is mounted */
 };
 
 int bpf_fs_shortage(int error)
@@ -110,8 +112,7 @@ static int add_folder(struct walk *walk, const char *path, dev_t device,
 	return 0;
 }
 
-/* Of mounts that hide each other all are listed, by one path: that of the last.
- */
+/* /proc lists mounts that hide each other under the same path. */
 static int begin_at(void *context, const char *path)
 {
 	struct walk *walk = context;
@@ -133,12 +134,12 @@ static int begin_at(void *context, const char *path)
 	return add_folder(walk, path, status.st_dev, status.st_ino);
 }
 
-static int look_at(struct walk *walk, const struct folder *folder,
-		   const struct dirent *entry)
+static int visit_entry(struct walk *walk, const struct folder *folder,
+		       const struct dirent *entry)
 {
 	char path[PATH_MAX];
 
-	/* . and .., and the kernel's own: no name of a pin has a dot */
+	/* ., .. and the kernel's own files: no pin has a dot in its name */
 	if (strchr(entry->d_name, '.') ||
 	    snprintf(path, sizeof(path), "%s/%s", folder->path,
 		     entry->d_name) >= PATH_MAX)
@@ -155,8 +156,8 @@ static bool is_on(int fd, dev_t device)
 	return fstat(fd, &status) == 0 && status.st_dev == device;
 }
 
-/* What is mounted below is walked as a mount of its own. */
-static int look_through(struct walk *walk, const struct folder *folder)
+/* Mounts below the folder are walked on their own. */
+static int visit_folder(struct walk *walk, const struct folder *folder)
 {
 	DIR *entries = opendir(folder->path);
 	const struct dirent *entry;
@@ -166,20 +167,21 @@ static int look_through(struct walk *walk, const struct folder *folder)
 		return bpf_fs_shortage(-errno);
 	if (is_on(dirfd(entries), folder->device))
 		while (result == 0 && (entry = readdir(entries)))
-			result = look_at(walk, folder, entry);
+			result = visit_entry(walk, folder, entry);
 	closedir(entries);
 	return result;
 }
 
-/* What a visitor returned, 0 or -errno; result is that of the beginning. */
-static int go_on(struct walk *walk, int result)
+/* Walks on if result is 0; frees the folders. What a visitor returned, or
+ * -errno. */
+static int finish(struct walk *walk, int result)
 {
 	struct folder *folder;
 
 	while ((folder = STAILQ_FIRST(&walk->folders))) {
 		STAILQ_REMOVE_HEAD(&walk->folders, entry);
 		if (result == 0)
-			result = look_through(walk, folder);
+			result = visit_folder(walk, folder);
 		free(folder);
 	}
 	return result;
@@ -191,7 +193,7 @@ int bpf_fs_walk(bpf_fs_visitor visit, void *context)
 			     .visit = visit,
 			     .context = context };
 
-	return go_on(&walk, bpf_fs_each_mount(NULL, begin_at, &walk));
+	return finish(&walk, bpf_fs_each_mount(NULL, begin_at, &walk));
 }
 
 int bpf_fs_walk_once(int root, bpf_fs_visitor visit, void *context)
@@ -204,10 +206,10 @@ int bpf_fs_walk_once(int root, bpf_fs_visitor visit, void *context)
 	int error;
 
 	if (root < 0)
-		return go_on(&walk, bpf_fs_each_mount(NULL, begin_at, &walk));
+		return finish(&walk, bpf_fs_each_mount(NULL, begin_at, &walk));
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", root);
 	error = begin_at(&walk, link);
 	if (error == 0)
 		error = bpf_fs_each_mount_below(root, begin_at, &walk);
-	return go_on(&walk, error);
+	return finish(&walk, error);
 }

@@ -4,37 +4,37 @@
 
 #include <stdbool.h>
 
-#define BPF_FS_ROOT "/sys/fs/bpf" /* the usual place of the bpf file system */
+#define BPF_FS_ROOT "/sys/fs/bpf" /* where it is usually mounted */
 
-/* Mounts one at BPF_FS_ROOT: 1; 0 if one was there; or -errno. */
+/* Mounts one at BPF_FS_ROOT. 1; 0 if it was mounted already; or -errno. */
 int bpf_fs_mount(void);
 
-/* Whether what is open is in one. */
+/* Whether the open file is in a bpf file system. */
 bool bpf_fs_has(int fd);
 
-/* What is not 0 ends the visits, and is returned from them. */
+/* A result other than 0 ends the visits and is returned. */
 typedef int (*bpf_fs_visitor)(void *context, const char *path);
 
 /*
- * Calls visit for where each is mounted: all, or those that are mounted below a
- * folder. They are as mounted as /proc says: another mount may hide one. -errno
- * where that cannot be read.
+ * Calls visit with the path of each mount, or of those below a folder, as /proc
+ * lists them: another mount may hide one. -errno if /proc cannot be read.
  */
 int bpf_fs_each_mount(const char *below, bpf_fs_visitor visit, void *context);
 int bpf_fs_each_mount_below(int folder, bpf_fs_visitor visit, void *context);
 
 /*
- * Calls visit for each file in all of them. What may not be looked at is passed
- * over; -errno where one cannot look for want of descriptors, of memory or of
- * /proc.
+ * Calls visit with the path of each file in all of them. Skips what this
+ * process may not read; -errno if descriptors, memory or /proc are missing.
  */
 int bpf_fs_walk(bpf_fs_visitor visit, void *context);
 
-/* The same, below a folder, or with -1 in all; but what is mounted at several
- * places is visited at one of them. */
+/*
+ * The same below a folder, or everywhere if root is -1; a file system that is
+ * mounted several times is visited once.
+ */
 int bpf_fs_walk_once(int root, bpf_fs_visitor visit, void *context);
 
-/* error, if it is -errno for want of memory or descriptors; 0 else. */
+/* error, if it says that memory or descriptors have run out; otherwise 0. */
 int bpf_fs_shortage(int error);
 
 #endif

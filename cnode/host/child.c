@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Asks the name services of this host in a process of its own: what they take
- * of libraries and their memory is gone afterwards, they may hang, and where
- * there is no memory glibc crashes in them.
+ * Queries the name services of this host in a child process. The libraries and
+ * memory that they need go with it, it can be killed when they hang, and glibc
+ * crashes in them when memory runs out.
  */
 #include "host/child.h"
 
@@ -16,7 +16,7 @@
 
 #include "base/patience.h"
 
-/* In one write of less than PIPE_BUF, which does not wait. */
+/* One write of less than PIPE_BUF never blocks. */
 _Noreturn static void answer(int fd, const struct child_task *task,
 			     void *result, size_t size)
 {

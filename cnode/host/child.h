@@ -4,19 +4,19 @@
 
 #include <stddef.h>
 
-/* Something to find out. */
+/* A query. */
 struct child_task {
 	/* 0 with the result, or errno */
 	int (*work)(void *result, const void *about);
 	const void *about;
-	const char *what; /* for the log, where it takes more than a second */
-	int most_ms;      /* -1: for as long as it takes */
+	const char *what; /* for the log, if it takes more than a second */
+	int most_ms;      /* -1: no limit */
 };
 
 /*
- * Has it found out by a process of its own, which is over then. 0 with the
- * result, of size bytes; else errno: ETIMEDOUT, ENODATA where the process has
- * crashed, or what work() says. Only for a process of one thread.
+ * Runs the task in a child process and waits for it. 0 and a result of size
+ * bytes, or an errno: ETIMEDOUT, ENODATA if the child has crashed, or that of
+ * work(). This process must be single-threaded.
  */
 int child_ask(const struct child_task *task, void *result, size_t size);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The memory of this host, and what the cgroup of this process and those above
- * it may take of it; cgroups of version 2, and of version 1 where a host still
- * has these. Not by /proc/meminfo, which services are often kept from.
+ * The memory of this host, and the memory limit of our cgroup and those above
+ * it, of version 2 or 1. Not from /proc/meminfo, which is often hidden from
+ * services.
  */
 #include "host/host_memory.h"
 
@@ -15,19 +15,19 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
-/* Where they are mounted, and what the limit is called there. */
+/* Where cgroups are mounted, and the file with the limit. */
 static const struct {
 	const char *controllers; /* as in /proc/self/cgroup */
 	const char *root, *file;
-} places[] = {
+} hierarchies[] = {
 	{ "", "/sys/fs/cgroup", "memory.max" },
 	{ "", "/sys/fs/cgroup/unified", "memory.max" },
 	{ "memory", "/sys/fs/cgroup/memory", "memory.limit_in_bytes" },
 };
 
-#define PLACES (sizeof(places) / sizeof(places[0]))
+#define HIERARCHIES (sizeof(hierarchies) / sizeof(hierarchies[0]))
 
-/* As a string, cut off where it is longer. False: it cannot be read. */
+/* Reads a string, cut off at size. False if it cannot be read. */
 static bool read_text(const char *path, char *text, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -45,7 +45,7 @@ static bool read_text(const char *path, char *text, size_t size)
 	return n >= 0;
 }
 
-/* UINT64_MAX: there is none, as for the word max. */
+/* UINT64_MAX if there is none, or it is "max". */
 static uint64_t read_limit(const char *path)
 {
 	char text[32];
@@ -56,21 +56,21 @@ static uint64_t read_limit(const char *path)
 		       : UINT64_MAX;
 }
 
-/* Of a cgroup and all above it. What is outside the namespace is not seen. */
-static uint64_t least_limit(size_t place, const char *cgroup)
+/* Of a cgroup and all above it, as far as the namespace shows them. */
+static uint64_t least_limit(size_t i, const char *cgroup)
 {
 	char folder[PATH_MAX], path[PATH_MAX + 32];
 	uint64_t limit, least = UINT64_MAX;
-	size_t root = strlen(places[place].root);
+	size_t root = strlen(hierarchies[i].root);
 	char *end;
 
-	if (snprintf(folder, sizeof(folder), "%s%s", places[place].root,
+	if (snprintf(folder, sizeof(folder), "%s%s", hierarchies[i].root,
 		     strncmp(cgroup, "/..", 3) == 0 ? "" : cgroup) >=
 	    (int)sizeof(folder))
 		return UINT64_MAX;
 	for (;;) {
 		snprintf(path, sizeof(path), "%s/%s", folder,
-			 places[place].file);
+			 hierarchies[i].file);
 		limit = read_limit(path);
 		least = limit < least ? limit : least;
 		end = strrchr(folder, '/');
@@ -95,7 +95,7 @@ static bool has_controller(const char *list, const char *name)
 	return false;
 }
 
-/* A line as `4:memory:/a/b', or `0::/a/b'. */
+/* Of a line such as `4:memory:/a/b' or `0::/a/b'. */
 static uint64_t limit_of(char *line)
 {
 	char *controllers = strchr(line, ':');
@@ -105,8 +105,9 @@ static uint64_t limit_of(char *line)
 	if (!path)
 		return UINT64_MAX;
 	*path++ = '\0';
-	for (size_t i = 0; i < PLACES; i++) {
-		if (!has_controller(controllers + 1, places[i].controllers))
+	for (size_t i = 0; i < HIERARCHIES; i++) {
+		if (!has_controller(controllers + 1,
+				    hierarchies[i].controllers))
 			continue;
 		limit = least_limit(i, path);
 		least = limit < least ? limit : least;
@@ -131,7 +132,7 @@ void host_memory_read(struct host_memory *memory)
 		if (limit < memory->cgroup)
 			memory->cgroup = limit;
 	}
-	/* version 1 has a number for what is no limit */
+	/* version 1 writes a huge number if there is no limit */
 	if (memory->cgroup > memory->host)
 		memory->cgroup = UINT64_MAX;
 }

@@ -4,14 +4,12 @@
 
 #include <stdint.h>
 
-/* How much memory there is. */
 struct host_memory {
 	uint64_t host;   /* bytes */
-	uint64_t cgroup; /* the least limit of ours and those above; or
-			    UINT64_MAX */
+	uint64_t cgroup; /* bytes; UINT64_MAX: no limit */
 };
 
-/* To be called before files are out of reach. */
+/* To be called before the sandbox is entered. */
 void host_memory_read(struct host_memory *memory);
 
 #endif

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The name of this host, by the rules of OTP's inet_config.erl: what stands
- * before the first dot of gethostname(2) where that has a dot, else of the
- * canonical name that the name services have for it, if any within eight
- * seconds.
+ * The name of this host, by the rules of OTP's inet_config.erl: the part of
+ * gethostname(2) before the first dot if it has one; otherwise that of the
+ * canonical name, if the name services know one within eight seconds.
  */
 #include "host/host_name.h"
 
@@ -22,7 +21,7 @@ struct name {
 	char text[EI_MAXHOSTNAMELEN + 1];
 };
 
-/* A label that is too long for a node's name is none. */
+/* False if it is empty, or too long for a node name. */
 static bool take_label(struct name *label, const char *name)
 {
 	size_t size = strcspn(name, ".");
@@ -34,7 +33,7 @@ static bool take_label(struct name *label, const char *name)
 	return true;
 }
 
-/* IPv4, and not getaddrinfo(3): as erl has it resolved. */
+/* By gethostbyname(3) and for IPv4, as erl does. */
 static int resolve(void *result, const void *about)
 {
 	const char *name = about;
@@ -67,7 +66,7 @@ bool host_name_find(char host[EI_MAXHOSTNAMELEN + 1])
 	if (error == ENAMETOOLONG)
 		return false;
 	if (error == ETIMEDOUT)
-		log_notice("the name services do not answer: the host is %s",
+		log_notice("the name services do not answer: using host %s",
 			   label.text);
 	memcpy(host, error ? label.text : canonical.text, sizeof(label.text));
 	return true;

@@ -6,8 +6,8 @@
 #include <stdbool.h>
 
 /*
- * The host of a short node name, as erl -sname has it. False: there is none.
- * Only for a process of one thread.
+ * The host part of a short node name, as erl -sname chooses it; false if there
+ * is none. This process must be single-threaded.
  */
 bool host_name_find(char host[EI_MAXHOSTNAMELEN + 1]);
 

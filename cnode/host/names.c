@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Processes, files, cgroups and interfaces by what they are called. A path is
- * looked up by openat2(2) from its root on, so that neither .. nor a symbolic
- * link leads out, nor an answer tells what is there.
+ * Opens processes, files, cgroups and interfaces by name. Paths are resolved by
+ * openat2(2) below their root: neither .. nor a symbolic link leads out of it,
+ * and no answer reveals what is outside.
  */
 #include "host/names.h"
 
@@ -21,17 +21,17 @@
 #include "host/root.h"
 
 #ifndef PIDFD_THREAD
-#define PIDFD_THREAD O_EXCL /* from Linux 6.9 on */
+#define PIDFD_THREAD O_EXCL /* since Linux 6.9 */
 #endif
 #define CGROUP_ROOT "/sys/fs/cgroup"
-#define MAX_TRIES 8 /* at a path in which others rename folders */
+#define MAX_TRIES 8 /* while others rename folders of the path */
 
 int names_open_process(uint32_t pid)
 {
 	/* CLOEXEC by itself */
 	long fd = syscall(SYS_pidfd_open, pid, PIDFD_THREAD);
 
-	if (fd < 0 && errno == EINVAL) /* only what leads a group, then */
+	if (fd < 0 && errno == EINVAL) /* an older kernel: leaders only */
 		fd = syscall(SYS_pidfd_open, pid, 0);
 	return fd < 0 ? -errno : (int)fd;
 }
@@ -68,7 +68,7 @@ int names_open_at(int folder, const char *path, uint64_t flags,
 				.resolve = resolve };
 	long fd = -1;
 
-	/* EAGAIN: something was renamed while it went up by .. */
+	/* EAGAIN: a folder was renamed while .. was resolved */
 	errno = EAGAIN;
 	for (int i = 0; fd < 0 && errno == EAGAIN && i < MAX_TRIES; i++)
 		fd = syscall(SYS_openat2, folder, path, &how, sizeof(how));
@@ -102,7 +102,7 @@ int names_open_cgroup(const char *path)
 	if (root.fd < 0 && (errno == EMFILE || errno == ENFILE))
 		return -errno;
 	if (strcmp(path, CGROUP_ROOT) == 0)
-		path = CGROUP_ROOT "/"; /* it is one, too */
+		path = CGROUP_ROOT "/"; /* the root is a cgroup, too */
 	fd = open_below(&root, path, O_DIRECTORY);
 	root_close(&root);
 	if (fd < 0)
@@ -114,12 +114,12 @@ int names_open_cgroup(const char *path)
 }
 
 /*
- * As if_nametoindex(3), but by no ioctl(2): for a name that is not there, the
- * kernel has modules loaded where a process asks so that has CAP_NET_ADMIN.
+ * As if_nametoindex(3), but without ioctl(2): for a process with CAP_NET_ADMIN,
+ * that makes the kernel load a module of a name that it does not know.
  */
 int names_interface(const char *name, uint32_t *index)
 {
-	socklen_t size = (socklen_t)strlen(name), room = sizeof(*index);
+	socklen_t size = (socklen_t)strlen(name), index_size = sizeof(*index);
 	int fd, error = 0;
 
 	if (size == 0 || size >= IF_NAMESIZE)
@@ -128,7 +128,8 @@ int names_interface(const char *name, uint32_t *index)
 	if (fd < 0)
 		return -errno;
 	if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, size) < 0 ||
-	    getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, index, &room) < 0)
+	    getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, index, &index_size) <
+		    0)
 		error = -errno;
 	close(fd);
 	return error;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Paths of pins, confined to a folder. bpf(2) takes a path and follows the
- * links in it, so what it is given is not the caller's but one by way of
- * /proc/self/fd: of a descriptor that openat2(2) has found below the root. What
- * is renamed or replaced by a link afterwards changes nothing. (BPF_F_PATH_FD
- * says the same from Linux 6.5 on, and not to the libbpf of that time.)
+ * Paths of pins, confined to a folder. bpf(2) follows the symbolic links of a
+ * path, so it never gets the path of a caller, but one through /proc/self/fd of
+ * a descriptor that openat2(2) has opened below the root. Nothing that is
+ * renamed or replaced by a link later can redirect it. BPF_F_PATH_FD would do
+ * the same, but only since Linux 6.5 and a later libbpf.
  */
 #include "host/pin_path.h"
 
@@ -29,7 +29,7 @@ static int end_visits(void *context, const char *path)
 	return 1;
 }
 
-/* A folder is above what is mounted below it, and / is as no root at all. */
+/* Whether a bpf file system is mounted below the folder; / always passes. */
 static bool is_above_bpf_fs(int folder)
 {
 	char path[PATH_MAX];
@@ -46,9 +46,8 @@ enum exit_status pin_path_open_root(struct root *root, const char *path)
 		return status;
 	if (bpf_fs_has(root->fd) || is_above_bpf_fs(root->fd))
 		return STATUS_OK;
-	log_error("--pin-root %s: it is in no bpf file system, and there is "
-		  "none below it; give a folder such as /sys/fs/bpf, or mount "
-		  "one there",
+	log_error("--pin-root %s: neither in a bpf file system nor above one; "
+		  "give a folder such as /sys/fs/bpf, or mount one there",
 		  path);
 	return STATUS_USAGE;
 }
@@ -64,7 +63,7 @@ bool pin_path_real(const struct pin_path *path, char real[PATH_MAX])
 		return false;
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", path->fd);
 	size = readlink(link, real, PATH_MAX);
-	length = strlen(name) + 1; /* with its slash and its end */
+	length = strlen(name) + 1; /* with the slash and the NUL */
 	if (size < 0 || (size_t)size + length > PATH_MAX)
 		return false;
 	memcpy(real + size, name, length);
@@ -110,8 +109,8 @@ int pin_path_open(struct pin_path *path, const struct root *root,
 }
 
 /*
- * The folder that name, the last part of rest, is in; text has room for it.
- * Without a root, rest is all of the path.
+ * Opens the folder of rest, whose last part is name; uses path->text as a
+ * buffer. Without a root, rest is the whole path.
  */
 static int open_folder(struct pin_path *path, const struct root *root,
 		       const char *rest, const char *name)
@@ -139,8 +138,8 @@ static bool is_name(const char *name)
 	return *name && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
-int pin_path_open_place(struct pin_path *path, const struct root *root,
-			const char *text)
+int pin_path_open_folder(struct pin_path *path, const struct root *root,
+			 const char *text)
 {
 	const char *rest = root->path ? names_below(root->path, text) : text;
 	const char *name;

@@ -8,34 +8,33 @@
 #include "host/root.h"
 
 /*
- * Opens the folder that all pins are below which callers name, by --pin-root;
- * a path of NULL is none, and any path will do. It is in a bpf file system, or
- * above one. What is wrong with it has been logged.
+ * Opens --pin-root, the folder below which callers may name pins; with a path
+ * of NULL they may name any. It must be in a bpf file system, or above one.
+ * Errors have been logged.
  */
 enum exit_status pin_path_open_root(struct root *root, const char *path);
 
-/* A path of a caller, to be used as text until it is closed. */
+/* The path of a caller; text is valid until it is closed. */
 struct pin_path {
 	char text[PATH_MAX];
-	int fd; /* -1: not open; of a place, the folder that it is in */
+	int fd; /* the pin, or the folder for a new one; -1: not open */
 };
 
 /*
- * Finds an absolute path below the root, by no symbolic link: what is there,
- * to be opened; or its place, to be pinned to or unpinned. -EACCES for what is
- * not below the root, whether it exists or not. Without a root it is any path,
- * and what is there, or the folder of a place, is open all the same, unless it
- * is no place for a pin: to look it up can take as long as the server of a file
- * system likes, and is not to be done with a lock.
+ * Resolves an absolute path below the root, without symbolic links: the pin
+ * itself, or its folder to pin to or unpin from. -EACCES for any path outside,
+ * whether it exists or not. Without a root any path will do. The descriptor is
+ * opened even then, so that no lookup is left for when a lock is held: a remote
+ * file system may take any time for it.
  */
 int pin_path_open(struct pin_path *path, const struct root *root,
 		  const char *text);
-int pin_path_open_place(struct pin_path *path, const struct root *root,
-			const char *text);
+int pin_path_open_folder(struct pin_path *path, const struct root *root,
+			 const char *text);
 
 /*
- * Where a place is that was found, by the kernel's name of its folder: for whom
- * it is told, as a caller may name it in many ways. False: it cannot be told.
+ * The canonical path, for the audit trail: a caller may name a pin in many
+ * ways. False if it cannot be read.
  */
 bool pin_path_real(const struct pin_path *path, char real[PATH_MAX]);
 void pin_path_close(struct pin_path *path);

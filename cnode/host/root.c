@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The folders that the paths of callers are confined to. */
+/* The folders that confine the paths of callers. */
 #include "host/root.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "host/names.h"
 
-/* A container may refuse it, and then no path would be found later. */
+/* Checked at the start: if a container refuses it, no path could be opened. */
 static enum exit_status check_openat2(const struct root *root,
 				      const char *option)
 {
@@ -21,9 +21,9 @@ static enum exit_status check_openat2(const struct root *root,
 		close(fd);
 	if (fd != -EPERM && fd != -ENOSYS)
 		return STATUS_OK;
-	log_error("--%s %s: it takes openat2(2) to keep paths below it, which "
-		  "is refused here: %s; the filter of system calls of a "
-		  "container or service has to allow it",
+	log_error("--%s %s: confining paths to it needs openat2(2), which is "
+		  "refused here: %s; the seccomp filter of the container or "
+		  "service has to allow it",
 		  option, root->path, strerror(-fd));
 	return STATUS_OTHER;
 }
@@ -38,8 +38,8 @@ enum exit_status root_open(struct root *root, const char *option,
 	root->fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root->fd >= 0)
 		return check_openat2(root, option);
-	log_error("--%s %s: %s; it has to be a folder that is there already",
-		  option, path, strerror(errno));
+	log_error("--%s %s: %s; give a folder that exists", option, path,
+		  strerror(errno));
 	return STATUS_USAGE;
 }
 
@@ -62,7 +62,7 @@ enum exit_status root_check(const struct root *root, const char *option)
 		return STATUS_OK;
 	}
 	log_error("--%s %s: the user of this process may not enter it: %s; "
-		  "chown or chmod it, or see --user",
+		  "change its owner or mode, or --user",
 		  option, root->path, strerror(errno));
 	return STATUS_USAGE;
 }

@@ -6,19 +6,19 @@
 
 /* A folder below which callers may name things: --pin-root, --file-root. */
 struct root {
-	const char *path; /* as it is given; NULL: there is none */
+	const char *path; /* as given; NULL: no root */
 	int fd;           /* -1: not open */
 };
 
 /*
- * Opens the folder that an option names, if any; it stays the one that it is
- * now. What is wrong with it has been logged.
+ * Opens the folder that an option names, if any. Renaming or replacing it later
+ * changes nothing. Errors have been logged.
  */
 enum exit_status root_open(struct root *root, const char *option,
 			   const char *path);
 void root_close(struct root *root);
 
-/* Whether this process may still enter it, for when it is who it will be. */
+/* Whether this process may enter it, after its user has changed. */
 enum exit_status root_check(const struct root *root, const char *option);
 
 #endif

@@ -45,11 +45,11 @@ const char *user_find(struct user *user, const char *name)
 	case 0:
 		break;
 	case ENOENT:
-		return "there is no such user";
+		return "no such user";
 	case E2BIG:
 		return "it is in more than 1000 groups";
 	case ENODATA:
-		return "looking it up has crashed; memory may be short";
+		return "the lookup crashed; memory may be short";
 	default:
 		return strerror(error);
 	}

@@ -6,9 +6,9 @@
 
 #define USER_MAX_GROUPS 1000
 
-/* Somebody as the name services of this host know them. */
+/* A user, from the name services of this host. */
 struct user {
-	const char *name; /* NULL: nobody else than who this is */
+	const char *name; /* NULL: no change of user */
 	uid_t uid;
 	gid_t gid;
 	int group_count;
@@ -16,8 +16,8 @@ struct user {
 };
 
 /*
- * Looks a user up by its name, which is kept. NULL, or what is wrong. Only for
- * a process of one thread.
+ * Looks a user up; keeps name. NULL, or what is wrong. This process must be
+ * single-threaded.
  */
 const char *user_find(struct user *user, const char *name);
 

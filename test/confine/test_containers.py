@@ -52,7 +52,7 @@ def test_without_openat2_a_root_is_refused_at_the_start(option, error, start_cno
     wrapper = refusing(error, "openat2")
     node = start_cnode(option, "/sys/fs/bpf", ready=False, wrapper=wrapper)
     assert node.wait_exit() == 1
-    assert re.search(rf"error {option} /sys/fs/bpf: it takes openat2\(2\)", node.log)
+    assert re.search(rf"error {option} /sys/fs/bpf: confining paths to it needs openat2\(2\)", node.log)
 
 
 def test_without_openat2_there_may_be_none(start_cnode, alice):

@@ -108,5 +108,5 @@ def test_name_services_that_hang_are_told_of_and_not_waited_for_long(
         assert not node.find_log(" ready ")
         node.wait_ready(20)
     assert node.name == f"{node.sname}@own"
-    node.wait_log("notice the name services do not answer: the host is own")
+    node.wait_log("notice the name services do not answer: using host own")
     node.stop()
