@@ -6,7 +6,8 @@
 #include "node/node.h"
 #include "node/signals.h"
 
-/* What is opened first must not be taken for standard input or the log. */
+/* No descriptor opened later must take the place of standard input or the log.
+ */
 static void fill_standard_descriptors(void)
 {
 	int fd;
@@ -20,7 +21,8 @@ static void fill_standard_descriptors(void)
 
 int main(int argc, char *argv[])
 {
-	static struct options options; /* threads use it until the end */
+	static struct options
+		options; /* threads use it until the process exits */
 
 	fill_standard_descriptors();
 	signals_begin();

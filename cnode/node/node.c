@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The main thread, once the node has started: it accepts connections, ends what
- * has had its time, and waits for signals.
+ * The main loop: accepts connections, ends connections and handles whose time
+ * is up, and waits for signals.
  */
 #include "node/node_internal.h"
 
@@ -19,11 +19,11 @@
 #include "node/signals.h"
 #include "node/stats_log.h"
 
-#define BUSY_LOOK_MS 500   /* how often busy peers are looked after */
-#define NO_FD_PAUSE_MS 100 /* in accepting, when there is no descriptor */
-#define SHUTDOWN_MS 5000   /* for connections to end what they are at */
+#define BUSY_TICK_MS 500   /* between two peers_tick() while peers are busy */
+#define NO_FD_PAUSE_MS 100 /* before accepting again without descriptors */
+#define SHUTDOWN_MS 5000   /* for connections to finish their requests */
 
-/* False: it fails, for want of descriptors or so; accepting has to pause. */
+/* False if it fails, mostly for lack of descriptors; accepting has to pause. */
 static bool accept_one(struct node *node)
 {
 	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
@@ -35,7 +35,7 @@ static bool accept_one(struct node *node)
 	if ((fd < 0) != node->accept_paused)
 		log_limited(&limit, LOG_WARNING,
 			    fd < 0 ? "no connection can be accepted: %m; "
-				     "whoever connects has to wait"
+				     "clients wait in the backlog"
 				   : "connections are accepted again");
 	node->accept_paused = fd < 0;
 	if (fd >= 0)
@@ -64,7 +64,7 @@ static int shorter(int a, int b)
 	return a < 0 || (b >= 0 && b < a) ? b : a;
 }
 
-/* False: it is one that ends the node. */
+/* False for a signal that ends the node. */
 static bool serve_signal(const struct node *node)
 {
 	struct signalfd_siginfo signal;
@@ -83,7 +83,7 @@ static bool serve_signal(const struct node *node)
 	return false;
 }
 
-/* Who is slow may keep memory as long as there is some. */
+/* Slow peers may keep memory until others need it. */
 static void end_slow_peers(struct node *node)
 {
 	if (budget_was_exceeded(&node->budget))
@@ -91,8 +91,8 @@ static void end_slow_peers(struct node *node)
 			       node->options->ticktime * INT64_C(1000));
 }
 
-/* ms until the service manager is to be told the next time, -1: never */
-static int tell_manager(struct node *node)
+/* ms until the next message to the service manager; -1: never */
+static int notify_manager(struct node *node)
 {
 	char status[NOTIFY_STATUS_SIZE];
 	struct stats_report report;
@@ -125,14 +125,14 @@ static void run(struct node *node)
 	int wait;
 
 	for (;;) {
-		/* in this order: who leaves has given up its handles before */
-		wait = peers_tick(node->service.peers) ? BUSY_LOOK_MS : -1;
+		/* in this order: a node that leaves has given up its handles */
+		wait = peers_tick(node->service.peers) ? BUSY_TICK_MS : -1;
 		end_slow_peers(node);
 		wait = shorter(wait,
 			       handles_reap(node->service.common.handles));
 		wait = shorter(wait,
 			       handles_end_idle(node->service.common.handles));
-		wait = shorter(wait, tell_manager(node));
+		wait = shorter(wait, notify_manager(node));
 		wait = shorter(wait, log_catch_up(false));
 		if (!accepting)
 			wait = shorter(wait, NO_FD_PAUSE_MS);
@@ -164,7 +164,8 @@ static void stop(struct node *node)
 		close(node->listener.fd);
 	map_memory_stop(service->common.map_memory);
 	if (!service->peers || !peers_shutdown(service->peers, SHUTDOWN_MS))
-		return; /* threads still use the rest; the process ends now */
+		return; /* threads still use the rest; the process exits anyway
+			 */
 	handles_free(service->common.handles);
 	peers_free(service->peers);
 	stats_all_free(service->common.stats);
@@ -202,7 +203,7 @@ enum exit_status node_run(const struct options *options)
 		notify_stopping(&node.notify);
 	}
 	stop(&node);
-	if (status == STATUS_OK) /* else the last line is why it is not */
+	if (status == STATUS_OK) /* otherwise the error stays the last line */
 		log_catch_up(true);
 	return status;
 }

@@ -6,8 +6,8 @@
 #include "node/options.h"
 
 /*
- * Runs the node until a signal or the end of standard input, if that was asked
- * for, ends it. What keeps it from starting has been logged.
+ * Runs the node until a signal ends it, or with --until-eof the end of standard
+ * input. An error that keeps it from starting has been logged.
  */
 enum exit_status node_run(const struct options *options);
 

@@ -7,22 +7,22 @@
 #include "node/notify.h"
 #include "serve/connection.h"
 
-/* The node, as node.c and node_start.c have it. */
+/* Shared by node.c and node_start.c. */
 struct node {
 	const struct options *options;
 	ei_cnode ei;
 	struct transport listener;
 	int port;
 	int signals;
-	bool accept_paused; /* there is no descriptor for one more connection */
+	bool accept_paused;                /* for lack of descriptors */
 	uint64_t max_map_memory;           /* bytes, */
-	const char *map_memory_is_half_of; /* or NULL: it was given */
+	const char *map_memory_is_half_of; /* NULL: by --max-map-memory */
 	struct notify notify;
 	struct budget budget;
 	struct service service;
 };
 
-/* All that comes before serving; what went wrong has been logged. */
+/* Everything up to serving. Errors have been logged. */
 enum exit_status node_start(struct node *node);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The start: who we are, the listening socket, what all connections share; then
- * privileges are given up, and the name is given to epmd.
+ * The start: the node name, the listening socket, the state that connections
+ * share; then privileges are dropped, and the name is registered with epmd.
  */
 #include "node/node_internal.h"
 
@@ -30,18 +30,18 @@
 
 #define BACKLOG 512
 #define EI_MAX_FDS (1u << 20)
-#define SPARE_FDS 64 /* listener, epmd, what a call opens */
+#define SPARE_FDS 64 /* listener, epmd, files that a call opens */
 #define CONNECTION_FDS 8
 #define KEPT_FREE (64 << 20) /* bytes, until a connection ends */
-#define OWN_MEMORY (KEPT_FREE + ((uint64_t)64 << 20)) /* at start, and kept */
-#define MAP_SIZE 4096 /* at most, of a handle and what belongs to it */
+#define OWN_MEMORY (KEPT_FREE + ((uint64_t)64 << 20)) /* without peers */
+#define MAP_SIZE 4096 /* bytes of a handle with all that belongs to it */
 
 /* --- The process -------------------------------------------------------- */
 
 /*
- * Large messages come again while their connection stands: their memory is
- * kept. When one ends it is given back, which malloc_trim(3) can do for all of
- * it only where there is one arena.
+ * A connection that has had large messages will have more: their memory is kept
+ * until it ends. It is returned to the system by malloc_trim(3), which trims
+ * everything only if there is a single arena.
  */
 static void tune_malloc(void)
 {
@@ -51,9 +51,8 @@ static void tune_malloc(void)
 }
 
 /*
- * ei sizes a table by the limit that it finds, so it is raised in two steps:
- * some hosts have hard limits of a thousand million. Where it may not be
- * raised, it is as it is.
+ * ei sizes a table by the limit, and some hosts have hard limits of a billion,
+ * so it is raised fully only after ei_init(). If it cannot be raised, it stays.
  */
 static bool raise_fd_limit_and_init_ei(void)
 {
@@ -89,7 +88,7 @@ static bool get_creation(uint32_t *creation)
 		if (getrandom(creation, sizeof(*creation), 0) !=
 		    sizeof(*creation))
 			return false;
-	} while (*creation < 4); /* ei has a meaning of its own for these */
+	} while (*creation < 4); /* reserved by ei */
 	return true;
 }
 
@@ -102,7 +101,7 @@ static enum exit_status init_ei_node(struct node *node)
 
 	if (!cookie_read(options->cookie_file, cookie))
 		return STATUS_COOKIE;
-	/* by these ei would print challenges and their digests */
+	/* with these, ei would print challenges and digests */
 	unsetenv("EI_TRACELEVEL");
 	unsetenv("ERL_DEBUG_DIST");
 	snprintf(name, sizeof(name), "%s@%s", options->alive, options->host);
@@ -116,7 +115,7 @@ static enum exit_status init_ei_node(struct node *node)
 		    &node->ei, options->host, options->alive, name, NULL,
 		    cookie, creation, &handshake_callbacks,
 		    sizeof(handshake_callbacks), &node->listener) < 0) {
-		log_error("libei could not be set up: %s", strerror(errno));
+		log_error("cannot initialise libei: %s", strerror(errno));
 		return STATUS_OTHER;
 	}
 	explicit_bzero(cookie, sizeof(cookie));
@@ -136,9 +135,9 @@ static enum exit_status check_privilege(void)
 		program[n] = '\0';
 	if (error == -EPERM && privilege_may_make_maps()) {
 		log_error("this process may not make eBPF maps, though it has "
-			  "the capabilities: bpf(2) is refused, as by the "
-			  "filter of system calls of a container or by a "
-			  "security module, which has to allow it");
+			  "the capabilities: bpf(2) is refused by the seccomp "
+			  "filter of a container or by a security module, "
+			  "which has to allow it");
 		return STATUS_PRIVILEGE;
 	}
 	if (error == -EPERM) {
@@ -153,8 +152,8 @@ static enum exit_status check_privilege(void)
 }
 
 /*
- * Pins need one; a node that may not mount it serves all the rest. What it
- * mounts belongs to the user that it will be.
+ * For pins; without it the node serves everything else. A new mount belongs to
+ * the user that the node will become.
  */
 static void mount_bpf_fs(const struct user *user)
 {
@@ -192,16 +191,16 @@ static enum exit_status open_listener(struct node *node)
 	if (node->service.listener >= 0)
 		return STATUS_OK;
 	inet_ntop(AF_INET, &node->options->listen, text, sizeof(text));
-	log_error("cannot listen on %s port %u: %s; choose others by --listen "
-		  "and --port",
+	log_error("cannot listen on %s port %u: %s; choose another with "
+		  "--listen or --port",
 		  text, node->options->port, strerror(erl_errno));
 	return STATUS_LISTEN;
 }
 
 /*
- * No more descriptors than can be in use: a connection has one, and some for
- * what its request names and looks through. Maps must not take those that
- * connections need: how many there may be.
+ * Lowers the descriptor limit to the most that can be in use: one for each
+ * connection, and some for the objects that its request names or walks. Returns
+ * how many maps may be open without taking those that connections need.
  */
 static uint32_t bound_descriptors(const struct options *options)
 {
@@ -221,15 +220,15 @@ static uint32_t bound_descriptors(const struct options *options)
 	if (limit.rlim_cur >= needed + options->max_maps)
 		return options->max_maps;
 	limit.rlim_cur = limit.rlim_cur > needed ? limit.rlim_cur - needed : 1;
-	log_warning("--max-maps is %u, not %u: no more than that is left of "
-		    "the limit of descriptors for --max-connections %u; "
-		    "raise `ulimit -Hn'",
-		    (unsigned)limit.rlim_cur, options->max_maps,
+	log_warning("--max-maps %u is lowered to %u: the descriptor limit "
+		    "leaves no more beside --max-connections %u; raise "
+		    "`ulimit -Hn'",
+		    options->max_maps, (unsigned)limit.rlim_cur,
 		    options->max_connections);
 	return (uint32_t)limit.rlim_cur;
 }
 
-/* So that the count of maps refuses one before the cgroup ends a process. */
+/* --max-map-memory should refuse a map before the cgroup kills the process. */
 static void check_cgroup(const struct options *options, uint64_t maps,
 			 uint64_t cgroup)
 {
@@ -238,15 +237,15 @@ static void check_cgroup(const struct options *options, uint64_t maps,
 	if (maps == UINT64_MAX ||
 	    (maps <= needed && options->max_memory <= needed - maps))
 		return;
-	log_warning("the cgroup may take %llu bytes of memory, less than "
-		    "--max-map-memory %llu and --max-memory %llu and a quarter "
-		    "more: at its limit the kernel may end this process; make "
-		    "those less, or that more",
+	log_warning("the cgroup is limited to %llu bytes of memory, less than "
+		    "--max-map-memory %llu plus --max-memory %llu plus a "
+		    "quarter: at its limit the kernel may kill this process; "
+		    "lower these, or raise that",
 		    (unsigned long long)cgroup, (unsigned long long)maps,
 		    (unsigned long long)options->max_memory);
 }
 
-/* How much the maps may take that are made: what was given, or half of all. */
+/* --max-map-memory, or half of the memory of the cgroup or the host. */
 static uint64_t most_map_memory(struct node *node)
 {
 	uint64_t maps = node->options->max_map_memory;
@@ -258,7 +257,7 @@ static uint64_t most_map_memory(struct node *node)
 	if (maps == 0) {
 		maps = (by_cgroup ? memory.cgroup : memory.host) / 2;
 		node->map_memory_is_half_of =
-			by_cgroup ? "the cgroup may take" : "this host has";
+			by_cgroup ? "the cgroup may use" : "this host has";
 	}
 	if (by_cgroup)
 		check_cgroup(node->options, maps, memory.cgroup);
@@ -266,12 +265,12 @@ static uint64_t most_map_memory(struct node *node)
 	return maps;
 }
 
-/* Once it is sure to serve: a start that fails says why, and no more. */
-static void say_map_memory(const struct node *node)
+/* Logged last: a start that fails logs nothing but the error. */
+static void log_map_memory(const struct node *node)
 {
 	if (node->map_memory_is_half_of)
 		log_notice("maps may take %llu bytes of memory, half of what "
-			   "%s; --max-map-memory says otherwise",
+			   "%s; --max-map-memory sets another limit",
 			   (unsigned long long)node->max_map_memory,
 			   node->map_memory_is_half_of);
 }
@@ -309,13 +308,13 @@ static enum exit_status init_service(struct node *node)
 	if (service->common.handles && service->peers &&
 	    service->common.map_memory && service->common.stats)
 		return STATUS_OK;
-	log_error("no memory");
+	log_error("out of memory");
 	return STATUS_OTHER;
 }
 
 /*
- * What it takes to serve as many as may be, with room for holes in the heap.
- * Who wants no limit to what is large gets none.
+ * The data segment for as many connections and maps as there may be, with a
+ * reserve for a fragmented heap. 0 is no limit, if --max-memory is huge.
  */
 static uint64_t most_memory(const struct options *options)
 {
@@ -328,7 +327,7 @@ static uint64_t most_memory(const struct options *options)
 	       (uint64_t)options->max_maps * MAP_SIZE + 2 * options->max_memory;
 }
 
-/* What it takes to be another user or to run a program is done with then. */
+/* The last chance to change the user and to run epmd. */
 static enum exit_status give_up_privileges(const struct node *node)
 {
 	const struct options *options = node->options;
@@ -361,7 +360,7 @@ enum exit_status node_start(struct node *node)
 	tune_malloc();
 	notify_open(&node->notify);
 	if (options->until_eof)
-		notify_close(&node->notify); /* it is our parent's service */
+		notify_close(&node->notify); /* the service is our parent */
 	privilege_begin(!options->no_sandbox);
 	libbpf_set_print(log_libbpf);
 	status = epmd_check_port(options->port);
@@ -385,9 +384,9 @@ enum exit_status node_start(struct node *node)
 		return status;
 	node->signals = signals_open();
 	if (node->signals < 0) {
-		log_error("no descriptor for signals: %s", strerror(errno));
+		log_error("cannot create a signalfd: %s", strerror(errno));
 		return STATUS_OTHER;
 	}
-	say_map_memory(node);
+	log_map_memory(node);
 	return STATUS_OK;
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a service manager wants to know of a service, by the protocol that
- * sd_notify(3) describes for those that do without its library. That opens a
- * socket for each message, which the sandbox forbids, and brings a dozen
- * libraries into a process with privileges.
+ * Talks to a service manager by the protocol of sd_notify(3). libsystemd is not
+ * used: it opens a socket for each message, which the sandbox forbids, and
+ * brings a dozen libraries into a privileged process.
  */
 #include "node/notify.h"
 
@@ -19,10 +18,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define STATUS_MS 5000 /* how often the status is looked at */
-#define RETRY_MS 100   /* where the manager has too much to read */
+#define STATUS_MS 5000 /* between two looks at the status */
+#define RETRY_MS 100   /* after the manager's socket was full */
 
-/* "@name" is in the abstract name space. 0: it is no address. */
+/* "@name" is an abstract address. 0 if text is no address. */
 static socklen_t make_address(struct sockaddr_un *address, const char *text)
 {
 	size_t length = strlen(text);
@@ -40,7 +39,8 @@ static socklen_t make_address(struct sockaddr_un *address, const char *text)
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
 }
 
-/* Connected once and for all: later there are neither sockets nor paths. */
+/* Connected at the start: the sandbox allows neither sockets nor paths later.
+ */
 static int open_socket(const char *text)
 {
 	struct sockaddr_un address;
@@ -59,7 +59,7 @@ static int open_socket(const char *text)
 	return error;
 }
 
-/* Half the time that it gives us, in ms; 0: it does not watch this process. */
+/* Half of the watchdog's timeout, in ms; 0: it does not watch this process. */
 static int64_t read_watchdog(const char *usec, const char *pid)
 {
 	char *end;
@@ -71,7 +71,7 @@ static int64_t read_watchdog(const char *usec, const char *pid)
 	time = strtoull(usec, &end, 10);
 	if (errno || end == usec || *end || time < 2000 || time > INT64_MAX) {
 		log_warning("WATCHDOG_USEC is %s, which is no time in "
-			    "microseconds: no signs of life are sent",
+			    "microseconds: no keep-alives are sent",
 			    usec);
 		return 0;
 	}
@@ -93,7 +93,7 @@ void notify_open(struct notify *notify)
 		notify->fd = open_socket(address);
 		if (notify->fd < 0)
 			log_warning("NOTIFY_SOCKET is %s: %s; the service "
-				    "manager is told nothing",
+				    "manager is not notified",
 				    address, strerror(-notify->fd));
 	}
 	unsetenv("NOTIFY_SOCKET");
@@ -117,14 +117,14 @@ int notify_wait(const struct notify *notify)
 	return wait > 0 ? (int)wait : 0;
 }
 
-/* False: there is no room at the moment. */
+/* False if the socket is full: try again later. */
 static bool send_message(struct notify *notify, const char *message)
 {
 	if (send(notify->fd, message, strlen(message), MSG_NOSIGNAL) >= 0)
 		return true;
 	if (errno == EAGAIN || errno == EINTR || errno == ENOBUFS)
 		return false;
-	log_warning("the service manager cannot be told anything any more: %s",
+	log_warning("the service manager is no longer notified: %s",
 		    strerror(errno));
 	notify_close(notify);
 	return true;

@@ -7,39 +7,35 @@
 
 #define NOTIFY_STATUS_SIZE 80
 
-/* What the service manager has been told, if one wants to be. */
+/* The state of notifications to the service manager, if there is one. */
 struct notify {
-	int fd; /* -1: none does */
-	bool ready;
-	bool watchdog; /* it wants signs of life */
-	int64_t every; /* ms between two of them */
-	int64_t due;
+	int fd;        /* -1: there is none */
+	bool ready;    /* READY=1 has been sent */
+	bool watchdog; /* keep-alives are expected */
+	int64_t every; /* ms between two messages */
+	int64_t due;   /* clock_ms() of the next */
 	char status[NOTIFY_STATUS_SIZE];
 };
 
 /*
- * For the very beginning, before any program is run and before sockets are out
- * of reach: takes NOTIFY_SOCKET and WATCHDOG_* out of the environment, since
- * they are for this process alone. What is wrong with them is logged.
+ * To be called first, before any program is run and before the sandbox: takes
+ * NOTIFY_SOCKET and WATCHDOG_* out of the environment, since they are for this
+ * process alone. Errors in them are logged.
  */
 void notify_open(struct notify *notify);
 void notify_close(struct notify *notify);
 
-/*
- * ms until notify_running() is to be called: 0 is now, -1 never. The first
- * time is at once.
- */
+/* ms until notify_running() is due: 0 is now, -1 never. At first it is now. */
 int notify_wait(const struct notify *notify);
 
 /*
- * For the main loop, which tells by it that it still turns: that the node is
- * ready, the first time; the status, one line of less than NOTIFY_STATUS_SIZE
- * bytes, where it is another one; and a sign of life where they are wanted.
- * Never blocks.
+ * Called by the main loop, to show that it still turns. Sends READY=1 the first
+ * time, the status if it has changed, and a keep-alive if one is expected.
+ * status is one line of less than NOTIFY_STATUS_SIZE bytes. Never blocks.
  */
 void notify_running(struct notify *notify, const char *status);
 
-/* The end has begun. */
+/* The node is shutting down. */
 void notify_stopping(struct notify *notify);
 
 #endif

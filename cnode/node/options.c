@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * argv to struct options. One table serves getopt_long(3), the reading of
- * arguments and --help.
+ * Reads argv into struct options. One table serves getopt_long(3), the readers
+ * of arguments and --help.
  */
 #include "node/options.h"
 
@@ -22,7 +22,7 @@
 #define KIB 1024u
 #define MIB (1024u * KIB)
 #define MAX_MEMORY ((uint64_t)512 << 20)
-/* of an answer: a value, and the output buffer while it grows */
+/* a request may take: its value, and the answer while its buffer grows */
 #define MESSAGE_COPIES 4
 
 /* Reads an argument: NULL, or what is wrong with it. */
@@ -32,9 +32,9 @@ struct row {
 	const char *name;
 	const char *argument; /* NULL: it has none */
 	const char *help;
-	reader read;       /* for what is no number */
-	size_t number;     /* else: where in struct options, */
-	uint32_t min, max; /* and its bounds */
+	reader read;       /* NULL: a number, */
+	size_t number;     /* at this offset in struct options, */
+	uint32_t min, max; /* within these bounds */
 };
 
 static const char *read_sname(struct options *options, const char *argument);
@@ -73,65 +73,64 @@ static const struct row rows[] = {
 	{ "name", "NAME@HOST", "long node name, as erl -name",
 	  .read = read_name },
 	{ "cookie-file", "FILE",
-	  "the cookie's file (~/.erlang.cookie, made if there is none)",
+	  "file of the cookie, made if missing (~/.erlang.cookie)",
 	  .read = read_cookie_file },
 	{ "listen", "ADDRESS", "IPv4 address to listen on (0.0.0.0)",
 	  .read = read_listen },
-	{ "port", "PORT", "port to listen on (0: any that is free)",
+	{ "port", "PORT", "port to listen on (0: any free one)",
 	  NUMBER(port, 0, 65535) },
-	{ "max-connections", "N", "connected nodes at once (1024)",
+	{ "max-connections", "N", "nodes connected at once (1024)",
 	  NUMBER(max_connections, 1, 1000000) },
 	{ "max-handshakes", "N",
-	  "connections still in handshake; then the oldest goes (128)",
+	  "handshakes at once; one more drops the oldest (128)",
 	  NUMBER(max_handshakes, 1, 100000) },
-	{ "max-message", "BYTES", "longest request and answer (16777216)",
+	{ "max-message", "BYTES", "longest request or answer (16777216)",
 	  NUMBER(max_message, 4 * KIB, 1024 * MIB) },
 	{ "max-waiting", "BYTES",
-	  "what may wait for a node beyond --ticktime (4194304)",
+	  "disconnect a node that leaves more unread for --ticktime (4194304)",
 	  NUMBER(max_waiting, 512 * KIB, 1024 * MIB) },
 	{ "max-memory", "BYTES",
-	  "what large requests and answers may take, all together (536870912)",
+	  "memory of all large requests and answers together (536870912)",
 	  .read = read_max_memory },
-	{ "max-maps", "N", "map handles at once (10000)",
+	{ "max-maps", "N", "open map handles (10000)",
 	  NUMBER(max_maps, 1, 1u << 18) },
-	{ "max-maps-per-node", "N", "and of one node (no limit)",
+	{ "max-maps-per-node", "N", "open map handles of one node (no limit)",
 	  NUMBER(max_maps_per_node, 1, 1u << 18) },
 	{ "max-map-memory", "BYTES",
-	  "what the maps that are made may take, or none (half of all memory)",
+	  "memory of the maps created, or none (half of all memory)",
 	  .read = read_max_map_memory },
-	{ "max-pins", "N",
-	  "pins where callers may pin, whoever made them (4096)",
+	{ "max-pins", "N", "pins where callers may pin, by anyone (4096)",
 	  NUMBER(max_pins, 1, 1000000) },
 	{ "grace", "SECONDS",
-	  "how long the maps of a node that is gone are kept (60)",
+	  "keep the maps of a disconnected node this long (60)",
 	  NUMBER(grace, 0, 1000000) },
 	{ "ticktime", "SECONDS",
-	  "a node that is silent for so long is hung up (60)",
+	  "disconnect a node after this much silence (60)",
 	  NUMBER(ticktime, 1, 100000) },
 	{ "file-root", "DIR",
-	  "below which callers may name files, for inode_storage (none)",
+	  "callers may name files below it, for inode_storage (none)",
 	  .read = read_file_root },
 	{ "allow", "PATTERN=rw|ro|none",
-	  "what nodes of such names may do; may be repeated (*=rw)",
+	  "what nodes with such names may do; repeatable (*=rw)",
 	  .read = read_allow },
-	{ "read-only", NULL, "nobody may write, whatever --allow says",
+	{ "read-only", NULL, "no node may write, whatever --allow says",
 	  .read = read_read_only },
 	{ "pin-root", "DIR",
-	  "below which callers may pin, unpin and open what is pinned (/)",
+	  "callers may pin, unpin and open pins only below it (/)",
 	  .read = read_pin_root },
-	{ "user", "USER", "become that user once started, with its groups",
+	{ "user", "USER", "become this user, with its groups, once started",
 	  .read = read_user },
 	{ "no-open-by-id", NULL,
-	  "give up CAP_SYS_ADMIN: no list, no opening by id or name",
+	  "drop CAP_SYS_ADMIN: no list, no opening by id or name",
 	  .read = read_no_open_by_id },
 	{ "no-sandbox", NULL,
-	  "no seccomp, no Landlock, core dumps as they are: for debugging",
+	  "no seccomp, no Landlock, core dumps allowed: for debugging",
 	  .read = read_no_sandbox },
 	{ "log-level", "LEVEL",
 	  "error, warning, notice, info or debug (notice)",
 	  .read = read_log_level },
 	{ "log-format", "FORMAT",
-	  "text or json: a line an event, of words or a JSON object (text)",
+	  "one line an event, as text or as a json object (text)",
 	  .read = read_log_format },
 	{ "until-eof", NULL, "end when standard input ends",
 	  .read = read_until_eof },
@@ -151,7 +150,7 @@ static bool is_name_character(char c)
 	       (c >= '0' && c <= '9') || c == '_' || c == '-';
 }
 
-/* Copies text up to end; false where it does not fit or is no name. */
+/* Copies text; false if it does not fit, or has other characters. */
 static bool copy_name(char *to, size_t size, const char *text, size_t length,
 		      const char *also)
 {
@@ -171,10 +170,10 @@ static const char *read_node_name(struct options *options, const char *argument)
 
 	if (!copy_name(options->alive, sizeof(options->alive), argument,
 		       (size_t)(at - argument), ""))
-		return "a name is of letters, digits, _ and -";
+		return "a name consists of letters, digits, _ and -";
 	if (*at && !copy_name(options->host, sizeof(options->host), at + 1,
 			      strlen(at + 1), ".:"))
-		return "a host is of letters, digits, _, -, . and :";
+		return "a host consists of letters, digits, _, -, . and :";
 	return NULL;
 }
 
@@ -185,7 +184,7 @@ static const char *read_sname(struct options *options, const char *argument)
 	options->host[0] = '\0';
 	wrong = read_node_name(options, argument);
 	if (!wrong && strchr(options->host, '.'))
-		wrong = "the host of a short name has no dots; use --name";
+		wrong = "the host of a short name has no dot; use --name";
 	return wrong;
 }
 
@@ -207,24 +206,24 @@ static const char *read_cookie_file(struct options *options,
 				    const char *argument)
 {
 	options->cookie_file = argument;
-	return *argument ? NULL : "the name of a file is missing";
+	return *argument ? NULL : "the file name is missing";
 }
 
 static const char *read_listen(struct options *options, const char *argument)
 {
 	return inet_pton(AF_INET, argument, &options->listen) == 1
 		       ? NULL
-		       : "it is no IPv4 address such as 127.0.0.1";
+		       : "give an IPv4 address such as 127.0.0.1";
 }
 
 static const char *read_log_level(struct options *options, const char *argument)
 {
 	return log_level_from_name(argument, &options->log_level)
 		       ? NULL
-		       : "it is none of error, warning, notice, info, debug";
+		       : "give error, warning, notice, info or debug";
 }
 
-/* At once: what is wrong with the next argument is logged so too. */
+/* Sets it at once, so that errors in later arguments are logged like that. */
 static const char *read_log_format(struct options *options,
 				   const char *argument)
 {
@@ -232,7 +231,7 @@ static const char *read_log_format(struct options *options,
 
 	(void)options;
 	if (!log_format_from_name(argument, &format))
-		return "it is neither text nor json";
+		return "give text or json";
 	log_set_format(format);
 	return NULL;
 }
@@ -240,7 +239,7 @@ static const char *read_log_format(struct options *options,
 static const char *read_file_root(struct options *options, const char *argument)
 {
 	options->file_root = argument;
-	return *argument == '/' ? NULL : "it is no absolute path";
+	return *argument == '/' ? NULL : "give an absolute path";
 }
 
 static const char *read_user(struct options *options, const char *argument)
@@ -286,10 +285,10 @@ static const char *read_read_only(struct options *options, const char *argument)
 static const char *read_pin_root(struct options *options, const char *argument)
 {
 	options->pin_root = argument;
-	return *argument == '/' ? NULL : "it is no absolute path";
+	return *argument == '/' ? NULL : "give an absolute path";
 }
 
-/* Of more bits than the others. */
+/* 64 bits, unlike read_number(). */
 static const char *read_bytes(uint64_t *bytes, const char *argument)
 {
 	unsigned long long value;
@@ -299,7 +298,7 @@ static const char *read_bytes(uint64_t *bytes, const char *argument)
 	value = strtoull(argument, &end, 10);
 	if (argument[0] < '0' || argument[0] > '9' || *end || errno != 0 ||
 	    value < 4096)
-		return "it is no number of bytes, from 4096 on";
+		return "give a number of bytes, at least 4096";
 	*bytes = value;
 	return NULL;
 }
@@ -328,7 +327,7 @@ static const char *read_number(struct options *options, const struct row *row,
 
 	if (argument[0] < '0' || argument[0] > '9' || *end ||
 	    value < row->min || value > row->max) {
-		snprintf(wrong, sizeof(wrong), "it is no number from %u to %u",
+		snprintf(wrong, sizeof(wrong), "give a number from %u to %u",
 			 row->min, row->max);
 		return wrong;
 	}
@@ -336,30 +335,29 @@ static const char *read_number(struct options *options, const struct row *row,
 	return NULL;
 }
 
-/* --- All of it ---------------------------------------------------------- */
+/* --- The command line --------------------------------------------------- */
 
 static void print_help(void)
 {
 	char left[40];
 
 	printf("Usage: " PROGRAM " [OPTION]...\n"
-	       "Serves the eBPF maps of this host to the nodes of an Erlang "
-	       "cluster.\n\n");
+	       "Serves the eBPF maps of this host to an Erlang cluster.\n\n");
 	for (size_t i = 0; i < ROWS; i++) {
 		snprintf(left, sizeof(left), "--%s%s%s", rows[i].name,
 			 rows[i].argument ? " " : "",
 			 rows[i].argument ? rows[i].argument : "");
 		printf("  %-26s %s\n", left, rows[i].help);
 	}
-	printf("\nSIGUSR1 has what was done so far logged, in a line.\n");
-	printf("\nERL_EPMD_PORT is the port of epmd, ERL_EPMD_ADDRESS what an "
-	       "epmd that is started\nhere listens on.\n\n"
+	printf("\nSIGUSR1 logs a line of statistics.\n\n"
+	       "ERL_EPMD_PORT is the port of epmd; ERL_EPMD_ADDRESS is where "
+	       "an epmd started by\nthis program listens.\n\n"
 	       "Exit status: 0 ended by a signal or the end of input; 1 other "
 	       "failures;\n2 command line; 3 cookie; 4 missing privilege; "
 	       "5 address or port not free;\n6 no epmd; 7 node name taken.\n");
 }
 
-static enum options_result print_what_is_asked(const char *name)
+static enum options_result print(const char *name)
 {
 	if (strcmp(name, "functions") == 0)
 		functions_print(stdout);
@@ -412,7 +410,7 @@ static enum options_result read_row(struct options *options,
 	const char *wrong;
 
 	if (!row->read && !is_number(row))
-		return print_what_is_asked(row->name);
+		return print(row->name);
 	wrong = is_number(row) ? read_number(options, row, argument)
 			       : row->read(options, argument);
 	if (!wrong)
@@ -422,7 +420,7 @@ static enum options_result read_row(struct options *options,
 	return OPTIONS_BAD;
 }
 
-/* Without what stands behind =: it might be a cookie. */
+/* Does not log the part behind =, which might be a cookie. */
 static enum options_result bad_usage(const char *argument, const char *wrong)
 {
 	log_error("%.*s: %s; see " PROGRAM " --help",
@@ -430,7 +428,7 @@ static enum options_result bad_usage(const char *argument, const char *wrong)
 	return OPTIONS_BAD;
 }
 
-/* What was not given is enough. */
+/* The default is raised to what a request may take. */
 static bool settle_max_memory(struct options *options)
 {
 	uint64_t needed = (uint64_t)options->max_message * MESSAGE_COPIES;
@@ -439,15 +437,14 @@ static bool settle_max_memory(struct options *options)
 		options->max_memory = needed > MAX_MEMORY ? needed : MAX_MEMORY;
 	if (options->max_memory >= needed)
 		return true;
-	log_error("--max-memory %llu: it is less than %llu, %d times "
-		  "--max-message, which a request may take; see " PROGRAM
-		  " --help",
+	log_error("--max-memory %llu: a request may take %llu, %d times "
+		  "--max-message; give at least that",
 		  (unsigned long long)options->max_memory,
 		  (unsigned long long)needed, MESSAGE_COPIES);
 	return false;
 }
 
-/* getopt_long(3) takes --cookie for --cookie-file; what would be in it? */
+/* getopt_long(3) would take --cookie SECRET for --cookie-file. */
 static bool is_whole(const char *argument, const char *name)
 {
 	size_t size = strlen(name);
@@ -474,7 +471,7 @@ enum options_result options_read(struct options *options, int argc,
 
 	set_defaults(options);
 	make_long_options(long_options);
-	/* argv[at] is what is looked at: no option moves, none is cut short */
+	/* +: argv is not permuted, so argv[at] is the current argument */
 	for (at = optind;
 	     (c = getopt_long(argc, argv, "+:", long_options, &index)) != -1;
 	     at = optind) {
@@ -490,7 +487,7 @@ enum options_result options_read(struct options *options, int argc,
 			return result;
 	}
 	if (optind < argc)
-		return bad_usage(argv[optind], "no argument goes here");
+		return bad_usage(argv[optind], "unexpected argument");
 	if (!settle_max_memory(options))
 		return OPTIONS_BAD;
 	log_set_level(options->log_level);

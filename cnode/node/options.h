@@ -12,24 +12,24 @@
 #include "call/permissions.h"
 #include "host/user.h"
 
-/* What the command line says. */
+/* The command line. */
 struct options {
 	char alive[EI_MAXALIVELEN + 1]; /* the name before the @ */
 	char host[EI_MAXHOSTNAMELEN + 1];
-	const char *cookie_file; /* NULL: where erl looks */
+	const char *cookie_file; /* NULL: as for erl */
 	const char *file_root;   /* NULL: no file may be named */
 	const char *pin_root;    /* NULL: pins may be anywhere */
 	struct permissions permissions;
 	struct user user;
 	struct in_addr listen;
-	uint32_t port; /* 0: any that is free */
+	uint32_t port; /* 0: any free one */
 	uint32_t max_connections;
 	uint32_t max_handshakes;
 	uint32_t max_message; /* bytes */
 	uint32_t max_waiting; /* bytes */
 	uint32_t max_maps;
 	uint32_t max_maps_per_node;
-	uint64_t max_map_memory; /* bytes; 0: not given; UINT64_MAX: none */
+	uint64_t max_map_memory; /* bytes; 0: not given; UINT64_MAX: no limit */
 	uint32_t max_pins;
 	uint64_t max_memory; /* bytes */
 	uint32_t grace;      /* s */
@@ -42,9 +42,9 @@ struct options {
 
 enum options_result {
 	OPTIONS_RUN,
-	OPTIONS_DONE, /* --help and such: it has been printed */
+	OPTIONS_DONE, /* --help or the like has been printed */
 	OPTIONS_BAD,  /* an error has been logged */
-	OPTIONS_LOST, /* the same: what is asked for cannot be printed */
+	OPTIONS_LOST, /* standard output failed; it has been logged */
 };
 
 enum options_result options_read(struct options *options, int argc,

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which signals end this process, which it serves, and which it ignores. All
- * the others do what they do by default: a key (SIGQUIT), a limit of processor
- * time (SIGXCPU) or an alarm that was set before exec(2) (SIGALRM) is there to
- * end a process at once, and SIGTSTP and SIGTTIN belong to who is at the
- * terminal.
+ * Which signals end this process, which it serves, and which it ignores. The
+ * others keep their default action: SIGQUIT from the keyboard, SIGXCPU from a
+ * CPU limit and SIGALRM from an alarm set before exec(2) are meant to kill, and
+ * SIGTSTP and SIGTTIN belong to the user at the terminal.
  */
 #include "node/signals.h"
 
@@ -19,7 +18,7 @@
 
 enum fate {
 	ENDS,
-	SERVED, /* from signals_open() on; ignored before */
+	SERVED, /* since signals_open(); ignored before */
 	IGNORED,
 };
 
@@ -32,10 +31,10 @@ static const struct {
 	{ SIGHUP, ENDS }, /* but not behind nohup(1) */
 	{ SIGUSR1, SERVED },
 	{ SIGUSR2, IGNORED },
-	{ SIGPIPE, IGNORED }, /* write(2) says EPIPE, */
+	{ SIGPIPE, IGNORED }, /* write(2) returns EPIPE, */
 	{ SIGXFSZ, IGNORED }, /* or EFBIG */
-	{ SIGTTOU, IGNORED }, /* a line of the log is to stop nothing */
-	/* of timers, descriptors and machines that nobody asked about */
+	{ SIGTTOU, IGNORED }, /* logging must not stop the process */
+	/* timers and events that this process never asked for */
 	{ SIGVTALRM, IGNORED },
 	{ SIGPROF, IGNORED },
 	{ SIGIO, IGNORED },
@@ -45,7 +44,7 @@ static const struct {
 
 #define ROWS (sizeof(table) / sizeof(table[0]))
 
-static bool is_hangup_ignored(void)
+static bool is_sighup_ignored(void)
 {
 	struct sigaction action;
 
@@ -53,7 +52,7 @@ static bool is_hangup_ignored(void)
 	       action.sa_handler == SIG_IGN;
 }
 
-/* What ends us before there is anything to end but the process. */
+/* Before signals_open() there is nothing to clean up. */
 static void end_at_once(int number)
 {
 	(void)number;
@@ -66,7 +65,7 @@ void signals_begin(void)
 			       ignore = { .sa_handler = SIG_IGN };
 
 	for (size_t i = 0; i < ROWS; i++)
-		if (table[i].number != SIGHUP || !is_hangup_ignored())
+		if (table[i].number != SIGHUP || !is_sighup_ignored())
 			sigaction(table[i].number,
 				  table[i].fate == ENDS ? &at_once : &ignore,
 				  NULL);
@@ -81,7 +80,7 @@ int signals_open(void)
 	sigemptyset(&set);
 	for (size_t i = 0; i < ROWS; i++)
 		if (table[i].fate != IGNORED &&
-		    (table[i].number != SIGHUP || !is_hangup_ignored()))
+		    (table[i].number != SIGHUP || !is_sighup_ignored()))
 			sigaddset(&set, table[i].number);
 	errno = pthread_sigmask(SIG_BLOCK, &set, NULL);
 	return errno ? -1 : signalfd(-1, &set, SFD_CLOEXEC);

@@ -6,18 +6,18 @@
 #include <stdint.h>
 
 /*
- * From here on no signal ends or stops this process that is not meant to, also
- * while it starts. To be called before anything is logged.
+ * From here on only the signals that are meant to can end or stop this process,
+ * even while it starts. To be called before anything is logged.
  */
 void signals_begin(void);
 
 /*
- * From here on a descriptor, or -1 with errno, tells of those that are served;
- * threads to come inherit that.
+ * Returns a signalfd of the signals that are served, or -1 with errno. Threads
+ * started from here on leave them to it.
  */
 int signals_open(void);
 
-/* Whether it is one that ends the node. */
+/* Whether a signal ends the node. */
 bool signals_ends(uint32_t number);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The line that is logged at SIGUSR1. */
+/* Logs a line of statistics, at SIGUSR1. */
 #include "node/stats_log.h"
 
 #include <inttypes.h>
@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "functions/functions.h"
 
-/* The parts of a list, as far as there is room. */
+/* A list as text; elements that do not fit are left out. */
 struct text {
 	char bytes[STATS_FUNCTIONS * 24];
 	size_t size;
@@ -17,14 +17,14 @@ struct text {
 __attribute__((format(printf, 2, 3))) static void add(struct text *text,
 						      const char *format, ...)
 {
-	size_t room = sizeof(text->bytes) - text->size;
+	size_t left = sizeof(text->bytes) - text->size;
 	va_list arguments;
 	int n;
 
 	va_start(arguments, format);
-	n = vsnprintf(text->bytes + text->size, room, format, arguments);
+	n = vsnprintf(text->bytes + text->size, left, format, arguments);
 	va_end(arguments);
-	if (n > 0 && (size_t)n < room)
+	if (n > 0 && (size_t)n < left)
 		text->size += (size_t)n;
 	text->bytes[text->size] = '\0';
 }
@@ -41,11 +41,11 @@ static void list_requests(struct text *text, const struct stats *sum)
 
 static void list_errors(struct text *text, const struct stats *sum)
 {
-	char room[POSIX_NAME_SIZE];
+	char buffer[POSIX_NAME_SIZE];
 
 	for (size_t i = 0; i < STATS_ERRORS; i++)
 		if (sum->errors[i] > 0)
-			add(text, " %s %" PRIu64, raise_error_name(i, room),
+			add(text, " %s %" PRIu64, raise_error_name(i, buffer),
 			    (uint64_t)sum->errors[i]);
 }
 

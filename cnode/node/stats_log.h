@@ -5,7 +5,7 @@
 #include "base/stats.h"
 #include "handles/handles.h"
 
-/* Logs in one line what stats/0 says. */
+/* Logs what stats/0 returns, in one line. */
 void stats_log(struct stats_all *all, struct handles *handles);
 
 #endif

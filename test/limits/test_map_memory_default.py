@@ -78,7 +78,7 @@ def default(node):
     ],
 )
 def test_it_is_half_of_the_least_limit_of_the_cgroups(own, above, least, start):
-    assert default(start(own, above)) == (least // 2, "the cgroup may take")
+    assert default(start(own, above)) == (least // 2, "the cgroup may use")
 
 
 @pytest.mark.parametrize("own", ["max", "", 1 << 60])
@@ -96,7 +96,7 @@ def test_it_is_half_of_a_real_limit(start_cnode):
         (folder / file).write_text(str(3000 * MIB))
         join = ["sh", "-c", f'echo $$ >{inner}/cgroup.procs; exec "$@"', "sh"]
         node = start_cnode(wrapper=join)
-        assert default(node) == (1500 * MIB, "the cgroup may take")
+        assert default(node) == (1500 * MIB, "the cgroup may use")
         node.stop()
     finally:
         for one in (inner, folder):
@@ -138,4 +138,4 @@ def test_without_a_limit_more_than_that_is_made(start, connect):
 def test_a_cgroup_whose_limit_bites_first_is_warned_of(cgroup, options, warned, start):
     """At less than both limits and a quarter more."""
     node = start(cgroup, "max", *options)
-    assert bool(node.find_log("warning the cgroup may take ")) == warned
+    assert bool(node.find_log("warning the cgroup is limited to ")) == warned

@@ -770,11 +770,11 @@ def test_past_the_limit_of_the_process_requests_get_enomem(node, connect):
 @pytest.mark.parametrize(
     "options, wrong",
     [
-        (["--max-memory", "1"], "--max-memory 1: it is no number of bytes"),
-        (["--max-memory", "0x1000000"], "it is no number of bytes"),
+        (["--max-memory", "1"], "--max-memory 1: give a number of bytes"),
+        (["--max-memory", "0x1000000"], "give a number of bytes"),
         (
             ["--max-memory", 64 * MIB - 1],
-            rf"--max-memory {64 * MIB - 1}: it is less than {64 * MIB}, 4 times --max-message",
+            rf"--max-memory {64 * MIB - 1}: a request may take {64 * MIB}, 4 times --max-message",
         ),
         (
             ["--max-message", 8 * KIB, "--max-memory", 32 * KIB - 1],

@@ -101,4 +101,4 @@ def test_a_format_is_text_or_json(form, program):
     args = [program, "--log-format", form]
     done = subprocess.run(args, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "it is neither text nor json" in done.stderr
+    assert "give text or json" in done.stderr

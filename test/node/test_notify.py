@@ -143,7 +143,7 @@ def test_a_manager_that_goes_away_is_given_up(
     node = start_cnode(env=env)
     path_manager.wait_for(WATCHDOG)
     path_manager.close()
-    node.wait_log("warning the service manager cannot be told anything any more")
+    node.wait_log("warning the service manager is no longer notified")
     assert alice.erpc(node.name, "handles") == []
     node.stop()
 
