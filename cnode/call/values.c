@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Keys and values, as terms and as the bytes of the kernel:
+ * Converts keys and values between terms and the bytes of the kernel:
  *
  *	key()      = binary() of the map's key size | integer()
  *	           | {inet:ip_address(), PrefixLength} of a lpm_trie
@@ -8,12 +8,12 @@
  *	             inode_storage, {cgroup, Path} of cgrp_storage
  *	value()    = binary() of the map's value size | integer()
  *	           | [value()], one for each possible CPU, of a per-CPU map
- *	           | ebpf_map() of a map-in-map, or when it is put a
- *	             locator(), {cgroup, Path} of a cgroup_array,
- *	             {ifname, Name} of a devmap
+ *	           | ebpf_map() of a map-in-map; locator() to put one
+ *	           | {cgroup, Path} of a cgroup_array
+ *	           | {ifname, Name} of a devmap
  *
- * A number is never taken for a descriptor: what the kernel takes as one is
- * named, and opened here on behalf of the caller.
+ * A number is never taken for a descriptor: where the kernel wants one, the
+ * caller names the object, and it is opened here.
  */
 #include "call/values.h"
 
@@ -28,21 +28,21 @@
 #include "limits/map_memory.h"
 
 #define BINARY_HEADER_SIZE 5
-#define ANSWER_MARGIN 16 /* what stands around a value and a handle */
+#define ANSWER_MARGIN 16 /* the answer around a value and a handle */
 
-/* A binary of just that size, in place; or an integer, laid out in room. */
-static bool read_bytes(struct term t, size_t size, char *room,
+/* A binary of exactly size bytes, in place; or an integer, in buffer. */
+static bool read_bytes(struct term t, size_t size, char *buffer,
 		       const char **bytes)
 {
 	size_t binary_size;
 
 	if (term_read_binary(t, bytes, &binary_size))
 		return binary_size == size;
-	*bytes = room;
-	return term_read_bytes(t, room, size);
+	*bytes = buffer;
+	return term_read_bytes(t, buffer, size);
 }
 
-/* --- What is named ------------------------------------------------------ */
+/* --- Objects by name ---------------------------------------------------- */
 
 /* {Tag, Name} */
 static bool read_tagged(struct term t, const char *tag, struct term *name)
@@ -55,7 +55,7 @@ static bool read_tagged(struct term t, const char *tag, struct term *name)
 	return true;
 }
 
-/* A descriptor in the place of the last one; -errno is raised. */
+/* Keeps fd in place of the previous one; raises -errno. */
 static bool keep_fd(struct call *call, int *kept, int fd)
 {
 	if (fd < 0)
@@ -87,7 +87,7 @@ static bool read_tagged_path(struct call *call, struct term t, const char *tag,
 	return call_read_path(call, name, path);
 }
 
-/* What was found at path; -EACCES: it may not be looked for there. */
+/* The same for a path; -EACCES is a refusal, which is logged. */
 static bool keep_found(struct call *call, int *kept, int fd,
 		       enum refusal refusal, const char *path)
 {
@@ -115,18 +115,18 @@ static bool open_cgroup(struct call *call, struct term t, int *kept)
 			  REFUSAL_NO_CGROUP, path);
 }
 
-/* A descriptor as the bytes of a key or a value. */
-static bool lay_out_fd(int fd, char *room, size_t size)
+/* Writes a descriptor as a key or a value. */
+static bool lay_out_fd(int fd, char *buffer, size_t size)
 {
 	if (size < sizeof(fd))
 		return false;
-	memset(room, 0, size);
-	memcpy(room, &fd, sizeof(fd));
+	memset(buffer, 0, size);
+	memcpy(buffer, &fd, sizeof(fd));
 	return true;
 }
 
-/* {ifname, Name} as the index, with no program. *named: it is such a term. */
-static bool read_interface(struct call *call, struct term t, char *room,
+/* {ifname, Name} as an index without a program. *named if t is such a term. */
+static bool read_interface(struct call *call, struct term t, char *buffer,
 			   size_t size, bool *named)
 {
 	char text[64];
@@ -143,7 +143,7 @@ static bool read_interface(struct call *call, struct term t, char *room,
 	error = names_interface(text, &index);
 	if (error < 0)
 		return raise_errno(call, error);
-	return lay_out_fd((int)index, room, size) ||
+	return lay_out_fd((int)index, buffer, size) ||
 	       raise_reason(call, RAISED_BADARG);
 }
 
@@ -157,13 +157,13 @@ static bool open_key(struct call *call, struct term t)
 		return open_file(call, t);
 	if (traits & MAP_KEY_IS_CGROUP)
 		return open_cgroup(call, t, &call->key_fd);
-	/* a socket would have to be one of this process */
+	/* a socket: it would have to be one of this process */
 	return raise_errno(call, -EOPNOTSUPP);
 }
 
 /* --- Keys and values ---------------------------------------------------- */
 
-/* PrefixLength:32 in host order, and the address as it travels. */
+/* PrefixLength:32 in host order, then the address in network order. */
 static bool read_prefix(struct term t, char *bytes, size_t size)
 {
 	struct term pair[2], item;
@@ -190,40 +190,40 @@ static bool read_prefix(struct term t, char *bytes, size_t size)
 	return term_end(&items);
 }
 
-static bool read_plain_key(const struct map *map, struct term t, char *room,
+static bool read_plain_key(const struct map *map, struct term t, char *buffer,
 			   const char **key)
 {
-	if (read_bytes(t, map->key_size, room, key))
+	if (read_bytes(t, map->key_size, buffer, key))
 		return true;
-	*key = room;
+	*key = buffer;
 	return map->traits & MAP_PREFIX_LOOKUP &&
-	       read_prefix(t, room, map->key_size);
+	       read_prefix(t, buffer, map->key_size);
 }
 
 bool values_read_key(struct call *call, struct term t, const char **key)
 {
 	struct map *map = call->map;
-	char *room = call_buffer(call, &call->context->key, map->key_size);
+	char *buffer = call_buffer(call, &call->context->key, map->key_size);
 	bool good;
 
-	if (!room)
+	if (!buffer)
 		return false;
 	if (map->traits & MAP_KEY_IS_FD) {
-		*key = room;
+		*key = buffer;
 		if (!open_key(call, t))
 			return false;
-		good = lay_out_fd(call->key_fd, room, map->key_size);
+		good = lay_out_fd(call->key_fd, buffer, map->key_size);
 	} else {
-		*key = room;
-		if (!read_interface(call, t, room, map->key_size, &good))
+		*key = buffer;
+		if (!read_interface(call, t, buffer, map->key_size, &good))
 			return false;
-		good = good || read_plain_key(map, t, room, key);
+		good = good || read_plain_key(map, t, buffer, key);
 	}
 	return good || raise_reason(call, RAISED_BADARG);
 }
 
-/* A process or thread, a file or a cgroup, an interface. */
-static bool has_gone(const struct raised *raised)
+/* The process, file, cgroup or interface of a key does not exist any more. */
+static bool is_gone(const struct raised *raised)
 {
 	return raised->reason == RAISED_ERRNO &&
 	       (raised->error == ESRCH || raised->error == ENOENT ||
@@ -236,29 +236,28 @@ bool values_find_key(struct call *call, struct term t, const char **key,
 	*error = 0;
 	if (values_read_key(call, t, key))
 		return true;
-	if (!has_gone(&call->raised))
+	if (!is_gone(&call->raised))
 		return false;
 	call->raised.reason = RAISED_NOTHING;
 	*error = -ENOENT;
 	return true;
 }
 
-/* One value into its place among those of all CPUs, padded as the kernel does
- */
-static bool place_value(const struct map *map, struct term t, char *place)
+/* The value of one CPU, padded as the kernel pads it. */
+static bool read_cpu(const struct map *map, struct term t, char *slot)
 {
 	const char *bytes;
 
-	if (!read_bytes(t, map->value_size, place, &bytes))
+	if (!read_bytes(t, map->value_size, slot, &bytes))
 		return false;
-	if (bytes != place)
-		memcpy(place, bytes, map->value_size);
-	memset(place + map->value_size, 0, map->value_stride - map->value_size);
+	if (bytes != slot)
+		memcpy(slot, bytes, map->value_size);
+	memset(slot + map->value_size, 0, map->value_stride - map->value_size);
 	return true;
 }
 
-static bool place_each(const struct map *map, struct term_items *items,
-		       char *places)
+static bool read_each_cpu(const struct map *map, struct term_items *items,
+			  char *slots)
 {
 	struct term item;
 
@@ -266,31 +265,31 @@ static bool place_each(const struct map *map, struct term_items *items,
 		return false;
 	for (unsigned cpu = 0; cpu < map->cpus; cpu++)
 		if (!term_next(items, &item) ||
-		    !place_value(map, item, places + cpu * map->value_stride))
+		    !read_cpu(map, item, slots + cpu * map->value_stride))
 			return false;
 	return term_end(items);
 }
 
-static bool place_copies(const struct map *map, struct term t, char *places)
+static bool copy_to_cpus(const struct map *map, struct term t, char *slots)
 {
-	if (!place_value(map, t, places))
+	if (!read_cpu(map, t, slots))
 		return false;
 	for (unsigned cpu = 1; cpu < map->cpus; cpu++)
-		memcpy(places + cpu * map->value_stride, places,
+		memcpy(slots + cpu * map->value_stride, slots,
 		       map->value_stride);
 	return true;
 }
 
-static bool read_per_cpu(struct map *map, struct term t, char *places)
+static bool read_per_cpu(struct map *map, struct term t, char *slots)
 {
 	struct term_items items;
 
-	return term_list(t, &items) ? place_each(map, &items, places)
-				    : place_copies(map, t, places);
+	return term_list(t, &items) ? read_each_cpu(map, &items, slots)
+				    : copy_to_cpus(map, t, slots);
 }
 
-/* A value that the kernel takes as a descriptor, into room. */
-static bool open_value(struct call *call, struct term t, char *room)
+/* Opens the object that is the value, and writes its descriptor. */
+static bool open_value(struct call *call, struct term t, char *buffer)
 {
 	struct map *map = call->map;
 	int fd;
@@ -310,11 +309,11 @@ static bool open_value(struct call *call, struct term t, char *room)
 	} else { /* a number would be one of this process's */
 		return raise_reason(call, RAISED_BADARG);
 	}
-	return lay_out_fd(fd, room, map->value_size) ||
+	return lay_out_fd(fd, buffer, map->value_size) ||
 	       raise_reason(call, RAISED_BADARG);
 }
 
-/* The descriptor of a program, behind 4 bytes: only that there is none. */
+/* Bytes 4 to 7 would be the descriptor of a program: only 0 is allowed. */
 static bool names_program(const struct map *map, const char *value)
 {
 	static const char none[4];
@@ -326,20 +325,20 @@ static bool names_program(const struct map *map, const char *value)
 bool values_read(struct call *call, struct term t, const char **value)
 {
 	struct map *map = call->map;
-	char *room = values_buffer(call);
+	char *buffer = values_buffer(call);
 	bool good;
 
-	if (!room)
+	if (!buffer)
 		return false;
-	*value = room;
+	*value = buffer;
 	if (map->traits & MAP_VALUE_IS_FD)
-		return open_value(call, t, room);
-	if (!read_interface(call, t, room, map->value_size, &good))
+		return open_value(call, t, buffer);
+	if (!read_interface(call, t, buffer, map->value_size, &good))
 		return false;
 	if (!good)
 		good = map->traits & MAP_PER_CPU
-			       ? read_per_cpu(map, t, room)
-			       : read_bytes(t, map->value_size, room, value);
+			       ? read_per_cpu(map, t, buffer)
+			       : read_bytes(t, map->value_size, buffer, value);
 	return (good && !names_program(map, *value)) ||
 	       raise_reason(call, RAISED_BADARG);
 }
@@ -368,7 +367,7 @@ static int find_live(struct call *call, uint32_t id, bool restricted,
 			    ref);
 }
 
-/* A new handle to share for the map of that id, open with those flags. */
+/* Opens the map of that id with flags, and makes a shared handle for it. */
 static int add_shared(struct call *call, uint32_t id, uint32_t flags,
 		      erlang_ref *ref)
 {
@@ -387,9 +386,8 @@ static int add_shared(struct call *call, uint32_t id, uint32_t flags,
 }
 
 /*
- * What can do less is no match for who may do more; but better than nothing:
- * of what may not be opened by its id, or what a security module gives to be
- * read only.
+ * A restricted handle is only used if there can be no other: the map may not be
+ * opened by its id, or a security module allows only reading.
  */
 static int share_restricted(struct call *call, uint32_t id, erlang_ref *ref)
 {
@@ -399,7 +397,7 @@ static int share_restricted(struct call *call, uint32_t id, erlang_ref *ref)
 				: error;
 }
 
-/* A handle for the map of that id: a live one, or else a new one to share. */
+/* A handle for the map of that id: a live one, or a new one to share. */
 static int share(struct call *call, uint32_t id, erlang_ref *ref)
 {
 	int error = find_live(call, id, false, ref);
@@ -412,7 +410,7 @@ static int share(struct call *call, uint32_t id, erlang_ref *ref)
 		       : error;
 }
 
-/* The value of a map-in-map is the id of a map. What goes wrong is raised. */
+/* The value of a map-in-map, as read, is the id of a map. Errors are raised. */
 static void write_map(struct call *call, const char *bytes)
 {
 	struct map *map = NULL;
@@ -510,7 +508,7 @@ bool values_lookup(struct call *call, struct term key_term, int *error,
 
 	if (!values_find_key(call, key_term, &key, error))
 		return false;
-	/* its lookup takes a value, and says whether that was put */
+	/* a bloom filter is looked up by value */
 	if (call->map->traits & MAP_VALUE_IN)
 		return raise_errno(call, -EOPNOTSUPP);
 	*value = values_buffer(call);
