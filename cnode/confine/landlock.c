@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which files and ports this process can still reach, by Landlock. libc has no
- * functions for it, and headers are often older than the kernel: so its
- * interface is written down here, by the names of landlock(7).
+ * Restricts files and ports with Landlock. libc has no functions for it and its
+ * headers are often older than the kernel, so the interface is declared here,
+ * with the names of landlock(7).
  *
- * What Landlock does not look at: opening with O_PATH, which is how files and
- * cgroups are opened and needs no rule here; the names, owners and sizes of
- * files; opening a pin, which only bpf(2) can do.
+ * Landlock does not restrict O_PATH, by which files and cgroups are opened, so
+ * they need no rule here; nor stat(2); nor opening a pin by bpf(2).
  */
 #include "confine/landlock.h"
 
@@ -20,7 +19,7 @@
 
 #include "host/bpf_fs.h"
 
-#define CREATE_RULESET_VERSION 1u /* as flag: tell the version */
+#define CREATE_RULESET_VERSION 1u /* a flag: return the version */
 
 enum rule_type {
 	RULE_PATH_BENEATH = 1,
@@ -54,7 +53,7 @@ struct net_port {
 	uint64_t port;
 };
 
-/* All that a version can forbid: so many rights on files, and the rest. */
+/* All that a version can forbid; fs_rights counts bits. */
 static const struct {
 	int version;
 	unsigned fs_rights;
@@ -97,8 +96,8 @@ static int allow_below(int ruleset, int folder, uint64_t rights)
 }
 
 /*
- * The rule holds for the folder as it is now: procfs forgets its folders when
- * memory is short and makes them anew, but not while one is open.
+ * The rule is bound to the inode. procfs drops inodes when memory is short, and
+ * the new one would not match, so the folder stays open.
  */
 static int allow_own_proc(int ruleset)
 {
@@ -114,7 +113,7 @@ struct pins_rule {
 	uint64_t rights;
 };
 
-/* Where one cannot go, no rule is needed. */
+/* A mount that cannot be entered needs no rule. */
 static int allow_mount(void *context, const char *path)
 {
 	const struct pins_rule *rule = context;
@@ -129,8 +128,9 @@ static int allow_mount(void *context, const char *path)
 }
 
 /*
- * Where pins are is told of all, with or without a root for new ones. A root
- * above bpf file systems has other files below it as well.
+ * All bpf file systems may be read, to report where maps are pinned; with a
+ * root, only pins below it may be made and removed. A root that lies above bpf
+ * file systems contains other files too, so their mounts get the rule instead.
  */
 static int allow_pins(int ruleset, int pin_root)
 {

@@ -4,16 +4,16 @@
 
 #include <stdint.h>
 
-/* What remains open to this process. */
+/* What this process may still reach. */
 struct landlock_limits {
-	int pin_root; /* a descriptor; -1: all bpf file systems there are */
+	int pin_root; /* a descriptor; -1: all bpf file systems */
 	uint16_t epmd_port;
 };
 
 /*
- * Confines this thread, and those that it will start, for good; it must have
- * no_new_privs. Returns the version of the kernel's Landlock, which is from 1
- * on; or -errno: -ENOSYS where it has none, -EPERM where it is refused.
+ * Confines this thread and those that it starts, for good. Needs no_new_privs.
+ * Returns the version of Landlock, from 1 on; -ENOSYS if the kernel has none,
+ * -EPERM if a container refuses it, or another -errno.
  */
 int landlock_confine(const struct landlock_limits *limits);
 

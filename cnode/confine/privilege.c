@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who this process is, and which capabilities it has. */
+/* The user and the capabilities of this process. */
 #include "confine/privilege.h"
 
 #include <errno.h>
@@ -14,7 +14,7 @@
 
 void privilege_begin(bool hide)
 {
-	cap_reset_ambient(); /* fails where there are none */
+	cap_reset_ambient(); /* fails on kernels without them */
 	if (hide)
 		prctl(PR_SET_DUMPABLE, 0);
 }
@@ -45,11 +45,11 @@ enum exit_status privilege_change_user(const struct user *user)
 void privilege_give(const char *folder, const struct user *user)
 {
 	if (user->name && chown(folder, user->uid, user->gid) < 0)
-		log_info("%s could not be given to %s: %s", folder, user->name,
-			 strerror(errno));
+		log_info("cannot change the owner of %s to %s: %s", folder,
+			 user->name, strerror(errno));
 }
 
-/* What bpf(2) asks for; README.md says for what. */
+/* bpf(2) needs these; README.md says for what. */
 static const struct {
 	cap_value_t capability;
 	bool for_ids; /* only where maps are opened by their ids */
@@ -59,7 +59,7 @@ static const struct {
 	{ CAP_SYS_ADMIN, true },
 };
 
-/* Those of needed that are among what was permitted, for caps. */
+/* Adds to caps those of needed that were permitted. */
 static int choose(cap_t caps, cap_t permitted, bool open_by_id)
 {
 	cap_flag_value_t there;
@@ -80,8 +80,8 @@ static int choose(cap_t caps, cap_t permitted, bool open_by_id)
 }
 
 /*
- * No program that might yet be run could get any. It takes CAP_SETPCAP; where
- * that is not to be had, there is no_new_privs.
+ * So that no program run later can gain any. Without CAP_SETPCAP, no_new_privs
+ * has to do.
  */
 static void empty_bounding_set(cap_t permitted)
 {
@@ -97,8 +97,8 @@ static void empty_bounding_set(cap_t permitted)
 		cap_drop_bound(c);
 }
 
-/* A container may refuse capset(2): where there is nothing to give up, it is
- * not needed. */
+/* A container may refuse capset(2), which does no harm if nothing is to drop.
+ */
 static int set(cap_t caps)
 {
 	int error = cap_set_proc(caps) < 0 ? -errno : 0;
@@ -124,9 +124,8 @@ enum exit_status privilege_keep(bool open_by_id)
 	cap_free(caps);
 	if (error == 0)
 		return STATUS_OK;
-	log_error("the capabilities could not be given up: %s; where capset(2) "
-		  "is refused, start it with no more than cap_bpf, "
-		  "cap_net_admin%s",
+	log_error("cannot drop capabilities: %s; if capset(2) is refused, "
+		  "start it with no more than cap_bpf, cap_net_admin%s",
 		  strerror(-error), open_by_id ? ", cap_sys_admin" : "");
 	return STATUS_OTHER;
 }

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The sandbox: the order in which this process gives up what it does not need.
- */
+/* The sandbox: drops everything that serving does not need, in this order. */
 #include "confine/sandbox.h"
 
 #include <bpf/libbpf.h>
@@ -26,8 +24,8 @@ static int set_limit(__rlimit_resource_t resource, rlim_t soft, rlim_t hard)
 }
 
 /*
- * Nothing is locked in memory, but kernels before 5.11 count maps there: then
- * libbpf has raised the limit, and it stays.
+ * No memory is locked, so the limit goes to 0. Kernels before 5.11 charge maps
+ * against it: there it stays where libbpf has raised it.
  */
 static int limit_locked_memory(void)
 {
@@ -46,8 +44,8 @@ static int limit_locked_memory(void)
 }
 
 /*
- * The kernel counts what can be written to and is nobody else's: heap, buffers,
- * stacks of threads. Where that is used up, malloc(3) fails.
+ * RLIMIT_DATA counts private writable memory: heap, buffers, thread stacks.
+ * Once it is used up, malloc(3) fails.
  */
 static int limit_memory(uint64_t bytes)
 {
@@ -64,23 +62,23 @@ static int limit_memory(uint64_t bytes)
 }
 
 /*
- * What libraries find out or read once and keep, before files and programs are
- * out of reach. libbpf tries the kernel by loading programs when it makes a map
- * with a name, as map_check_privilege() does.
+ * Libraries cache what they read or probe once; they do it here, before the
+ * sandbox forbids it. map_check_privilege() makes a map with a name, for which
+ * libbpf probes the kernel by loading programs.
  */
 static enum exit_status prepare_libraries(void)
 {
 	int error = map_check_privilege();
 
 	if (error < 0) {
-		log_error("this process may not make eBPF maps with what is "
-			  "left of its capabilities: %s; it needs cap_bpf",
+		log_error("this process may not make eBPF maps with its "
+			  "remaining capabilities: %s; it needs cap_bpf",
 			  strerror(-error));
 		return STATUS_PRIVILEGE;
 	}
 	error = libbpf_num_possible_cpus();
 	if (error < 0) {
-		log_error("the number of processors is not to be had: %s",
+		log_error("cannot read the number of processors: %s",
 			  strerror(-error));
 		return STATUS_OTHER;
 	}
@@ -100,11 +98,12 @@ static int confine_files_and_ports(const struct sandbox *sandbox)
 		log_warning("this kernel has no Landlock: files and ports are "
 			    "not confined");
 	else if (version == -EPERM)
-		log_warning("Landlock is refused here, as containers do that "
-			    "do not know it: files and ports are not confined");
+		log_warning(
+			"Landlock is refused here, as by the seccomp filter "
+			"of a container: files and ports are not confined");
 	else if (version > 0 && version < LANDLOCK_WITH_NET)
-		log_warning("Landlock of this kernel is of version %d: ports "
-			    "are not confined",
+		log_warning("Landlock of this kernel has version %d: ports are "
+			    "not confined",
 			    version);
 	else if (version > 0)
 		log_info("files and ports are confined by Landlock version %d",
@@ -115,18 +114,19 @@ static int confine_files_and_ports(const struct sandbox *sandbox)
 
 static enum exit_status fail(const char *what, int error)
 {
-	log_error("%s: %s; --no-sandbox goes without", what, strerror(-error));
+	log_error("%s: %s; --no-sandbox does without it", what,
+		  strerror(-error));
 	return STATUS_OTHER;
 }
 
-/* Landlock gets to know by it what is to be left open. */
+/* landlock_confine() finds the bpf file systems there. */
 static enum exit_status check_proc(void)
 {
 	if (access("/proc/self/mountinfo", F_OK) == 0)
 		return STATUS_OK;
 	log_error("/proc/self/mountinfo: %s; the sandbox needs a proc file "
-		  "system: mount one by `mount -t proc proc /proc', or go "
-		  "without by --no-sandbox",
+		  "system: mount one by `mount -t proc proc /proc', or use "
+		  "--no-sandbox",
 		  strerror(errno));
 	return STATUS_OTHER;
 }
@@ -143,7 +143,7 @@ enum exit_status sandbox_enter(const struct sandbox *sandbox)
 	status = check_proc();
 	if (status != STATUS_OK)
 		return status;
-	/* a change of user may have made it dumpable again */
+	/* a change of user makes a process dumpable again */
 	if (prctl(PR_SET_DUMPABLE, 0) < 0 ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return fail("prctl", -errno);

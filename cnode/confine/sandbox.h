@@ -10,16 +10,16 @@
 struct sandbox {
 	int pin_root; /* descriptor of a folder; -1: any bpf file system */
 	uint16_t epmd_port;
-	uint64_t memory; /* bytes that the process may have; 0: any */
-	bool open_by_id; /* maps may be opened by their ids */
-	bool off;        /* only capabilities are given up */
+	uint64_t memory; /* limit of the data segment in bytes; 0: none */
+	bool open_by_id; /* maps may be opened by id */
+	bool off;        /* drop nothing but capabilities */
 };
 
 /*
- * What is needed to serve is kept, all else is given up for good: capabilities,
- * then core dumps, what programs could gain, files, ports and system calls. For
- * a process of one thread, between its start and the first peer. What goes
- * wrong has been logged.
+ * Gives up for good all that serving does not need: capabilities, core dumps,
+ * gaining privileges by execve(2), files, ports and system calls. The process
+ * must be single-threaded, and not have accepted a peer yet. Errors have been
+ * logged.
  */
 enum exit_status sandbox_enter(const struct sandbox *sandbox);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Loads the filter of seccomp(2) that syscalls_filter.c has made at the build:
- * at the start nothing is left that could fail but the one system call.
+ * Loads a seccomp filter that syscalls_filter.c has made during the build, so
+ * that only one system call is left that can fail.
  */
 #include "confine/syscalls.h"
 
@@ -25,11 +25,12 @@ int syscalls_confine(bool open_by_id)
 	long result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
 			      SECCOMP_FILTER_FLAG_TSYNC, &programs[open_by_id]);
 
-	/* containers know one way or the other; there is only this thread */
+	/* some containers allow only prctl(2), which is as good for one thread
+	 */
 	if (result < 0 && (errno == EPERM || errno == ENOSYS))
 		result = prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER,
 			       &programs[open_by_id]);
 	if (result < 0)
 		return -errno;
-	return result > 0 ? -ESRCH : 0; /* a thread that could not have it */
+	return result > 0 ? -ESRCH : 0; /* the id of a thread it failed for */
 }

@@ -5,10 +5,9 @@
 #include <stdbool.h>
 
 /*
- * From here on any system call that the node does not use kills the process,
- * as does one with arguments that the node does not use. Holds for all of its
- * threads, for good, and takes no_new_privs. Without open_by_id, opening a map
- * by its id is EPERM. 0 or -errno.
+ * From here on a system call, or an argument of one, that the node never uses
+ * kills the process. Applies to all threads, for good, and needs no_new_privs.
+ * Without open_by_id, opening a map by id fails with EPERM. 0 or -errno.
  */
 int syscalls_confine(bool open_by_id);
 

@@ -39,7 +39,7 @@ struct rule {
 	struct scmp_arg_cmp condition[MAX_CONDITIONS];
 };
 
-/* a call, and how many conditions its arguments have to meet */
+/* a call, and the number of conditions on its arguments */
 #define CALL(name, count, ...)                                                 \
 	{                                                                      \
 		SCMP_SYS(name), count,                                         \
@@ -47,12 +47,12 @@ struct rule {
 			__VA_ARGS__                                            \
 		}                                                              \
 	}
-/* of the bits of mask, those of value are set and no others */
+/* among the bits of mask, exactly those of value are set */
 #define BITS(argument, mask, value)                                            \
 	{                                                                      \
 		argument, SCMP_CMP_MASKED_EQ, mask, value                      \
 	}
-/* an int leaves the upper half of its register open */
+/* the upper half of a register that holds an int is undefined */
 #define INT_BITS 0xffffffffull
 #define INT(argument, value) BITS(argument, INT_BITS, value)
 #define NO_POINTER(argument)                                                   \
@@ -68,11 +68,11 @@ struct rule {
 #define OF_STREAM BITS(1, INT_BITS & ~STREAM_FLAGS, SOCK_STREAM)
 
 static const struct rule rules[] = {
-	/* what each request takes */
+	/* every request */
 	CALL(recvfrom, 0),
 	CALL(futex, 0),
 	CALL(poll, 0),
-	/* to whom it is connected: TCP fast open would get past Landlock */
+	/* only to the peer: TCP fast open would get past Landlock */
 	CALL(sendto, 2, NO_POINTER(4), BITS(3, MSG_FASTOPEN, 0)),
 
 	/* connections */
@@ -89,14 +89,14 @@ static const struct rule rules[] = {
 	CALL(getuid, 0),
 	CALL(getgid, 0),
 
-	/* to epmd; and interfaces by their names */
+	/* epmd, and the index of an interface */
 	CALL(socket, 3, INT(0, AF_INET), OF_STREAM, INT(2, 0)),
 	CALL(connect, 0),
 	CALL(setsockopt, 2, INT(1, SOL_SOCKET), INT(2, SO_BINDTODEVICE)),
 	CALL(getsockopt, 2, INT(1, SOL_SOCKET), INT(2, SO_BINDTOIFINDEX)),
 	CALL(fcntl, 1, INT(1, F_SETFD)),
 
-	/* files: Landlock says which */
+	/* files, as far as Landlock allows */
 	CALL(openat, 0),
 	CALL(openat2, 0),
 	CALL(read, 0),
@@ -108,23 +108,22 @@ static const struct rule rules[] = {
 	CALL(fstatfs, 0),
 	CALL(getdents64, 0),
 	CALL(readlink, 0),
-	CALL(lseek, 0), /* fclose(3), not at the end of a file */
+	CALL(lseek, 0), /* fclose(3) before the end of a file */
 	CALL(unlink, 0),
-	/* the same on machines without the older calls */
+	/* the same for machines without the older calls */
 	CALL(ppoll, 0),
 	CALL(readlinkat, 0),
 	CALL(unlinkat, 0),
-	/* processes by their numbers, as keys */
+	/* processes as keys */
 	CALL(pidfd_open, 0),
 
-	/* threads, but no processes nor namespaces; clone3 hides its flags: see
-	   below */
+	/* threads, but neither processes nor namespaces; clone3: see build() */
 	CALL(clone, 1, BITS(0, CLONE_THREAD | NAMESPACES, CLONE_THREAD)),
 	CALL(set_robust_list, 0),
 	CALL(rseq, 0),
 	CALL(rt_sigprocmask, 0),
 	CALL(exit, 0),
-	CALL(sysinfo, 0), /* qsort: how much memory it may take */
+	CALL(sysinfo, 0), /* qsort(3), to choose its memory */
 
 	/* memory, but no code */
 	CALL(brk, 0),
@@ -134,13 +133,13 @@ static const struct rule rules[] = {
 	CALL(munmap, 0),
 	CALL(madvise, 0),
 
-	/* time, where the vDSO has no clock; poll(2) after a SIGSTOP */
+	/* clocks that the vDSO does not have; poll(2) after a SIGSTOP */
 	CALL(clock_gettime, 0),
 	CALL(gettimeofday, 0),
 	CALL(restart_syscall, 0),
 	CALL(getrandom, 0),
 
-	/* the end: by a signal, or abort(3) of libc with what it says */
+	/* the end: by a signal, or by abort(3) of libc with its message */
 	CALL(signalfd4, 0),
 	CALL(rt_sigaction, 0),
 	CALL(exit_group, 0),
@@ -203,7 +202,7 @@ static int add_rules(scmp_filter_ctx filter)
 
 static int build(scmp_filter_ctx filter, bool open_by_id)
 {
-	/* else only the thread that makes a call of another machine */
+	/* by default only the thread would be killed */
 	int error = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH,
 				     SCMP_ACT_KILL_PROCESS);
 
@@ -211,11 +210,11 @@ static int build(scmp_filter_ctx filter, bool open_by_id)
 		error = add_commands(filter, open_by_id);
 	if (error == 0)
 		error = add_rules(filter);
-	/* libc takes clone(2) then, whose flags can be seen */
+	/* its flags are in memory; libc falls back to clone(2) */
 	if (error == 0)
 		error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS),
 					 SCMP_SYS(clone3), 0);
-	/* what is first in a filter is what costs least */
+	/* the first calls in a filter cost least */
 	if (error == 0)
 		error = seccomp_syscall_priority(filter, SCMP_SYS(bpf), 255);
 	if (error == 0)

@@ -354,7 +354,7 @@ def inject(*faults):
     [
         ("error=ENOSYS", "this kernel has no Landlock"),
         ("error=EOPNOTSUPP", "this kernel has no Landlock"),
-        ("retval=3:when=1", "Landlock of this kernel is of version 3: ports"),
+        ("retval=3:when=1", "Landlock of this kernel has version 3: ports"),
     ],
 )
 def test_it_serves_without_landlock_and_says_so(fault, line, start_cnode, alice):

@@ -56,8 +56,8 @@ def serves(node, alice, option, folder):
 @pytest.mark.parametrize(
     "path, words",
     [
-        ("", "no absolute path"),
-        ("relative/path", "no absolute path"),
+        ("", "give an absolute path"),
+        ("relative/path", "give an absolute path"),
         ("{tmp}/never/there", "No such file or directory"),
         ("{tmp}/file", "Not a directory"),
         ("{tmp}/to_file", "Not a directory"),
