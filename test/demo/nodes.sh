@@ -10,6 +10,7 @@ beam=		# process id of an Erlang node in the background
 epmd_is_ours=no
 
 die() {
+	# shellcheck disable=SC2154  # the script that reads this sets it
 	printf '%s: %s\n' "$me" "$*" >&2
 	exit 1
 }

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,7 @@ class Demo:
         return status
 
     def processes(self):
-        mark = f"ERL_EPMD_PORT={self.epmd.port}".encode()
+        mark = f"TMPDIR={self.temporary}".encode()
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 if mark in (folder / "environ").read_bytes().split(b"\0"):
@@ -91,8 +92,8 @@ class Demo:
         cgroup = re.search(r"^\$ mkdir (\S+)", self.output, re.MULTILINE)
         assert not (cgroup and Path(cgroup[1]).exists())
         assert list(self.temporary.iterdir()) == []
+        wait_until(lambda: not self.epmd.answers(), what="epmd has ended")
         wait_until(lambda: not list(self.processes()), what="no process is left")
-        assert not self.epmd.answers()
         if program:  # the kernel frees it a little later
             objects = [("prog", program["id"]), *(("map", m) for m in program["map_ids"])]
             for kind, id in objects:
@@ -161,3 +162,16 @@ def test_it_leaves_nothing_when_it_fails_in_the_middle(demo, tmp_path):
     assert "demo: bpftool failed with status 1" in demo.output
     demo.assert_nothing_is_left(json.loads(loaded.read_text()))
 
+
+
+def test_it_says_that_it_takes_root(srcdir):
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)  # that of a test is for root alone
+        script = Path(folder) / "test" / "demo" / "demo"
+        shutil.copytree(srcdir / "test" / "demo", script.parent)
+        user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        done = subprocess.run(
+            [*user, script], stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
+    assert done.returncode != 0
+    assert "loading an eBPF program takes root" in done.stdout + done.stderr
