@@ -109,12 +109,18 @@ class Epmd:
         self.process = None
 
     def stop_daemon(self):
-        """Kills the epmd that another process has started on our port."""
+        """Kills the epmd that another process has started on our port.
+
+        Runs side by side use the same ports, each in a network of its own."""
+        network = os.readlink("/proc/self/ns/net")
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 name = (folder / "comm").read_text().strip()
                 env = (folder / "environ").read_bytes().split(b"\0")
+                elsewhere = os.readlink(folder / "ns" / "net") != network
             except OSError:
+                continue
+            if elsewhere:
                 continue
             if name == "epmd" and f"ERL_EPMD_PORT={self.port}".encode() in env:
                 os.kill(int(folder.name), signal.SIGKILL)
