@@ -149,6 +149,7 @@ test_files = \
 	test/open/test_pins.py \
 	test/open/test_protected.py \
 	test/open/test_roots.py \
+	test/project/test_application.py \
 	test/project/test_build.py \
 	test/project/test_fuzz.py \
 	test/project/test_layout.py \

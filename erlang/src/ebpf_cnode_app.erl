@@ -10,10 +10,10 @@
 
 -spec start(application:start_type(), term()) -> {ok, pid()} | {error, term()}.
 start(_Type, _Args) ->
-    case application:get_env(ebpf_cnode, cnode) of
+    case ebpf_cnode_env:get(cnode) of
         undefined -> ebpf_cnode_sup:start_link([]);
-        {ok, embedded} -> ebpf_cnode_sup:start_link([ebpf_cnode_port]);
-        {ok, Value} -> {error, {badenv, {cnode, Value}}}
+        embedded -> ebpf_cnode_sup:start_link([ebpf_cnode_port]);
+        Value -> {error, {badenv, {cnode, Value}}}
     end.
 
 -spec stop(term()) -> ok.

@@ -113,7 +113,7 @@ open(Node) ->
     Program = program(),
     Args = [name_option(), atom_to_list(Node), "--cookie-file", "/dev/stdin", "--until-eof",
             "--ticktime", integer_to_list(ticktime())
-            | application:get_env(ebpf_cnode, args, [])],
+            | ebpf_cnode_env:get(args)],
     try
         open_port({spawn_executable, Program},
                   [{args, Args ++ ?LAST_ARGS}, use_stdio, stderr_to_stdout, {line, ?MAX_LINE}, exit_status,
@@ -200,7 +200,7 @@ node_name() ->
     is_alive() orelse
         throw({notalive, "this node is not distributed: start it with -sname or -name"}),
     [_, Host] = string:split(atom_to_list(node()), "@"),
-    Node = application:get_env(ebpf_cnode, node, list_to_atom("ebpf@" ++ Host)),
+    Node = case ebpf_cnode_env:get(node) of undefined -> list_to_atom("ebpf@" ++ Host); Set -> Set end,
     case is_atom(Node) andalso string:split(atom_to_list(Node), "@") of
         [_, Host] when Node =/= node() ->
             Node;
@@ -223,9 +223,9 @@ ticktime() ->
     end.
 
 program() ->
-    case application:get_env(ebpf_cnode, program) of
-        {ok, Program} -> Program;
-        undefined -> installed_program(code:priv_dir(ebpf_cnode))
+    case ebpf_cnode_env:get(program) of
+        undefined -> installed_program(code:priv_dir(ebpf_cnode));
+        Program -> Program
     end.
 
 installed_program({error, bad_name}) ->

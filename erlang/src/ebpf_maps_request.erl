@@ -20,7 +20,6 @@
 -export_type([outcome/0, destination/0]).
 
 -define(SERVED, ebpf_maps).
--define(TIMEOUT, 15000).
 
 -type outcome() :: {value, term()} | {raise, Reason :: term(), Args :: [term()]}.
 %% What the facade's function returns; or raises, with the arguments of its call.
@@ -100,7 +99,7 @@ node_or_raise(Node, _Args) -> {value, Node}.
 ask_node({raise, Reason}, _Function, _Sent, Args) ->
     {raise, Reason, Args};
 ask_node(Node, Function, Sent, Args) ->
-    case {is_alive(), application:get_env(ebpf_cnode, timeout, ?TIMEOUT)} of
+    case {is_alive(), ebpf_cnode_env:get(timeout)} of
         {false, _} ->
             {raise, notalive, Args};
         {true, Timeout} when
@@ -152,12 +151,12 @@ is_node_option(Option) ->
 
 -spec default_node() -> destination().
 default_node() ->
-    case application:get_env(ebpf_cnode, node) of
-        {ok, Node} ->
-            remote_node(Node, {badenv, {node, Node}});
+    case ebpf_cnode_env:get(node) of
         undefined ->
             [_, Host] = string:split(atom_to_list(node()), "@"),
-            list_to_atom("ebpf@" ++ Host)
+            list_to_atom("ebpf@" ++ Host);
+        Node ->
+            remote_node(Node, {badenv, {node, Node}})
     end.
 
 -spec remote_node(term()) -> destination().

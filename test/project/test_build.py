@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from cluster import Epmd, free_port
+from cluster import (
+    SANITIZED,
+    Epmd,
+    free_port,
+    kill,
+    spawn,
+    wait_until,
+    without_sandbox,
+)
 
 pytestmark = [pytest.mark.ci, pytest.mark.alone, pytest.mark.slow]
 
@@ -277,7 +285,9 @@ def test_the_shell_has_the_facade_and_a_c_node(bootstrapped, tmp_path):
     assert not epmd.answers()
 
 
-def test_rebar3_takes_the_repository_as_a_dependency(tree, tmp_path):
+@pytest.fixture
+def user(tree, tmp_path):
+    """An application of somebody else's that depends on the repository."""
     who = ("-c", "user.name=nobody", "-c", "user.email=nobody@localhost")
     run("git", "init", "-q", "-b", "main", cwd=tree)
     run("git", "add", "-A", cwd=tree)
@@ -286,12 +296,47 @@ def test_rebar3_takes_the_repository_as_a_dependency(tree, tmp_path):
     (user / "src").mkdir(parents=True)
     (user / "rebar.config").write_text(
         f'{{deps, [{{ebpf_cnode, {{git, "file://{tree}", {{branch, "main"}}}}}}]}}.\n'
+        "{relx, [{release, {mapper, \"1\"}, [mapper, sasl]}, {mode, prod},\n"
+        "        {sys_config, \"sys.config\"}, {vm_args, \"vm.args\"}]}.\n"
     )
-    (user / "src" / "user.app.src").write_text(
-        '{application, user, [{vsn, "1"}, {applications, [kernel, ebpf_cnode]}]}.\n'
+    (user / "src" / "mapper.app.src").write_text(
+        '{application, mapper, [{description, "uses maps"}, {vsn, "1"},\n'
+        "    {applications, [kernel, stdlib, ebpf_cnode]}]}.\n"
     )
-    run("rebar3", "compile", cwd=user, HOME=str(tmp_path))
+    return user
+
+
+# Only warnings and errors are printed.
+QUIET = {"QUIET": "1"}
+
+
+def test_rebar3_takes_the_repository_as_a_dependency(user, tmp_path):
+    assert run("rebar3", "compile", cwd=user, HOME=str(tmp_path), **QUIET) == ""
     ebin = user / "_build" / "default" / "lib" / "ebpf_cnode" / "ebin"
     assert (ebin / "ebpf_maps.beam").exists()
     assert (ebin / "ebpf_cnode.app").exists()
     assert (ebin.parent / "doc" / "chunks" / "ebpf_maps.chunk").exists()
+
+
+def test_a_release_of_rebar3_runs_a_c_node(user, tmp_path, cluster, program, start_beam):
+    node, name = (f"{cluster.name(n)}@{cluster.host}" for n in ("embedded", "release"))
+    args = ", ".join(f'"{arg}"' for arg in without_sandbox(program) if SANITIZED)
+    (user / "sys.config").write_text(
+        f"[{{ebpf_cnode, [{{cnode, embedded}}, {{node, '{node}'}}, {{args, [{args}]}},\n"
+        f'                {{program, "{program}"}}]}}].\n'
+    )
+    (user / "vm.args").write_text(f"-sname {name}\n-setcookie {cluster.cookie}\n")
+    assert run("rebar3", "release", cwd=user, HOME=str(tmp_path), **QUIET) == ""
+    script = user / "_build" / "default" / "rel" / "mapper" / "bin" / "mapper"
+    env = {**os.environ, **cluster.env, "HOME": str(tmp_path)}
+    running = spawn([script, "foreground"], env=env, stdin=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: node.split("@")[0] in cluster.epmd.names(), 60)
+        beam = start_beam()
+        assert beam.erpc(node, "new", "hash", 4, 8, 4)[0] == "ebpf_map"
+        stops = spawn([script, "stop"], env=env, stdin=subprocess.DEVNULL)
+        assert running.wait(60) == 0  # it is waited for here, and only then there
+        assert stops.wait(60) == 0
+    finally:
+        kill(running)
+    assert node.split("@")[0] not in cluster.epmd.names()

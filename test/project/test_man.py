@@ -280,7 +280,7 @@ def test_the_options_of_new_are_those_of_the_facade(maps_page, srcdir):
 def test_its_variables_are_those_that_the_application_reads(maps_page, srcdir):
     sources = (srcdir / "erlang" / "src").glob("*.erl")
     text = "\n".join(path.read_text() for path in sources)
-    read = set(re.findall(r"get_env\(ebpf_cnode, (\w+)", text))
+    read = set(re.findall(r"ebpf_cnode_env:get\((\w+)", text))
     assert "timeout" in read
     assert set(maps_page.heads("ENVIRONMENT")) == read
 
