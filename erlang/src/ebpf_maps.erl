@@ -399,7 +399,7 @@ new(Type, KeySize, ValueSize, MaxEntries) ->
 %% The storage types get the BTF that the kernel requires. A struct_ops needs that of a program, and
 %% returns `{error, Posix}'. An lpm_trie and the storage types always get the option `no_prealloc'.
 %%
-%% Returns `{error, Reason}' where the map cannot be created:
+%% Returns `{error, Reason}' if the map cannot be created:
 %% <ul>
 %% <li>`einval': the sizes do not fit the type. {@link check/5} says why, and so does the C node's
 %%   log at level `info'.</li>

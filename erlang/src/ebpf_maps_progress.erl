@@ -38,10 +38,10 @@ is_option(_Term) -> false.
 -spec start(ebpf_maps:progress() | none, Of :: term()) -> state().
 start(none, _Of) -> none;
 start(Fun, N) when is_integer(N) -> {Fun, 0, N};
-start(Fun, Map) -> {Fun, 0, room(ebpf_maps_terms:fields(Map))}.
+start(Fun, Map) -> {Fun, 0, max_entries(ebpf_maps_terms:fields(Map))}.
 
-room({_, _, _, MaxEntries}) when is_integer(MaxEntries) -> MaxEntries;
-room(_Fields) -> 0.
+max_entries({_, _, _, MaxEntries}) when is_integer(MaxEntries) -> MaxEntries;
+max_entries(_Fields) -> 0.
 
 %% More chunks follow this one.
 -spec more(Chunk :: [term()], state()) -> state().
@@ -100,9 +100,9 @@ print(Done, Total, End) ->
 line(Done, Total, Width) ->
     Text = io_lib:format("~3w% ~w/~w", [percent(Done, Total), Done, Total]),
     case Width - string:length(Text) - 3 of
-        Room when Room >= ?LEAST_BAR ->
-            Full = percent(Done, Total) * Room div 100,
-            [$[, lists:duplicate(Full, $#), lists:duplicate(Room - Full, $.), "] ", Text];
+        Left when Left >= ?LEAST_BAR ->
+            Full = percent(Done, Total) * Left div 100,
+            [$[, lists:duplicate(Full, $#), lists:duplicate(Left - Full, $.), "] ", Text];
         _ ->
             string:pad(string:slice(Text, 0, max(0, Width)), max(0, Width))
     end.

@@ -22,8 +22,8 @@
 
 -export_type([fields/0]).
 
--define(PATH_ROOM, 4096). % in the C node, with the final zero
--define(IFNAME_ROOM, 64).
+-define(PATH_SIZE, 4096). % in the C node, with the final zero
+-define(IFNAME_SIZE, 64).
 -define(IS_SIZE(N), (is_integer(N) andalso N >= 0 andalso N < 1 bsl 32)).
 
 -type fields() :: {
@@ -178,14 +178,14 @@ bad_tagged_path(Tag, Term) ->
 bad_path(Text) ->
     Path = utf8(Text),
     case Path of
-        <<"/", _/binary>> when byte_size(Path) < ?PATH_ROOM ->
+        <<"/", _/binary>> when byte_size(Path) < ?PATH_SIZE ->
             case binary:match(Path, <<0>>) of
                 nomatch -> none;
                 _ -> ["the path has a zero byte: ", shown(Text)]
             end;
         <<"/", _/binary>> ->
             io_lib:format("the path has ~w bytes, more than ~w",
-                          [byte_size(Path), ?PATH_ROOM - 1]);
+                          [byte_size(Path), ?PATH_SIZE - 1]);
         _ ->
             ["not an absolute path: ", shown(Text)]
     end.
@@ -196,7 +196,7 @@ bad_ifname(_Type, _Name, false) ->
     "an interface index takes 4 bytes";
 bad_ifname(_Type, Name, true) ->
     case is_text(Name) andalso utf8(Name) of
-        Text when is_binary(Text), byte_size(Text) < ?IFNAME_ROOM -> none;
+        Text when is_binary(Text), byte_size(Text) < ?IFNAME_SIZE -> none;
         _ -> ["not the name of an interface: ", shown(Name)]
     end.
 
