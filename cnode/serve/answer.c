@@ -11,7 +11,7 @@
 #include "serve/answer_stack.h"
 #include "serve/apply.h"
 
-/* No caller has need of more; each goes over all that is in it. */
+/* More nesting than any caller needs; each level reads all arguments again. */
 #define MAX_APPLIED 8
 
 static void write_return_head(struct term_writer *w,
@@ -72,8 +72,8 @@ static void write_error(struct term_writer *w, const struct request *request,
 }
 
 /*
- * An exception that is itself too long, or for which there is no memory: what
- * it is of stands in it.
+ * For an exception that is too long or cannot get memory: the arguments, which
+ * take up most of it, become their number.
  */
 static void write_brief(struct term_writer *w, size_t begin,
 			const struct request *request, struct call *call)
@@ -90,7 +90,7 @@ static void write_brief(struct term_writer *w, size_t begin,
 	write_error(w, &brief, call);
 }
 
-/* What is asked for, or what that applies, which may be an apply again. */
+/* Calls the function asked for; if that is apply, the function it applies. */
 static bool call_or_apply(struct call *call, struct request *request)
 {
 	for (int applied = 0;; applied++) {
@@ -107,8 +107,8 @@ static bool call_or_apply(struct call *call, struct request *request)
 }
 
 /*
- * Calls, and writes the answer's term; an exception that is set is written.
- * call says afterwards what else is to be told.
+ * Calls the function and writes the answer's term; an exception that is already
+ * set is written instead. call then says what else to send: write_watches().
  */
 static void write_outcome(struct session *session, struct request *request,
 			  struct term_writer *w, struct call *call)
@@ -142,7 +142,7 @@ static void write_outcome(struct session *session, struct request *request,
 
 /* --- Answers ------------------------------------------------------------ */
 
-/* An alias stands as [alias | Ref], and a message can be sent to its Ref. */
+/* An alias is [alias | Ref]; a message is sent to Ref. */
 static bool read_alias(struct term tag, struct term *ref)
 {
 	struct term_items items;
@@ -180,12 +180,12 @@ static void answer_message(struct session *session, struct request *request,
 	control_end(w, begin);
 }
 
-/* Opens the packet by which the one who asked learns how the process ended. */
+/* Opens the packet that tells the caller how the process ended. */
 static size_t begin_exit(struct session *session, const struct request *request,
 			 struct term_writer *w, struct term pid,
-			 enum control_spawn_flag told_by)
+			 enum control_spawn_flag by)
 {
-	if (told_by == CONTROL_SPAWN_LINK)
+	if (by == CONTROL_SPAWN_LINK)
 		return control_begin_exit(w, pid, request->to);
 	if (session->peer_flags & DFLAG_EXIT_PAYLOAD)
 		return control_begin_monitor_exit_payload(w, pid, request->to,
@@ -193,7 +193,7 @@ static size_t begin_exit(struct session *session, const struct request *request,
 	return control_begin_monitor_exit(w, pid, request->to, request->id);
 }
 
-/* The size bytes at from in the buffer, once more at its end. */
+/* Appends a copy of the size bytes at position from. */
 static void repeat(struct term_writer *w, size_t from, size_t size)
 {
 	char *space = term_write_space(w, size);
@@ -228,7 +228,7 @@ static void answer_spawn(struct session *session, struct request *request,
 	size = w->pos - reason;
 	control_end(w, begin);
 	if (!monitor && !link)
-		term_writer_rewind(w, begin); /* nobody wants to know */
+		term_writer_rewind(w, begin); /* nobody gets an answer */
 	if (monitor && link && !w->failed) {
 		begin = begin_exit(session, request, w, pid,
 				   CONTROL_SPAWN_LINK);
@@ -237,9 +237,12 @@ static void answer_spawn(struct session *session, struct request *request,
 	}
 }
 
-/* The reference of a handle is that of the monitor on whom it ends with. */
-static void tell_more(struct session *session, struct term_writer *w,
-		      const struct call *call)
+/*
+ * Starts or stops monitoring the process that a handle ends with; the handle's
+ * reference is the monitor's, too.
+ */
+static void write_watches(struct session *session, struct term_writer *w,
+			  const struct call *call)
 {
 	struct term self = pids_self(&session->pids);
 	struct term process = { call->unwatch.pid, call->unwatch.size };
@@ -255,7 +258,7 @@ void serve_request(struct session *session, struct request *request,
 {
 	struct call call;
 
-	/* the room for a reference is large, and seldom needed */
+	/* the reference at its end is large and rarely used */
 	memset(&call, 0, offsetof(struct call, ref));
 	call.context = &session->context;
 	if (raised)
@@ -266,7 +269,7 @@ void serve_request(struct session *session, struct request *request,
 		answer_spawn(session, request, w, &call);
 	else
 		answer_message(session, request, w, &call);
-	tell_more(session, w, &call);
+	write_watches(session, w, &call);
 	raise_count(&call);
 	stats_add_latency(session->context.stats,
 			  clock_ns() - session->arrived);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stacks of one frame, as a BEAM node's erpc has them: that of what failed. */
+/* Stacks of one frame, that of the failed call, as a BEAM node's erpc has. */
 #include "serve/answer_stack.h"
 
-/* Longer ones stand as their number, but of a function that is not there. */
+/* Longer arguments become their number, except in an undef. */
 #define MAX_STACK_ARGUMENTS 65536
 
-/* More arguments than an exception repeats: their number is there instead. */
+/* Whether the stack has the number of arguments instead of the arguments. */
 static bool is_too_long(const struct request *request,
 			enum raised_reason reason)
 {
@@ -27,7 +27,7 @@ static void write_mfa(struct term_writer *w, const struct request *request,
 		term_write_term(w, request->arguments);
 }
 
-/* erlang:apply of a fun, or of module and function, that could not be called */
+/* erlang:apply of a fun, or of a module and function, that failed */
 static void write_apply(struct term_writer *w, const struct request *request,
 			bool brief)
 {
@@ -71,7 +71,7 @@ void answer_stack_write(struct term_writer *w, const struct request *request,
 {
 	bool brief = is_too_long(request, reason);
 
-	/* of a request cut short that may be all there is */
+	/* of a request that was cut short, the list may be missing */
 	if (brief && !term_is_list(request->arguments)) {
 		term_write_nil(w);
 		return;

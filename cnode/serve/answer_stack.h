@@ -4,11 +4,11 @@
 
 #include "serve/request.h"
 
-/* [{Module, Function, Arguments | Arity, []}], or another frame of apply's. */
+/* [{Module, Function, Arguments | Arity, []}], or a frame of erlang:apply. */
 void answer_stack_write(struct term_writer *w, const struct request *request,
 			enum raised_reason reason);
 
-/* That of a cast, which raises the exception once more. */
+/* The stack of erpc's cast, which raises the exception again. */
 void answer_stack_write_cast(struct term_writer *w);
 
 #endif

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What Erlang makes of requests for functions that are not served here:
+ * Requests for functions that are not served here, and what they call instead:
  *
  *	erlang:apply(Fun, Args)         the function of fun M:F/A
  *	erlang:apply(M, F, Args)        that one
  *	erpc:execute_call(M, F, Args)   that one
  *	Args is not a proper list       badarg, from erlang:apply
  *
- * Local funs cannot run here: there is no code for them.
+ * Local funs cannot run here, since this node has no code.
  */
 #include "serve/apply.h"
 
@@ -62,7 +62,7 @@ static bool apply_fun(struct request *request, struct raised *raised)
 	if (!external && !term_read_local_fun(request->fun, mfa, &arity))
 		return raise_badfun(request, raised);
 	if (!has_arity(request, arity)) {
-		/* they stand one after the other */
+		/* in the packet the arguments follow the fun */
 		raised->term = (struct term){ request->fun.at,
 					      request->fun.size +
 						      request->arguments.size };

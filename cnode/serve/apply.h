@@ -5,9 +5,9 @@
 #include "serve/request.h"
 
 /*
- * Of a request for a function that is not served: true when it asks to apply
- * another, which is in it from now on. Else raised is what Erlang raises, undef
- * mostly, and request->frame where.
+ * For a request whose function is not served. True: it applies another
+ * function, which is now the request's. False: raised is what Erlang would
+ * raise, usually undef, and request->frame is the frame it is raised in.
  */
 bool apply_next(struct request *request, struct raised *raised);
 

@@ -24,21 +24,21 @@ static const char *describe_end(int error, char *words, size_t size)
 {
 	switch (error) {
 	case -ECONNRESET:
-		return "it hung up";
+		return "the connection was closed";
 	case -EBADMSG:
-		return "it sent what is no packet";
+		return "it sent a malformed packet";
 	case -EMSGSIZE:
 		return "it sent a packet longer than --max-message";
 	case -ENOMEM:
-		return "there is no memory for what it sent, or for an answer "
-		       "to it; see --max-memory";
+		return "no memory for its request or the answer; see "
+		       "--max-memory";
 	case -ETIME:
-		return "nothing came from it for --ticktime";
+		return "it sent nothing for --ticktime";
 	case -ENOBUFS:
-		return "more than --max-waiting bytes waited for it for "
+		return "it left more than --max-waiting bytes unread for "
 		       "longer than --ticktime";
 	case -ETIMEDOUT:
-		return "it took nothing in for --ticktime";
+		return "it read nothing for --ticktime";
 	default:
 		snprintf(words, size, "%s", strerror(-error));
 		return words;
@@ -59,7 +59,7 @@ static void describe_address(int fd, char *text, size_t size)
 
 static const char ending[] = "this node is ending";
 
-/* NULL, or why no node of that name is let in. */
+/* NULL, or why a node of that name is refused. */
 static const char *judge_name(void *context, const char *name)
 {
 	struct connection *c = context;
@@ -68,9 +68,9 @@ static const char *judge_name(void *context, const char *name)
 	if (!strchr(name, '@'))
 		return "its name has no @";
 	if (!term_is_node_name(name, strlen(name)))
-		return "its name is no text of UTF-8 of 255 characters at most";
+		return "its name is not UTF-8 of at most 255 characters";
 	if (strcmp(name, service->node->thisnodename) == 0)
-		return "it calls itself by the name of this node";
+		return "it has the name of this node";
 	c->session.context.permission =
 		permissions_of(service->permissions, name);
 	if (c->session.context.permission == PERMISSION_NONE)
@@ -78,7 +78,7 @@ static const char *judge_name(void *context, const char *name)
 	return NULL;
 }
 
-/* NULL, or why the peer is not taken in. */
+/* NULL, or why the peer is refused. */
 static const char *shake_hands(struct connection *c, ErlConnect *peer)
 {
 	struct service *service = c->service;
@@ -103,13 +103,13 @@ static const char *shake_hands(struct connection *c, ErlConnect *peer)
 	case -EMFILE:
 		return "there are --max-connections already";
 	case -ETIMEDOUT:
-		return "what its last connection had asked for does not end";
+		return "a request of its last connection does not end";
 	case -ESHUTDOWN:
 		return ending;
 	case -ESTALE:
-		return "another connection has taken its place";
+		return "a newer connection has replaced it";
 	default:
-		return "there is no memory";
+		return "out of memory";
 	}
 }
 
@@ -134,7 +134,7 @@ static bool handshake(struct connection *c, const char *address)
 	ErlConnect peer = { .nodename = "" };
 	const char *refusal = pids_init(&c->session.pids, c->service->node)
 				      ? shake_hands(c, &peer)
-				      : "there is no pid for it";
+				      : "no pid can be made for it";
 
 	if (!refusal)
 		return true;
@@ -145,8 +145,8 @@ static bool handshake(struct connection *c, const char *address)
 }
 
 /*
- * On no account: it is no more than handles take, and who finds no room for it
- * because of others would seem to hang up.
+ * Counted on no account: it is no larger than the node's handles are, and a
+ * node must not fail to connect because others use up the budget.
  */
 static int resume(struct connection *c)
 {
@@ -276,10 +276,9 @@ void connection_start(struct service *service, int fd)
 	if (error < 0) {
 		stats_refused(service->common.stats);
 		log_limited(&limit, LOG_WARNING, "refused a connection: %s",
-			    error == -EMFILE
-				    ? "there are too many handshakes; see "
-				      "--max-handshakes"
-				    : strerror(-error));
+			    error == -EMFILE ? "too many handshakes; see "
+					       "--max-handshakes"
+					     : strerror(-error));
 		free_connection(c);
 	}
 }

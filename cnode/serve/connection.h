@@ -10,17 +10,17 @@
 #include "serve/peers.h"
 
 /*
- * Bytes of one connection at most: its stack, and its buffers as far as they
- * do not count in the budget.
+ * The most bytes that one connection takes outside the budget: its stack, and
+ * buffers too small to count.
  */
 #define CONNECTION_SIZE ((size_t)1024 * 1024)
 
-/* What all connections share: each safe to use from any thread. */
+/* Shared by all connections; each member may be used from any thread. */
 struct service {
 	ei_cnode *node;
 	int listener; /* as ei_xlisten() returned it */
 	struct call_common common;
-	struct budget *budget; /* of what is in memory for them */
+	struct budget *budget; /* of their buffers */
 	struct peers *peers;
 	const struct permissions *permissions;
 	size_t max_waiting; /* bytes, for longer than ticktime */
@@ -28,9 +28,9 @@ struct service {
 };
 
 /*
- * Starts a thread that serves whoever has connected to fd, until it hangs up
- * or is hung up. Owns fd, also when it fails. service must outlast the thread,
- * which peers_shutdown() waits for.
+ * Starts a thread that serves the peer at fd until either side disconnects.
+ * Takes ownership of fd, even on failure. service must outlive the thread;
+ * peers_shutdown() waits for it.
  */
 void connection_start(struct service *service, int fd);
 

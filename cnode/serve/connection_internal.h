@@ -6,7 +6,7 @@
 #include "serve/connection.h"
 #include "serve/session.h"
 
-/* A connection, as connection.c and connection_serve.c have it. */
+/* A connection; private to connection.c and connection_serve.c. */
 struct connection {
 	struct service *service;
 	struct account account;
@@ -15,18 +15,18 @@ struct connection {
 	struct session session;
 	struct stats stats;
 	struct term_writer out;
-	size_t skip; /* bytes still to come of a request that is too long */
-	unsigned quiets;
-	bool entered;
+	size_t skip;     /* bytes to come of a request that was refused */
+	unsigned quiets; /* receives in a row that timed out */
+	bool entered;    /* peers_enter() succeeded */
 };
 
 /*
- * Sends what is in out, and keeps no more of it than counts on no account.
- * -errno: as transport_send().
+ * Sends what is in out, and frees out if it is too large to keep. -errno: as
+ * transport_send().
  */
 int connection_flush(struct connection *c);
 
-/* Serves the peer until its end. -errno: why it ended. */
+/* Serves the peer until the connection ends. -errno: why it ended. */
 int connection_serve(struct connection *c);
 
 #endif

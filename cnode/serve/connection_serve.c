@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Serving a peer: what has come is taken in by one system call, every whole
- * packet of it is served, and all the answers are sent by another.
+ * Serving a peer: one system call receives what is there, every whole packet is
+ * served, and another system call sends all answers.
  */
 #include "serve/connection_internal.h"
 
@@ -11,19 +11,19 @@
 #include "base/log.h"
 
 #define FLUSH_SIZE                                                             \
-	((size_t)256 * 1024)        /* answers that wait for no more requests */
-#define KEPT_OUT_SIZE BUDGET_FREE   /* of the output buffer, between turns */
-#define ROOM_SIZE (BUDGET_FREE / 2) /* for an answer, whoever has memory */
-#define BEGINNING_SIZE 32768 /* of a request too long: control, whom, what */
-#define QUIETS_MAX 4         /* quarters of a tick time with nothing read */
-#define TICK_ANSWER_MS 200   /* no answer if something was sent that late */
+	((size_t)256 * 1024) /* answers are sent once they are that large */
+#define KEPT_OUT_SIZE BUDGET_FREE      /* a larger output buffer is freed */
+#define RESERVE_SIZE (BUDGET_FREE / 2) /* for one more ordinary answer */
+#define BEGINNING_SIZE 32768 /* of a long request: says what to answer whom */
+#define QUIETS_MAX 4         /* quarters of a tick time without data */
+#define TICK_ANSWER_MS 200   /* after a send, a tick needs no answer */
 
 /* --- Packets ------------------------------------------------------------ */
 
 /*
- * A node that sends ticks waits for something to read, and one that answers
- * ticks must not be answered in turn, for ever. Both are served by answering
- * unless something was sent just now.
+ * A node that sends ticks expects data in return; but two nodes must not answer
+ * each other's ticks for ever. So a tick is answered unless something was just
+ * sent.
  */
 static void serve_tick(struct connection *c)
 {
@@ -42,12 +42,12 @@ static int serve_packet(struct connection *c, const char *packet, size_t size)
 
 	if (error == 0)
 		error = session_serve(&c->session, &message, &c->out);
-	if (error < 0) /* no half an answer; those before it are whole */
+	if (error < 0) /* drop the partial answer, keep those before it */
 		term_writer_rewind(&c->out, begin);
 	return error;
 }
 
-/* Answers from the beginning of a request, and has the rest skipped. */
+/* Answers a request by its beginning, and arranges to skip the rest. */
 static int refuse_packet(struct connection *c, size_t size,
 			 const struct raised *raised)
 {
@@ -84,8 +84,8 @@ static int refuse_too_long(struct connection *c, size_t size)
 
 	if (error == 0)
 		log_limited(&limit, LOG_WARNING,
-			    "refused a request of %s: its %zu bytes are more "
-			    "than --max-message %zu",
+			    "refused a request from %s: it has %zu bytes, "
+			    "more than --max-message %zu",
 			    c->peer.name, size, c->service->common.max_message);
 	return error;
 }
@@ -99,7 +99,7 @@ static uint32_t next_length(const struct connection *c)
 	       (uint32_t)data[2] << 8 | data[3];
 }
 
-/* There is no memory for the packet that has begun to come. */
+/* There is no memory for the rest of the packet. */
 static int refuse_for_memory(struct connection *c)
 {
 	static const struct raised no_memory = { .reason = RAISED_ERRNO,
@@ -109,8 +109,8 @@ static int refuse_for_memory(struct connection *c)
 
 	if (c->account.refused > 0)
 		log_limited(&limit, LOG_WARNING,
-			    "refused a request of %s: its %zu bytes are more "
-			    "than others leave of --max-memory %zu",
+			    "refused a request from %s: it has %zu bytes, "
+			    "more than are left of --max-memory %zu",
 			    c->peer.name, size, c->service->budget->max);
 	return refuse_packet(c, size, &no_memory) < 0 ? -ENOMEM : 0;
 }
@@ -126,7 +126,7 @@ static void skip(struct connection *c)
 	c->skip -= size;
 }
 
-/* One packet. -EAGAIN: it is not all there yet. */
+/* Serves one packet. -EAGAIN: it is not complete yet. */
 static int serve_next(struct connection *c)
 {
 	size_t available, size;
@@ -169,14 +169,14 @@ int connection_flush(struct connection *c)
 }
 
 /*
- * Whether an ordinary answer finds room behind those that wait, whatever others
- * hold of the memory. Where not, those are to go first.
+ * Whether an ordinary answer fits behind those that wait. If the budget does
+ * not allow that, they must be sent first.
  */
-static bool has_room(struct connection *c)
+static bool reserve_answer(struct connection *c)
 {
 	size_t pos = c->out.pos;
 
-	if (pos <= ROOM_SIZE || term_write_reserve(&c->out, ROOM_SIZE))
+	if (pos <= RESERVE_SIZE || term_write_reserve(&c->out, RESERVE_SIZE))
 		return true;
 	term_writer_rewind(&c->out, pos);
 	return false;
@@ -189,8 +189,8 @@ static bool is_stopped(const struct connection *c)
 }
 
 /*
- * Serves all that has come. What was done is answered, also before an end; what
- * has not begun when there is nobody to answer any more is not done.
+ * Serves all packets received. A request that was performed is answered, even
+ * if the connection then ends; once the peer is gone, no further one is begun.
  */
 static int serve(struct connection *c)
 {
@@ -200,7 +200,7 @@ static int serve(struct connection *c)
 		error = serve_next(c);
 		if (is_stopped(c))
 			return -ECONNRESET;
-		if (error < 0 || c->out.pos >= FLUSH_SIZE || !has_room(c))
+		if (error < 0 || c->out.pos >= FLUSH_SIZE || !reserve_answer(c))
 			flush_error = connection_flush(c);
 	} while (error == 0 && flush_error == 0);
 	return error == -EAGAIN || error == 0 ? flush_error : error;
@@ -214,8 +214,8 @@ static int tick_or_give_up(struct connection *c)
 	return 0;
 }
 
-/* So many bytes, by which requests may have come to their end. */
-static void take_in(struct connection *c, size_t bytes)
+/* Requests that these bytes complete count as having arrived now. */
+static void note_arrival(struct connection *c, size_t bytes)
 {
 	c->session.arrived = clock_ns();
 	stats_add(&c->stats.bytes_in, bytes);
@@ -234,7 +234,7 @@ static int receive(struct connection *c)
 	if (n <= 0)
 		return n < 0 ? (int)n : -ECONNRESET;
 	c->quiets = 0;
-	take_in(c, (size_t)n);
+	note_arrival(c, (size_t)n);
 	return 0;
 }
 
@@ -242,7 +242,8 @@ int connection_serve(struct connection *c)
 {
 	int error;
 
-	take_in(c, transport_available(&c->transport)); /* behind a handshake */
+	/* data may have come right behind the handshake */
+	note_arrival(c, transport_available(&c->transport));
 	do {
 		atomic_fetch_add(&c->peer.turns, 1);
 		atomic_store(&c->peer.busy, true);

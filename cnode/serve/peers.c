@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The registry of connections, for what one connection has to do with others:
- * how many there are, who replaces whom, ticks while a thread is at work, and
- * the end of them all. One lock, before that of the handles; a peer leaves
- * under it before its descriptor is closed, so that nobody shuts down or ticks
- * another one's.
+ * The registry of connections, for all that concerns several of them: limits,
+ * replacement, ticks while a thread is busy, and shutdown. One lock, taken
+ * before that of the handles. A peer leaves under it before its descriptor is
+ * closed, so that no other thread uses a descriptor that was reused.
  */
 #include "serve/peers.h"
 
@@ -16,18 +15,18 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define LOOK_MS 400   /* at least, from one look after busy peers to the next */
-#define ENTER_MS 1000 /* for a handshake to end that has to */
+#define LOOK_MS 400   /* at least, between looks at busy peers */
+#define ENTER_MS 1000 /* for a handshake that was ended to leave */
 
 struct peers {
 	pthread_mutex_t lock;
-	pthread_cond_t changed;          /* one has left, or has to */
-	TAILQ_HEAD(peer_list, peer) all; /* the oldest first */
+	pthread_cond_t changed;          /* a peer has left, or must leave */
+	TAILQ_HEAD(peer_list, peer) all; /* oldest first */
 	unsigned handshakes;
 	unsigned connected;
 	unsigned max;
 	unsigned max_handshakes;
-	int64_t looked; /* when, in clock_ms() */
+	int64_t looked; /* time of the last look, in clock_ms() */
 	bool closing;
 };
 
@@ -58,7 +57,7 @@ void peers_free(struct peers *peers)
 	free(peers);
 }
 
-/* Until something has changed. False: the time, in clock_ms(), is over. */
+/* Waits for a change. False: the deadline, in clock_ms(), has passed. */
 static bool wait_until(struct peers *peers, int64_t deadline)
 {
 	struct timespec end = { .tv_sec = deadline / 1000,
@@ -87,8 +86,8 @@ static void end_oldest_handshake(struct peers *peers)
 	}
 }
 
-/* Each takes a thread and a descriptor until it has left. */
-static bool make_room(struct peers *peers)
+/* Waits for the end of the oldest: until then it has a thread, a descriptor. */
+static bool make_slot(struct peers *peers)
 {
 	int64_t deadline = clock_ms() + ENTER_MS;
 
@@ -105,7 +104,7 @@ int peers_enter(struct peers *peers, struct peer *peer)
 	int error = -EMFILE;
 
 	pthread_mutex_lock(&peers->lock);
-	if (!peers->closing && make_room(peers)) {
+	if (!peers->closing && make_slot(peers)) {
 		TAILQ_INSERT_TAIL(&peers->all, peer, entry);
 		peers->handshakes++;
 		error = 0;
@@ -124,15 +123,15 @@ bool peers_was_replaced(struct peers *peers, const struct peer *peer)
 	return replaced;
 }
 
-/* With a place that is free. */
-static void take_place(struct peers *peers, struct peer *peer)
+/* There must be a free slot. */
+static void take_slot(struct peers *peers, struct peer *peer)
 {
 	peer->connected = true;
 	peers->handshakes--;
 	peers->connected++;
 }
 
-/* Who waits for the end of a peer of its name, to be in its place. */
+/* The peer that waits to replace one of that name. */
 static struct peer *find_heir(const struct peers *peers, const char *name)
 {
 	struct peer *peer;
@@ -154,7 +153,7 @@ void peers_leave(struct peers *peers, struct peer *peer)
 		peers->connected--;
 		heir = find_heir(peers, peer->name);
 		if (heir)
-			take_place(peers, heir);
+			take_slot(peers, heir);
 	} else {
 		peers->handshakes--;
 	}
@@ -184,8 +183,8 @@ static bool is_there(const struct peers *peers, const struct peer *but,
 	return false;
 }
 
-/* One that connected later may be through its handshake sooner. */
-static bool has_come_later(const struct peer *peer, const char *name)
+/* A later connection may finish its handshake sooner. */
+static bool is_outdated(const struct peer *peer, const char *name)
 {
 	const struct peer *other = peer;
 
@@ -200,7 +199,7 @@ static int check(const struct peers *peers, const struct peer *peer,
 {
 	if (peers->closing)
 		return -ESHUTDOWN;
-	if (peer->replaced || has_come_later(peer, name))
+	if (peer->replaced || is_outdated(peer, name))
 		return -ESTALE;
 	if (!peer->connected && peers->connected >= peers->max &&
 	    !is_there(peers, peer, name))
@@ -208,7 +207,7 @@ static int check(const struct peers *peers, const struct peer *peer,
 	return 0;
 }
 
-/* Until nobody else has that name. */
+/* Waits until no other peer has that name. */
 static int wait_for_others(struct peers *peers, const struct peer *peer)
 {
 	int64_t deadline = peer->deadline;
@@ -239,7 +238,7 @@ static int join(struct peers *peers, struct peer *peer, const char *name,
 	if (error < 0)
 		handles_owner_down(handles, *owner);
 	else if (!peer->connected)
-		take_place(peers, peer);
+		take_slot(peers, peer);
 	return error;
 }
 
@@ -256,8 +255,8 @@ int peers_join(struct peers *peers, struct peer *peer, const char *name,
 
 /* --- While they are served ---------------------------------------------- */
 
-/* What came before the end of a peer has some time to be done. */
-static void look_after(struct peer *peer)
+/* Ends it on the second look: what came before the end has time to be done. */
+static void end_if_gone(struct peer *peer)
 {
 	bool gone =
 		atomic_load(&peer->busy) && transport_is_gone(peer->transport);
@@ -292,7 +291,7 @@ bool peers_tick(struct peers *peers)
 		TAILQ_FOREACH(peer, &peers->all, entry)
 		{
 			tick(peer);
-			look_after(peer);
+			end_if_gone(peer);
 		}
 	}
 	pthread_mutex_unlock(&peers->lock);
@@ -312,9 +311,8 @@ void peers_end_slow(struct peers *peers, int64_t ms)
 		if (since == 0 || now - since <= ms)
 			continue;
 		log_limited(&limit, LOG_WARNING,
-			    "hung up %s: --max-memory is used up, and a "
-			    "message to or from it has been under way for "
-			    "%lld ms",
+			    "disconnecting %s: --max-memory is used up, and a "
+			    "message to or from it has taken %lld ms so far",
 			    peer->name, (long long)(now - since));
 		transport_shutdown(peer->transport);
 	}

@@ -10,72 +10,71 @@
 #include "dist/transport.h"
 #include "handles/handles.h"
 
-/* A connection among all those of this node; lives in struct connection. */
+/* A connection as the registry knows it; part of struct connection. */
 struct peer {
 	struct transport *transport;
 	int64_t deadline;           /* of its handshake, in clock_ms() */
 	char name[MAXATOMLEN_UTF8]; /* "" until peers_join() */
-	/* set by its thread: it is at work, and how often it began to be */
-	atomic_bool busy;
-	atomic_uint turns;
-	/* the registry's own */
-	bool connected; /* it has one of the places; else it shakes hands */
-	bool replaced;  /* it has to go, for another one */
-	bool gone;      /* it was not there any more the last time */
+	/* set by its thread */
+	atomic_bool busy;  /* it serves requests */
+	atomic_uint turns; /* how often it began to */
+	/* private to peers.c */
+	bool connected; /* counts as connected; else as a handshake */
+	bool replaced;  /* must end, in favour of another */
+	bool gone;      /* had disconnected at the last look */
 	unsigned turns_seen;
 	unsigned sends_seen;
 	TAILQ_ENTRY(peer) entry;
 };
 
-/* All connections of this node. Safe to use from any thread. */
+/* All connections of this node; may be used from any thread. */
 struct peers;
 
-/* max is of nodes that are connected, their handshakes being over. */
+/* max limits connected nodes, which are through their handshakes. */
 struct peers *peers_new(unsigned max, unsigned max_handshakes);
 void peers_free(struct peers *peers);
 
 /*
- * For its handshake, for which the one that has been at its own for longest
- * has to go where there are max_handshakes, and is waited for. -EMFILE: it does
- * not go.
+ * Registers a peer for its handshake. If there are max_handshakes, ends the
+ * oldest of them and waits for that. -EMFILE: it has not ended in time.
  */
 int peers_enter(struct peers *peers, struct peer *peer);
 
-/* Whether a peer had to go for another one. */
+/* Whether a peer was ended in favour of another. */
 bool peers_was_replaced(struct peers *peers, const struct peer *peer);
 
-/* Must come before the transport's end. */
+/* Must be called before transport_fini(). */
 void peers_leave(struct peers *peers, struct peer *peer);
 
 /*
- * The handshake is over: older connections of that name are ended, and the
- * peer becomes the owner's, so that of two that come at once the one that is
- * not ended has the owner. Then they are waited for, until the time of the
- * handshake is over: what they did comes before what this one asks for, and
- * its place is theirs. 0; -EMFILE: there are as many nodes as may be; -ESTALE:
- * another one of that name has come; -ETIMEDOUT: an older one has not ended;
- * -ESHUTDOWN: peers_shutdown() was called; -ENOMEM.
+ * Makes a peer connected after its handshake. Ends older connections of the
+ * same name and sets *owner; of two that come at once, the one that is not
+ * ended keeps the owner. Then it waits for the older ones, until the
+ * handshake's deadline, so that their requests are done before this one's
+ * begin; it takes over their slot. Returns 0; -EMFILE: max nodes are connected;
+ * -ESTALE: a newer connection of that name has come; -ETIMEDOUT: an older one
+ * has not ended; -ESHUTDOWN: peers_shutdown() was called; -ENOMEM.
  */
 int peers_join(struct peers *peers, struct peer *peer, const char *name,
 	       struct handles *handles, struct handles_owner **owner);
 
 /*
- * Ticks those that have been at work, or have been sending, since the last
- * time, and were sent nothing: they would take us for dead. Ends those that
- * have gone while they are served: half a second later, for what asks briefly
- * and goes. To be called twice a second or more often. False: there are no
- * peers.
+ * Sends ticks to peers that are being served, or have sent something, and were
+ * sent nothing since the last call: they would believe that this node is down.
+ * Ends connections whose peer disconnected while it was served, on the second
+ * look, so that a short-lived peer's requests are done. To be called at least
+ * twice a second. False: there are no peers.
  */
 bool peers_tick(struct peers *peers);
 
 /*
- * Ends the connections for which something large has been in memory for longer
- * than ms, since they were slow to send or to take it; a request that has come
- * whole and is being served is nothing of the kind.
+ * Ends connections that have kept something large in memory for longer than ms
+ * by sending or reading it slowly. A request that is complete and being served
+ * is not slow.
  */
 void peers_end_slow(struct peers *peers, int64_t ms);
 
-/* Ends all connections and waits until they have left. False: not in time. */
+/* Ends all connections and waits for them to leave. False: timed out. */
 bool peers_shutdown(struct peers *peers, int timeout_ms);
 
 #endif

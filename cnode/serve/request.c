@@ -28,11 +28,11 @@
 
 #include "serve/spawn_options.h"
 
-#define SMALL_END ((int64_t)1 << 59) /* from there on, integers are big */
+#define SMALL_END ((int64_t)1 << 59) /* Erlang's first big integer */
 
 /*
- * What is left of a payload that is checked as it is read: well formed up to
- * its end. Notes a list that does not end as one.
+ * Checks the rest of a payload, which is checked as it is read. Notes whether
+ * it is an improper list.
  */
 static bool finish(struct term_items *items, struct request *request)
 {
@@ -49,7 +49,7 @@ static bool finish(struct term_items *items, struct request *request)
 		       : rest.size == 0;
 }
 
-/* Opens a list of arguments; false for more than any function has. */
+/* Opens a list of arguments; false: it is too long for any function. */
 static bool open_arguments(struct term t, struct term_items *items)
 {
 	return term_list(t, items) && items->left <= CALL_MAX_ARITY;
@@ -61,10 +61,9 @@ static uint32_t read_each(struct term_items *items, struct request *request)
 }
 
 /*
- * Arguments that are the last element of the list they are in, as they are in
- * nearly every request: checked and taken apart in one go, up to the two ends
- * of lists that have to come then. False where that is not so; nothing is lost
- * by it.
+ * Checks and splits, in one pass, arguments that are the last element of their
+ * list, as in nearly every request: the ends of both lists must follow. False:
+ * they are not; nothing was changed that matters.
  */
 static bool read_last_arguments(const struct term_items *items,
 				struct request *request)
@@ -86,7 +85,6 @@ static bool read_last_arguments(const struct term_items *items,
 	return true;
 }
 
-/* Arguments that have been checked. */
 void request_split(struct request *request)
 {
 	struct term_items items;
@@ -101,9 +99,8 @@ void request_split(struct request *request)
 }
 
 /*
- * What stands before module, function and arguments, if there is such a thing,
- * and these; what is missing stays of size 0. False where something is not
- * well formed.
+ * Reads a tag, if there is one, then module, function and arguments; missing
+ * ones are left with size 0. False: something is malformed.
  */
 static bool read_mfa(struct term_items *items, struct term *tag,
 		     struct request *request)
@@ -130,7 +127,8 @@ static bool read_mfa(struct term_items *items, struct term *tag,
 	       finish(items, request);
 }
 
-/* An integer that Erlang does not call big, of which nothing else counts. */
+/* Whether Erlang would store the integer as a small one; its value is unused.
+ */
 static bool is_small(struct term t)
 {
 	char bytes[8];
@@ -142,8 +140,7 @@ static bool is_small(struct term t)
 	return value >= -SMALL_END && value < SMALL_END;
 }
 
-/* {erpc, Name, Arity}; that it is called with so many is looked at elsewhere.
- */
+/* {erpc, Name, Arity}; the caller counts the arguments. */
 static bool is_erpc(struct term mfa, const char *name)
 {
 	struct term elements[3];
@@ -153,7 +150,7 @@ static bool is_erpc(struct term mfa, const char *name)
 	       term_is_atom(elements[1], name) && is_small(elements[2]);
 }
 
-/* As every node of OTP encodes it. */
+/* Compares with the encoding that OTP nodes send before parsing it. */
 static bool is_execute_call(struct term mfa)
 {
 	static const char usual[] = "h\3"
@@ -167,8 +164,8 @@ static bool is_execute_call(struct term mfa)
 }
 
 /*
- * A process of a function that is not erpc's: {M, F, Arity}, and A, whose
- * length is what counts.
+ * A process that runs a function not of erpc: {M, F, Arity} and A. The length
+ * of A is the arity; Arity is ignored.
  */
 static bool read_plain_spawn(const struct control_message *message,
 			     struct request *request)
@@ -191,7 +188,7 @@ static bool read_plain_spawn(const struct control_message *message,
 	return true;
 }
 
-/* One of erpc's: [Ref, M, F, A] or [M, F, A]. False for another. */
+/* Whether it runs a function of erpc: [Ref, M, F, A] or [M, F, A]. */
 static bool is_erpc_spawn(const struct control_message *message, uint32_t n,
 			  struct request *request)
 {
@@ -242,8 +239,8 @@ bool request_read_call(struct term t, struct request *request)
 }
 
 /*
- * {'$gen_call', {Pid, Tag}, Call} | {Pid, Call}; what is called is returned
- * for the caller to look at, perhaps cut short.
+ * {'$gen_call', {Pid, Tag}, Call} | {Pid, Call}; called is Call, perhaps cut
+ * short.
  */
 bool request_read_message(struct term payload, struct request *request,
 			  struct term *called)

@@ -13,7 +13,7 @@ enum request_form {
 	REQUEST_EI_RPC,
 };
 
-/* The frame of the stack that an exception is raised with. */
+/* The stack frame that an exception is raised in. */
 enum request_frame {
 	REQUEST_FRAME_CALLED,    /* {M, F, Args, []} */
 	REQUEST_FRAME_APPLY_3,   /* {erlang, apply, [M, F, Args], []} */
@@ -22,24 +22,24 @@ enum request_frame {
 	REQUEST_FRAME_FUN,       /* {Fun, Args, []} */
 };
 
-/* Who asks for what, in which form. */
+/* A request: its form, its caller, and the function to call. */
 struct request {
 	enum request_form form;
 	struct term to;  /* the pid that gets the answer */
 	struct term id;  /* of the spawn request */
 	struct term tag; /* Ref of erpc, Tag of a gen_server call */
 	unsigned spawn_flags;
-	bool bad_options; /* of the spawn request: nothing is to be called */
+	bool bad_options; /* of the spawn request: nothing is called */
 	struct term module;
 	struct term function;
-	struct term arguments; /* of a request cut short perhaps not whole */
-	struct term args[CALL_MAX_ARITY]; /* which are these */
-	uint32_t arity; /* above CALL_MAX_ARITY: they are more, or no list
-			   of arguments */
+	struct term arguments;            /* perhaps incomplete, if cut_short */
+	struct term args[CALL_MAX_ARITY]; /* the elements of arguments */
+	uint32_t arity; /* above CALL_MAX_ARITY: there are more, or arguments
+			   is not a list */
 	bool cut_short;
-	bool improper; /* what erpc's function is called with is no list */
+	bool improper; /* the arguments of erpc's function are no proper list */
 	enum request_frame frame;
-	struct term fun; /* of those frames that have it */
+	struct term fun; /* in frames that have a fun */
 };
 
 /*
@@ -54,10 +54,10 @@ bool request_read_message(struct term payload, struct request *request,
 			  struct term *called);
 bool request_read_call(struct term called, struct request *request);
 
-/* Takes apart the arguments, which have been checked. */
+/* Sets args and arity from arguments, which must have been checked. */
 void request_split(struct request *request);
 
-/* Whether what is to be called is a module, a function and a list. */
+/* Whether it names a module and a function, and has a list of arguments. */
 bool request_is_mfa(const struct request *request);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is done for one connected node: each message of its that asks for
- * something is served by a row of the table at the end.
+ * Serves the messages of one connected node; the table below has a row for each
+ * kind that gets an answer.
  *
  * A spawned process lives no longer than the request that asks for it, so
  * a monitor or a link finds nothing but the two registered names.
@@ -38,7 +38,7 @@ void session_resume(struct session *session, struct term_writer *out)
 			session->context.owner, watch_again, &resumption);
 }
 
-/* A pid of the peer; one of another node, or none, asks for nothing here. */
+/* Whether it is a pid of the peer: a node may not ask for another one. */
 static bool is_from_peer(const struct session *session, struct term t)
 {
 	static struct log_limit limit =
@@ -52,7 +52,7 @@ static bool is_from_peer(const struct session *session, struct term t)
 	    memcmp(node, session->peer, size) == 0)
 		return true;
 	log_limited(&limit, LOG_WARNING,
-		    "dropped a request that came from %s in the name of %.*s",
+		    "dropped a request from %s in the name of %.*s",
 		    session->peer, (int)size, node);
 	return false;
 }
@@ -86,7 +86,7 @@ static void answer_ping(struct session *session, const struct request *request,
 	control_end(out, begin);
 }
 
-/* No name is registered here to which rpc:sbcast/2 could send. */
+/* No registered name here accepts messages from rpc:sbcast/2. */
 static void answer_sbcast(struct session *session,
 			  const struct request *request, struct term called,
 			  struct term_writer *out)
@@ -108,7 +108,7 @@ static void answer_sbcast(struct session *session,
 	control_end(out, begin);
 }
 
-/* Messages that nobody here understands are dropped, as a BEAM node does. */
+/* Messages that are not understood are dropped, as by a BEAM node. */
 static int serve_reg_send(struct session *session,
 			  const struct control_message *message,
 			  struct term_writer *out)
@@ -165,7 +165,7 @@ static int serve_unlink(struct session *session,
 	return 0;
 }
 
-/* Of the processes of the peer, those are watched that handles end with. */
+/* Only processes that handles end with are monitored. */
 static int serve_monitor_exit(struct session *session,
 			      const struct control_message *message,
 			      struct term_writer *out)
@@ -203,14 +203,15 @@ static bool is_payload_good(const struct control_message *message)
 	       term_check(payload.at, payload.size) == (ssize_t)payload.size;
 }
 
-/* What is not in the table tells of processes that we do not have. */
+/* Messages that are not in the table concern processes, of which we have none.
+ */
 int session_serve(struct session *session,
 		  const struct control_message *message,
 		  struct term_writer *out)
 {
 	int error = 0;
 
-	/* that of a request to spawn is checked while it is read */
+	/* the payload of a spawn request is checked while it is read */
 	if (message->op != CONTROL_SPAWN_REQUEST && !is_payload_good(message))
 		return -EBADMSG;
 	for (size_t i = 0; i < sizeof(servers) / sizeof(servers[0]); i++) {

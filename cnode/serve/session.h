@@ -6,35 +6,35 @@
 #include "dist/pids.h"
 #include "functions/functions.h"
 
-/* One connected node, as the requests see it that come from there. */
+/* The state of one connected node that its requests use. */
 struct session {
 	const char *name; /* of this node */
 	struct pids pids;
 	const char *peer;
 	size_t peer_size; /* of that name */
 	uint64_t peer_flags;
-	int64_t arrived; /* when the requests did that are served, in ns */
+	int64_t arrived; /* when the requests being served did, by clock_ns() */
 	struct call_context context;
 };
 
 /*
- * Writes what a node is to be told that has connected: its processes that
- * handles from before end with are watched again.
+ * Writes the first messages to a node that has connected: monitors of the
+ * processes that its older handles end with.
  */
 void session_resume(struct session *session, struct term_writer *out);
 
 /*
- * Does what a message asks for and writes the packets that answer it, if any.
- * 0, or -errno when the connection has to end: -EBADMSG when a message does
- * not say what its kind must, -ENOMEM.
+ * Performs the request in a message, if there is one, and writes the packets
+ * that answer it. 0, or -errno if the connection must end: -EBADMSG: the
+ * message is malformed; -ENOMEM.
  */
 int session_serve(struct session *session,
 		  const struct control_message *message,
 		  struct term_writer *out);
 
 /*
- * Answers a request of which only the beginning has come with what is raised.
- * -EMSGSIZE: it does not say whom to tell.
+ * Answers a request by an exception when only its beginning has been received.
+ * -EMSGSIZE: the beginning does not say how to answer.
  */
 int session_refuse(struct session *session,
 		   const struct control_message *message,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Options of requests to spawn:
+ * The options of spawn requests:
  *
  *	link | monitor | {monitor, [{alias, Alias} | {tag, Tag}]}
  *	{priority, Level} | {message_queue_data, Where} | {scheduler, N}
@@ -8,15 +8,15 @@
  *	{max_heap_size, N | #{size := N, kill => B, error_logger => B}}
  *	{async_dist, B}
  *
- * Those that tune a process change nothing here, but have to be right, as in
- * an Erlang node. A caller's node does reply and reply_tag by itself; they do
- * not come.
+ * Options that tune a process have no effect here, but must be valid, as on an
+ * Erlang node. The caller's node handles reply and reply_tag itself and does
+ *not send them.
  */
 #include "serve/spawn_options.h"
 
 #include "dist/control.h"
 
-#define SMALL_END ((uint64_t)1 << 59) /* from there on, integers are big */
+#define SMALL_END ((uint64_t)1 << 59) /* Erlang's first big integer */
 #define MAX_SCHEDULERS 1024           /* of any emulator */
 #define MIN_HEAP 233                  /* of a process, in words */
 
@@ -123,7 +123,7 @@ static bool read_min_heap(struct term value, struct options *options)
 	return true;
 }
 
-/* Other keys are ignored, also those that newer nodes know. */
+/* Unknown keys are ignored: newer nodes may send them. */
 static bool read_max_heap_map(struct term_items *items, uint64_t *size)
 {
 	struct term key, value;
@@ -203,7 +203,7 @@ static bool read_all(struct term list, struct options *options)
 				    options->max_heap >= options->min_heap);
 }
 
-/* [monitor], as erpc has it */
+/* [monitor], which erpc sends */
 static bool is_usual(struct term list)
 {
 	static const char usual[] = "l\0\0\0\1"

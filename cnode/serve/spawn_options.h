@@ -5,8 +5,8 @@
 #include "term/term.h"
 
 /*
- * The options of a SPAWN_REQUEST: sets flags to those of enum
- * control_spawn_flag. False for those to which an Erlang node answers badopt.
+ * Reads the options of a SPAWN_REQUEST into flags, of enum control_spawn_flag.
+ * False: an Erlang node would answer badopt.
  */
 bool spawn_options_read(struct term options, unsigned *flags);
 

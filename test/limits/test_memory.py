@@ -305,10 +305,10 @@ def test_who_is_refused_and_why_stands_in_the_log(node, connect):
     map = peer.maps("new", "array", 4, MIB, 1)
     start = node.mark()
     assert peer.erpc("ebpf_maps", "get", [0, map])[:2] == ENOMEM
-    line = node.wait_log(rf"warning refused get/2 to greedy@h: the (\d+) .*{WORDS}", start=start)
+    line = node.wait_log(rf"warning refused get/2 to greedy@h: it needs (\d+) .*{WORDS}", start=start)
     assert int(line[1]) == MIB
     assert peer.erpc(*PUT, [0, bytes(MIB), map])[:2] == ENOMEM
-    line = node.wait_log(rf"warning refused a request of greedy@h: its (\d+) .*{WORDS}", start=start)
+    line = node.wait_log(rf"warning refused a request from greedy@h: it has (\d+) .*{WORDS}", start=start)
     assert MIB < int(line[1]) < MIB + KIB
     assert peer.maps("stats")["errors"]["enomem"] >= 2
 
@@ -329,7 +329,7 @@ def test_a_request_is_refused_in_each_form_and_the_next_one_served(form, node, c
     peer = connect(node)
     start = node.mark()
     peer.send_packet(requests(peer, *PUT, [0, bytes(MIB), 0])[form])
-    node.wait_log(f"refused a request of {peer.name}", start=start)
+    node.wait_log(f"refused a request from {peer.name}", start=start)
     if form != "cast":
         assert b"enomem" in receive_answer(peer)
     assert peer.serves()
@@ -351,8 +351,8 @@ def test_a_message_that_asks_for_nothing_ends_its_connection(node, connect):
     with suppress(dist.Closed):  # maybe before all of it is sent
         peer.send_raw(struct.pack(">I", MIB) + bytes(MIB))
     peer.wait_closed()
-    node.wait_log(rf"warning refused a request of {peer.name}: its {MIB} bytes .*{WORDS}", start=start)
-    node.wait_log(f"disconnected {peer.name}: there is no memory .*--max-memory", start=start)
+    node.wait_log(rf"warning refused a request from {peer.name}: it has {MIB} bytes .*{WORDS}", start=start)
+    node.wait_log(f"disconnected {peer.name}: no memory for its request .*--max-memory", start=start)
     assert other.serves()
     for holder in holders:
         assert not node.find_log(f"disconnected {holder.name}")
@@ -430,11 +430,11 @@ def test_who_sends_slowly_goes_when_others_want_the_memory(start_cnode, connect)
     for peer in holders:
         assert hold(node, peer, MESSAGE - 8 * KIB)
     want(asks, map, lambda: dribble([modest, *holders]))
-    line = node.wait_log(r"warning hung up (\S+): --max-memory is used up, .* (\d+) ms")
+    line = node.wait_log(r"warning disconnecting (\S+): --max-memory is used up, .* (\d+) ms")
     assert line[1] in {peer.name for peer in holders}
     assert int(line[2]) > 6000
     node.wait_log(f"disconnected {line[1]}")
-    assert not node.find_log(f"(hung up|disconnected) ({modest.name}|{asks.name})")
+    assert not node.find_log(f"disconnect(ing|ed) ({modest.name}|{asks.name})")
 
 
 def late_message(peer, size):
@@ -499,7 +499,7 @@ def test_who_has_much_served_bit_by_bit_goes_when_others_want_the_memory(
 
     def is_hung_up():
         asks.erpc("ebpf_maps", "with", [too_many, holes])
-        return node.find_log(f"hung up {peer.name}: --max-memory is used up")
+        return node.find_log(f"disconnecting {peer.name}: --max-memory is used up")
 
     wait_until(is_hung_up, 20)
 
@@ -543,13 +543,13 @@ def test_who_is_served_for_long_is_not_slow(patient, connect):
     def is_hung_up():
         dribble([slow])
         want_more(asks)
-        return node.find_log(f"hung up {slow.name}: --max-memory is used up")
+        return node.find_log(f"disconnecting {slow.name}: --max-memory is used up")
 
     wait_until(is_hung_up, 20)
     while has_come(served):
         data = served.socket.recv(64 * KIB)
         assert data and not data.strip(b"\0"), "a tick, and no answer yet"
-    assert not node.find_log(f"(hung up|disconnected) {served.name}")
+    assert not node.find_log(f"disconnect(ing|ed) {served.name}")
 
 
 def test_what_is_much_behind_what_is_served_is_slow(patient, connect):
@@ -561,7 +561,7 @@ def test_what_is_much_behind_what_is_served_is_slow(patient, connect):
 
     def is_hung_up():
         want_more(asks)
-        return node.find_log(f"hung up {served.name}: --max-memory is used up")
+        return node.find_log(f"disconnecting {served.name}: --max-memory is used up")
 
     wait_until(is_hung_up, 20)
 
@@ -575,7 +575,7 @@ def test_who_sends_slowly_may_stay_while_there_is_memory(start_cnode, connect):
         slow.send_raw(b"j")
         asks.maps("get", 0, map)
         time.sleep(0.1)
-    assert not node.find_log("hung up|disconnected")
+    assert not node.find_log("disconnecting|disconnected")
 
 
 @counts
@@ -607,7 +607,7 @@ def test_who_reads_slowly_goes_when_others_want_the_memory(start_cnode, connect)
     want(asks, map, go_on)
     names = "|".join(peer.name for peer in readers)
     # on a busy host they may be too slow even for who wants no memory
-    node.wait_log(f"hung up ({names}): --max-memory is|({names}): it took nothing in")
+    node.wait_log(f"disconnecting ({names}): --max-memory is|({names}): it read nothing for")
 
 
 # --- how much it is, whatever they do
@@ -634,7 +634,7 @@ def test_a_crowd_that_dribbles_gets_no_more_than_the_budget(form, siege):
         grown = memory(s.node)["VmHWM"] - before["VmHWM"]
         print(f"{grown / MIB:.1f} MiB more")
         assert BUDGET / 2 < grown < limit
-        assert s.node.find_log(rf"refused a request of .*{WORDS}")
+        assert s.node.find_log(rf"refused a request from .*{WORDS}")
 
 
 @counts

@@ -59,7 +59,7 @@ def test_a_name_that_is_no_utf8_is_refused_in_a_valid_line(
     node = start_json(start_cnode, cluster)
     with pytest.raises((Refused, Closed)):
         connect(node, name=Name(name.decode("utf-8", "surrogateescape")))
-    node.wait_log("its name is no text of UTF-8")
+    node.wait_log("its name is not UTF-8")
     message = of_json(node.lines[-1])["message"]
     assert "\ufffd" in message and message.isprintable()
 

@@ -163,7 +163,7 @@ def test_readers_of_an_byte_now_and_then_are_hung_up(siege):
                 except OSError:
                     peers.remove(peer)
             time.sleep(0.1)
-            return s.node.find_log("disconnected .* it took nothing in for --ticktime")
+            return s.node.find_log("disconnected .* it read nothing for --ticktime")
 
         wait_until(over, 30)
         wait_until(lambda: s.node.threads() == s.before[1], 10)

@@ -47,7 +47,7 @@ def put(peer, map, size):
 
 
 TOO_LONG = "it sent a packet longer than --max-message"
-NO_PACKET = "it sent what is no packet"
+NO_PACKET = "it sent a malformed packet"
 
 
 @pytest.mark.parametrize("size", [MAX, BEGINNING], ids=["", "by far"])
