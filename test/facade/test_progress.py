@@ -234,6 +234,7 @@ def test_a_narrow_terminal_has_the_numbers_alone(cluster, cnode, ebin):
 
 
 def test_a_file_has_no_bar(cluster, cnode, ebin):
-    printed = type_in(typed(cnode), cluster.name("piped"), cluster, ebin)
+    command = ["erl", "-sname", cluster.name("piped"), "-pa", ebin]
+    printed = type_in(command, typed(cnode), cluster)
     assert "listed" in printed and "/" not in printed.split("ok", 1)[1]
     assert "\r" not in printed and not BAR.search(printed)
