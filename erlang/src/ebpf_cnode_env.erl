@@ -1,7 +1,7 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
-%% The variables of the application, read with their defaults: the facade works without the
-%% application being loaded, too.
+%% Reads the variables of the application, with defaults of its own: the facade also works when the
+%% application is not loaded.
 %% @private
 -module(ebpf_cnode_env).
 

@@ -1,6 +1,6 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
-%% The application's supervisor: empty, or with the one child that runs the embedded C node.
+%% The application's supervisor: without children, or with the one that runs the embedded C node.
 %% @private
 -module(ebpf_cnode_sup).
 -behaviour(supervisor).
@@ -12,7 +12,8 @@
 start_link(Modules) ->
     supervisor:start_link({local, ?MODULE}, ?MODULE, Modules).
 
-%% What fails at once again and again ends with the application; what fails slowly is tried on.
+%% A child that keeps failing at once ends the application; one that fails slowly is restarted for
+%% ever.
 -spec init([module()]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
 init(Modules) ->
     Children = [#{id => Module, start => {Module, start_link, []}} || Module <- Modules],
