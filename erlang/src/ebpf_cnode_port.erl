@@ -1,10 +1,10 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
-%% Runs the embedded C node as a port program, or watches the one of that name that is up already
-%% and runs ours when that one goes. Our end of the C node's standard input is its lease of life: it
-%% ends when that closes, however this process or the emulator came to its end. The cookie goes the
-%% same way, never on the command line. What the C node logs goes to logger. When ours ends this
-%% process ends too, for the supervisor to start both again.
+%% Runs the embedded C node as a port program. If a C node of that name is already up, watches that
+%% one, and runs its own when it goes. The C node ends when its standard input closes, which it does
+%% however this process or the emulator ends. The cookie goes through standard input too, never
+%% through the command line. The C node's log goes to logger. When our own C node ends, this process
+%% ends too, and the supervisor restarts both.
 %% @private
 -module(ebpf_cnode_port).
 -behaviour(gen_server).
@@ -20,10 +20,10 @@
 -define(TRIES, 4).
 -define(MAX_LINE, 8192).
 -define(NAME_TAKEN, 7).
-%% It is parse/1 that reads its log, whatever else the variable args may ask for.
+%% parse/1 reads its log, so the format is text whatever the variable args says.
 -define(LAST_ARGS, ["--log-format", "text"]).
 
-%% port is none while the C node of that name is somebody else's.
+%% port is none while the C node of that name is not ours.
 -record(state, {node :: node(), port = none :: port() | none}).
 
 -spec start_link() -> gen_server:start_ret().
@@ -80,25 +80,26 @@ terminate(_Reason, #state{port = Port}) -> stop(Port).
 %% Starting and stopping
 %%--------------------------------------------------------------------------------------------------
 
-%% The C node is up when this returns: the port of ours, or none for another's, which is watched.
+%% Returns when the C node is up: the port of our own, or none for another one, which is then
+%% monitored.
 run(Node) ->
     run(Node, ?TRIES).
 
 run(Node, Tries) ->
     case net_kernel:connect_node(Node) of
         true ->
-            ?LOG_NOTICE("~ts is up already and will be watched", [Node], #{cnode => Node}),
+            ?LOG_NOTICE("~ts is already up: watching it", [Node], #{cnode => Node}),
             true = erlang:monitor_node(Node, true),
             none;
         _ ->
             start(Node, Tries)
     end.
 
-%% Where the name is taken, another emulator of this host may have been quicker.
+%% If the name is taken, another emulator on this host may have been faster.
 start(Node, Tries) ->
     Port = open(Node),
     Deadline = erlang:monotonic_time(millisecond) + ?START_TIME,
-    case await_ready(Port, Node, Deadline, "it said nothing") of
+    case await_ready(Port, Node, Deadline, "it printed nothing") of
         ready ->
             Port;
         {ended, Status, _Last} when Status =:= ?NAME_TAKEN, Tries > 1 ->
@@ -126,18 +127,19 @@ open(Node) ->
         error:Posix when Posix =/= badarg, is_atom(Posix) ->
             throw({no_program, [Program, ": ", file:format_error(Posix)]});
         error:badarg ->
-            throw({badenv, "the variables program and args are not a path and a list of strings"})
+            throw({badenv, "the variable program must be a path, and args a list of strings"})
     end.
 
-%% What it goes over by ends with the line; of other characters the C node tells.
+%% The cookie is sent as one line. The C node reports other invalid characters itself.
 cookie(Node) ->
     Cookie = atom_to_binary(erlang:get_cookie(Node)),
     case binary:match(Cookie, [<<"\n">>, <<"\r">>]) of
         nomatch -> Cookie;
-        _ -> throw({cookie, "the cookie has an end of line in it, which no C node can have"})
+        _ -> throw({cookie, "the cookie contains a line break, which a C node cannot use"})
     end.
 
-%% A program that has ended already tells of that by itself; and no exception has the cookie in it.
+%% A program that has already ended is reported by its exit status; and no exception may contain the
+%% cookie.
 give(Cookie, Port) ->
     try port_command(Port, [Cookie, $\n])
     catch error:_ -> true
@@ -154,13 +156,13 @@ await_ready(Port, Node, Deadline, Last) ->
         {Port, {exit_status, Status}} ->
             {ended, Status, Last};
         {'EXIT', Port, Reason} ->
-            throw({ended, io_lib:format("its port was closed: ~tp", [Reason])})
+            throw({ended, io_lib:format("the port was closed: ~tp", [Reason])})
     after Left ->
         stop(Port),
-        throw({not_ready, ["it did not get ready in time: ", Last]})
+        throw({not_ready, ["it was not ready in time: ", Last]})
     end.
 
-%% A closed port tells nothing more, so that the end of the program is seen in /proc.
+%% A closed port does not report the end of its program, so wait for it in /proc.
 stop(Port) ->
     Pid = erlang:port_info(Port, os_pid),
     try port_close(Port) catch error:badarg -> true end,
@@ -193,7 +195,7 @@ failed(Fault, Text) ->
     {cnode, Fault, Words}.
 
 %%--------------------------------------------------------------------------------------------------
-%% What is run
+%% What to run
 %%--------------------------------------------------------------------------------------------------
 
 node_name() ->
@@ -205,8 +207,8 @@ node_name() ->
         [_, Host] when Node =/= node() ->
             Node;
         _ ->
-            throw({badenv, io_lib:format("the variable node is ~tp: an embedded C node is one on "
-                                         "this host, NAME@~ts, and not this node", [Node, Host])})
+            throw({badenv, io_lib:format("the variable node is ~tp, but must name a C node on this "
+                                         "host, NAME@~ts, not this node", [Node, Host])})
     end.
 
 name_option() ->
@@ -215,7 +217,7 @@ name_option() ->
         _ -> "--sname"
     end.
 
-%% The C node is to bear with us as long as other nodes do.
+%% The C node uses the same tick time as this node.
 ticktime() ->
     case net_kernel:get_net_ticktime() of
         {ongoing_change_to, Seconds} -> Seconds;
@@ -250,7 +252,7 @@ program_in_path() ->
 %% Its log
 %%--------------------------------------------------------------------------------------------------
 
-%% Logs a line as the C node meant it, and returns its text.
+%% Logs a line at the level that the C node gave it, and returns its text.
 log_line(Node, Line) ->
     {Level, Text} = parse(Line),
     ?LOG(Level, "~ts: ~ts", [Node, Text], #{cnode => Node}),
