@@ -30,6 +30,7 @@ test_files = \
 	test/confine/test_machines.py \
 	test/confine/test_permissions.py \
 	test/confine/test_sandbox.py \
+	test/confine/test_sandbox_inside.py \
 	test/conftest.py \
 	test/costs/test_bench.py \
 	test/costs/test_costs.py \
@@ -45,9 +46,12 @@ test_files = \
 	test/demo/shell \
 	test/demo/test_demo.py \
 	test/entries/test_buckets.py \
+	test/entries/test_chunks.py \
 	test/entries/test_edges.py \
 	test/entries/test_functions.py \
+	test/entries/test_iterators.py \
 	test/entries/test_model.py \
+	test/entries/test_named_entries.py \
 	test/entries/test_named_keys.py \
 	test/entries/test_walks.py \
 	test/entries/test_whole.py \
@@ -86,7 +90,9 @@ test_files = \
 	test/handles/test_handles.py \
 	test/handles/test_idle_handles.py \
 	test/handles/test_leaks.py \
+	test/handles/test_lifetimes.py \
 	test/lib/beam.py \
+	test/lib/budget.py \
 	test/lib/bystander.erl \
 	test/lib/churn.py \
 	test/lib/cluster.py \
@@ -103,6 +109,8 @@ test_files = \
 	test/lib/jhash.py \
 	test/lib/locators.py \
 	test/lib/malformed.py \
+	test/lib/map_calls.py \
+	test/lib/map_types.py \
 	test/lib/native.py \
 	test/lib/odd_kernel.c \
 	test/lib/odd_kernel.py \
@@ -120,6 +128,7 @@ test_files = \
 	test/limits/test_map_memory.py \
 	test/limits/test_map_memory_default.py \
 	test/limits/test_memory.py \
+	test/limits/test_memory_of_slow_peers.py \
 	test/local.mk \
 	test/log/test_audit.py \
 	test/log/test_histogram.py \
@@ -127,11 +136,18 @@ test_files = \
 	test/log/test_refusals.py \
 	test/log/test_stats.py \
 	test/maps/test_bpftool.py \
+	test/maps/test_by_type.py \
 	test/maps/test_check.py \
 	test/maps/test_locks.py \
+	test/maps/test_maps_of_maps.py \
+	test/maps/test_new.py \
+	test/maps/test_new_options.py \
 	test/maps/test_odd_kernels.py \
 	test/maps/test_programs.py \
+	test/maps/test_queues.py \
+	test/maps/test_refusing_types.py \
 	test/maps/test_sockets.py \
+	test/maps/test_storage.py \
 	test/maps/test_type_words.py \
 	test/maps/test_types.py \
 	test/mutate/run \
@@ -159,11 +175,14 @@ test_files = \
 	test/pytest.ini \
 	test/wire/test_connections.py \
 	test/wire/test_dynamic_names.py \
+	test/wire/test_handshake.py \
 	test/wire/test_hostile_behaviour.py \
 	test/wire/test_hostile_packets.py \
 	test/wire/test_hostile_requests.py \
 	test/wire/test_hostile_terms.py \
+	test/wire/test_long_messages.py \
 	test/wire/test_malformed_requests.py \
 	test/wire/test_rpc_shapes.py \
 	test/wire/test_silence.py \
+	test/wire/test_ticks.py \
 	test/wire/test_two_at_once.py

@@ -6,6 +6,10 @@ import sys
 ORDER = sys.byteorder
 
 
+def native(number, size):
+    return number.to_bytes(size, ORDER, signed=number < 0)
+
+
 def u32(number):
     return number.to_bytes(4, ORDER)
 

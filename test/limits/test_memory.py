@@ -2,34 +2,34 @@
 """The memory of the C node's own: what is large counts for all connections
 together, --max-memory is the most of it, and who meets it harms no others."""
 
-import fcntl
 import re
 import resource
-import select
 import struct
-import termios
-import time
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
 import dist
 import etf
+from budget import (
+    BUDGET,
+    ENOMEM,
+    FREE,
+    KIB,
+    MESSAGE,
+    MIB,
+    OPTIONS,
+    PUT,
+    WORDS,
+    begin,
+    bulk,
+    give_back,
+    is_taken,
+    use_up,
+)
 from cluster import SANITIZED, wait_until
 from conftest import Maps
 from hostile import CONNECTION_KIB, HASH, KEPT_KIB, requests, spawn_request
-from syscall_numbers import NUMBERS
-
-KIB = 1 << 10
-MIB = 1 << 20
-ENOMEM = ("error", "enomem")
-MESSAGE = 4 * MIB
-BUDGET = 4 * MESSAGE
-OPTIONS = ("--max-message", MESSAGE, "--max-memory", BUDGET)
-FREE = 64 * KIB  # of a buffer that does not count
-PUT = ("ebpf_maps", "put")
-WORDS = rf"--max-memory {BUDGET}"
 
 counts = pytest.mark.counts
 sandbox = pytest.mark.sandbox
@@ -45,115 +45,6 @@ def memory(node):
     with open(f"/proc/{node.pid}/status") as f:
         rows = re.findall(r"^(Vm\w+):\s+(\d+) kB", f.read(), re.MULTILINE)
     return {name: int(kib) * KIB for name, kib in rows}
-
-
-# --- peers that keep the node waiting
-
-
-def queued(node, peer):
-    """Bytes that the node's end of a connection has, and has not read."""
-    mine = peer.socket.getsockname()[1]
-    ends = f":{node.port:04X} [0-9A-F]+:{mine:04X}"
-    with open("/proc/net/tcp") as f:
-        found = re.search(rf"{ends} \w\w \w+:(\w+)", f.read())
-    return int(found[1], 16) if found else 0
-
-
-def unsent(peer):
-    return struct.unpack("i", fcntl.ioctl(peer.socket, termios.TIOCOUTQ, bytes(4)))[0]
-
-
-def is_taken(node, peer):
-    """Whether the node has read all that was sent."""
-    return unsent(peer) == 0 and queued(node, peer) == 0
-
-
-def wait_taken(node, peer, asks=None):
-    """Who asks next may be one that is not to be silent meanwhile."""
-
-    def taken():
-        if asks:
-            asks.tick()
-        return is_taken(node, peer)
-
-    wait_until(taken, 20, "the node has read it")
-
-
-def has_come(peer):
-    return bool(select.select([peer.socket], [], [], 0)[0])
-
-
-def is_refused(peer):
-    """Whether an answer says so, among the ticks that came."""
-    while has_come(peer):
-        peer.buffer += peer.socket.recv(64 * KIB)
-    return b"enomem" in peer.buffer
-
-
-LEFT = 4 * KIB  # of a request that is under way
-
-
-def begin(peer, size):
-    """A request of so many bytes and some, but for its end, which it gives."""
-    data = dist.framed(spawn_request(peer, args=[0, *PUT, [0, bytes(size), bytes(LEFT)]]))
-    peer.send_raw(data[:-LEFT])
-    return data[-LEFT:]
-
-
-def hold(node, peer, size, asks=None):
-    """Whether the node keeps the beginning of such a request, or refuses it."""
-    begin(peer, size)
-    wait_taken(node, peer, asks)
-    return not is_refused(peer)
-
-
-def waits_to_send(node):
-    """How many of its threads wait for a socket to take an answer in."""
-    calls = Path(f"/proc/{node.pid}/task").glob("*/syscall")
-    return sum(call.read_text().startswith(f"{NUMBERS['sendto']} ") for call in calls)
-
-
-def use_up(node, connect):
-    """Holds all but less than 128 KiB of the budget; gives who does."""
-    holders = []
-    threads = node.threads()
-    size = MESSAGE
-    while size > FREE:
-        peer = connect(node)
-        if hold(node, peer, size - 8 * KIB):
-            holders.append(peer)
-        else:
-            peer.close()
-            size //= 2
-    assert len(holders) > 3
-    wait_until(lambda: node.threads() <= threads + len(holders))
-    return holders
-
-
-def give_back(node, holders):
-    """Their threads free it, after what they log."""
-    start, threads = node.mark(), node.threads()
-    for peer in holders:
-        peer.close()
-    for peer in holders:
-        node.wait_log(f"disconnected {peer.name}", start=start)
-    wait_until(lambda: node.threads() <= threads - len(holders))
-
-
-def bulk(peer):
-    """A map with entries of more than is left, and the requests for them."""
-    large = peer.maps("new", "array", 4, MIB, 3)
-    small = peer.maps("new", "hash", 4, 8, 20_000)
-    peer.maps("merge", small, [(i, i) for i in range(10_000)])
-    return {
-        "get": ["get", 0, large],
-        "find": ["find", 0, large],
-        "to_list": ["to_list", small],
-        "keys": ["keys", small],
-        "with": ["with", list(range(10_000, 20_000)), small],
-        "merge": ["merge", small, [(i, i) for i in range(10_000)]],
-        "put": ["put", 0, bytes(MIB), large],
-    }
 
 
 # --- one that meets the limit
@@ -388,226 +279,6 @@ def test_keys_count_with_what_it_takes_to_sort_them(start_cnode, connect):
         if wanted == "enomem":
             node.wait_log("warning refused with/2", start=start)
             assert SANITIZED or memory(node)["VmHWM"] < highest + budget * MIB
-
-
-# --- who is slow while others want memory
-
-
-def want(asks, map, meanwhile):
-    """Asks for a value of 3 MiB until there is memory for it."""
-    answers = []
-
-    def is_answered():
-        meanwhile()
-        answers.append(asks.erpc("ebpf_maps", "get", [0, map], 20))
-        time.sleep(0.1)
-        return answers[-1][:2] != ENOMEM
-
-    wait_until(is_answered, 30, "there is memory again")
-    assert len(answers) > 1
-    assert answers[-1] == ("return", bytes(3 * MIB))
-
-
-def dribble(peers):
-    """A byte more of what each has begun to send."""
-    for peer in peers:
-        try:
-            peer.send_raw(b"j")
-        except dist.Closed:
-            pass
-
-
-SLOW = ("--ticktime", "6", *OPTIONS)
-
-
-def test_who_sends_slowly_goes_when_others_want_the_memory(start_cnode, connect):
-    """A byte now and then is enough only for who keeps little."""
-    node = start_cnode(*SLOW)
-    modest, asks = connect(node), connect(node)
-    map = asks.maps("new", "array", 4, 3 * MIB, 1)
-    begin(modest, 16 * KIB)
-    holders = [connect(node) for _ in range(3)]
-    for peer in holders:
-        assert hold(node, peer, MESSAGE - 8 * KIB)
-    want(asks, map, lambda: dribble([modest, *holders]))
-    line = node.wait_log(r"warning disconnecting (\S+): --max-memory is used up, .* (\d+) ms")
-    assert line[1] in {peer.name for peer in holders}
-    assert int(line[2]) > 6000
-    node.wait_log(f"disconnected {line[1]}")
-    assert not node.find_log(f"disconnect(ing|ed) ({modest.name}|{asks.name})")
-
-
-def late_message(peer, size):
-    """A message of so many bytes that asks for nothing; 10 of them last."""
-    control = (dist.REG_SEND, peer.pid(), "", "nobody")
-    data = dist.framed(b"p" + etf.encode(control) + etf.encode(bytes(size)))
-    return data[:-10], data[-10:]
-
-
-@pytest.mark.parametrize("size", [100, 40 * KIB, 200 * KIB])
-def test_who_sends_one_message_after_the_other_keeps_no_large_buffer(
-    size, node, connect
-):
-    """The end of each comes with the beginning of the next one."""
-    asks = connect(node)
-    map = asks.maps("new", "array", 4, 3 * MIB, 1)
-
-    following = {}
-    for peer in [connect(node) for _ in range(3)]:
-        following[peer] = most, last = late_message(peer, size)
-        peer.send_raw(b"".join(late_message(peer, MESSAGE - 8 * KIB)) + most)
-        wait_taken(node, peer)
-
-    def is_answered():
-        for peer, (most, last) in following.items():
-            peer.send_raw(last + most)
-        return asks.erpc("ebpf_maps", "get", [0, map]) == ("return", bytes(3 * MIB))
-
-    wait_until(is_answered, what="there is memory")
-
-
-def test_what_is_served_after_a_large_message_keeps_no_memory(node, connect):
-    """However long it takes."""
-    asks = connect(node)
-    map = asks.maps("new", "array", 4, 3 * MIB, 1)
-    holes = asks.maps("new", "devmap", 4, 4, 1 << 22)
-    for peer in [connect(node) for _ in range(3)]:
-        most, last = late_message(peer, MESSAGE - 8 * KIB)
-        peer.send_raw(most)
-        wait_taken(node, peer)
-        long = requests(peer, "ebpf_maps", "size", [holes])["erpc"]
-        peer.send_raw(last + dist.framed(long) * 50)
-    wait_until(lambda: asks.erpc("ebpf_maps", "get", [0, map])[0] == "return")
-
-
-def test_who_has_much_served_bit_by_bit_goes_when_others_want_the_memory(
-    start_cnode, connect
-):
-    node = start_cnode("--ticktime", "2", *OPTIONS)
-    peer, asks = connect(node), connect(node)
-    holes = asks.maps("new", "devmap", 4, 4, 1 << 18)
-    most, last = late_message(peer, MESSAGE // 2 + 64 * KIB)
-    peer.send_raw(most)
-    wait_taken(node, peer)
-    with node.asleep():  # so that much has come when it is served
-        long = dist.framed(requests(peer, "ebpf_maps", "size", [holes])["cast"])
-        peer.socket.settimeout(1)
-        with suppress(TimeoutError):  # all that is let in
-            peer.socket.sendall(last + long * (8 * MIB // len(long)))
-        asks.tick()  # who only asks is not silent
-    too_many = etf.Opaque("list", b"l" + struct.pack(">I", MIB) + b"j" * (MIB + 1))
-
-    def is_hung_up():
-        asks.erpc("ebpf_maps", "with", [too_many, holes])
-        return node.find_log(f"disconnecting {peer.name}: --max-memory is used up")
-
-    wait_until(is_hung_up, 20)
-
-
-def have_served(node, peer, asks, behind=b""):
-    """A large request, for several times the tick time, with that behind it."""
-    filler = bytes(MESSAGE // 2 + 64 * KIB)
-    args = [peer.ref(), "ebpf_maps", "size", [asks.map]]
-    data = dist.framed(spawn_request(peer, leader=filler, args=args))
-    peer.send_raw(data[:-LEFT])
-    wait_taken(node, peer, asks)
-    with node.asleep():  # so that all comes at once
-        peer.send_raw(data[-LEFT:] + behind)
-        asks.tick()
-
-
-def want_more(asks):
-    """Asks for more than there is of memory."""
-    nils = b"l" + struct.pack(">I", MIB) + b"j" * (MIB + 1)
-    answer = asks.erpc("ebpf_maps", "with", [etf.Opaque("list", nils), asks.map])
-    assert answer[:2] == ENOMEM
-
-
-@pytest.fixture
-def patient(start_cnode, connect):
-    """A node that is soon over with its patience, and who asks it for memory."""
-    node = start_cnode("--ticktime", "2", *OPTIONS)
-    asks = connect(node)
-    asks.map = asks.maps("new", "devmap", 4, 4, 1 << 24)
-    return node, asks
-
-
-def test_who_is_served_for_long_is_not_slow(patient, connect):
-    node, asks = patient
-    served = connect(node)
-    have_served(node, served, asks)
-    wait_taken(node, served, asks)
-    slow = connect(node)
-    assert hold(node, slow, MIB, asks)  # later, and is hung up nevertheless
-
-    def is_hung_up():
-        dribble([slow])
-        want_more(asks)
-        return node.find_log(f"disconnecting {slow.name}: --max-memory is used up")
-
-    wait_until(is_hung_up, 20)
-    while has_come(served):
-        data = served.socket.recv(64 * KIB)
-        assert data and not data.strip(b"\0"), "a tick, and no answer yet"
-    assert not node.find_log(f"disconnect(ing|ed) {served.name}")
-
-
-def test_what_is_much_behind_what_is_served_is_slow(patient, connect):
-    """It has begun to come, and is not read on."""
-    node, asks = patient
-    served = connect(node)
-    most, _ = late_message(served, MESSAGE // 4)
-    have_served(node, served, asks, behind=most)
-
-    def is_hung_up():
-        want_more(asks)
-        return node.find_log(f"disconnecting {served.name}: --max-memory is used up")
-
-    wait_until(is_hung_up, 20)
-
-
-def test_who_sends_slowly_may_stay_while_there_is_memory(start_cnode, connect):
-    node = start_cnode("--ticktime", "3", *OPTIONS)
-    slow, asks = connect(node), connect(node)
-    assert hold(node, slow, 2 * MIB)
-    map = asks.maps("new", "array", 4, MIB, 1)
-    for _ in range(70):
-        slow.send_raw(b"j")
-        asks.maps("get", 0, map)
-        time.sleep(0.1)
-    assert not node.find_log("disconnecting|disconnected")
-
-
-@counts
-def test_who_reads_slowly_goes_when_others_want_the_memory(start_cnode, connect):
-    """Who takes in a little all the time, of answers that wait in memory."""
-    node = start_cnode(*SLOW)
-    asks = connect(node)
-    map = asks.maps("new", "array", 4, 3 * MIB, 1)
-    large = asks.maps("new", "array", 4, 2 * MIB - 4 * KIB, 1)
-    readers = [connect(node, receive_buffer=64 * KIB) for _ in range(2)]
-    for peer in readers:
-        for _ in range(20):  # more than sockets hold
-            peer.start_erpc("ebpf_maps", "get", [0, large])
-    wait_until(lambda: waits_to_send(node) == 2)
-    holders = [connect(node) for _ in range(2)]
-    for peer in holders:
-        assert hold(node, peer, MESSAGE - 8 * KIB)
-
-    def go_on():
-        dribble(holders)
-        for peer in readers:
-            try:
-                peer.tick()
-                if has_come(peer):
-                    peer.socket.recv(16 * KIB)  # so that windows open
-            except (dist.Closed, ConnectionResetError):
-                pass
-
-    want(asks, map, go_on)
-    names = "|".join(peer.name for peer in readers)
-    # on a busy host they may be too slow even for who wants no memory
-    node.wait_log(f"disconnecting ({names}): --max-memory is|({names}): it read nothing for")
 
 
 # --- how much it is, whatever they do

@@ -114,3 +114,10 @@ def test_handles_know_no_kind_of_kernel_object(srcdir):
         if name != "bpf/resource.h"
     }
     assert known == {"handle_idle.c": "bpf/map_scan.h"}
+
+
+def test_no_test_file_is_longer_than_700_lines(srcdir):
+    files = sorted((srcdir / "test").rglob("test_*.py"))
+    assert len(files) > 80
+    lengths = {path.name: len(path.read_text().splitlines()) for path in files}
+    assert {name: length for name, length in lengths.items() if length > 700} == {}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The script that plants mistakes tells what the tests make of them."""
 
+import fnmatch
 import re
 import subprocess
 
@@ -72,11 +73,24 @@ def test_what_was_caught_is_counted_last_and_what_could_not_be_tried_told(done):
     assert status == 2
 
 
-
-def test_the_tests_that_are_near_are_there(srcdir):
+@pytest.fixture(scope="module")
+def nearest(srcdir):
+    """[(pattern of sources, names of tests)], as the script has them."""
     text = (srcdir / "test" / "mutate" / "run").read_text()
-    rows = re.findall(r'^    \("(\S+)", "([\w ]+)"\),$', text, re.M)
+    rows = re.findall(r'^    \(\s*"(\S+)",\s*"([\w ]+)",?\s*\),$', text, re.M)
     assert len(rows) > 50
-    named = {name for _, names in rows for name in names.split()}
-    there = {path.stem.removeprefix("test_") for path in (srcdir / "test").glob("*/test_*.py")}
-    assert named - there == set()
+    return rows
+
+
+def test_the_tests_that_are_near_are_there(nearest, srcdir):
+    named = {name for _, names in nearest for name in names.split()}
+    files = (srcdir / "test").glob("*/test_*.py")
+    assert named - {path.stem.removeprefix("test_") for path in files} == set()
+
+
+def test_each_pattern_is_that_of_some_source(nearest, srcdir):
+    kinds = ("cnode/**/*.[ch]", "cnode/*.8", "erlang/*.3", "erlang/src/*.erl")
+    found = [path for kind in kinds for path in srcdir.glob(kind)]
+    files = [str(path.relative_to(srcdir)) for path in found]
+    patterns = [pattern for pattern, _ in nearest]
+    assert [p for p in patterns if not fnmatch.filter(files, p)] == []
