@@ -52,6 +52,7 @@
 %% == Walks ==
 %% While others insert and delete all the time, a walk through a map guarantees the following,
 %% whether it is by {@link next/1}, by {@link next_chunk/3} or by a function that uses them:
+%%
 %% <ul>
 %% <li>It ends.</li>
 %% <li>On `hash', `lru_hash', `percpu_hash', `lru_percpu_hash' and on arrays, a key that is there
@@ -84,6 +85,7 @@
 %% A function returns `{error, Reason}' only where its documentation says so; otherwise it raises.
 %% Exceptions are of class `error', and raised as if by this module, so that the shell explains them
 %% in words. Besides those that it names, each function may raise
+%%
 %% <dl>
 %% <dt>`{badmap, Term}'</dt><dd>`Term' is not a handle, or the map is not live: it was closed, its
 %%   {@type lifetime()} is over, or its C node has restarted.</dd>
@@ -120,6 +122,7 @@
 %% == Environment ==
 %% The module works whether or not the application is started or loaded. The application
 %% `ebpf_cnode' has these variables:
+%%
 %% <dl>
 %% <dt>`node'</dt><dd>The C node that {@link new/5}, {@link open/2}, {@link list/0},
 %%   {@link handles/0} and {@link stats/0} ask where nothing says which; by default `ebpf' on the
@@ -391,8 +394,8 @@ new(Type, KeySize, ValueSize, MaxEntries) ->
 
 %% @doc Creates a map.
 %%
-%% `KeySize' and `ValueSize' are in bytes; `MaxEntries' is the most entries that the map can hold.
-%% All are from 0 to 2^32-1, within the limits that the kernel has for the type.
+%% `KeySize' and `ValueSize' are in bytes; `MaxEntries' is the number of entries that the map can
+%% hold. All are from 0 to 2^32-1, within the limits that the kernel has for the type.
 %%
 %% The handle belongs to this node, or as the option `lifetime' says: see {@type lifetime()}.
 %%
@@ -400,6 +403,7 @@ new(Type, KeySize, ValueSize, MaxEntries) ->
 %% returns `{error, Posix}'. An lpm_trie and the storage types always get the option `no_prealloc'.
 %%
 %% Returns `{error, Reason}' if the map cannot be created:
+%%
 %% <ul>
 %% <li>`einval': the sizes do not fit the type. {@link check/5} says why, and so does the C node's
 %%   log at level `info'.</li>
@@ -689,9 +693,9 @@ insert(Key, Value, Map) -> ?RESULT(ask(Map, insert, [Key, Value, Map])).
 
 %% @doc Puts a value under a key that already exists, and returns the map.
 %%
-%% Raises `{badkey, Key}' if it does not exist, as an index out of an array's range does not;
-%% `einval' for a queue or a stack; and `eperm' for a map that is open only for writing, of a type
-%% in which the key must be looked up first.
+%% Raises `{badkey, Key}' if it does not exist, or is an index out of an array's range; `einval' for
+%% a queue or a stack; and `eperm' for a map that is open only for writing, if its type needs the key
+%% to be looked up first.
 %%
 %% Cost: one round trip; one system call, or two for types in which the kernel does not check that
 %% the key exists (array-like ones, devmap, devmap_hash). There it is looked up and put under a lock
