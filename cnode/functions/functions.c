@@ -144,9 +144,9 @@ void functions_print(FILE *file)
 
 static bool read_module(struct term t, uint8_t *module)
 {
-	for (uint8_t i = 0; i < MODULES; i++)
+	for (size_t i = 0; i < MODULES; i++)
 		if (term_is_atom(t, modules[i])) {
-			*module = i;
+			*module = (uint8_t)i;
 			return true;
 		}
 	return false;
