@@ -242,7 +242,7 @@ def test_a_message_that_asks_for_nothing_ends_its_connection(node, connect):
     with suppress(dist.Closed):  # maybe before all of it is sent
         peer.send_raw(struct.pack(">I", MIB) + bytes(MIB))
     peer.wait_closed()
-    node.wait_log(rf"warning refused a request from {peer.name}: it has {MIB} bytes .*{WORDS}", start=start)
+    node.wait_log(rf"warning refused a request from {peer.name}: it has {MIB} bytes, .*{WORDS}", start=start)
     node.wait_log(f"disconnected {peer.name}: no memory for its request .*--max-memory", start=start)
     assert other.serves()
     for holder in holders:
