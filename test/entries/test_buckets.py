@@ -7,6 +7,8 @@ import pytest
 from conftest import Maps, Nodes, raises
 from jhash import sharing_a_bucket
 
+pytestmark = pytest.mark.single
+
 KIB = 1024
 BUCKETS = 64
 

@@ -8,6 +8,8 @@ import etf
 from conftest import raises
 from native import native, u32, u64
 
+pytestmark = pytest.mark.single
+
 
 @pytest.fixture
 def hash(maps):

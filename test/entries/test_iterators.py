@@ -10,6 +10,8 @@ from conftest import raises
 from host import CPUS
 from native import ORDER, native, u32, u64
 
+pytestmark = pytest.mark.single
+
 
 @pytest.fixture
 def hash(maps):

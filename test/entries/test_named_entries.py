@@ -9,6 +9,8 @@ from conftest import raises
 from map_calls import with_
 from native import prefix, u32
 
+pytestmark = pytest.mark.single
+
 LOOPBACK = 1
 NO_PREALLOC = ["no_prealloc"]
 

@@ -14,6 +14,8 @@ import preload
 from conftest import Maps, Nodes, raises
 from native import u64
 
+pytestmark = pytest.mark.single
+
 CGROUPS = Path("/sys/fs/cgroup/unified")
 STORAGE = (4, 8, 0, ["no_prealloc"])
 

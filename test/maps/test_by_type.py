@@ -9,6 +9,8 @@ from conftest import raises
 from host import CPUS, PAGE
 from native import ORDER, native, prefix, u32, u64
 
+pytestmark = pytest.mark.single
+
 
 @pytest.fixture
 def hash(maps):

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from cluster import wait_until
 from conftest import Maps, Nodes, raises
 
+pytestmark = pytest.mark.single
+
 PAGE = resource.getpagesize()
 PIECE = 4 << 20  # what the kernel allocates at once
 NOT_OURS = {"eperm", "enomem", "emfile"}  # of this host, and not of the arguments

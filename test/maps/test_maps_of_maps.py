@@ -8,6 +8,8 @@ from conftest import raises
 from map_calls import chunked, outcome, walked, with_
 from native import u32, u64
 
+pytestmark = pytest.mark.single
+
 
 @pytest.fixture(params=["array_of_maps", "hash_of_maps"])
 def nest(request, maps):

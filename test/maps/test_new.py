@@ -9,6 +9,8 @@ from host import CPUS, PAGE
 from map_types import known_types
 from native import u32
 
+pytestmark = pytest.mark.single
+
 TYPES = """
     unspec hash array prog_array perf_event_array percpu_hash percpu_array
     stack_trace cgroup_array lru_hash lru_percpu_hash lpm_trie array_of_maps

@@ -6,6 +6,8 @@ import pytest
 from conftest import raises
 from host import CPUS
 
+pytestmark = pytest.mark.single
+
 OPTIONS = [
     ("lru_hash", 4, 4, 64, "no_common_lru", 0x2),
     ("stack_trace", 4, 32, 4, "stack_build_id", 0x20),

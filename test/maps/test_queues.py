@@ -7,6 +7,8 @@ from conftest import raises
 from map_calls import with_
 from native import u32
 
+pytestmark = pytest.mark.single
+
 
 @pytest.fixture(params=["queue", "stack"])
 def line(request, maps):

@@ -9,6 +9,8 @@ from map_types import known_types
 from test_storage import STORAGE
 from test_types import ARRAYS, USABLE
 
+pytestmark = pytest.mark.single
+
 MAP = "the map itself"
 
 

@@ -13,6 +13,8 @@ from host import CGROUPS, OLD_CGROUPS
 from map_calls import walked, with_
 from native import u32, u64
 
+pytestmark = pytest.mark.single
+
 NO_PREALLOC = ["no_prealloc"]
 
 

@@ -19,6 +19,8 @@ import pytest
 from beam import BeamError
 from conftest import raises
 
+pytestmark = pytest.mark.single
+
 CPUS = ctypes.CDLL("libbpf.so.1").libbpf_num_possible_cpus()
 OWN = ("pid", os.getpid())
 WORDS = {

@@ -18,6 +18,8 @@ from host import CPUS
 from map_calls import chunked, walked, with_
 from native import prefix, u32, u64
 
+pytestmark = pytest.mark.single
+
 LOOPBACK = 1
 NO_PREALLOC = ["no_prealloc"]
 

@@ -6,6 +6,8 @@ import subprocess
 
 import pytest
 
+pytestmark = pytest.mark.single
+
 # {what: content}
 COOKIES = {
     "a line": b"plain\n",

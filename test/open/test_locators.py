@@ -14,6 +14,8 @@ from locators import HANDLES_ONLY, HASH, KINDS, MAP, READING, WRITING
 from locators import fill, path_of
 from native import u32, u64
 
+pytestmark = pytest.mark.single
+
 each_kind = pytest.mark.parametrize("kind", KINDS)
 each_function = pytest.mark.parametrize("function", READING | WRITING)
 

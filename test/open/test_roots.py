@@ -11,6 +11,8 @@ import pytest
 
 from conftest import Maps, raises
 
+pytestmark = pytest.mark.single
+
 HASH = ("hash", 4, 8, 4)
 FILES = ("inode_storage", 4, 8, 0, ["no_prealloc"])
 PINS = Path("/sys/fs/bpf")

@@ -15,6 +15,8 @@ from beam import Beam
 from etf import Improper
 from malformed import export, load_stand_in, local_fun, normal, rex, spawn
 
+pytestmark = pytest.mark.single
+
 FEATURES = export("ebpf_maps", "features", 0)
 GET = export("ebpf_maps", "get", 2)
 NOPE = export("ebpf_maps", "nope", 0)
