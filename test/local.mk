@@ -57,6 +57,7 @@ test_files = \
 	test/entries/test_whole.py \
 	test/examples/test_examples.py \
 	test/facade/test_documentation.py \
+	test/facade/test_embedded.py \
 	test/facade/test_errors.py \
 	test/facade/test_facade.py \
 	test/facade/test_facade_locators.py \

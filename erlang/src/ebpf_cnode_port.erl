@@ -5,12 +5,22 @@
 %% however this process or the emulator ends. The cookie goes through standard input too, never
 %% through the command line. The C node's log goes to logger. When our own C node ends, this process
 %% ends too, and the supervisor restarts both.
+%%
+%% Nothing here waits for the C node or for a connection: each is an event in one of these states.
+%%
+%%     connecting -> watching               it is up, as somebody else's
+%%     connecting -> starting -> running    it is up, as a port of this process
+%%     starting -> retrying -> connecting   the name is taken: another emulator was faster
+%%     any but watching -> failed           the first process only, until its supervisor ends
 %% @private
 -module(ebpf_cnode_port).
--behaviour(gen_server).
+-behaviour(gen_statem).
 
--export([start_link/0]).
--export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+-export([first/0, await/1, start_link/1]).
+-export([callback_mode/0, init/1, terminate/3]).
+-export([connecting/3, watching/3, starting/3, retrying/3, running/3, failed/3]).
+
+-export_type([first/0]).
 
 -include_lib("kernel/include/logger.hrl").
 
@@ -23,90 +33,185 @@
 %% parse/1 reads its log, so the format is text whatever the variable args says.
 -define(LAST_ARGS, ["--log-format", "text"]).
 
-%% port is none while the C node of that name is not ours.
--record(state, {node :: node(), port = none :: port() | none}).
+-record(first, {ref :: reference(), told :: atomics:atomics_ref(), waits :: pid()}).
+-opaque first() :: #first{}.
+%% One for all processes that a supervisor starts: the first of them tells how its start went.
 
--spec start_link() -> gen_server:start_ret().
-start_link() ->
-    gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
+-record(data, {
+    first :: #first{} | none,
+    node = none :: node() | none,
+    helper = none :: pid() | none,
+    port = none :: port() | none,
+    tries = ?TRIES :: pos_integer(),
+    last = <<"it printed nothing">> :: binary()
+}).
+
+-type state() :: connecting | watching | starting | retrying | running | failed.
+-type step() :: gen_statem:event_handler_result(state(), #data{}).
 
 %%--------------------------------------------------------------------------------------------------
-%% gen_server
+%% The first start
 %%--------------------------------------------------------------------------------------------------
 
--spec init([]) -> {ok, #state{}} | {stop, {cnode, atom(), string()}}.
-init([]) ->
-    process_flag(trap_exit, true),
-    try
-        Node = node_name(),
-        {ok, #state{node = Node, port = run(Node)}}
-    catch
-        throw:{Fault, Text} -> {stop, failed(Fault, Text)}
+%% For start_link/1 and await/1.
+-spec first() -> first().
+first() ->
+    #first{ref = make_ref(), told = atomics:new(1, []), waits = self()}.
+
+%% Waits for the first process that start_link/1 has started with it: until the C node is up, or cannot
+%% be. To be called by the process that called first/0. The supervisor goes on answering meanwhile.
+-spec await(first()) -> up | {failed, term()}.
+await(#first{ref = Ref}) ->
+    receive
+        {Ref, Pid} ->
+            Monitor = monitor(process, Pid),
+            receive
+                {Ref, Pid, Outcome} ->
+                    true = demonitor(Monitor, [flush]),
+                    Outcome;
+                {'DOWN', Monitor, process, Pid, Reason} ->
+                    {failed, Reason}
+            end
     end.
 
--spec handle_call(term(), gen_server:from(), #state{}) -> {noreply, #state{}}.
-handle_call(_Request, _From, State) ->
-    {noreply, State}.
+-spec start_link(first()) -> gen_statem:start_ret().
+start_link(First) ->
+    gen_statem:start_link({local, ?MODULE}, ?MODULE, First, []).
 
--spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
-handle_cast(_Request, State) ->
-    {noreply, State}.
+is_first(#first{told = Told}) ->
+    atomics:exchange(Told, 1, 1) =:= 0.
 
--spec handle_info(term(), #state{}) ->
-    {noreply, #state{}} | {stop, {cnode, atom(), string()}, #state{}}.
-handle_info({Port, {data, {_Eol, Line}}}, #state{port = Port} = State) ->
-    _ = log_line(State#state.node, Line),
-    {noreply, State};
-handle_info({Port, {exit_status, Status}}, #state{port = Port} = State) ->
-    Text = io_lib:format("~ts ended with status ~w", [State#state.node, Status]),
-    {stop, failed(fault(Status), Text), State#state{port = none}};
-handle_info({'EXIT', Port, Reason}, #state{port = Port} = State) ->
-    Text = io_lib:format("the port of ~ts was closed: ~tp", [State#state.node, Reason]),
-    {stop, failed(ended, Text), State#state{port = none}};
-handle_info({nodedown, Node}, #state{node = Node, port = none} = State) ->
+tell(Outcome, #data{first = #first{ref = Ref, waits = Pid}} = Data) ->
+    Pid ! {Ref, self(), Outcome},
+    Data#data{first = none};
+tell(_Outcome, Data) ->
+    Data.
+
+%%--------------------------------------------------------------------------------------------------
+%% gen_statem
+%%--------------------------------------------------------------------------------------------------
+
+-spec callback_mode() -> gen_statem:callback_mode_result().
+callback_mode() ->
+    state_functions.
+
+-spec init(first()) -> gen_statem:init_result(connecting).
+init(#first{ref = Ref, waits = Pid} = First) ->
+    process_flag(trap_exit, true),
+    Data =
+        case is_first(First) of
+            true ->
+                Pid ! {Ref, self()},
+                #data{first = First};
+            false ->
+                #data{first = none}
+        end,
+    {ok, connecting, Data, {next_event, internal, connect}}.
+
+-spec connecting(gen_statem:event_type(), term(), #data{}) -> step().
+connecting(internal, connect, Data) ->
     try
-        {noreply, State#state{port = run(Node)}}
+        Node = node_name(),
+        {keep_state, Data#data{node = Node, helper = connect(Node)}}
     catch
-        throw:{Fault, Text} -> {stop, failed(Fault, Text), State}
+        throw:{Fault, Text} -> fail(Fault, Text, Data)
     end;
-handle_info(_Message, State) ->
-    {noreply, State}.
+connecting(info, {connected, Helper, true}, #data{helper = Helper} = Data) ->
+    watch(Data#data{helper = none});
+connecting(info, {connected, Helper, _}, #data{helper = Helper} = Data) ->
+    run(Data#data{helper = none});
+connecting(info, {'EXIT', Helper, _Reason}, #data{helper = Helper} = Data) ->
+    run(Data#data{helper = none});
+connecting(_Type, _Event, _Data) ->
+    keep_state_and_data.
 
--spec terminate(term(), #state{}) -> ok.
-terminate(_Reason, #state{port = none}) -> ok;
-terminate(_Reason, #state{port = Port}) -> stop(Port).
+-spec watching(gen_statem:event_type(), term(), #data{}) -> step().
+watching(info, {nodedown, Node}, #data{node = Node} = Data) ->
+    connect_again(Data);
+watching(_Type, _Event, _Data) ->
+    keep_state_and_data.
+
+-spec starting(gen_statem:event_type(), term(), #data{}) -> step().
+starting(info, {Port, {data, {_Eol, Line}}}, #data{port = Port, node = Node} = Data) ->
+    case log_line(Node, Line) of
+        <<"ready ", _/binary>> -> {next_state, running, tell(up, Data)};
+        Text -> {keep_state, Data#data{last = Text}}
+    end;
+starting(info, {Port, {exit_status, ?NAME_TAKEN}}, #data{port = Port, tries = Tries} = Data) when
+    Tries > 1
+->
+    Again = Data#data{port = none, tries = Tries - 1},
+    {next_state, retrying, Again, {state_timeout, ?RETRY_TIME, connect}};
+starting(info, {Port, {exit_status, Status}}, #data{port = Port, last = Last} = Data) ->
+    Text = [Last, " (exit status ", integer_to_list(Status), ")"],
+    fail(fault(Status), Text, Data#data{port = none});
+starting(info, {'EXIT', Port, Reason}, #data{port = Port} = Data) ->
+    fail(ended, io_lib:format("the port was closed: ~tp", [Reason]), Data#data{port = none});
+starting(state_timeout, late, #data{last = Last} = Data) ->
+    fail(not_ready, ["it was not ready in time: ", Last], Data);
+starting(_Type, _Event, _Data) ->
+    keep_state_and_data.
+
+-spec retrying(gen_statem:event_type(), term(), #data{}) -> step().
+retrying(state_timeout, connect, Data) ->
+    {next_state, connecting, Data, {next_event, internal, connect}};
+retrying(_Type, _Event, _Data) ->
+    keep_state_and_data.
+
+-spec running(gen_statem:event_type(), term(), #data{}) -> step().
+running(info, {Port, {data, {_Eol, Line}}}, #data{port = Port, node = Node}) ->
+    _ = log_line(Node, Line),
+    keep_state_and_data;
+running(info, {Port, {exit_status, Status}}, #data{port = Port, node = Node} = Data) ->
+    Text = io_lib:format("~ts ended with status ~w", [Node, Status]),
+    fail(fault(Status), Text, Data#data{port = none});
+running(info, {'EXIT', Port, Reason}, #data{port = Port, node = Node} = Data) ->
+    Text = io_lib:format("the port of ~ts was closed: ~tp", [Node, Reason]),
+    fail(ended, Text, Data#data{port = none});
+running(_Type, _Event, _Data) ->
+    keep_state_and_data.
+
+-spec failed(gen_statem:event_type(), term(), #data{}) -> step().
+failed(_Type, _Event, _Data) ->
+    keep_state_and_data.
+
+-spec terminate(term(), state(), #data{}) -> ok.
+terminate(_Reason, _State, #data{port = none}) -> ok;
+terminate(_Reason, _State, #data{port = Port}) -> stop(Port).
 
 %%--------------------------------------------------------------------------------------------------
 %% Starting and stopping
 %%--------------------------------------------------------------------------------------------------
 
-%% Returns when the C node is up: the port of our own, or none for another one, which is then
-%% monitored.
-run(Node) ->
-    run(Node, ?TRIES).
+%% net_kernel:connect_node/1 waits, for an epmd or a node that does not answer for seconds.
+connect(Node) ->
+    Self = self(),
+    spawn_link(fun() -> Self ! {connected, self(), net_kernel:connect_node(Node)} end).
 
-run(Node, Tries) ->
-    case net_kernel:connect_node(Node) of
-        true ->
-            ?LOG_NOTICE("~ts is already up: watching it", [Node], #{cnode => Node}),
-            true = erlang:monitor_node(Node, true),
-            none;
-        _ ->
-            start(Node, Tries)
+connect_again(Data) ->
+    {next_state, connecting, Data#data{tries = ?TRIES}, {next_event, internal, connect}}.
+
+watch(#data{node = Node} = Data) ->
+    ?LOG_NOTICE("~ts is already up: watching it", [Node], #{cnode => Node}),
+    true = erlang:monitor_node(Node, true),
+    {next_state, watching, tell(up, Data)}.
+
+run(#data{node = Node} = Data) ->
+    try
+        Port = open(Node),
+        {next_state, starting, Data#data{port = Port}, {state_timeout, ?START_TIME, late}}
+    catch
+        throw:{Fault, Text} -> fail(Fault, Text, Data)
     end.
 
-%% If the name is taken, another emulator on this host may have been faster.
-start(Node, Tries) ->
-    Port = open(Node),
-    Deadline = erlang:monotonic_time(millisecond) + ?START_TIME,
-    case await_ready(Port, Node, Deadline, "it printed nothing") of
-        ready ->
-            Port;
-        {ended, Status, _Last} when Status =:= ?NAME_TAKEN, Tries > 1 ->
-            timer:sleep(?RETRY_TIME),
-            run(Node, Tries - 1);
-        {ended, Status, Last} ->
-            throw({fault(Status), [Last, " (exit status ", integer_to_list(Status), ")"]})
+%% Whoever waits for the first start ends the supervisor, so a new start would only be in its way.
+fail(Fault, Text, #data{first = First} = Data) ->
+    Words = unicode:characters_to_list(Text),
+    ?LOG_ERROR("the C node does not run: ~ts", [Words]),
+    Reason = {cnode, Fault, Words},
+    case First of
+        none -> {stop, Reason, Data};
+        _ -> {next_state, failed, tell({failed, Reason}, Data)}
     end.
 
 open(Node) ->
@@ -145,23 +250,6 @@ give(Cookie, Port) ->
     catch error:_ -> true
     end.
 
-await_ready(Port, Node, Deadline, Last) ->
-    Left = max(0, Deadline - erlang:monotonic_time(millisecond)),
-    receive
-        {Port, {data, {_Eol, Line}}} ->
-            case log_line(Node, Line) of
-                <<"ready ", _/binary>> -> ready;
-                Text -> await_ready(Port, Node, Deadline, Text)
-            end;
-        {Port, {exit_status, Status}} ->
-            {ended, Status, Last};
-        {'EXIT', Port, Reason} ->
-            throw({ended, io_lib:format("the port was closed: ~tp", [Reason])})
-    after Left ->
-        stop(Port),
-        throw({not_ready, ["it was not ready in time: ", Last]})
-    end.
-
 %% A closed port does not report the end of its program, so wait for it in /proc.
 stop(Port) ->
     Pid = erlang:port_info(Port, os_pid),
@@ -189,11 +277,6 @@ fault(6) -> no_epmd;
 fault(?NAME_TAKEN) -> name_taken;
 fault(_) -> ended.
 
-failed(Fault, Text) ->
-    Words = unicode:characters_to_list(Text),
-    ?LOG_ERROR("the C node does not run: ~ts", [Words]),
-    {cnode, Fault, Words}.
-
 %%--------------------------------------------------------------------------------------------------
 %% What to run
 %%--------------------------------------------------------------------------------------------------
@@ -202,7 +285,11 @@ node_name() ->
     is_alive() orelse
         throw({notalive, "this node is not distributed: start it with -sname or -name"}),
     [_, Host] = string:split(atom_to_list(node()), "@"),
-    Node = case ebpf_cnode_env:get(node) of undefined -> list_to_atom("ebpf@" ++ Host); Set -> Set end,
+    Node =
+        case ebpf_cnode_env:get(node) of
+            undefined -> list_to_atom("ebpf@" ++ Host);
+            Set -> Set
+        end,
     case is_atom(Node) andalso string:split(atom_to_list(Node), "@") of
         [_, Host] when Node =/= node() ->
             Node;

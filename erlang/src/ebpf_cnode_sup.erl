@@ -8,13 +8,13 @@
 -export([start_link/1]).
 -export([init/1]).
 
--spec start_link([module()]) -> supervisor:startlink_ret().
-start_link(Modules) ->
-    supervisor:start_link({local, ?MODULE}, ?MODULE, Modules).
+-spec start_link([{module(), Args :: [term()]}]) -> supervisor:startlink_ret().
+start_link(Children) ->
+    supervisor:start_link({local, ?MODULE}, ?MODULE, Children).
 
 %% A child that keeps failing at once ends the application; one that fails slowly is restarted for
 %% ever.
--spec init([module()]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
-init(Modules) ->
-    Children = [#{id => Module, start => {Module, start_link, []}} || Module <- Modules],
-    {ok, {#{intensity => 10, period => 10}, Children}}.
+-spec init([{module(), [term()]}]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
+init(Children) ->
+    Specs = [#{id => Module, start => {Module, start_link, Args}} || {Module, Args} <- Children],
+    {ok, {#{intensity => 10, period => 10}, Specs}}.

@@ -307,8 +307,8 @@ TRACE = """
 {module, timer} = code:ensure_loaded(timer),
 erlang:trace(whereis(ebpf_cnode_sup), true, [call, set_on_spawn]),
 [1 = erlang:trace_pattern(F, true, []) ||
- F <- [{ebpf_cnode_port, init, 1}, {timer, sleep, 1}, {erlang, send_after, 3},
-       {erlang, start_timer, 3}]],
+ F <- [{ebpf_cnode_port, init, 1}, {ebpf_cnode_port, retrying, 3}, {timer, sleep, 1},
+       {erlang, send_after, 3}, {erlang, start_timer, 3}]],
 ok
 """
 TRACED = """
