@@ -88,8 +88,8 @@ def record_traffic(request):
 
 
 def is_erlang(item):
-    """Whether it tries the facade or a document: other tests run all its C."""
-    return item.path.parent.name in ("facade", "project")
+    """Whether it tries Erlang or a document: other tests run all of the C."""
+    return item.path.parent.name in ("demo", "examples", "facade", "project")
 
 
 def is_wanted(item, go):
