@@ -10,4 +10,4 @@ cnode_but_main += \
 	%D%/pins.c %D%/pins.h \
 	%D%/resource.c %D%/resource.h \
 	%D%/retry.c %D%/retry.h \
-	%D%/walk.c %D%/walk.h
+	%D%/map_walk.c %D%/map_walk.h

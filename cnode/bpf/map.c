@@ -18,7 +18,7 @@ struct map_lock {
 	pthread_mutex_t mutex;
 	uint32_t id;
 	unsigned users;
-	LIST_ENTRY(map_lock) others;
+	LIST_ENTRY(map_lock) entry;
 };
 
 static LIST_HEAD(lock_chain, map_lock) lock_chains[LOCK_CHAINS]; /* by id */
@@ -29,7 +29,7 @@ static struct map_lock *find_or_make_lock(uint32_t id)
 	struct lock_chain *chain = &lock_chains[id % LOCK_CHAINS];
 	struct map_lock *lock;
 
-	LIST_FOREACH(lock, chain, others)
+	LIST_FOREACH(lock, chain, entry)
 	if (lock->id == id)
 		return lock;
 	lock = calloc(1, sizeof(*lock));
@@ -37,7 +37,7 @@ static struct map_lock *find_or_make_lock(uint32_t id)
 		return NULL;
 	pthread_mutex_init(&lock->mutex, NULL);
 	lock->id = id;
-	LIST_INSERT_HEAD(chain, lock, others);
+	LIST_INSERT_HEAD(chain, lock, entry);
 	return lock;
 }
 
@@ -59,20 +59,20 @@ static void lock_close(struct map_lock *lock)
 		return;
 	pthread_mutex_lock(&locks_mutex);
 	if (--lock->users == 0) {
-		LIST_REMOVE(lock, others);
+		LIST_REMOVE(lock, entry);
 		pthread_mutex_destroy(&lock->mutex);
 		free(lock);
 	}
 	pthread_mutex_unlock(&locks_mutex);
 }
 
-static void enter(struct map *map)
+static void lock_map(struct map *map)
 {
 	if (map->lock)
 		pthread_mutex_lock(&map->lock->mutex);
 }
 
-static void leave(struct map *map)
+static void unlock_map(struct map *map)
 {
 	if (map->lock)
 		pthread_mutex_unlock(&map->lock->mutex);
@@ -161,9 +161,9 @@ int map_put(struct map *map, const void *key, const void *value)
 {
 	int error;
 
-	enter(map);
+	lock_map(map);
 	error = write_entry(map, key, value, BPF_ANY);
-	leave(map);
+	unlock_map(map);
 	return error;
 }
 
@@ -217,7 +217,8 @@ static int look_and_update(struct map *map, const void *key, const void *value,
  */
 static int check_keys(const struct map *map)
 {
-	if (map->traits & (MAP_NO_PUT | MAP_NO_ENTRIES | MAP_VALUE_IN))
+	if (map->traits &
+	    (MAP_NO_PUT | MAP_NO_ENTRIES | MAP_LOOKUP_TAKES_VALUE))
 		return -EOPNOTSUPP;
 	return map->key_size ? 0 : -EINVAL;
 }
@@ -228,12 +229,12 @@ int map_update(struct map *map, const void *key, const void *value, void *old)
 
 	if (error < 0)
 		return error;
-	enter(map);
+	lock_map(map);
 	if (!map->lock || map->traits & MAP_KNOWS_EXIST)
 		error = update_existing(map, key, value);
 	else
 		error = look_and_update(map, key, value, old);
-	leave(map);
+	unlock_map(map);
 	return error;
 }
 
@@ -256,12 +257,12 @@ int map_insert(struct map *map, const void *key, const void *value, void *old)
 
 	if (error < 0)
 		return error;
-	enter(map);
+	lock_map(map);
 	if (!map->lock || map->traits & MAP_KNOWS_NOEXIST)
 		error = write_entry(map, key, value, BPF_NOEXIST);
 	else
 		error = look_and_insert(map, key, value, old);
-	leave(map);
+	unlock_map(map);
 	return error;
 }
 
@@ -269,9 +270,9 @@ int map_remove(struct map *map, const void *key)
 {
 	int error;
 
-	enter(map);
+	lock_map(map);
 	error = delete_entry(map, key);
-	leave(map);
+	unlock_map(map);
 	return cannot_be(map, key, error) ? -ENOENT : error;
 }
 
@@ -283,11 +284,11 @@ int map_take(struct map *map, const void *key, void *value)
 		return said(map, bpf_map_lookup_and_delete_elem_flags(
 					 map->resource.fd, kernel_key(map, key),
 					 value, map->access));
-	enter(map);
+	lock_map(map);
 	error = look_up(map, key, value);
 	if (error == 0)
 		error = delete_entry(map, key);
-	leave(map);
+	unlock_map(map);
 	return error;
 }
 
@@ -296,13 +297,13 @@ int map_take_kept(struct map *map, const void *key, void *value,
 {
 	int error;
 
-	enter(map);
+	lock_map(map);
 	error = look_up(map, key, value);
 	if (error == 0)
 		error = keep(context, value);
 	if (error == 0)
 		error = delete_entry(map, key);
-	leave(map);
+	unlock_map(map);
 	return error;
 }
 
@@ -398,9 +399,9 @@ int map_take_batch(struct map *map, struct map_batch *b)
 {
 	int error;
 
-	enter(map);
+	lock_map(map);
 	error = batch(map, b, BATCH_TAKE);
-	leave(map);
+	unlock_map(map);
 	return error;
 }
 
@@ -413,8 +414,8 @@ int map_put_batch(struct map *map, struct map_batch *b)
 		b->count = 0;
 		return -ENOTSUP;
 	}
-	enter(map);
+	lock_map(map);
 	error = batch(map, b, BATCH_PUT);
-	leave(map);
+	unlock_map(map);
 	return error;
 }

@@ -21,29 +21,28 @@ enum map_trait {
 	MAP_PER_CPU = 1 << 0,       /* a value for each possible CPU */
 	MAP_BUCKETS = 1 << 1,       /* batch lookup goes by hash bucket */
 	MAP_PREFIX_LOOKUP = 1 << 2, /* lookup finds other keys than its own */
-	MAP_VALUE_IN = 1 << 3,      /* lookup reads its value: a bloom filter */
-	MAP_KEY_BATCH = 1 << 16,    /* batch lookup goes by key */
-	MAP_INDEXED = 1 << 17,      /* keys are numbers below max_entries */
-	MAP_HOLES = 1 << 18,        /* which a batch lookup goes over */
-	MAP_NO_SEED = 1 << 19,      /* all keys may share a bucket */
-	MAP_FIXED = 1 << 7,         /* all entries are there, always */
-	MAP_KEY_IS_FD = 1 << 4,     /* written with a descriptor for a key, */
-	MAP_VALUE_IS_FD = 1 << 5,   /* a descriptor for a value, */
-	MAP_VALUE_HAS_FD = 1 << 6,  /* or one behind 4 bytes of the value */
-	MAP_VALUE_IS_MAP = 1 << 8,  /* the descriptor is one of a map, */
-	MAP_VALUE_IS_CGROUP = 1 << 9,     /* of a cgroup, */
-	MAP_VALUE_IS_SOCKET = 1 << 10,    /* of a socket */
-	MAP_VALUE_IS_INTERFACE = 1 << 11, /* an index, for which a name does */
-	MAP_KEY_IS_PROCESS = 1 << 12, /* the descriptor is one of a process, */
-	MAP_KEY_IS_FILE = 1 << 13,    /* of a file, */
-	MAP_KEY_IS_CGROUP = 1 << 14,  /* of a cgroup, */
-	MAP_KEY_IS_SOCKET = 1 << 15,  /* of a socket */
-	/* the kernel looks itself whether a key has an entry: BPF_EXIST, */
-	MAP_KNOWS_EXIST = 1 << 20,
+	MAP_LOOKUP_TAKES_VALUE = 1 << 3, /* as of a bloom filter */
+	MAP_KEY_IS_FD = 1 << 4,          /* the key is written as descriptor, */
+	MAP_VALUE_IS_FD = 1 << 5,        /* the value is, */
+	MAP_VALUE_HAS_FD = 1 << 6,       /* or has one behind its 4 bytes */
+	MAP_FIXED = 1 << 7,              /* all entries exist, always */
+	MAP_VALUE_IS_MAP = 1 << 8,     /* the value's descriptor is a map's, */
+	MAP_VALUE_IS_CGROUP = 1 << 9,  /* a cgroup's, */
+	MAP_VALUE_IS_SOCKET = 1 << 10, /* or a socket's */
+	MAP_VALUE_IS_INTERFACE = 1 << 11, /* an index, which may be named */
+	MAP_KEY_IS_PROCESS = 1 << 12,     /* the key's descriptor is a pidfd, */
+	MAP_KEY_IS_FILE = 1 << 13,        /* a file's, */
+	MAP_KEY_IS_CGROUP = 1 << 14,      /* a cgroup's, */
+	MAP_KEY_IS_SOCKET = 1 << 15,      /* or a socket's */
+	MAP_KEY_BATCH = 1 << 16,          /* batch lookup goes by key */
+	MAP_INDEXED = 1 << 17,       /* keys are numbers below max_entries */
+	MAP_HOLES = 1 << 18,         /* batch lookup passes over empty ones */
+	MAP_NO_SEED = 1 << 19,       /* all keys may hash to one bucket */
+	MAP_KNOWS_EXIST = 1 << 20,   /* the kernel implements BPF_EXIST, */
 	MAP_KNOWS_NOEXIST = 1 << 21, /* BPF_NOEXIST */
-	MAP_NO_REMOVAL = 1 << 22,    /* what is there stays */
+	MAP_NO_REMOVAL = 1 << 22,    /* entries cannot be removed */
 	MAP_NO_PUT = 1 << 23,        /* only programs write to it */
-	MAP_NO_ENTRIES = 1 << 24,    /* it is none of keys and values */
+	MAP_NO_ENTRIES = 1 << 24,    /* it does not consist of entries */
 };
 
 /* An open kernel map, counted as a resource. */
@@ -60,7 +59,7 @@ struct map {
 	struct map_lock *lock;   /* NULL: each operation is one in the kernel */
 	atomic_bool no_batch[3]; /* the kernel has said so: get, take, put */
 	struct map_charge *charge; /* NULL: it is not counted; map_memory.h */
-	LIST_ENTRY(map) same; /* others that are open and have that charge */
+	LIST_ENTRY(map) entry; /* others that are open and have that charge */
 	atomic_bool kept;  /* it may outlive us: pinned, or in another map, */
 	atomic_bool inner; /* which is this */
 	bool write_only;   /* its descriptor */

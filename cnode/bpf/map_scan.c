@@ -55,10 +55,10 @@ int map_scan_open(struct map_scan *scan, struct resource *resource,
 
 	memset(scan, 0, sizeof(*scan));
 	scan->map = map;
-	scan->walk = (struct walk){ .position = WALK_START,
-				    .mode = WALK_READ,
-				    .stopped = stopped };
-	scan->walk.cursor = malloc(walk_cursor_size(map, &scan->walk));
+	scan->walk = (struct map_walk){ .position = MAP_WALK_START,
+					.mode = MAP_WALK_READ,
+					.stopped = stopped };
+	scan->walk.cursor = malloc(map_walk_cursor_size(map, &scan->walk));
 	if (!scan->walk.cursor)
 		return -ENOMEM;
 	entries = STEP_BYTES / entry_size(scan) + 1;
@@ -68,10 +68,10 @@ int map_scan_open(struct map_scan *scan, struct resource *resource,
 
 int map_scan_step(struct map_scan *scan)
 {
-	int64_t n = walk_next(scan->map, &scan->walk, &scan->room);
+	int64_t n = map_walk_next(scan->map, &scan->walk, &scan->room);
 
 	scan->count = n > 0 ? (size_t)n : 0;
-	scan->done = n >= 0 && scan->walk.position == WALK_DONE;
+	scan->done = n >= 0 && scan->walk.position == MAP_WALK_DONE;
 	if (n == -ENOBUFS)
 		return grow(scan);
 	return n < 0 ? (int)n : 0;

@@ -3,7 +3,7 @@
 #define MAP_SCAN_H
 
 #include "bpf/map.h"
-#include "bpf/walk.h"
+#include "bpf/map_walk.h"
 
 /*
  * A look at the ids of the maps in a map of maps, a step at a time. Other kinds
@@ -22,8 +22,8 @@ struct map_scan {
 	size_t count; /* of ids, found by the last step */
 	const uint32_t *ids;
 	struct map *map; /* private from here */
-	struct walk walk;
-	struct walk_room room;
+	struct map_walk walk;
+	struct map_walk_room room;
 };
 
 /* Whether maps can be in it. */
@@ -31,14 +31,14 @@ bool map_scan_is_outer(struct resource *resource);
 
 /*
  * The resource is the caller's, and an outer map, and stays open until
- * map_scan_close(). stopped is as in struct walk. -ENOMEM.
+ * map_scan_close(). stopped is as in struct map_walk. -ENOMEM.
  */
 int map_scan_open(struct map_scan *scan, struct resource *resource,
 		  const atomic_bool *stopped);
 
 /*
- * Takes milliseconds at most. 0 or -errno, as map_get() and walk_next(), but
- * -ENOBUFS only for a bucket that exceeds all reason.
+ * Takes milliseconds at most. 0 or -errno, as map_get() and map_walk_next(),
+ * but -ENOBUFS only for a bucket that exceeds all reason.
  */
 int map_scan_step(struct map_scan *scan);
 

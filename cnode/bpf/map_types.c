@@ -31,7 +31,7 @@ static const struct {
 	{ "percpu_cgroup_storage",
 	  MAP_KNOWS_EXIST | MAP_NO_REMOVAL | MAP_PER_CPU },
 	{ "lpm_trie", MAP_KEY_BATCH | MAP_PREFIX_LOOKUP | MAP_KNOWS },
-	{ "bloom_filter", MAP_VALUE_IN },
+	{ "bloom_filter", MAP_LOOKUP_TAKES_VALUE },
 	{ "array_of_maps", MAP_INDEXED | MAP_KEY_BATCH | MAP_HOLES |
 				   MAP_VALUE_IS_FD | MAP_VALUE_IS_MAP },
 	{ "hash_of_maps",

@@ -28,9 +28,10 @@ bool entries_check_removal(struct call *call)
 
 bool entries_start(struct call *call, struct entries *entries)
 {
-	struct walk *walk = &entries->walk;
+	struct map_walk *walk = &entries->walk;
 
-	if (call->map->traits & MAP_VALUE_IS_MAP && walk->mode == WALK_TAKE) {
+	if (call->map->traits & MAP_VALUE_IS_MAP &&
+	    walk->mode == MAP_WALK_TAKE) {
 		walk->keep = values_keep_map;
 		walk->context = call;
 		entries->with_maps = true;
@@ -38,7 +39,7 @@ bool entries_start(struct call *call, struct entries *entries)
 	entries->with_maps &= (call->map->traits & MAP_VALUE_IS_MAP) != 0;
 	walk->stopped = call->context->stopped;
 	walk->cursor = call_buffer(call, &call->context->cursor,
-				   walk_cursor_size(call->map, walk));
+				   map_walk_cursor_size(call->map, walk));
 	return walk->cursor;
 }
 
@@ -46,18 +47,18 @@ bool entries_start(struct call *call, struct entries *entries)
 bool entries_start_at(struct call *call, struct entries *entries,
 		      struct term cursor)
 {
-	struct walk *walk = &entries->walk;
+	struct map_walk *walk = &entries->walk;
 	const char *bytes;
 	size_t size;
 
 	if (!entries_start(call, entries))
 		return false;
 	if (term_is_atom(cursor, "done")) {
-		walk->position = WALK_DONE;
+		walk->position = MAP_WALK_DONE;
 	} else if (!(call->map->traits & MAP_KEY_IS_FD) &&
 		   term_read_binary(cursor, &bytes, &size) &&
-		   size == walk_cursor_size(call->map, walk)) {
-		walk->position = WALK_AT;
+		   size == map_walk_cursor_size(call->map, walk)) {
+		walk->position = MAP_WALK_AT;
 		memcpy(walk->cursor, bytes, size);
 	} else if (!term_is_atom(cursor, "start")) {
 		return raise_reason(call, RAISED_BADARG);
@@ -70,7 +71,7 @@ static size_t entry_size(const struct map *map)
 	return map_entry_size(map) + map->key_size;
 }
 
-static bool reserve_batch(struct call *call, struct walk_room *room,
+static bool reserve_batch(struct call *call, struct map_walk_room *room,
 			  uint32_t entries)
 {
 	char *bytes = call_batch_buffer(call, entries * entry_size(call->map));
@@ -82,7 +83,7 @@ static bool reserve_batch(struct call *call, struct walk_room *room,
 }
 
 /* Moves an entry down, over one that is left out. */
-static void move(const struct map *map, const struct walk_room *room,
+static void move(const struct map *map, const struct map_walk_room *room,
 		 uint32_t from, uint32_t to)
 {
 	size_t key = map->key_size, value = map_entry_size(map);
@@ -106,7 +107,7 @@ static bool hold_maps(struct call *call, struct entries *entries)
 			return false;
 		error = values_hold_map(call, entries_value(call, entries, i));
 		if (error < 0 && error != -ENOENT &&
-		    entries->walk.mode != WALK_TAKE)
+		    entries->walk.mode != MAP_WALK_TAKE)
 			return raise_errno(call, error);
 		if (error == 0)
 			move(call->map, &entries->room, i, held++);
@@ -162,10 +163,10 @@ static bool step(struct call *call, struct entries *entries, uint32_t wanted)
 	for (;;) {
 		if (!reserve_batch(call, &entries->room, wanted))
 			return false;
-		if (entries->walk.mode == WALK_TAKE &&
+		if (entries->walk.mode == MAP_WALK_TAKE &&
 		    !reserve_pairs(call, wanted))
 			return false;
-		n = walk_next(call->map, &entries->walk, &entries->room);
+		n = map_walk_next(call->map, &entries->walk, &entries->room);
 		if (n != -ENOBUFS)
 			break;
 		if (wanted >= most)
@@ -202,14 +203,14 @@ static uint32_t affordable(struct call *call, uint32_t entries)
 bool entries_next(struct call *call, struct entries *entries, uint32_t wanted)
 {
 	wanted = least(STEP_BYTES / entry_size(call->map), wanted);
-	wanted = least(WALK_MOST, wanted);
+	wanted = least(MAP_WALK_MOST, wanted);
 	wanted = affordable(call, wanted);
 	if (entries->most > 0)
 		wanted = least(entries->most, wanted);
 	if (wanted == 0)
 		wanted = 1;
 	entries->count = 0;
-	while (entries->count == 0 && entries->walk.position != WALK_DONE) {
+	while (entries->count == 0 && entries->walk.position != MAP_WALK_DONE) {
 		if (!call_goes_on(call) || !step(call, entries, wanted))
 			return false;
 	}
@@ -251,13 +252,13 @@ void entries_write_pair(struct call *call, const struct entries *entries,
 
 void entries_write_cursor(struct call *call, const struct entries *entries)
 {
-	const struct walk *walk = &entries->walk;
+	const struct map_walk *walk = &entries->walk;
 
-	if (walk->position == WALK_AT)
+	if (walk->position == MAP_WALK_AT)
 		term_write_binary(call->out, walk->cursor,
-				  walk_cursor_size(call->map, walk));
+				  map_walk_cursor_size(call->map, walk));
 	else
-		term_write_atom(call->out, walk->position == WALK_START
+		term_write_atom(call->out, walk->position == MAP_WALK_START
 						   ? "start"
 						   : "done");
 }

@@ -2,7 +2,7 @@
 #ifndef ENTRIES_H
 #define ENTRIES_H
 
-#include "bpf/walk.h"
+#include "bpf/map_walk.h"
 #include "call/call.h"
 
 /*
@@ -10,11 +10,11 @@
  * on many entries. As in call.h, false means that an exception is set.
  */
 struct entries {
-	struct walk walk;      /* the caller sets its mode, */
-	uint32_t most;         /* and the most entries of a step; 0: any */
-	bool with_maps;        /* open handles for maps in maps */
-	struct walk_room room; /* the entries of the last step, */
-	uint32_t count;        /* and their number */
+	struct map_walk walk;      /* the caller sets its mode, */
+	uint32_t most;             /* and the most entries of a step; 0: any */
+	bool with_maps;            /* open handles for maps in maps */
+	struct map_walk_room room; /* the entries of the last step, */
+	uint32_t count;            /* and their number */
 };
 
 /* enotsup on a map without keys. */

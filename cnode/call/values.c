@@ -509,7 +509,7 @@ bool values_lookup(struct call *call, struct term key_term, int *error,
 	if (!values_find_key(call, key_term, &key, error))
 		return false;
 	/* a bloom filter is looked up by value */
-	if (call->map->traits & MAP_VALUE_IN)
+	if (call->map->traits & MAP_LOOKUP_TAKES_VALUE)
 		return raise_errno(call, -EOPNOTSUPP);
 	*value = values_buffer(call);
 	if (!*value)

@@ -167,7 +167,7 @@ bool entry_functions_take(struct call *call)
 	    !values_find_key(call, call->args[0], &key, &error) ||
 	    !values_check_answer(call, call->args[1]))
 		return false;
-	if (call->map->traits & MAP_VALUE_IN)
+	if (call->map->traits & MAP_LOOKUP_TAKES_VALUE)
 		return raise_errno(call, -EOPNOTSUPP);
 	if (call->map->traits & MAP_NO_REMOVAL)
 		return raise_errno(call, -EINVAL);
@@ -224,7 +224,7 @@ bool entry_functions_is_key(struct call *call)
 
 	if (!call_read_map(call, call->args[1]))
 		return false;
-	if (call->map->traits & MAP_VALUE_IN
+	if (call->map->traits & MAP_LOOKUP_TAKES_VALUE
 		    ? !is_in_filter(call, &error)
 		    : !values_lookup(call, call->args[0], &error, &value))
 		return false;
@@ -261,7 +261,7 @@ static bool write_value_or_empty(struct call *call,
 	if (!read_keyless_map(call, call->args[0]) ||
 	    !values_check_answer(call, call->args[0]))
 		return false;
-	if (call->map->traits & MAP_VALUE_IN)
+	if (call->map->traits & MAP_LOOKUP_TAKES_VALUE)
 		return raise_errno(call, -EOPNOTSUPP);
 	value = values_buffer(call);
 	if (!value)

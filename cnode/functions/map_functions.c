@@ -35,15 +35,15 @@ static bool write_new_handle(struct call *call, struct map *map,
 			     enum handles_lifetime lifetime)
 {
 	struct call_context *context = call->context;
-	struct handles_term term = { .lifetime = lifetime,
-				     .process = call->caller.at,
-				     .process_size = call->caller.size };
+	struct handles_lease lease = { .lifetime = lifetime,
+				       .process = call->caller.at,
+				       .process_size = call->caller.size };
 	int error;
 
 	call->map =
 		map_ref(map); /* another thread may end the handle at once */
 	error = handles_add(context->common->handles, context->owner,
-			    &map->resource, &term, &call->ref);
+			    &map->resource, &lease, &call->ref);
 
 	if (error < 0) {
 		map_unref(map);
@@ -73,7 +73,8 @@ bool map_functions_new(struct call *call)
 	if (!map_options_read_new(call, &options) ||
 	    !call_check_answer(call, CALL_MAX_HANDLE_SIZE))
 		return false;
-	error = handles_check_room(context->common->handles, context->owner);
+	error = handles_check_capacity(context->common->handles,
+				       context->owner);
 	if (error == 0 && !options.name_is_valid)
 		error = -EINVAL;
 	options.spec.stopped = context->stopped;
@@ -102,8 +103,8 @@ static bool open_map(struct call *call, const struct map_options *options)
 {
 	uint32_t flags = options->spec.flags;
 	struct map *map = NULL;
-	int error = handles_check_room(call->context->common->handles,
-				       call->context->owner);
+	int error = handles_check_capacity(call->context->common->handles,
+					   call->context->owner);
 
 	if (!may_open(call, options))
 		return refusal_raise(call, REFUSAL_MAY_ONLY_READ, NULL);

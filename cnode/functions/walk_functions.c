@@ -200,7 +200,8 @@ static bool write_chunk(struct call *call, struct entries *entries)
 
 bool walk_functions_next_chunk(struct call *call)
 {
-	struct entries entries = { .walk.mode = WALK_READ, .with_maps = true };
+	struct entries entries = { .walk.mode = MAP_WALK_READ,
+				   .with_maps = true };
 
 	return call_read_map(call, call->args[1]) && entries_check(call) &&
 	       write_chunk(call, &entries);
@@ -215,7 +216,7 @@ static bool pop_chunk(struct call *call)
 	      term_is_atom(call->args[0], "done")) ||
 	    !term_read_uint32(call->args[2], &wanted) || wanted == 0)
 		return raise_reason(call, RAISED_BADARG);
-	if (call->map->traits & MAP_VALUE_IN)
+	if (call->map->traits & MAP_LOOKUP_TAKES_VALUE)
 		return raise_errno(call, -EOPNOTSUPP);
 	if (!entries_fit(call, &most))
 		return false;
@@ -233,7 +234,7 @@ static bool pop_chunk(struct call *call)
 
 bool walk_functions_drain_chunk(struct call *call)
 {
-	struct entries entries = { .walk.mode = WALK_TAKE };
+	struct entries entries = { .walk.mode = MAP_WALK_TAKE };
 
 	if (!call_read_map(call, call->args[1]))
 		return false;

@@ -40,7 +40,7 @@ static void write_value(struct call *call, const struct entries *entries,
  */
 static bool go_on(struct call *call, struct entries *entries, uint32_t so_far)
 {
-	bool take = entries->walk.mode == WALK_TAKE;
+	bool take = entries->walk.mode == MAP_WALK_TAKE;
 
 	entries->count = 0;
 	if ((!take || entries_fit(call, &entries->most)) &&
@@ -77,7 +77,8 @@ static bool write_all(struct call *call, struct entries *entries, writer write)
 static bool list(struct call *call, writer write)
 {
 	bool keys = write == write_key;
-	struct entries entries = { .walk.mode = keys ? WALK_KEYS : WALK_READ,
+	struct entries entries = { .walk.mode =
+					   keys ? MAP_WALK_KEYS : MAP_WALK_READ,
 				   .with_maps = !keys };
 
 	return call_read_map(call, call->args[0]) && entries_check(call) &&
@@ -100,7 +101,7 @@ bool whole_functions_to_list(struct call *call)
 }
 
 /* Visits all entries; *n is their number. */
-static bool visit_all(struct call *call, enum walk_mode mode, uint64_t *n)
+static bool visit_all(struct call *call, enum map_walk_mode mode, uint64_t *n)
 {
 	struct entries entries = { .walk.mode = mode };
 
@@ -123,7 +124,7 @@ bool whole_functions_size(struct call *call)
 		return false;
 	if (call->map->traits & MAP_FIXED)
 		n = call->map->max_entries;
-	else if (!visit_all(call, WALK_KEYS, &n))
+	else if (!visit_all(call, MAP_WALK_KEYS, &n))
 		return false;
 	term_write_uint(call->out, n);
 	return true;
@@ -148,7 +149,7 @@ static bool drain_keyless(struct call *call)
 
 static bool check_removal(struct call *call)
 {
-	if (call->map->traits & MAP_VALUE_IN)
+	if (call->map->traits & MAP_LOOKUP_TAKES_VALUE)
 		return raise_errno(call, -EOPNOTSUPP);
 	if (call->map->traits & MAP_NO_REMOVAL)
 		return raise_errno(call, -EINVAL);
@@ -161,7 +162,7 @@ bool whole_functions_clear(struct call *call)
 
 	if (!call_read_map(call, call->args[0]) || !check_removal(call))
 		return false;
-	if (call->map->key_size > 0 ? !visit_all(call, WALK_REMOVE, &n)
+	if (call->map->key_size > 0 ? !visit_all(call, MAP_WALK_REMOVE, &n)
 				    : !clear_keyless(call))
 		return false;
 	term_write_term(call->out, call->args[0]);
@@ -171,7 +172,7 @@ bool whole_functions_clear(struct call *call)
 /* The map may fill up while it is drained, so all of max_entries must fit. */
 bool whole_functions_drain(struct call *call)
 {
-	struct entries entries = { .walk.mode = WALK_TAKE };
+	struct entries entries = { .walk.mode = MAP_WALK_TAKE };
 	uint32_t fit;
 
 	if (!call_read_map(call, call->args[0]) || !check_removal(call) ||

@@ -2,7 +2,7 @@
 /*
  * The audit trail: one event in the log for what changes rights, or what others
  * see. It knows nothing of requests: that is the origin of a thread's lines. Of
- * a handle it tells the place and no more, since the rest of its reference is
+ * a handle it tells the slot and no more, since the rest of its reference is
  * all that it takes to use it.
  */
 #include "handles/audit.h"

@@ -17,7 +17,7 @@ struct audit {
 	const char *type;
 	const char *name;
 	const char *access; /* of a handle that cannot read and write */
-	uint32_t handle;    /* its place, which is no secret */
+	uint32_t handle;    /* its slot, which is no secret */
 	const char *lifetime;
 	const char *owner;
 	uint32_t holders; /* where they are more than that owner */

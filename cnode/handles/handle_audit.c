@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the audit trail tells of handles: one place for those that begin, and
+ * What the audit trail tells of handles: one slot for those that begin, and
  * one for those that end. Who has held one is known only under the lock, and
  * nothing is logged there: so it is noted, where there is a trail at all.
  */
@@ -32,9 +32,9 @@ void handle_audit_begins(const char *event, const struct handle *handle,
 {
 	struct audit audit = {
 		.event = event,
-		.handle = handle->place,
+		.handle = handle->slot,
 		.lifetime = lifetime(handle),
-		.owner = owner->quota->node,
+		.owner = owner->holder->node,
 	};
 
 	audit_resource(audit, handle->resource);
@@ -47,11 +47,11 @@ static const char *owner_of(const struct handle *handle, uint32_t *holders)
 
 	*holders = 0;
 	if (!holding)
-		return handle->maker ? handle->maker->node : "";
+		return handle->creator ? handle->creator->node : "";
 	for (; (next = LIST_NEXT(holding, of_handle)); holding = next)
 		++*holders;
 	*holders += *holders > 0;
-	return holding->owner->quota->node;
+	return holding->owner->holder->node;
 }
 
 void handle_audit_note_end(struct handle *handle, const char *reason)
@@ -79,7 +79,7 @@ void handle_audit_ends(struct handle *handle, const char *event)
 	const struct handle_ending *ending = handle->ending;
 	struct audit audit = {
 		.event = event,
-		.handle = handle->place,
+		.handle = handle->slot,
 		.lifetime = lifetime(handle),
 	};
 

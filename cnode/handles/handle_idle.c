@@ -23,7 +23,7 @@
 /* A handle without a reference to it: it may end meanwhile. */
 struct looked_at {
 	uint32_t id; /* of its map */
-	uint32_t place;
+	uint32_t slot;
 	uint32_t random[2];
 	bool found;      /* an idle one: its map is in an outer one */
 	bool restricted; /* an outer one: perhaps it cannot be read */
@@ -66,7 +66,7 @@ static int64_t idle_until(const struct handles *h, struct handle *handle)
 static struct looked_at note(const struct handle *handle)
 {
 	return (struct looked_at){ .id = handle->resource->id,
-				   .place = handle->place,
+				   .slot = handle->slot,
 				   .random = { handle->random[0],
 					       handle->random[1] },
 				   .restricted = handle->resource->restricted };
@@ -75,8 +75,8 @@ static struct looked_at note(const struct handle *handle)
 static struct handle *find(const struct handles *h,
 			   const struct looked_at *noted)
 {
-	struct handle *handle = noted->place < h->table.places
-					? h->table.table[noted->place].handle
+	struct handle *handle = noted->slot < h->table.slots
+					? h->table.table[noted->slot].handle
 					: NULL;
 
 	return handle && memcmp(handle->random, noted->random,
@@ -111,8 +111,8 @@ static size_t gather_outer(const struct handles *h, struct looked_at *outer)
 	const struct handle *handle;
 	size_t count = 0;
 
-	for (uint32_t place = 0; place < h->table.places; place++) {
-		handle = h->table.table[place].handle;
+	for (uint32_t slot = 0; slot < h->table.slots; slot++) {
+		handle = h->table.table[slot].handle;
 		if (handle && map_scan_is_outer(handle->resource))
 			outer[count++] = note(handle);
 	}
@@ -155,21 +155,21 @@ static int by_id(const void *a, const void *b)
 
 static bool gather(struct handles *h, struct idle_look *look)
 {
-	uint32_t places;
+	uint32_t slots;
 
 	look->idle = malloc(MOST_AT_ONCE * sizeof(*look->idle));
 	pthread_rwlock_wrlock(&h->lock);
-	places = h->table.places;
+	slots = h->table.slots;
 	if (look->idle)
 		look->idle_count = gather_idle(h, look->idle);
 	pthread_rwlock_unlock(&h->lock);
 	if (look->idle_count == 0)
 		return false;
-	look->outer = malloc(places * sizeof(*look->outer));
+	look->outer = malloc(slots * sizeof(*look->outer));
 	if (!look->outer)
 		return false;
 	pthread_rwlock_rdlock(&h->lock);
-	if (h->table.places == places)
+	if (h->table.slots == slots)
 		look->outer_count = gather_outer(h, look->outer);
 	else /* it has grown: another time */
 		look->idle_count = 0;

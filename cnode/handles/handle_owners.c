@@ -14,7 +14,7 @@
 #include "handles/handles_internal.h"
 
 /* Who is waited for and has made no map loses little; there may be many. */
-#define MAX_GUESTS 4096
+#define MAX_BORROWERS 4096
 
 /* So many leave holes in the heap that are worth a look of libc's. */
 #define MANY 1000
@@ -27,7 +27,8 @@
 /* The grace is the same for all: who begins to wait comes after the last. */
 static void wait_for(struct handles *h, struct handles_owner *owner)
 {
-	struct wait_queue *queue = owner->own > 0 ? &h->makers : &h->guests;
+	struct wait_queue *queue =
+		owner->own > 0 ? &h->creators : &h->borrowers;
 	struct handles_owner *before = TAILQ_LAST(&queue->owners, wait_list);
 
 	while (before && before->deadline > owner->deadline)
@@ -61,7 +62,7 @@ int handle_owners_hold(struct handles *h, struct handles_owner *owner,
 	owner->own += !handle->shared;
 	LIST_INSERT_HEAD(&owner->holdings, holding, of_owner);
 	LIST_INSERT_HEAD(&handle->holdings, holding, of_handle);
-	owner->quota->handles++;
+	owner->holder->handles++;
 	h->holdings++;
 	return 0;
 }
@@ -90,16 +91,16 @@ static void free_holding(struct handles *h, struct holding *holding)
 	LIST_REMOVE(holding, of_handle);
 	LIST_REMOVE(holding, of_owner);
 	owner->own -= !holding->handle->shared;
-	owner->quota->handles--;
+	owner->holder->handles--;
 	h->holdings--;
 	free(holding);
 	if (owner->queue && LIST_EMPTY(&owner->holdings)) {
 		owner->deadline = 0;
 		TAILQ_REMOVE(&owner->queue->owners, owner, waiting);
 		TAILQ_INSERT_HEAD(&owner->queue->owners, owner, waiting);
-	} else if (owner->queue == &h->makers && owner->own == 0 &&
+	} else if (owner->queue == &h->creators && owner->own == 0 &&
 		   !owner->ended) {
-		wait_no_more(owner); /* as a maker: others have closed it */
+		wait_no_more(owner); /* as a creator: others have closed it */
 		wait_for(h, owner);
 	}
 }
@@ -114,9 +115,9 @@ void handle_owners_end_handle(struct handles *h, struct handle *handle,
 	while ((holding = LIST_FIRST(&handle->holdings)))
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): as below */
 		free_holding(h, holding);
-	if (handle->maker)
-		handle->maker->handles--;
-	quotas_close(handle->maker);
+	if (handle->creator)
+		handle->creator->handles--;
+	holders_close(handle->creator);
 	handle_idle_remove(h, handle);
 	handle_table_remove(&h->table, handle);
 	SLIST_INSERT_HEAD(&ended->list, handle, ended);
@@ -167,32 +168,32 @@ static void free_if_ended(struct handles_owner *owner)
 		return;
 	wait_no_more(owner);
 	LIST_REMOVE(owner, of_name);
-	quotas_close(owner->quota);
+	holders_close(owner->holder);
 	free(owner);
 }
 
-static struct handles_owner *new_owner(struct quota *quota, uint32_t creation)
+static struct handles_owner *new_owner(struct holder *holder, uint32_t creation)
 {
 	struct handles_owner *owner = calloc(1, sizeof(*owner));
 
 	if (!owner)
 		return NULL;
-	owner->quota = quotas_ref(quota);
+	owner->holder = holders_ref(holder);
 	owner->creation = creation;
 	LIST_INIT(&owner->holdings);
-	LIST_INSERT_HEAD(&quota->owners, owner, of_name);
+	LIST_INSERT_HEAD(&holder->owners, owner, of_name);
 	return owner;
 }
 
 /* Of that name and creation; those of another creation end. NULL: no memory. */
 static struct handles_owner *find_or_make(struct handles *h,
-					  struct quota *quota,
+					  struct holder *holder,
 					  uint32_t creation,
 					  struct ended_handles *ended)
 {
 	struct handles_owner *owner, *next, *same = NULL;
 
-	for (owner = LIST_FIRST(&quota->owners); owner; owner = next) {
+	for (owner = LIST_FIRST(&holder->owners); owner; owner = next) {
 		next = LIST_NEXT(owner, of_name);
 		if (owner->creation != creation)
 			end_owner(h, owner, ended);
@@ -200,7 +201,7 @@ static struct handles_owner *find_or_make(struct handles *h,
 			same = owner;
 		free_if_ended(owner);
 	}
-	return same ? same : new_owner(quota, creation);
+	return same ? same : new_owner(holder, creation);
 }
 
 struct handles_owner *handles_owner_up(struct handles *h, const char *name,
@@ -209,19 +210,19 @@ struct handles_owner *handles_owner_up(struct handles *h, const char *name,
 	struct ended_handles ended = { .event = HANDLE_ENDED,
 				       .reason = "node_restarted" };
 	struct handles_owner *owner = NULL;
-	struct quota *quota;
+	struct holder *holder;
 
 	pthread_rwlock_wrlock(&h->lock);
-	quota = quotas_open(&h->quotas, name);
-	if (quota)
-		owner = find_or_make(h, quota, creation, &ended);
+	holder = holders_open(&h->holders, name);
+	if (holder)
+		owner = find_or_make(h, holder, creation, &ended);
 	if (owner && owner->queue)
 		wait_no_more(owner);
 	if (owner) {
 		owner->connections++;
 		owner->since = clock_ms();
 	}
-	quotas_close(quota);
+	holders_close(holder);
 	pthread_rwlock_unlock(&h->lock);
 	handle_owners_free_ended(&ended);
 	return owner;
@@ -281,7 +282,7 @@ static bool lives_short(struct handles_owner *owner)
 	return owner->short_lives >= SHORT_LIVES;
 }
 
-static void tell_of_processes(const char *name, unsigned number)
+static void log_processes(const char *name, unsigned number)
 {
 	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
 
@@ -292,25 +293,25 @@ static void tell_of_processes(const char *name, unsigned number)
 		    number, name, SHORT_LIVES, SHORT_LIFE_MS);
 }
 
-static void tell_of_guests(void)
+static void log_borrowers(void)
 {
 	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
 
 	log_limited(&limit, LOG_WARNING,
 		    "a node that has gone is waited for no longer: it has made "
 		    "none of the maps that it holds, as %d others",
-		    MAX_GUESTS);
+		    MAX_BORROWERS);
 }
 
 void handles_owner_down(struct handles *h, struct handles_owner *owner)
 {
 	struct ended_handles ended = { .event = HANDLE_ENDED,
 				       .reason = "short_connections" };
-	char name[sizeof(owner->quota->node)];
+	char name[sizeof(owner->holder->node)];
 	unsigned processes = 0;
 
 	pthread_rwlock_wrlock(&h->lock);
-	memcpy(name, owner->quota->node, sizeof(name));
+	memcpy(name, owner->holder->node, sizeof(name));
 	if (--owner->connections == 0) {
 		if (lives_short(owner))
 			processes = end_processes(h, owner, &ended);
@@ -323,23 +324,25 @@ void handles_owner_down(struct handles *h, struct handles_owner *owner)
 	pthread_rwlock_unlock(&h->lock);
 	handle_owners_free_ended(&ended);
 	if (processes > 0)
-		tell_of_processes(name, processes);
+		log_processes(name, processes);
 }
 
 int handles_reap(struct handles *h)
 {
 	struct ended_handles ended = { .event = HANDLE_ENDED };
-	int64_t makers, guests, left;
+	int64_t creators, borrowers, left;
 	bool too_many;
 
 	pthread_rwlock_wrlock(&h->lock);
-	too_many = h->guests.length > MAX_GUESTS;
-	makers = reap(h, &h->makers, UINT32_MAX, &ended);
-	guests = reap(h, &h->guests, MAX_GUESTS, &ended);
+	too_many = h->borrowers.length > MAX_BORROWERS;
+	creators = reap(h, &h->creators, UINT32_MAX, &ended);
+	borrowers = reap(h, &h->borrowers, MAX_BORROWERS, &ended);
 	pthread_rwlock_unlock(&h->lock);
 	handle_owners_free_ended(&ended);
 	if (too_many)
-		tell_of_guests();
-	left = makers < 0 || (guests >= 0 && guests < makers) ? guests : makers;
+		log_borrowers();
+	left = creators < 0 || (borrowers >= 0 && borrowers < creators)
+		       ? borrowers
+		       : creators;
 	return left > INT32_MAX ? INT32_MAX : (int)left;
 }

@@ -34,27 +34,28 @@ struct handles *handles_new(const char *node, uint32_t creation,
 	h->idle = h->grace > LEAST_IDLE_MS ? h->grace : LEAST_IDLE_MS;
 	h->max_holdings = (uint64_t)limits->max * HOLDERS_OF_EACH;
 	TAILQ_INIT(&h->idle_handles);
-	TAILQ_INIT(&h->makers.owners);
-	TAILQ_INIT(&h->guests.owners);
+	TAILQ_INIT(&h->creators.owners);
+	TAILQ_INIT(&h->borrowers.owners);
 	return h;
 }
 
-/* --- Room --------------------------------------------------------------- */
+/* --- Capacity ---------------------------------------------------------------
+ */
 
-enum room {
-	ROOM_FOR_MORE,
-	ROOM_NOT_FOR_NODE,
-	ROOM_NOT_FOR_ANY,
-	ROOM_NOT_FOR_HOLDERS,
+enum capacity {
+	CAPACITY_LEFT,
+	CAPACITY_NOT_OF_NODE,
+	CAPACITY_NOT_OF_ANY,
+	CAPACITY_NOT_OF_HOLDERS,
 };
 
-static enum room room(const struct handles *h,
-		      const struct handles_owner *owner)
+static enum capacity capacity(const struct handles *h,
+			      const struct handles_owner *owner)
 {
 	if (h->table.used >= h->table.max)
-		return ROOM_NOT_FOR_ANY;
-	return owner->quota->handles < h->max_per_node ? ROOM_FOR_MORE
-						       : ROOM_NOT_FOR_NODE;
+		return CAPACITY_NOT_OF_ANY;
+	return owner->holder->handles < h->max_per_node ? CAPACITY_LEFT
+							: CAPACITY_NOT_OF_NODE;
 }
 
 uint32_t handles_count(struct handles *h)
@@ -68,8 +69,8 @@ uint32_t handles_count(struct handles *h)
 }
 
 /* To be called without the lock: a log may be slow. 0 or -EMFILE. */
-static int tell(const struct handles *h, const struct handles_owner *owner,
-		enum room room)
+static int log_refusal(const struct handles *h,
+		       const struct handles_owner *owner, enum capacity left)
 {
 	static struct log_limit any = LOG_LIMIT_OF("refused", "max_maps");
 	static struct log_limit node =
@@ -77,33 +78,33 @@ static int tell(const struct handles *h, const struct handles_owner *owner,
 	static struct log_limit holders =
 		LOG_LIMIT_OF("refused", "max_holders");
 
-	if (room == ROOM_NOT_FOR_ANY)
+	if (left == CAPACITY_NOT_OF_ANY)
 		log_limited(&any, LOG_WARNING,
 			    "refused %s a map: there are --max-maps %u already",
-			    owner->quota->node, h->table.max);
-	else if (room == ROOM_NOT_FOR_NODE)
+			    owner->holder->node, h->table.max);
+	else if (left == CAPACITY_NOT_OF_NODE)
 		log_limited(&node, LOG_WARNING,
 			    "refused %s a map: it has --max-maps-per-node %u "
 			    "already",
-			    owner->quota->node, h->max_per_node);
-	else if (room == ROOM_NOT_FOR_HOLDERS)
+			    owner->holder->node, h->max_per_node);
+	else if (left == CAPACITY_NOT_OF_HOLDERS)
 		log_limited(&holders, LOG_WARNING,
 			    "refused %s a map that others hold: nodes hold "
 			    "%llu, %d times --max-maps, already",
-			    owner->quota->node,
+			    owner->holder->node,
 			    (unsigned long long)h->max_holdings,
 			    HOLDERS_OF_EACH);
-	return room == ROOM_FOR_MORE ? 0 : -EMFILE;
+	return left == CAPACITY_LEFT ? 0 : -EMFILE;
 }
 
-int handles_check_room(struct handles *h, const struct handles_owner *owner)
+int handles_check_capacity(struct handles *h, const struct handles_owner *owner)
 {
-	enum room found;
+	enum capacity found;
 
 	pthread_rwlock_rdlock(&h->lock);
-	found = room(h, owner);
+	found = capacity(h, owner);
 	pthread_rwlock_unlock(&h->lock);
-	return tell(h, owner, found);
+	return log_refusal(h, owner, found);
 }
 
 /* --- Adding ------------------------------------------------------------- */
@@ -120,8 +121,8 @@ static int add(struct handles *h, struct handles_owner *owner,
 	if (!handle)
 		return -ENOMEM;
 	if (new->lifetime == HANDLES_PERMANENT) {
-		handle->maker = quotas_ref(owner->quota);
-		owner->quota->handles++;
+		handle->creator = holders_ref(owner->holder);
+		owner->holder->handles++;
 	} else if (handle_owners_hold(h, owner, handle) < 0) {
 		handle_table_remove(&h->table, handle);
 		free(handle); /* what it points to is the caller's yet */
@@ -136,50 +137,50 @@ static int add(struct handles *h, struct handles_owner *owner,
 static int add_locked(struct handles *h, struct handles_owner *owner,
 		      struct handle *new, erlang_ref *ref)
 {
-	enum room found;
+	enum capacity found;
 	int error = 0;
 
 	if (getrandom(new->random, sizeof(new->random), 0) !=
 	    sizeof(new->random))
 		return -EIO;
 	pthread_rwlock_wrlock(&h->lock);
-	found = room(h, owner);
-	if (found == ROOM_FOR_MORE)
+	found = capacity(h, owner);
+	if (found == CAPACITY_LEFT)
 		error = add(h, owner, new, ref);
 	pthread_rwlock_unlock(&h->lock);
-	return found == ROOM_FOR_MORE ? error : tell(h, owner, found);
+	return found == CAPACITY_LEFT ? error : log_refusal(h, owner, found);
 }
 
 /* Of what was added: the handle itself may have ended already. */
-static void tell_made(const struct handles_owner *owner, struct handle *new,
-		      const erlang_ref *ref)
+static void audit_made(const struct handles_owner *owner, struct handle *new,
+		       const erlang_ref *ref)
 {
-	new->place = ref->n[0];
+	new->slot = ref->n[0];
 	handle_audit_begins("handle_made", new, owner);
 }
 
 int handles_add(struct handles *h, struct handles_owner *owner,
-		struct resource *resource, const struct handles_term *term,
+		struct resource *resource, const struct handles_lease *lease,
 		erlang_ref *ref)
 {
 	struct handle new = { .resource = resource_ref(resource),
-			      .lifetime = term->lifetime };
+			      .lifetime = lease->lifetime };
 	int error;
 
-	if (term->lifetime == HANDLES_PROCESS) {
-		new.process = malloc(term->process_size);
-		new.process_size = term->process_size;
+	if (lease->lifetime == HANDLES_PROCESS) {
+		new.process = malloc(lease->process_size);
+		new.process_size = lease->process_size;
 		if (!new.process) {
 			resource_unref(resource);
 			return -ENOMEM;
 		}
-		memcpy(new.process, term->process, term->process_size);
+		memcpy(new.process, lease->process, lease->process_size);
 	}
 	error = add_locked(h, owner, &new, ref);
 	if (error < 0)
 		free(new.process);
 	else
-		tell_made(owner, &new, ref);
+		audit_made(owner, &new, ref);
 	resource_unref(resource);
 	return error;
 }
@@ -220,14 +221,14 @@ static bool is_for(const struct handle *handle,
 	return handle->resource->kind == kind && handle->resource->id == id;
 }
 
-/* New ones go to the head of a chain: the oldest one comes last. */
+/* New ones go to the head of a bucket: the oldest one comes last. */
 static struct handle *find(struct handles *h,
 			   const struct handles_wanted *wanted)
 {
 	struct handle *handle, *oldest = NULL;
 
-	LIST_FOREACH(handle, handle_table_chain(&h->table, wanted->id),
-		     of_chain)
+	LIST_FOREACH(handle, handle_table_bucket(&h->table, wanted->id),
+		     of_bucket)
 	if (is_for(handle, wanted->kind, wanted->id) &&
 	    handle->resource->restricted == wanted->restricted)
 		oldest = handle;
@@ -235,11 +236,12 @@ static struct handle *find(struct handles *h,
 }
 
 /*
- * It takes no place more, but the node has one more: then *copy is what the
+ * It takes no slot more, but the node has one more: then *copy is what the
  * audit trail is to tell of, with its map.
  */
 static int share(struct handles *h, struct handles_owner *owner,
-		 struct handle *handle, enum room *found, struct handle *copy)
+		 struct handle *handle, enum capacity *found,
+		 struct handle *copy)
 {
 	int error;
 
@@ -247,11 +249,11 @@ static int share(struct handles *h, struct handles_owner *owner,
 		return -ESTALE;
 	if (!handle->shared || handle_owners_hold_it(owner, handle))
 		return 0;
-	if (owner->quota->handles >= h->max_per_node)
-		*found = ROOM_NOT_FOR_NODE;
+	if (owner->holder->handles >= h->max_per_node)
+		*found = CAPACITY_NOT_OF_NODE;
 	else if (h->holdings >= h->max_holdings)
-		*found = ROOM_NOT_FOR_HOLDERS;
-	if (*found != ROOM_FOR_MORE)
+		*found = CAPACITY_NOT_OF_HOLDERS;
+	if (*found != CAPACITY_LEFT)
 		return -EMFILE;
 	error = handle_owners_hold(h, owner, handle);
 	if (error == 0 && audit_is_on()) {
@@ -264,7 +266,7 @@ static int share(struct handles *h, struct handles_owner *owner,
 int handles_find(struct handles *h, struct handles_owner *owner,
 		 const struct handles_wanted *wanted, erlang_ref *ref)
 {
-	enum room found = ROOM_FOR_MORE;
+	enum capacity found = CAPACITY_LEFT;
 	struct handle *handle, copy = { .resource = NULL };
 	int error = -ENOENT;
 
@@ -279,7 +281,7 @@ int handles_find(struct handles *h, struct handles_owner *owner,
 	if (copy.resource)
 		handle_audit_begins("handle_shared", &copy, owner);
 	resource_unref(copy.resource);
-	return found == ROOM_FOR_MORE ? error : tell(h, owner, found);
+	return found == CAPACITY_LEFT ? error : log_refusal(h, owner, found);
 }
 
 /* Another thread may have been quicker: then its handle is the one. */
@@ -298,7 +300,7 @@ static void settle_shared(struct handles *h, struct handles_owner *owner,
 		drop(h, ref);
 		*ref = oldest;
 	} else {
-		tell_made(owner, new, ref);
+		audit_made(owner, new, ref);
 	}
 }
 
@@ -342,7 +344,7 @@ static void visit_handle(const struct handles *h, const struct handle *handle,
 
 	handle_table_make_ref(&h->table, handle, &ref);
 	do {
-		info.owner = holding ? holding->owner->quota->node : NULL;
+		info.owner = holding ? holding->owner->holder->node : NULL;
 		visit(&info, context);
 		holding = holding ? LIST_NEXT(holding, of_handle) : NULL;
 	} while (holding && owners);
@@ -355,14 +357,14 @@ void handles_each(struct handles *h, const struct resource_kind *kind,
 
 	pthread_rwlock_rdlock(&h->lock);
 	if (id == 0) {
-		for (uint32_t place = 0; place < h->table.places; place++) {
-			handle = h->table.table[place].handle;
+		for (uint32_t slot = 0; slot < h->table.slots; slot++) {
+			handle = h->table.table[slot].handle;
 			if (handle && handle->resource->kind == kind)
 				visit_handle(h, handle, true, visit, context);
 		}
 	} else {
-		LIST_FOREACH(handle, handle_table_chain(&h->table, id),
-			     of_chain)
+		LIST_FOREACH(handle, handle_table_bucket(&h->table, id),
+			     of_bucket)
 		if (is_for(handle, kind, id))
 			visit_handle(h, handle, false, visit, context);
 	}
@@ -450,8 +452,8 @@ void handles_free(struct handles *h)
 	if (!h)
 		return;
 	handle_idle_fini(h);
-	for (uint32_t place = 0; place < h->table.places; place++) {
-		handle = h->table.table[place].handle;
+	for (uint32_t slot = 0; slot < h->table.slots; slot++) {
+		handle = h->table.table[slot].handle;
 		if (handle)
 			handle_owners_end_handle(h, handle, &ended);
 	}

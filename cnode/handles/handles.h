@@ -66,7 +66,7 @@ int handles_reap(struct handles *handles);
 int handles_end_idle(struct handles *handles);
 
 /* How long a new handle is to live. */
-struct handles_term {
+struct handles_lease {
 	enum handles_lifetime lifetime;
 	const char *process; /* HANDLES_PROCESS: an encoded pid, to be copied */
 	size_t process_size;
@@ -78,7 +78,7 @@ struct handles_term {
  * -ESTALE: the owner has ended. -ENOMEM.
  */
 int handles_add(struct handles *handles, struct handles_owner *owner,
-		struct resource *resource, const struct handles_term *term,
+		struct resource *resource, const struct handles_lease *lease,
 		erlang_ref *ref);
 
 struct handles_wanted {
@@ -109,8 +109,8 @@ void handles_keep(struct handles *handles, const erlang_ref *ref);
 uint32_t handles_count(struct handles *handles);
 
 /* Whether one more could be added, before a map is made for it. */
-int handles_check_room(struct handles *handles,
-		       const struct handles_owner *owner);
+int handles_check_capacity(struct handles *handles,
+			   const struct handles_owner *owner);
 
 /*
  * The object of a live handle, of whatever kind, with a reference for the

@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 #include "handles/handles.h"
-#include "handles/quotas.h"
+#include "handles/holders.h"
 
 /*
  * What handles.c, handle_owners.c and handle_table.c have in common. All of
@@ -28,12 +28,12 @@ LIST_HEAD(holding_list, holding);
 
 struct handle {
 	struct resource *resource;
-	uint32_t place;
+	uint32_t slot;
 	uint32_t random[2];
 	enum handles_lifetime lifetime;
-	bool shared;         /* who comes upon its map holds it too */
-	struct quota *maker; /* HANDLES_PERMANENT: whom it counts for */
-	char *process;       /* HANDLES_PROCESS: an encoded pid */
+	bool shared;            /* who comes upon its map holds it too */
+	struct holder *creator; /* HANDLES_PERMANENT: whom it counts for */
+	char *process;          /* HANDLES_PROCESS: an encoded pid */
 	size_t process_size;
 	struct holding_list holdings;
 	/* shared, but what was taken out: handle_idle.c */
@@ -44,16 +44,16 @@ struct handle {
 	struct handle_ending *ending; /* for the audit trail, once it ended */
 
 	union {
-		LIST_ENTRY(handle) of_chain; /* those of one map are in one */
+		LIST_ENTRY(handle) of_bucket; /* those of one map are in one */
 		SLIST_ENTRY(handle) ended;
 	};
 };
 
-LIST_HEAD(handle_chain, handle);
+LIST_HEAD(handle_bucket, handle);
 
-#define HANDLE_CHAINS 1024
+#define HANDLE_BUCKETS 1024
 
-struct handle_place {
+struct handle_slot {
 	struct handle *handle; /* NULL: it is free */
 	uint32_t next_free;
 };
@@ -63,10 +63,10 @@ struct handle_table {
 	uint32_t creation;
 	uint32_t max;
 	uint32_t used;
-	uint32_t places;
+	uint32_t slots;
 	uint32_t first_free;
-	struct handle_place *table;
-	struct handle_chain chains[HANDLE_CHAINS]; /* by the map's id */
+	struct handle_slot *table;
+	struct handle_bucket buckets[HANDLE_BUCKETS]; /* by the map's id */
 };
 
 /* Whose time is over first, first. */
@@ -76,7 +76,7 @@ struct wait_queue {
 };
 
 struct handles_owner {
-	struct quota *quota; /* of its name */
+	struct holder *holder; /* of its name */
 	uint32_t creation;
 	unsigned connections;
 	int64_t since;        /* the last one: ms */
@@ -88,7 +88,7 @@ struct handles_owner {
 	/* without connections: where it stands until the deadline */
 	struct wait_queue *queue;
 	TAILQ_ENTRY(handles_owner) waiting;
-	LIST_ENTRY(handles_owner) of_name; /* in its quota */
+	LIST_ENTRY(handles_owner) of_name; /* in its holder */
 };
 
 struct handles {
@@ -96,9 +96,9 @@ struct handles {
 	uint32_t max_per_node;
 	int64_t grace; /* ms */
 	struct handle_table table;
-	struct quotas quotas;
-	struct wait_queue makers;
-	struct wait_queue guests; /* have made nothing of what they hold */
+	struct holders holders;
+	struct wait_queue creators;
+	struct wait_queue borrowers; /* have made nothing of what they hold */
 	int64_t idle; /* ms that what came from reading is kept without use */
 	TAILQ_HEAD(idle_list, handle) idle_handles;
 	struct idle_look *look; /* of the thread that ends them alone */
@@ -123,7 +123,7 @@ struct ended_handles {
 void handle_table_init(struct handle_table *table, const char *node,
 		       uint32_t creation, uint32_t max);
 
-/* A copy of handle in a place of its own; there is one. NULL: no memory. */
+/* A copy of handle in a slot of its own; there is one. NULL: no memory. */
 struct handle *handle_table_add(struct handle_table *table,
 				const struct handle *handle);
 
@@ -137,8 +137,8 @@ void handle_table_make_ref(const struct handle_table *table,
 			   const struct handle *handle, erlang_ref *ref);
 
 /* Where the handles of that map are, with those of others. */
-struct handle_chain *handle_table_chain(struct handle_table *table,
-					uint32_t id);
+struct handle_bucket *handle_table_bucket(struct handle_table *table,
+					  uint32_t id);
 
 /* --- handle_owners.c: owners and what they hold ------------------------- */
 

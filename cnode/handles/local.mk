@@ -8,4 +8,4 @@ cnode_but_main += \
 	%D%/handle_table.c \
 	%D%/handles.c %D%/handles.h \
 	%D%/handles_internal.h \
-	%D%/quotas.c %D%/quotas.h
+	%D%/holders.c %D%/holders.h

@@ -23,25 +23,25 @@ void map_charges_give_back(struct map_memory *memory, uint64_t bytes)
 	pthread_mutex_unlock(&memory->lock);
 }
 
-void map_charges_pause(struct map_memory *memory, size_t chain)
+void map_charges_pause(struct map_memory *memory, size_t bucket)
 {
-	if (chain % MAP_CHARGES_AT_ONCE > 0)
+	if (bucket % MAP_CHARGES_AT_ONCE > 0)
 		return;
 	pthread_mutex_unlock(&memory->lock);
 	pthread_mutex_lock(&memory->lock);
 }
 
-struct map_charge_list *map_charges_chain(struct map_memory *memory,
-					  uint32_t id)
+struct map_charge_list *map_charges_bucket(struct map_memory *memory,
+					   uint32_t id)
 {
-	return &memory->chains[id % MAP_CHARGES_CHAINS];
+	return &memory->buckets[id % MAP_CHARGES_BUCKETS];
 }
 
 struct map_charge *map_charges_find(struct map_memory *memory, uint32_t id)
 {
 	struct map_charge *charge;
 
-	LIST_FOREACH(charge, map_charges_chain(memory, id), others)
+	LIST_FOREACH(charge, map_charges_bucket(memory, id), entry)
 	if (charge->id == id)
 		return charge;
 	return NULL;
@@ -56,14 +56,14 @@ void map_charges_add(struct map_memory *memory, struct map_charge *charge,
 	charge->outer = map->traits & MAP_VALUE_IS_MAP;
 	charge->seen = memory->sweep;
 	LIST_INIT(&charge->open);
-	LIST_INSERT_HEAD(map_charges_chain(memory, map->resource.id), charge,
-			 others);
+	LIST_INSERT_HEAD(map_charges_bucket(memory, map->resource.id), charge,
+			 entry);
 }
 
 void map_charges_remove(struct map_charge *charge)
 {
 	charge->memory->charges--;
 	charge->memory->used -= charge->bytes;
-	LIST_REMOVE(charge, others);
+	LIST_REMOVE(charge, entry);
 	free(charge);
 }

@@ -8,7 +8,7 @@
 
 #include "bpf/map.h"
 
-#define MAP_CHARGES_CHAINS 65536
+#define MAP_CHARGES_BUCKETS 65536
 #define MAP_CHARGES_AT_ONCE 256 /* of them, gone through without a pause */
 
 /*
@@ -27,16 +27,16 @@ struct map_charge {
 	uint64_t seen; /* the last sweep that saw it, or that it was open in */
 	uint64_t scanned; /* the last sweep that looked at what is in it */
 	LIST_HEAD(map_list, map) open;
-	LIST_ENTRY(map_charge) others;
+	LIST_ENTRY(map_charge) entry;
 };
 
 LIST_HEAD(map_charge_list, map_charge);
 
 struct map_memory {
 	uint64_t max;
-	pthread_mutex_t lock; /* of all to chains, but max */
+	pthread_mutex_t lock; /* of all to buckets, but max */
 	uint64_t used;
-	uint64_t charges;    /* in all chains */
+	uint64_t charges;    /* in all buckets */
 	uint64_t sweep_at;   /* as many are too many */
 	uint64_t sweep;      /* the number of the last one that has begun, */
 	uint64_t swept;      /* and of the last one that is over */
@@ -45,7 +45,7 @@ struct map_memory {
 	uint32_t places;     /* so many may be looked at yet, one by one */
 	atomic_bool stopped; /* nobody waits for a sweep any more */
 	pthread_cond_t over; /* a sweep */
-	struct map_charge_list chains[MAP_CHARGES_CHAINS];
+	struct map_charge_list buckets[MAP_CHARGES_BUCKETS];
 	/* who opens what is pinned has it to read, the end of a sweep to write;
 	   before lock */
 	pthread_rwlock_t opening;
@@ -56,11 +56,11 @@ void map_charges_give_back(struct map_memory *memory, uint64_t bytes);
 
 /* The rest are called with the lock. */
 
-/* Who goes through all chains lets others have the lock from time to time. */
-void map_charges_pause(struct map_memory *memory, size_t chain);
+/* Who goes through all buckets lets others have the lock from time to time. */
+void map_charges_pause(struct map_memory *memory, size_t bucket);
 
-struct map_charge_list *map_charges_chain(struct map_memory *memory,
-					  uint32_t id);
+struct map_charge_list *map_charges_bucket(struct map_memory *memory,
+					   uint32_t id);
 struct map_charge *map_charges_find(struct map_memory *memory, uint32_t id);
 
 /* Takes over charge, for map. It counts as seen, and not as looked into. */

@@ -47,8 +47,8 @@ void map_memory_free(struct map_memory *memory)
 
 	if (!memory)
 		return;
-	for (size_t i = 0; has_limit(memory) && i < MAP_CHARGES_CHAINS; i++)
-		while ((charge = LIST_FIRST(&memory->chains[i])))
+	for (size_t i = 0; has_limit(memory) && i < MAP_CHARGES_BUCKETS; i++)
+		while ((charge = LIST_FIRST(&memory->buckets[i])))
 			map_charges_remove(charge);
 	pthread_mutex_destroy(&memory->lock);
 	pthread_cond_destroy(&memory->over);
@@ -84,7 +84,7 @@ static void release_kept(struct map_memory *memory, uint32_t id, uint32_t type)
 {
 	struct map_charge *charge;
 
-	if (type == BPF_MAP_TYPE_PROG_ARRAY || map_sweep_look_for(id) != 0)
+	if (type == BPF_MAP_TYPE_PROG_ARRAY || map_exists(id) != 0)
 		return;
 	pthread_mutex_lock(&memory->lock);
 	charge = map_charges_find(memory, id);
@@ -103,7 +103,7 @@ static void release(struct resource *resource)
 	bool look;
 
 	pthread_mutex_lock(&memory->lock);
-	LIST_REMOVE(map, same);
+	LIST_REMOVE(map, entry);
 	charge->kept |= atomic_load(&map->kept);
 	charge->inner |= atomic_load(&map->inner);
 	charge->seen = memory->sweep;
@@ -209,9 +209,9 @@ static void bound_charges(struct map_memory *memory)
 }
 
 /* With the lock. */
-static void enter(struct map_charge *charge, struct map *map)
+static void register_open(struct map_charge *charge, struct map *map)
 {
-	LIST_INSERT_HEAD(&charge->open, map, same);
+	LIST_INSERT_HEAD(&charge->open, map, entry);
 	map->charge = charge;
 	map->resource.closed = release;
 }
@@ -242,7 +242,7 @@ int map_memory_make(struct map_memory *memory, const struct map_spec *spec,
 	charge->scanned = memory->sweep; /* there is nothing in it */
 	/* the kernel may lose it at its last close, see release_kept() */
 	charge->kept = spec->type == BPF_MAP_TYPE_PROG_ARRAY;
-	enter(charge, *map);
+	register_open(charge, *map);
 	pthread_mutex_unlock(&memory->lock);
 	return 0;
 }
@@ -263,7 +263,7 @@ static bool enter_opened(struct map_memory *memory, struct map_charge **spare,
 		*spare = NULL;
 		map_charges_add(memory, charge, map);
 	}
-	enter(charge, map);
+	register_open(charge, map);
 	unseen = memory->sweeping && charge->outer &&
 		 charge->scanned != memory->sweep;
 	charge->scanned = unseen ? memory->sweep : charge->scanned;

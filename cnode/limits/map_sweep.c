@@ -18,8 +18,8 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "bpf/map_walk.h"
 #include "bpf/pins.h"
-#include "bpf/walk.h"
 #include "limits/map_charges.h"
 
 #define SCAN_BYTES ((size_t)1 << 18)
@@ -27,7 +27,7 @@
 /* That one sweep looks at, one by one: others wait for it, 2 s perhaps. */
 #define MAX_PLACES ((uint32_t)1 << 21)
 
-int map_sweep_look_for(uint32_t id)
+int map_exists(uint32_t id)
 {
 	struct map *map;
 	/* to read: a security module may give no more */
@@ -48,16 +48,16 @@ static bool is_gone(const struct map_memory *memory,
 
 /* --- By id -------------------------------------------------------------- */
 
-/* One that has not been looked for yet, from a chain on; 0: none. */
-static uint32_t next_closed(struct map_memory *memory, size_t *chain)
+/* One that has not been looked for yet, from a bucket on; 0: none. */
+static uint32_t next_closed(struct map_memory *memory, size_t *bucket)
 {
 	struct map_charge *charge = NULL;
 	uint32_t id = 0;
 
 	pthread_mutex_lock(&memory->lock);
-	for (; *chain < MAP_CHARGES_CHAINS; ++*chain) {
-		map_charges_pause(memory, *chain);
-		LIST_FOREACH(charge, &memory->chains[*chain], others)
+	for (; *bucket < MAP_CHARGES_BUCKETS; ++*bucket) {
+		map_charges_pause(memory, *bucket);
+		LIST_FOREACH(charge, &memory->buckets[*bucket], entry)
 		if (is_gone(memory, charge))
 			break;
 		if (charge)
@@ -84,11 +84,11 @@ static void remove_closed(struct map_memory *memory, uint32_t id)
 
 static void sweep_by_id(struct map_memory *memory)
 {
-	size_t chain = 0;
+	size_t bucket = 0;
 	uint32_t id;
 
-	while ((id = next_closed(memory, &chain)) > 0)
-		if (map_sweep_look_for(id) == 0)
+	while ((id = next_closed(memory, &bucket)) > 0)
+		if (map_exists(id) == 0)
 			remove_closed(memory, id);
 }
 
@@ -110,16 +110,16 @@ static void mark(struct map_memory *memory, const char *ids, int64_t count)
 }
 
 static int64_t scan_entries(struct map_memory *memory, struct map *map,
-			    struct walk *walk, uint32_t entries)
+			    struct map_walk *walk, uint32_t entries)
 {
 	char *bytes = malloc(entries * ((size_t)map->key_size + sizeof(int)));
-	struct walk_room room = { .values = bytes,
-				  .keys = bytes + entries * sizeof(int),
-				  .entries = entries };
+	struct map_walk_room room = { .values = bytes,
+				      .keys = bytes + entries * sizeof(int),
+				      .entries = entries };
 	int64_t n = bytes ? 0 : -ENOMEM;
 
-	while (n >= 0 && walk->position != WALK_DONE) {
-		n = walk_next(map, walk, &room);
+	while (n >= 0 && walk->position != MAP_WALK_DONE) {
+		n = map_walk_next(map, walk, &room);
 		mark(memory, room.values, n);
 	}
 	free(bytes);
@@ -151,9 +151,9 @@ static bool may_scan(struct map_memory *memory, const struct map *map)
 /* By what finds all that stays, whatever comes and goes beside it. */
 static int scan(struct map_memory *memory, struct map *map)
 {
-	struct walk walk = { .position = WALK_START,
-			     .mode = WALK_READ,
-			     .stopped = &memory->stopped };
+	struct map_walk walk = { .position = MAP_WALK_START,
+				 .mode = MAP_WALK_READ,
+				 .stopped = &memory->stopped };
 	size_t entry = map->key_size + sizeof(int);
 	size_t entries = SCAN_BYTES / entry + 1;
 	size_t most = MAX_SCAN_BYTES / entry;
@@ -165,7 +165,7 @@ static int scan(struct map_memory *memory, struct map *map)
 		return -E2BIG;
 	if (entries > map->max_entries)
 		entries = map->max_entries;
-	walk.cursor = malloc(walk_cursor_size(map, &walk));
+	walk.cursor = malloc(map_walk_cursor_size(map, &walk));
 	if (!walk.cursor)
 		return -ENOMEM;
 	while (n == -ENOBUFS && entries <= most) {
@@ -199,9 +199,9 @@ static bool begin(struct map_memory *memory)
 	memory->unknown = false;
 	memory->places = MAX_PLACES;
 	memory->sweeping = true;
-	for (size_t i = 0; i < MAP_CHARGES_CHAINS; i++) {
+	for (size_t i = 0; i < MAP_CHARGES_BUCKETS; i++) {
 		map_charges_pause(memory, i);
-		LIST_FOREACH(charge, &memory->chains[i], others)
+		LIST_FOREACH(charge, &memory->buckets[i], entry)
 		if (is_gone(memory, charge)) {
 			closed = true;
 			inner |= charge->inner;
@@ -222,19 +222,19 @@ static struct map *ref_to_read(struct map_charge *charge)
 {
 	struct map *map;
 
-	LIST_FOREACH(map, &charge->open, same)
+	LIST_FOREACH(map, &charge->open, entry)
 	if (!map->write_only && resource_try_ref(&map->resource))
 		return map;
 	return NULL;
 }
 
-/* In a chain, an open one that nobody has looked into yet. */
-static struct map *ref_unseen(struct map_memory *memory, size_t chain)
+/* In a bucket, an open one that nobody has looked into yet. */
+static struct map *ref_unseen(struct map_memory *memory, size_t bucket)
 {
 	struct map_charge *charge;
 	struct map *map;
 
-	LIST_FOREACH(charge, &memory->chains[chain], others)
+	LIST_FOREACH(charge, &memory->buckets[bucket], entry)
 	if (is_unseen(memory, charge) && (map = ref_to_read(charge))) {
 		charge->scanned = memory->sweep;
 		return map;
@@ -242,17 +242,17 @@ static struct map *ref_unseen(struct map_memory *memory, size_t chain)
 	return NULL;
 }
 
-static struct map *next_outer(struct map_memory *memory, size_t *chain)
+static struct map *next_outer(struct map_memory *memory, size_t *bucket)
 {
 	struct map *map = NULL;
 
 	pthread_mutex_lock(&memory->lock);
-	while (*chain < MAP_CHARGES_CHAINS) {
-		map_charges_pause(memory, *chain);
-		map = ref_unseen(memory, *chain);
+	while (*bucket < MAP_CHARGES_BUCKETS) {
+		map_charges_pause(memory, *bucket);
+		map = ref_unseen(memory, *bucket);
 		if (map)
 			break;
-		++*chain;
+		++*bucket;
 	}
 	pthread_mutex_unlock(&memory->lock);
 	return map;
@@ -261,9 +261,9 @@ static struct map *next_outer(struct map_memory *memory, size_t *chain)
 static void scan_open(struct map_memory *memory)
 {
 	struct map *map;
-	size_t chain = 0;
+	size_t bucket = 0;
 
-	while ((map = next_outer(memory, &chain))) {
+	while ((map = next_outer(memory, &bucket))) {
 		map_sweep_scan(memory, map);
 		map_unref(map);
 	}
@@ -315,9 +315,9 @@ static bool is_any_unseen(struct map_memory *memory)
 	struct map_charge *charge;
 	bool any = false;
 
-	for (size_t i = 0; !any && i < MAP_CHARGES_CHAINS; i++) {
+	for (size_t i = 0; !any && i < MAP_CHARGES_BUCKETS; i++) {
 		map_charges_pause(memory, i);
-		LIST_FOREACH(charge, &memory->chains[i], others)
+		LIST_FOREACH(charge, &memory->buckets[i], entry)
 		any |= is_unseen(memory, charge) && !LIST_EMPTY(&charge->open);
 	}
 	return any;
@@ -329,11 +329,11 @@ static void remove_gone(struct map_memory *memory, bool inner)
 
 	pthread_mutex_lock(&memory->lock);
 	inner = inner && !memory->unknown && !is_any_unseen(memory);
-	for (size_t i = 0; i < MAP_CHARGES_CHAINS; i++) {
+	for (size_t i = 0; i < MAP_CHARGES_BUCKETS; i++) {
 		map_charges_pause(memory, i);
-		for (charge = LIST_FIRST(&memory->chains[i]); charge;
+		for (charge = LIST_FIRST(&memory->buckets[i]); charge;
 		     charge = next) {
-			next = LIST_NEXT(charge, others);
+			next = LIST_NEXT(charge, entry);
 			if (is_gone(memory, charge) &&
 			    (inner || !charge->inner))
 				map_charges_remove(charge);

@@ -19,6 +19,6 @@ void map_sweep(struct map_memory *memory);
 void map_sweep_scan(struct map_memory *memory, struct map *map);
 
 /* 1: it is there, 0: it is not; -EPERM: that may not be known by its id. */
-int map_sweep_look_for(uint32_t id);
+int map_exists(uint32_t id);
 
 #endif

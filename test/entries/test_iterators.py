@@ -218,7 +218,7 @@ def test_a_walk_of_a_trie_ends_while_others_write(alice, bob, cnode, maps):
     bob.eval(key + CHURN, keep=True, N=cnode.name, Map=map)
 
     def walk():
-        assert len(maps.walk(map)) <= 4 * 2000  # walk.h: the bound of a walk
+        assert len(maps.walk(map)) <= 4 * 2000  # map_walk.h: the bound of a walk
 
     beside_churn(bob, walk, 3)
 

@@ -24,7 +24,7 @@ from cluster import PATIENCE
 from native import ORDER, u32
 
 TRIE = ("lpm_trie", 8, 4, 900, ["no_prealloc"])
-TRIE_BOUND = 4 * TRIE[3]  # walk.h: it may begin anew, but not for ever
+TRIE_BOUND = 4 * TRIE[3]  # map_walk.h: it may begin anew, but not for ever
 
 
 @pytest.fixture

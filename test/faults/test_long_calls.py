@@ -18,8 +18,8 @@ from cluster import PATIENCE, wait_until
 from counting import Trace
 from test_killed import Embedding
 
-MOST_HOLES = 2**18  # walk.c: in one batch
-STEP = 16384  # walk.h: entries, in one batch
+MOST_HOLES = 2**18  # map_walk.c: in one batch
+STEP = 16384  # map_walk.h: entries, in one batch
 FAR = 30_000_000  # holes; as one batch 2 s
 AT_ONCE = 1  # s of the kernel's, for all that was under way
 ENOMEM = ("error", "enomem")

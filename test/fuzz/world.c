@@ -210,12 +210,12 @@ unsigned world_maps(void)
 
 void world_hold_maps(struct handles *handles, struct handles_owner *owner)
 {
-	struct handles_term term = { .lifetime = HANDLES_NODE };
+	struct handles_lease lease = { .lifetime = HANDLES_NODE };
 	erlang_ref ref;
 
 	for (size_t i = 0; i < SHAPES; i++)
 		REQUIRE(handles_add(handles, owner,
-				    resource_ref(&maps[i]->resource), &term,
+				    resource_ref(&maps[i]->resource), &lease,
 				    &ref) == 0);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef QUOTAS_H
-#define QUOTAS_H
+#ifndef HOLDERS_H
+#define HOLDERS_H
 
 #include <ei.h>
 #include <stdint.h>
@@ -10,23 +10,23 @@
  * How many handles each node has, by its name: what its incarnations hold, and
  * what is permanent that one of them has made. Who uses it sees to locking.
  */
-struct quota {
-	LIST_ENTRY(quota) others; /* beside what is looked for */
+struct holder {
+	LIST_ENTRY(holder) entry; /* beside what is looked for */
 	char node[MAXATOMLEN_UTF8];
 	uint32_t handles;
 	unsigned users; /* owners and permanent handles that point here */
 	LIST_HEAD(, handles_owner) owners; /* whose name that is */
 };
 
-#define QUOTAS_CHAINS 1024
+#define HOLDERS_BUCKETS 1024
 
-struct quotas {
-	LIST_HEAD(, quota) chains[QUOTAS_CHAINS]; /* of zeros: empty */
+struct holders {
+	LIST_HEAD(, holder) buckets[HOLDERS_BUCKETS]; /* of zeros: empty */
 };
 
 /* That of a node, to be given back; NULL: no memory. */
-struct quota *quotas_open(struct quotas *quotas, const char *node);
-struct quota *quotas_ref(struct quota *quota);
-void quotas_close(struct quota *quota); /* takes NULL */
+struct holder *holders_open(struct holders *holders, const char *node);
+struct holder *holders_ref(struct holder *holder);
+void holders_close(struct holder *holder); /* takes NULL */
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef WALK_H
-#define WALK_H
+#ifndef MAP_WALK_H
+#define MAP_WALK_H
 
 #include "bpf/map.h"
 
@@ -8,7 +8,7 @@
  * So many entries should one step have at most, unless one bucket has more: a
  * system call is not to take long, as nothing ends it, not even SIGKILL.
  */
-#define WALK_MOST 16384
+#define MAP_WALK_MOST 16384
 
 /*
  * A walk through a map, which can be left and gone on with from its cursor.
@@ -21,38 +21,40 @@
  * When the key has gone that is next the kernel begins anew: keys come again,
  * and the walk ends after four times as many as the map has room for.
  */
-enum walk_position {
-	WALK_START,
-	WALK_AT,
-	WALK_DONE
+enum map_walk_position {
+	MAP_WALK_START,
+	MAP_WALK_AT,
+	MAP_WALK_DONE
 };
 
 /*
  * What becomes of the entries: read, read and removed, or only removed. Of
- * WALK_KEYS only the keys are wanted, and what stands for values is undefined.
+ * MAP_WALK_KEYS only the keys are wanted, and what stands for values is
+ * undefined.
  */
-enum walk_mode {
-	WALK_READ,
-	WALK_KEYS,
-	WALK_TAKE,
-	WALK_REMOVE
+enum map_walk_mode {
+	MAP_WALK_READ,
+	MAP_WALK_KEYS,
+	MAP_WALK_TAKE,
+	MAP_WALK_REMOVE
 };
 
-struct walk {
-	enum walk_position position;
-	enum walk_mode mode;
-	/* WALK_TAKE: called before an entry leaves; NULL: nothing is */
+struct map_walk {
+	enum map_walk_position position;
+	enum map_walk_mode mode;
+	/* MAP_WALK_TAKE: called before an entry leaves; NULL: nothing is */
 	map_keeper keep;
 	void *context;
-	char *cursor; /* WALK_AT: walk_cursor_size() bytes; the caller's */
+	char *cursor; /* MAP_WALK_AT: map_walk_cursor_size() bytes; the caller's
+		       */
 	/* true: -ECANCELED, also in the middle of a step; NULL: never */
 	const atomic_bool *stopped;
 };
 
-size_t walk_cursor_size(const struct map *map, const struct walk *walk);
+size_t map_walk_cursor_size(const struct map *map, const struct map_walk *walk);
 
 /* Room for entries, of which key and value stand one behind the other. */
-struct walk_room {
+struct map_walk_room {
 	char *keys;
 	char *values;
 	uint32_t entries;
@@ -63,7 +65,7 @@ struct walk_room {
  * next bucket has more entries than there is room for; nothing is lost.
  * -ECANCELED: it was stopped, and can go on from its cursor.
  */
-int64_t walk_next(struct map *map, struct walk *walk,
-		  const struct walk_room *room);
+int64_t map_walk_next(struct map *map, struct map_walk *walk,
+		      const struct map_walk_room *room);
 
 #endif

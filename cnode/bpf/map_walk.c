@@ -11,7 +11,7 @@
  * is looked for a key ahead, so that who walks may remove what has come: from a
  * key that has gone the kernel goes back to the beginning.
  */
-#include "bpf/walk.h"
+#include "bpf/map_walk.h"
 
 #include <errno.h>
 #include <string.h>
@@ -21,30 +21,30 @@
 #define MAX_HOLES (1 << 18) /* in one system call: 20 ms */
 
 /* What is to be kept before it leaves is taken one by one. */
-static bool by_buckets(const struct map *map, const struct walk *walk)
+static bool by_buckets(const struct map *map, const struct map_walk *walk)
 {
 	return map->traits & MAP_BUCKETS && !walk->keep;
 }
 
-size_t walk_cursor_size(const struct map *map, const struct walk *walk)
+size_t map_walk_cursor_size(const struct map *map, const struct map_walk *walk)
 {
 	return by_buckets(map, walk) ? MAP_BUCKET_CURSOR_SIZE
 				     : LEFT_SIZE + map->key_size;
 }
 
 /* A step may have many turns, and of some types each takes milliseconds. */
-static bool is_stopped(const struct walk *walk)
+static bool is_stopped(const struct map_walk *walk)
 {
 	return walk->stopped &&
 	       atomic_load_explicit(walk->stopped, memory_order_relaxed);
 }
 
-static bool is_reading(const struct walk *walk)
+static bool is_reading(const struct map_walk *walk)
 {
-	return walk->mode == WALK_READ || walk->mode == WALK_KEYS;
+	return walk->mode == MAP_WALK_READ || walk->mode == MAP_WALK_KEYS;
 }
 
-static int do_batch(struct map *map, const struct walk *walk,
+static int do_batch(struct map *map, const struct map_walk *walk,
 		    struct map_batch *batch)
 {
 	return is_reading(walk) ? map_get_batch(map, batch)
@@ -52,11 +52,11 @@ static int do_batch(struct map *map, const struct walk *walk,
 }
 
 /* The kernel reads a cursor before it writes the next one: one room does. */
-static int64_t next_buckets(struct map *map, struct walk *walk,
-			    const struct walk_room *room)
+static int64_t next_buckets(struct map *map, struct map_walk *walk,
+			    const struct map_walk_room *room)
 {
 	struct map_batch batch = {
-		.cursor = walk->position == WALK_AT ? walk->cursor : NULL,
+		.cursor = walk->position == MAP_WALK_AT ? walk->cursor : NULL,
 		.next_cursor = walk->cursor,
 		.keys = room->keys,
 		.values = room->values,
@@ -66,7 +66,7 @@ static int64_t next_buckets(struct map *map, struct walk *walk,
 
 	if (error < 0 && error != -ENOENT) /* ENOSPC may be a lookup's, too */
 		return error == -ENOSPC ? -ENOBUFS : error;
-	walk->position = error == 0 ? WALK_AT : WALK_DONE;
+	walk->position = error == 0 ? MAP_WALK_AT : MAP_WALK_DONE;
 	return batch.count;
 }
 
@@ -75,8 +75,8 @@ static int64_t next_buckets(struct map *map, struct walk *walk,
 /* A walk by keys while a step of it goes on. */
 struct keys {
 	struct map *map;
-	struct walk *walk;
-	const struct walk_room *room;
+	struct map_walk *walk;
+	const struct map_walk_room *room;
 	uint32_t count; /* entries so far */
 	uint32_t left;
 	char *next; /* the key of the cursor */
@@ -94,22 +94,22 @@ static int visit(struct keys *k)
 	int error = -EINVAL;
 
 	switch (k->walk->mode) {
-	case WALK_KEYS:
+	case MAP_WALK_KEYS:
 		/* of numbers, only a lookup tells what is there from holes */
 		error = k->map->traits & MAP_INDEXED
 				? map_get(k->map, place_of(k), value)
 				: 0;
 		break;
-	case WALK_READ:
+	case MAP_WALK_READ:
 		error = map_get(k->map, place_of(k), value);
 		break;
-	case WALK_TAKE:
+	case MAP_WALK_TAKE:
 		error = k->walk->keep
 				? map_take_kept(k->map, place_of(k), value,
 						k->walk->keep, k->walk->context)
 				: map_take(k->map, place_of(k), value);
 		break;
-	case WALK_REMOVE:
+	case MAP_WALK_REMOVE:
 		error = map_remove(k->map, place_of(k));
 		break;
 	}
@@ -144,9 +144,9 @@ static int look_ahead(struct keys *k, const char *key)
 	int error = k->left > 0 ? next_key(k, key) : -ENOENT;
 
 	if (error == 0)
-		k->walk->position = WALK_AT;
+		k->walk->position = MAP_WALK_AT;
 	else if (error == -ENOENT)
-		k->walk->position = WALK_DONE;
+		k->walk->position = MAP_WALK_DONE;
 	return error == -ENOENT ? 0 : error;
 }
 
@@ -155,9 +155,9 @@ static int step(struct keys *k)
 {
 	int error = is_stopped(k->walk) ? -ECANCELED : 0;
 
-	if (error == 0 && k->walk->position == WALK_START)
+	if (error == 0 && k->walk->position == MAP_WALK_START)
 		error = look_ahead(k, NULL);
-	if (error < 0 || k->walk->position == WALK_DONE)
+	if (error < 0 || k->walk->position == MAP_WALK_DONE)
 		return error;
 	memcpy(place_of(k), k->next, k->map->key_size);
 	k->left--;
@@ -166,7 +166,7 @@ static int step(struct keys *k)
 		error = visit(k);
 	if (error < 0) { /* the next step is to meet it again */
 		memcpy(k->next, place_of(k), k->map->key_size);
-		k->walk->position = WALK_AT;
+		k->walk->position = MAP_WALK_AT;
 	}
 	return error;
 }
@@ -178,7 +178,7 @@ static bool may_batch(const struct keys *k)
 
 	if (!(k->map->traits & MAP_HOLES))
 		return k->map->traits & MAP_KEY_BATCH;
-	if (k->walk->position == WALK_AT)
+	if (k->walk->position == MAP_WALK_AT)
 		memcpy(&index, k->next, sizeof(index));
 	/* a cursor may be anybody's: beyond the end is the beginning */
 	return index < k->map->max_entries &&
@@ -188,7 +188,7 @@ static bool may_batch(const struct keys *k)
 /* Whether it is not known yet what is before the next key. */
 static bool lacks_cursor(const struct keys *k)
 {
-	return k->count == 0 && k->walk->position == WALK_AT &&
+	return k->count == 0 && k->walk->position == MAP_WALK_AT &&
 	       !(k->map->traits & MAP_INDEXED);
 }
 
@@ -197,7 +197,7 @@ static void *batch_cursor(const struct keys *k, uint32_t *before)
 {
 	if (k->count > 0)
 		return place_of(k) - k->map->key_size;
-	if (k->walk->position == WALK_START)
+	if (k->walk->position == MAP_WALK_START)
 		return NULL;
 	memcpy(before, k->next, sizeof(*before));
 	return (*before)-- > 0 ? before : NULL;
@@ -227,7 +227,7 @@ static int read_batch(struct keys *k)
 	k->count += batch.count;
 	k->left -= batch.count;
 	if (error == -ENOENT || k->count == 0) {
-		k->walk->position = WALK_DONE;
+		k->walk->position = MAP_WALK_DONE;
 		return 0;
 	}
 	return look_ahead(k, place_of(k) - key_size);
@@ -240,9 +240,9 @@ static int read_or_remove(struct keys *k)
 	int error = 0;
 
 	if (is_reading(k->walk) && may_batch(k)) {
-		while (error == 0 && lacks_cursor(k) && steps++ < WALK_MOST)
+		while (error == 0 && lacks_cursor(k) && steps++ < MAP_WALK_MOST)
 			error = step(k);
-		if (error == 0 && k->walk->position != WALK_DONE &&
+		if (error == 0 && k->walk->position != MAP_WALK_DONE &&
 		    !lacks_cursor(k))
 			error = read_batch(k);
 		if (error != -ENOTSUP)
@@ -250,7 +250,7 @@ static int read_or_remove(struct keys *k)
 		error = 0;
 	}
 	while (error == 0 && k->count < k->room->entries &&
-	       k->walk->position != WALK_DONE && steps++ < WALK_MOST)
+	       k->walk->position != MAP_WALK_DONE && steps++ < MAP_WALK_MOST)
 		error = step(k);
 	return error;
 }
@@ -268,8 +268,8 @@ static uint32_t entries_of(const struct map *map)
 	return (uint32_t)entries;
 }
 
-static int64_t next_keys(struct map *map, struct walk *walk,
-			 const struct walk_room *room)
+static int64_t next_keys(struct map *map, struct map_walk *walk,
+			 const struct map_walk_room *room)
 {
 	struct keys k = {
 		.map = map,
@@ -281,19 +281,19 @@ static int64_t next_keys(struct map *map, struct walk *walk,
 	uint32_t left = UINT32_MAX;
 	int error;
 
-	if (walk->position == WALK_AT)
+	if (walk->position == MAP_WALK_AT)
 		memcpy(&left, walk->cursor, LEFT_SIZE);
 	if (left < k.left) /* a cursor may be anybody's */
 		k.left = left;
 	error = k.left > 0 ? read_or_remove(&k) : 0;
 	memcpy(walk->cursor, &k.left, LEFT_SIZE);
 	if (k.left == 0)
-		walk->position = WALK_DONE;
+		walk->position = MAP_WALK_DONE;
 	return error < 0 && k.count == 0 ? error : (int64_t)k.count;
 }
 
-int64_t walk_next(struct map *map, struct walk *walk,
-		  const struct walk_room *room)
+int64_t map_walk_next(struct map *map, struct map_walk *walk,
+		      const struct map_walk_room *room)
 {
 	if (is_stopped(walk))
 		return -ECANCELED;

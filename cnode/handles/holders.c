@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What nodes have of what there is a limit for. Knows nothing of limits. */
+#include "handles/holders.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* FNV-1a */
+static uint32_t hash(const char *node)
+{
+	uint32_t value = 2166136261u;
+
+	for (; *node; node++)
+		value = (value ^ (unsigned char)*node) * 16777619u;
+	return value;
+}
+
+struct holder *holders_open(struct holders *holders, const char *node)
+{
+	uint32_t bucket = hash(node) % HOLDERS_BUCKETS;
+	struct holder *holder;
+
+	LIST_FOREACH(holder, &holders->buckets[bucket], entry)
+	if (strcmp(holder->node, node) == 0)
+		return holders_ref(holder);
+	holder = calloc(1, sizeof(*holder));
+	if (!holder)
+		return NULL;
+	strncpy(holder->node, node, sizeof(holder->node) - 1);
+	LIST_INSERT_HEAD(&holders->buckets[bucket], holder, entry);
+	return holders_ref(holder);
+}
+
+struct holder *holders_ref(struct holder *holder)
+{
+	holder->users++;
+	return holder;
+}
+
+void holders_close(struct holder *holder)
+{
+	if (!holder || --holder->users > 0)
+		return;
+	LIST_REMOVE(holder, entry);
+	free(holder);
+}
