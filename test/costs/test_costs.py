@@ -87,7 +87,7 @@ def test_bytes_on_the_wire_of_a_get(start, beam, warm, tmp_path):
     map = warm()
     with Trace(node, tmp_path / "trace") as trace:
         get(beam, map, 100)
-    received, sent = trace.data("recvfrom"), trace.bytes("sendto")
+    received, sent = trace.data("recvfrom"), trace.data("sendto")
     print(f"a get: {received / 100:.0f} bytes in, {sent / 100:.0f} bytes out")
     assert received > 0 and sent > 0
     assert (received + sent) / 100 <= most(BYTES_OF_A_GET)
