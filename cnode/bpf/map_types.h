@@ -16,7 +16,7 @@ enum map_types_ability {
 	MAP_TYPES_BUCKETS = 1 << 2, /* batch lookup */
 };
 
-/* Or-ed; -errno for want of memory, descriptors or the like, for now. */
+/* Or-ed; -errno when memory, descriptors or the like are short, for now. */
 int map_types_abilities(uint32_t type);
 
 #endif
