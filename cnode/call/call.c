@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What handlers share: buffers, handles and paths.
+ * Shared by handlers: buffers, handles and paths.
  *
  *	ebpf_map() = {ebpf_map, reference(), Type, KeySize, ValueSize,
  *	              MaxEntries}

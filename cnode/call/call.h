@@ -39,7 +39,7 @@ struct call_options {
 	uint32_t grace; /* s */
 };
 
-/* What all calls share. */
+/* Shared by all calls. */
 struct call_common {
 	struct handles *handles;
 	struct map_memory *map_memory;
@@ -51,7 +51,7 @@ struct call_common {
 	struct call_options options;
 };
 
-/* What the calls of one connected node share. */
+/* Shared by the calls of one connected node. */
 struct call_context {
 	struct call_common *common;
 	struct handles_owner *owner;
@@ -74,7 +74,7 @@ enum located {
 	LOCATED_TO_WRITE, /* and read */
 };
 
-/* One call: its arguments, where the result goes, what went wrong. */
+/* One call: its arguments, its result, its exception. */
 struct call {
 	struct call_context *context;
 	struct term_writer *out;
@@ -90,7 +90,7 @@ struct call {
 	struct map *value_map; /* a map that is a value, or a template */
 	int key_fd;            /* named by a key or value; -1: none */
 	int value_fd;
-	/* to be monitored, or no longer, once the call has returned */
+	/* monitors to start or end once the call has returned */
 	bool watch;                     /* ref ends with the caller */
 	struct handles_process unwatch; /* its handle ref is closed */
 	erlang_ref ref;
@@ -108,8 +108,8 @@ void call_end(struct call *call);
  */
 
 /*
- * To be called in each turn of a loop that may run long. Raises ecanceled when
- * the connection is gone; what has been done by then stays done.
+ * Call in each turn of a loop that may run long. Raises ecanceled when the
+ * connection is gone; changes made by then stay.
  */
 static inline bool call_goes_on(struct call *call)
 {
@@ -120,7 +120,7 @@ static inline bool call_goes_on(struct call *call)
 
 /* At least size bytes, or NULL with {too_big, Max} or enomem raised. */
 char *call_buffer(struct call *call, struct buffer *buffer, size_t size);
-/* The batch buffer, which is not limited by --max-message but to 256 MiB. */
+/* The batch buffer: its limit is 256 MiB, not --max-message. */
 char *call_batch_buffer(struct call *call, size_t size);
 
 /*
@@ -147,7 +147,7 @@ void call_write_type(struct call *call, uint32_t type);
 bool call_is_handle(struct term t);
 bool call_read_handle_ref(struct term t, erlang_ref *ref);
 
-/* The map of a live handle, to be unreferenced. NULL: there is none. */
+/* The map of a live handle, for the caller to map_unref(), or NULL. */
 struct map *call_get_map(const struct call *call, const erlang_ref *ref);
 void call_write_handle(struct call *call, const struct map *map,
 		       const erlang_ref *ref);

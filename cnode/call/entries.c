@@ -12,7 +12,7 @@
 #define BINARY_HEADER_SIZE 5
 #define PAIR_MARGIN 8     /* a tuple, and the list of a per-CPU value */
 #define ANSWER_MARGIN 256 /* the answer around a list */
-#define END_MARGIN 16     /* the part behind it, without a cursor */
+#define END_MARGIN 16     /* the part after it, without a cursor */
 
 bool entries_check(struct call *call)
 {
@@ -43,7 +43,7 @@ bool entries_start(struct call *call, struct entries *entries)
 	return walk->cursor;
 }
 
-/* A map whose keys are descriptors has no cursors: none came from here. */
+/* A map whose keys are descriptors never returns a cursor. */
 bool entries_start_at(struct call *call, struct entries *entries,
 		      struct term cursor)
 {
@@ -82,7 +82,7 @@ static bool reserve_batch(struct call *call, struct map_walk_room *room,
 	return bytes;
 }
 
-/* Moves an entry down, over one that is left out. */
+/* Moves an entry down, over one left out. */
 static void move(const struct map *map, const struct map_walk_room *room,
 		 uint32_t from, uint32_t to)
 {
@@ -93,9 +93,9 @@ static void move(const struct map *map, const struct map_walk_room *room,
 }
 
 /*
- * Opens handles for the maps that were read, and leaves out those that are
- * gone. Maps that were taken out have theirs, unless another node has closed it
- * since; then the others must be reported all the same.
+ * Opens handles for the maps that were read, and leaves out maps that are gone.
+ * A map that was taken out already has one, unless another node has closed it
+ * since; the other maps must still be reported then.
  */
 static bool hold_maps(struct call *call, struct entries *entries)
 {
@@ -186,7 +186,7 @@ static uint32_t least(size_t a, uint32_t b)
 
 /*
  * As many as the memory budget allows, counting the answer while it grows. If
- * it is used up, a step is small enough to need none of it.
+ * the budget is used up, so few that the step needs none of it.
  */
 static uint32_t affordable(struct call *call, uint32_t entries)
 {

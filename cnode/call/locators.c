@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Opens a map by an id, a name or the path of a pin, for a handle or for one
- * call; which of them is not known here.
+ * Opens a map by its id, its name or the path of a pin. Does not know whether
+ * it is for a handle or for one call.
  */
 #include "call/locators.h"
 
@@ -16,11 +16,11 @@
 
 bool locators_is(struct term t)
 {
-	struct term what[2];
+	struct term pair[2];
 
-	return term_tuple_of(t, what, 2) &&
-	       (term_is_atom(what[0], "id") || term_is_atom(what[0], "name") ||
-		term_is_atom(what[0], "pinned"));
+	return term_tuple_of(t, pair, 2) &&
+	       (term_is_atom(pair[0], "id") || term_is_atom(pair[0], "name") ||
+		term_is_atom(pair[0], "pinned"));
 }
 
 /* --- By name ------------------------------------------------------------ */
@@ -36,7 +36,7 @@ static int open_to_look(struct map_memory *memory, uint32_t id,
 	if (error < 0)
 		return error;
 	error = map_get_info(*map, info);
-	if (error < 0) /* an error: it may be the one with that name */
+	if (error < 0) /* not skipped: it may be the map with that name */
 		map_unref(*map);
 	return error;
 }
@@ -118,21 +118,21 @@ bool locators_open(struct call *call, struct term t, uint32_t flags,
 {
 	char name[MAP_NAME_SIZE], path[PATH_MAX];
 	bool valid;
-	struct term what[2];
+	struct term pair[2];
 	uint32_t id;
 
-	if (!term_tuple_of(t, what, 2))
+	if (!term_tuple_of(t, pair, 2))
 		return raise_reason(call, RAISED_BADARG);
-	if (term_is_atom(what[0], "id")) {
-		if (!term_read_uint32(what[1], &id))
+	if (term_is_atom(pair[0], "id")) {
+		if (!term_read_uint32(pair[1], &id))
 			return raise_reason(call, RAISED_BADARG);
 		*error = map_memory_open_id(call->context->common->map_memory,
 					    id, flags, map);
-	} else if (term_is_atom(what[0], "pinned")) {
-		return call_read_path(call, what[1], path) &&
+	} else if (term_is_atom(pair[0], "pinned")) {
+		return call_read_path(call, pair[1], path) &&
 		       open_pinned(call, path, flags, map, error);
-	} else if (term_is_atom(what[0], "name")) {
-		if (!map_options_read_name(what[1], name, &valid))
+	} else if (term_is_atom(pair[0], "name")) {
+		if (!map_options_read_name(pair[1], name, &valid))
 			return raise_reason(call, RAISED_BADARG);
 		*error = valid && name[0]
 				 ? open_named(call->context, name, flags, map)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads the options of new/5 and open/2; the callers know which of them apply:
+ * Reads the options of new/5 and open/2; its callers know which ones apply:
  *
  *	[Flag :: atom() | {Option :: atom(), Value}]
  */

@@ -5,9 +5,8 @@
  *
  *	PATTERN=rw|ro|none
  *
- * A pattern is one of fnmatch(3), and the first that matches counts. If there
- * are rules, a node that matches none may do nothing. Names are bytes, so ?
- * matches one byte.
+ * A pattern is one of fnmatch(3); the first rule that matches counts. If there
+ * are rules, a node that matches none may do nothing. A ? matches one byte.
  */
 #include "call/permissions.h"
 
@@ -48,7 +47,7 @@ const char *permissions_add(struct permissions *permissions, const char *rule)
 		return "it must be PATTERN=rw, PATTERN=ro or PATTERN=none";
 	if (!read_permission(equals + 1, &new.permission))
 		return "after the last = goes rw, ro or none";
-	/* app=rw is meant to be app@*=rw, and would lock out everyone */
+	/* app=rw should be app@*=rw: it matches no node and locks all out */
 	if (strcspn(rule, "@*?[") >= length)
 		return "a pattern without @ matches no node; write NAME@*";
 	new.pattern = strndup(rule, length);

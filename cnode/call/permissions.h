@@ -21,7 +21,7 @@ struct permissions {
 	bool read_only; /* overrides the rules */
 };
 
-/* Appends a rule PATTERN=rw|ro|none. NULL, or what is wrong with it. */
+/* Appends a rule PATTERN=rw|ro|none. NULL, or the text of an error. */
 const char *permissions_add(struct permissions *permissions, const char *rule);
 
 /* By the first rule that matches the name of the node. */

@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "call/call.h"
 
-/* Any function may exceed it, so it is logged here. */
+/* Any function may exceed --max-message, so it is logged here. */
 static void log_too_big(const struct call *call)
 {
 	static struct log_limit limit = LOG_LIMIT_OF("refused", "max_message");

@@ -21,7 +21,7 @@ enum raised_reason {
 	RAISED_TOO_BIG,    /* {too_big, max_message} */
 	RAISED_ERRNO,      /* error as an atom */
 	RAISED_ERRNO_DONE, /* {error as an atom, done} */
-	RAISED_AMBIGUOUS,  /* not by open: it returns {error, ambiguous} */
+	RAISED_AMBIGUOUS,  /* open returns {error, ambiguous} instead */
 	RAISED_BADFUN,     /* {badfun, term} */
 	RAISED_BADARITY,   /* {badarity, {Fun, Args}}; term is both */
 };
@@ -45,7 +45,7 @@ bool raise_no_memory(struct call *call);
 /* Counts the exception, or the {error, Reason} that was returned. */
 void raise_count(const struct call *call);
 
-/* The name of what errors[i] of struct stats counts. */
+/* The name of the reason that errors[i] of struct stats counts. */
 const char *raise_error_name(size_t i, char buffer[POSIX_NAME_SIZE]);
 
 /* Writes the reason of an exception as a term. */

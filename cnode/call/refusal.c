@@ -9,20 +9,20 @@
 #include "base/log.h"
 
 /* The object of a refused request: in words, and as fields that borrow name. */
-struct what {
+struct object {
 	struct log_fields fields;
 	char words[PATH_MAX + 32];
 	char name[PATH_MAX];
 };
 
-static void add_map(struct what *what, uint32_t id)
+static void add_map(struct object *object, uint32_t id)
 {
-	log_fields_text(&what->fields, "object", "map");
-	log_fields_number(&what->fields, "id", id);
+	log_fields_text(&object->fields, "object", "map");
+	log_fields_number(&object->fields, "id", id);
 }
 
 /* A locator as "Tag Id", "Tag Path" or "Tag Name"; no words for others. */
-static void describe_locator(struct term t, struct what *what)
+static void describe_locator(struct term t, struct object *object)
 {
 	static const char *const tags[] = { "id", "pinned", "name" };
 	static const char *const keys[] = { "id", "path", "name" };
@@ -37,20 +37,20 @@ static void describe_locator(struct term t, struct what *what)
 		i++;
 	number = term_read_uint32(parts[1], &id);
 	if (number)
-		snprintf(what->name, sizeof(what->name), "%u", id);
-	if (i == 3 || (!number && !term_read_text(parts[1], what->name,
-						  sizeof(what->name))))
+		snprintf(object->name, sizeof(object->name), "%u", id);
+	if (i == 3 || (!number && !term_read_text(parts[1], object->name,
+						  sizeof(object->name))))
 		return;
-	snprintf(what->words, sizeof(what->words), ": %s %s", tags[i],
-		 what->name);
+	snprintf(object->words, sizeof(object->words), ": %s %s", tags[i],
+		 object->name);
 	if (i > 0)
-		log_fields_text(&what->fields, keys[i], what->name);
+		log_fields_text(&object->fields, keys[i], object->name);
 	else if (number)
-		add_map(what, id);
+		add_map(object, id);
 }
 
 static void describe_handle(const struct call *call, struct term t,
-			    struct what *what)
+			    struct object *object)
 {
 	struct map *map = NULL;
 	erlang_ref ref;
@@ -58,35 +58,36 @@ static void describe_handle(const struct call *call, struct term t,
 	if (call_read_handle_ref(t, &ref))
 		map = call_get_map(call, &ref);
 	if (map) {
-		snprintf(what->words, sizeof(what->words), ": map %u",
+		snprintf(object->words, sizeof(object->words), ": map %u",
 			 map->resource.id);
-		add_map(what, map->resource.id);
+		add_map(object, map->resource.id);
 	}
 	map_unref(map);
 }
 
-static void add_path(struct what *what, const char *path)
+static void add_path(struct object *object, const char *path)
 {
-	size_t size = strlen(what->words);
+	size_t size = strlen(object->words);
 
-	snprintf(what->words + size, sizeof(what->words) - size, ": %s", path);
-	log_fields_text(&what->fields, "path", path);
+	snprintf(object->words + size, sizeof(object->words) - size, ": %s",
+		 path);
+	log_fields_text(&object->fields, "path", path);
 }
 
 /*
  * The last map among the arguments; one before it is a value. Keys and other
- * values are never logged: those who read logs may not be allowed to see them.
+ * values are never logged: a reader of logs may not be allowed to see them.
  */
-static void describe(const struct call *call, struct what *what)
+static void describe(const struct call *call, struct object *object)
 {
-	for (uint32_t i = call->arity; i > 0 && !what->words[0]; i--) {
-		describe_handle(call, call->args[i - 1], what);
-		describe_locator(call->args[i - 1], what);
+	for (uint32_t i = call->arity; i > 0 && !object->words[0]; i--) {
+		describe_handle(call, call->args[i - 1], object);
+		describe_locator(call->args[i - 1], object);
 	}
 	if ((strcmp(call->function, "pin") == 0 ||
 	     strcmp(call->function, "unpin") == 0) &&
-	    term_read_text(call->args[0], what->name, sizeof(what->name)))
-		add_path(what, what->name);
+	    term_read_text(call->args[0], object->name, sizeof(object->name)))
+		add_path(object, object->name);
 }
 
 bool refusal_raise(struct call *call, enum refusal refusal, const char *path)
@@ -114,18 +115,18 @@ bool refusal_raise(struct call *call, enum refusal refusal, const char *path)
 	};
 	struct log_limit *limit = &refusals[refusal].limit;
 	erlang_pid pid = { .num = 0 };
-	struct what what;
+	struct object object;
 
-	what.words[0] = '\0';
-	log_fields_start(&what.fields, limit->event, limit->reason);
+	object.words[0] = '\0';
+	log_fields_start(&object.fields, limit->event, limit->reason);
 	if (path)
-		add_path(&what, path);
+		add_path(&object, path);
 	else
-		describe(call, &what);
+		describe(call, &object);
 	term_read_pid(call->caller, &pid);
-	log_limited_with(limit, &what.fields, LOG_WARNING,
+	log_limited_with(limit, &object.fields, LOG_WARNING,
 			 "refused %s/%u to %s <%u.%u>: %s%s", call->function,
 			 call->arity, call->context->peer, pid.num, pid.serial,
-			 refusals[refusal].why, what.words);
+			 refusals[refusal].why, object.words);
 	return raise_errno(call, -EACCES);
 }

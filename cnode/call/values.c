@@ -157,7 +157,7 @@ static bool open_key(struct call *call, struct term t)
 		return open_file(call, t);
 	if (traits & MAP_KEY_IS_CGROUP)
 		return open_cgroup(call, t, &call->key_fd);
-	/* a socket: it would have to be one of this process */
+	/* a socket: this process would have to own it */
 	return raise_errno(call, -EOPNOTSUPP);
 }
 
@@ -306,14 +306,14 @@ static bool open_value(struct call *call, struct term t, char *buffer)
 		if (!open_cgroup(call, t, &call->value_fd))
 			return false;
 		fd = call->value_fd;
-	} else { /* a number would be one of this process's */
+	} else { /* a number would be a descriptor of this process */
 		return raise_reason(call, RAISED_BADARG);
 	}
 	return lay_out_fd(fd, buffer, map->value_size) ||
 	       raise_reason(call, RAISED_BADARG);
 }
 
-/* Bytes 4 to 7 would be the descriptor of a program: only 0 is allowed. */
+/* Bytes 4 to 7 are the descriptor of a program: only 0 is allowed. */
 static bool names_program(const struct map *map, const char *value)
 {
 	static const char none[4];

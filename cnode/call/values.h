@@ -11,8 +11,8 @@
  */
 bool values_read_key(struct call *call, struct term t, const char **key);
 /*
- * As values_read_key(), to look an entry up: *error is -ENOENT if the object
- * that the key names is gone, and its entry with it; otherwise 0.
+ * As values_read_key(), for a lookup: *error is -ENOENT if the object that the
+ * key names is gone, and its entry with it; otherwise 0.
  */
 bool values_find_key(struct call *call, struct term t, const char **key,
 		     int *error);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What this node can do for the caller:
+ * The functions and options of this node:
  *
  *	features() -> #{version => binary(),
  *	                modules => #{Module => [{Function, Arity}]},

@@ -26,7 +26,7 @@ static const char *const modules[] = {
 
 static const struct function {
 	uint8_t module;
-	char name[22]; /* filled up with zeros */
+	char name[22]; /* padded with zeros */
 	uint8_t arity;
 	enum permission needs; /* open itself checks its options */
 	enum located located;  /* the least that the function needs */
@@ -178,7 +178,7 @@ static const struct function *find(struct term module, struct term function,
 	return NULL;
 }
 
-/* The writer has failed for memory or length, or because a part has raised. */
+/* The writer fails when memory or length runs out, or when a part raises. */
 static bool check_answer(struct call *call)
 {
 	if (!call->out->failed)
@@ -192,7 +192,7 @@ static bool check_answer(struct call *call)
 
 /* --- Calls -------------------------------------------------------------- */
 
-/* The origin of the lines this thread logs: a node, and its current call. */
+/* The origin of this thread's log lines: a node, and its current call. */
 static void describe(struct log_fields *fields, const void *context)
 {
 	const struct call_context *of = context;

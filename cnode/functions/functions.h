@@ -19,8 +19,8 @@ bool functions_name(size_t row, struct function_name *name);
 bool functions_has_module(struct term module);
 
 /*
- * From now on the lines that this thread logs name the node of the context, and
- * its call while one is served. Lasts until the thread ends.
+ * Makes each line that this thread logs name the node of the context, and its
+ * call while one is served. Lasts until the thread ends.
  */
 void functions_log_for(const struct call_context *context);
 

@@ -4,8 +4,7 @@
 
 #include "call/call.h"
 
-/* The handlers of the table in functions.c, each in the file it is named after.
- */
+/* Handlers of the table in functions.c, each in the file it is named after. */
 bool map_functions_new(struct call *call);
 bool map_functions_close(struct call *call);
 bool map_functions_fd(struct call *call);

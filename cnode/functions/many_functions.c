@@ -33,7 +33,7 @@ static int compare_terms(const void *a, const void *b)
 	return order ? order : (s->size > t->size) - (s->size < t->size);
 }
 
-/* Sorting millions takes seconds: once all compare equal, it soon ends. */
+/* Sorting millions takes seconds; with all terms equal, it soon ends. */
 static int compare_while_wanted(const void *a, const void *b, void *call)
 {
 	return call_goes_on(call) ? compare_terms(a, b) : 0;
@@ -211,13 +211,13 @@ static bool check_pairs(struct call *call, struct term t)
 	return call->raised.reason == RAISED_NOTHING;
 }
 
-/* Entries to be put by one system call. */
+/* Entries for one system call. */
 struct load {
 	char *keys;
 	char *values;
 	uint32_t capacity;
 	uint32_t count;
-	uint32_t put;  /* the first of them that are in the map */
+	uint32_t put;  /* this many, the first, are in the map */
 	uint64_t done; /* put so far, with earlier loads */
 };
 
@@ -229,7 +229,7 @@ static bool make_load(struct call *call, struct load *load, uint32_t pairs)
 
 	*load = (struct load){ .capacity =
 				       fit < pairs ? (uint32_t)fit : pairs };
-	/* the descriptor of a key or value is open until the next is read */
+	/* reading a key or value closes the descriptor of the one before */
 	if (load->capacity == 0 ||
 	    call->map->traits & (MAP_KEY_IS_FD | MAP_VALUE_IS_FD))
 		load->capacity = 1;
@@ -291,7 +291,7 @@ static bool put_load(struct call *call, struct load *load)
 	return error == 0 || raise_done(call, error, load->done);
 }
 
-/* A handle or process that was there at the check is gone. */
+/* A handle or process is gone since check_pairs() found it. */
 static bool raise_gone(struct call *call, const struct load *load)
 {
 	const struct raised *raised = &call->raised;

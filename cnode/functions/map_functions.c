@@ -40,8 +40,8 @@ static bool write_new_handle(struct call *call, struct map *map,
 				       .process_size = call->caller.size };
 	int error;
 
-	call->map =
-		map_ref(map); /* another thread may end the handle at once */
+	/* another thread may end the handle at once */
+	call->map = map_ref(map);
 	error = handles_add(context->common->handles, context->owner,
 			    &map->resource, &lease, &call->ref);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What this node has done since it was started, for all nodes together:
+ * Counts since this node started, for all callers together:
  *
  *	stats() -> #{uptime => Milliseconds, connections => N, refused => N,
  *	             handles => N, bytes => #{in => N, out => N},

@@ -13,10 +13,10 @@
  *	            Prefetch}
  *	Pending  = [Key | {Key, Value}]
  *
- * The state of a walk is all in its iterator or cursor, so any node can
- *continue it; none of it is trusted. Pending comes before the cursor: a key is
- *looked up in its turn, a pair is returned as it is. Prefetch belongs to the
- *facade, which fills Pending with pairs.
+ * The iterator or cursor holds all the state of a walk, so any node can
+ * continue it; none of it is trusted. Pending comes before the cursor: next
+ * looks a key up, and returns a pair as it is. Prefetch belongs to the facade,
+ * which fills Pending with pairs.
  */
 #include <errno.h>
 
@@ -24,7 +24,7 @@
 #include "call/values.h"
 #include "functions/handlers.h"
 
-#define ITERATOR_ENTRIES 16 /* next/1 reads so many, and keeps their keys */
+#define ITERATOR_ENTRIES 16 /* that next/1 reads, to keep their keys */
 
 /* --- iterator/1, next/1 ------------------------------------------------- */
 
@@ -76,7 +76,7 @@ static bool write_pending(struct call *call, struct term_items pending)
 
 /*
  * Writes the head, Key and Value of {Key, Value, Iterator}. *found is false if
- * the key is gone meanwhile.
+ * the key is gone.
  */
 static bool write_pending_entry(struct call *call, struct term item,
 				bool *found)
@@ -173,7 +173,7 @@ bool walk_functions_iterator(struct call *call)
 
 /* --- Chunks ------------------------------------------------------------- */
 
-/* A chunk is shortened to what fits into an answer. */
+/* Shortens the chunk to fit into an answer. */
 static bool write_chunk(struct call *call, struct entries *entries)
 {
 	uint32_t wanted;

@@ -8,9 +8,9 @@
  *	clear(Map) -> Map
  *	drain(Map) -> [{Key, Value}], and removes them
  *
- * They guarantee what walk.h guarantees while other processes write. An answer
- * that would be too long raises {too_big, Max}; then drain removes nothing. It
- * also leaves entries that others put too fast for them to fit.
+ * Their guarantees while other processes write are those of map_walk.h. An
+ * answer that would be too long raises {too_big, Max}; then drain removes
+ * nothing. It also leaves entries that others put too fast for them to fit.
  */
 #include <errno.h>
 
@@ -35,8 +35,8 @@ static void write_value(struct call *call, const struct entries *entries,
 }
 
 /*
- * One more step. Entries taken out must not be lost: if the next ones are not
- * sure to fit, or taking them fails, the walk ends with those it has.
+ * One more step. Entries taken out must not be lost: if the next ones may not
+ * fit, or taking them fails, the walk ends with those it has.
  */
 static bool go_on(struct call *call, struct entries *entries, uint32_t so_far)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of what counts for --max-map-memory. Opens and closes no map. */
+/* The table of charges for --max-map-memory. Opens and closes no map. */
 #include "limits/map_charges.h"
 
 #include <stdlib.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How much memory the maps take that are made here. No more than the limit is
- * asked of the kernel: what a map will need at least is reserved before it is
- * made, and what the kernel says is added afterwards.
+ * Charges maps for their memory. The kernel is never asked for more than the
+ * limit: the least that a map will need is charged before it is created, and
+ * the rest that the kernel reports afterwards.
  *
- * Not counted are local storage, which grows with the host's sockets, files and
- * processes, and who opens what others made: that takes none.
+ * Not charged: local storage, which grows with the host's sockets, files and
+ * processes; and opening maps made elsewhere, which takes no memory.
  */
 #include "limits/map_memory.h"
 
@@ -19,8 +19,8 @@
 #include "limits/map_charges.h"
 #include "limits/map_sweep.h"
 
-#define LITTLE (1 << 14) /* a map is, of which so many fit into the limit */
-#define MIN_CHARGES 1024 /* that nobody looks for those to remove among */
+#define SMALL (1 << 14)  /* a map is small if this many fit into the limit */
+#define MIN_CHARGES 1024 /* so few need no sweep to free their own memory */
 
 struct map_memory *map_memory_new(uint64_t max)
 {
@@ -31,7 +31,7 @@ struct map_memory *map_memory_new(uint64_t max)
 	memory->max = max;
 	memory->sweep_at = MIN_CHARGES;
 	pthread_mutex_init(&memory->lock, NULL);
-	pthread_cond_init(&memory->over, NULL);
+	pthread_cond_init(&memory->ended, NULL);
 	rwlock_init(&memory->opening);
 	return memory;
 }
@@ -51,7 +51,7 @@ void map_memory_free(struct map_memory *memory)
 		while ((charge = LIST_FIRST(&memory->buckets[i])))
 			map_charges_remove(charge);
 	pthread_mutex_destroy(&memory->lock);
-	pthread_cond_destroy(&memory->over);
+	pthread_cond_destroy(&memory->ended);
 	pthread_rwlock_destroy(&memory->opening);
 	free(memory);
 }
@@ -76,9 +76,9 @@ void map_memory_will_be_inner(struct map *map)
 }
 
 /*
- * Nobody has it open here, but a pin or another map may hold it yet, or a
- * handle that was opened by its id. A prog_array is being cleared now, and is
- * lost for good if it is opened meanwhile: a sweep is to look for that.
+ * No descriptor is left here, but a pin, another map or a handle opened by id
+ * may still hold the map. The kernel is clearing a prog_array now, which is
+ * lost for good if it is opened meanwhile: that is left to a sweep.
  */
 static void release_kept(struct map_memory *memory, uint32_t id, uint32_t type)
 {
@@ -93,7 +93,7 @@ static void release_kept(struct map_memory *memory, uint32_t id, uint32_t type)
 	pthread_mutex_unlock(&memory->lock);
 }
 
-/* The last reference to a map that has a charge has gone, and it is closed. */
+/* Called when a charged map is closed, with its last reference. */
 static void release(struct resource *resource)
 {
 	struct map *map = (struct map *)resource;
@@ -108,7 +108,7 @@ static void release(struct resource *resource)
 	charge->inner |= atomic_load(&map->inner);
 	charge->seen = memory->sweep;
 	look = LIST_EMPTY(&charge->open);
-	/* what nobody kept has gone with its last handle: no call for that */
+	/* a map not kept is gone with its last handle: save the call */
 	if (look && (!charge->kept || (charge->bytes == 0 && !charge->outer))) {
 		map_charges_remove(charge);
 		look = false;
@@ -120,7 +120,7 @@ static void release(struct resource *resource)
 
 /* --- Making ------------------------------------------------------------- */
 
-static int refuse(const struct map_memory *memory, const char *who,
+static int refuse(const struct map_memory *memory, const char *caller,
 		  uint64_t bytes)
 {
 	static struct log_limit limit =
@@ -129,7 +129,7 @@ static int refuse(const struct map_memory *memory, const char *who,
 	log_limited(&limit, LOG_WARNING,
 		    "refused %s a map of %llu bytes or more: with those that "
 		    "are there it is more than --max-map-memory %llu",
-		    who, (unsigned long long)bytes,
+		    caller, (unsigned long long)bytes,
 		    (unsigned long long)memory->max);
 	return -ENOMEM;
 }
@@ -145,18 +145,20 @@ static bool reserve_or_sweep(struct map_memory *memory, uint64_t bytes)
 }
 
 /*
- * A map that is little beside the limit counts with the most that it can come
- * to, so that making one takes no more calls than without a limit.
+ * A small map is charged the most that it can come to, so that creating one
+ * takes no more system calls than without a limit.
  */
-static bool is_little(const struct map_memory *memory, uint64_t bytes)
+static bool is_small(const struct map_memory *memory, uint64_t bytes)
 {
-	return bytes <= memory->max / LITTLE;
+	return bytes <= memory->max / SMALL;
 }
 
-/* To what the kernel says, where that is more; what it does not say cannot be
- * counted. */
-static int adjust(struct map_memory *memory, struct map_charge *charge,
-		  const struct map *map, const char *who)
+/*
+ * Raises the charge to the bytes that the kernel reports. An error if it
+ * reports none: such a map cannot be charged.
+ */
+static int raise_charge(struct map_memory *memory, struct map_charge *charge,
+			const struct map *map, const char *caller)
 {
 	uint64_t bytes, more;
 	int error = map_get_memory(map, &bytes);
@@ -165,22 +167,23 @@ static int adjust(struct map_memory *memory, struct map_charge *charge,
 		return error;
 	more = bytes - charge->bytes;
 	if (!reserve_or_sweep(memory, more))
-		return refuse(memory, who, bytes);
+		return refuse(memory, caller, bytes);
 	charge->bytes += more;
 	return 0;
 }
 
-/* 0 with the map; else nothing is charged. */
+/* On an error nothing is charged. */
 static int make(struct map_memory *memory, struct map_charge *charge,
-		const struct map_spec *spec, const char *who, struct map **map)
+		const struct map_spec *spec, const char *caller,
+		struct map **map)
 {
 	int error;
 
 	if (!reserve_or_sweep(memory, charge->bytes))
-		return refuse(memory, who, charge->bytes);
+		return refuse(memory, caller, charge->bytes);
 	error = map_new(spec, map);
-	if (error == 0 && !is_little(memory, charge->bytes))
-		error = adjust(memory, charge, *map, who);
+	if (error == 0 && !is_small(memory, charge->bytes))
+		error = raise_charge(memory, charge, *map, caller);
 	if (error < 0) {
 		map_unref(*map);
 		*map = NULL;
@@ -190,8 +193,8 @@ static int make(struct map_memory *memory, struct map_charge *charge,
 }
 
 /*
- * The charges of maps that have gone unseen take memory too: they are looked
- * for when there are twice as many as the last look left.
+ * The charges of maps that are gone take memory too: a sweep removes them when
+ * there are twice as many as the last one left.
  */
 static void bound_charges(struct map_memory *memory)
 {
@@ -208,7 +211,7 @@ static void bound_charges(struct map_memory *memory)
 	pthread_mutex_unlock(&memory->lock);
 }
 
-/* With the lock. */
+/* Called with the lock. */
 static void register_open(struct map_charge *charge, struct map *map)
 {
 	LIST_INSERT_HEAD(&charge->open, map, entry);
@@ -217,7 +220,7 @@ static void register_open(struct map_charge *charge, struct map *map)
 }
 
 int map_memory_make(struct map_memory *memory, const struct map_spec *spec,
-		    const char *who, struct map **map)
+		    const char *caller, struct map **map)
 {
 	struct map_charge *charge;
 	int error;
@@ -230,17 +233,17 @@ int map_memory_make(struct map_memory *memory, const struct map_spec *spec,
 	if (!charge)
 		return -ENOMEM;
 	charge->bytes = map_size_most(spec);
-	if (!is_little(memory, charge->bytes))
+	if (!is_small(memory, charge->bytes))
 		charge->bytes = map_size_needed(spec);
-	error = make(memory, charge, spec, who, map);
+	error = make(memory, charge, spec, caller, map);
 	if (error < 0) {
 		free(charge);
 		return error;
 	}
 	pthread_mutex_lock(&memory->lock);
 	map_charges_add(memory, charge, *map);
-	charge->scanned = memory->sweep; /* there is nothing in it */
-	/* the kernel may lose it at its last close, see release_kept() */
+	charge->scanned = memory->sweep; /* it is empty */
+	/* see release_kept() */
 	charge->kept = spec->type == BPF_MAP_TYPE_PROG_ARRAY;
 	register_open(charge, *map);
 	pthread_mutex_unlock(&memory->lock);
@@ -249,12 +252,12 @@ int map_memory_make(struct map_memory *memory, const struct map_spec *spec,
 
 /* --- Opening ------------------------------------------------------------ */
 
-/* True: what is in it is to be looked at. What of spare is not needed stays. */
-static bool enter_opened(struct map_memory *memory, struct map_charge **spare,
-			 struct map *map)
+/* True: the caller must scan the map. Sets *spare to NULL if it is used. */
+static bool register_pinned(struct map_memory *memory,
+			    struct map_charge **spare, struct map *map)
 {
 	struct map_charge *charge;
-	bool unseen;
+	bool scan;
 
 	pthread_mutex_lock(&memory->lock);
 	charge = map_charges_find(memory, map->resource.id);
@@ -264,16 +267,16 @@ static bool enter_opened(struct map_memory *memory, struct map_charge **spare,
 		map_charges_add(memory, charge, map);
 	}
 	register_open(charge, map);
-	unseen = memory->sweeping && charge->outer &&
-		 charge->scanned != memory->sweep;
-	charge->scanned = unseen ? memory->sweep : charge->scanned;
+	scan = memory->sweeping && charge->outer &&
+	       charge->scanned != memory->sweep;
+	charge->scanned = scan ? memory->sweep : charge->scanned;
 	pthread_mutex_unlock(&memory->lock);
-	return unseen;
+	return scan;
 }
 
-/* Into what is open to write only, one looks by another descriptor. */
-static void look_into(struct map_memory *memory, struct map *map,
-		      const char *path)
+/* A map open for writing only is read by a second descriptor. */
+static void scan_pinned(struct map_memory *memory, struct map *map,
+			const char *path)
 {
 	struct map *readable = NULL;
 
@@ -299,16 +302,19 @@ int map_memory_open_pinned(struct map_memory *memory, const char *path,
 	pthread_rwlock_rdlock(&memory->opening);
 	error = map_open_pinned(path, flags, map);
 	if (error == 0) {
-		map_memory_will_be_pinned(*map); /* as it is already */
-		if (enter_opened(memory, &spare, *map))
-			look_into(memory, *map, path);
+		map_memory_will_be_pinned(*map); /* it is */
+		if (register_pinned(memory, &spare, *map))
+			scan_pinned(memory, *map, path);
 	}
 	pthread_rwlock_unlock(&memory->opening);
 	free(spare);
 	return error;
 }
 
-/* Before it is: so who closes the last one that was made or pinned looks. */
+/*
+ * The charge is kept before the map is opened: a thread that closes the last
+ * other handle then checks whether the map still exists.
+ */
 int map_memory_open_id(struct map_memory *memory, uint32_t id, uint32_t flags,
 		       struct map **map)
 {

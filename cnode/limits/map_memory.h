@@ -7,39 +7,35 @@
 #include "bpf/map.h"
 
 /*
- * The memory of the maps that are made here, and the limit to it. A map counts
- * with all the entries that it has room for, or with what the kernel says where
- * that is more, of which small ones are not asked; from when it is made until
- * it is gone from the kernel. What was pinned, put into another map or opened
- * by its id here may outlive its handles: it is looked for when the limit is
- * met. What another process alone took by its id is not. Safe to use from any
- * thread.
+ * Limits the memory of the maps made here. A map is charged for max_entries
+ * entries, or, unless it is small, for what the kernel reports if that is more;
+ * from its creation until the kernel frees it. A map that was pinned, put into
+ * another map or opened by its id here may outlive its handles: a sweep looks
+ * for it when the limit is hit. A map that only another process opened by its
+ * id is no longer charged once its handles are closed. Thread-safe.
  */
 struct map_memory;
 
-/* max bytes; UINT64_MAX: nothing is counted. NULL: no memory. */
+/* max is in bytes; UINT64_MAX: no limit. NULL: out of memory. */
 struct map_memory *map_memory_new(uint64_t max);
 void map_memory_free(struct map_memory *memory);
 
-/* Nobody waits for a map any more: what takes long ends before its time. */
+/* Cuts a long sweep short: no caller waits for a map any more. */
 void map_memory_stop(struct map_memory *memory);
 
-/*
- * As map_new(); -ENOMEM also where it would be more than there may be, which
- * is logged with who asked.
- */
+/* As map_new(); -ENOMEM also above the limit, which is logged with caller. */
 int map_memory_make(struct map_memory *memory, const struct map_spec *spec,
-		    const char *who, struct map **map);
+		    const char *caller, struct map **map);
 
-/* As map_open_pinned(), and it is known to be open then. */
+/* As map_open_pinned(), and registers the map as open. */
 int map_memory_open_pinned(struct map_memory *memory, const char *path,
 			   uint32_t flags, struct map **map);
 
-/* As map_open_id(), and the map counts as long as it is there. */
+/* As map_open_id(). A charged map stays charged as long as it exists. */
 int map_memory_open_id(struct map_memory *memory, uint32_t id, uint32_t flags,
 		       struct map **map);
 
-/* To be called before a map is pinned, or put into another map. */
+/* Call before a map is pinned or put into another map. */
 void map_memory_will_be_pinned(struct map *map);
 void map_memory_will_be_inner(struct map *map);
 

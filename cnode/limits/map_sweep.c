@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Finds out which of the maps are gone that nobody has open here. By their ids,
- * where this process may; else by looking at all that may hold them: pins, and
- * maps in maps that are pinned or open. What only a program or another process
+ * Finds the maps not open here that are gone: by id, if this process may open
+ * maps by id; otherwise by looking at all that may hold one: pins, and maps in
+ * maps that are pinned or open. A map that only a program or another process
  * holds is not seen then.
  *
- * Others go on meanwhile, so that a map may move from one holder to another
- * behind the back of a sweep. But to be moved it has to be opened, and what has
- * been open during the sweep is left alone. Likewise an outer map that is
- * opened: then who opens it looks at what is in it.
+ * Other threads run on meanwhile, so a map may move to a holder that the sweep
+ * has already passed. But to be moved it must be opened, and a sweep spares
+ * every map that was open while it ran. The maps in an outer map are covered
+ * likewise: a thread that opens one during a sweep scans it.
  */
 #include "limits/map_sweep.h"
 
@@ -23,14 +23,14 @@
 #include "limits/map_charges.h"
 
 #define SCAN_BYTES ((size_t)1 << 18)
-#define MAX_SCAN_BYTES ((size_t)1 << 26) /* for a bucket that is as large */
-/* That one sweep looks at, one by one: others wait for it, 2 s perhaps. */
-#define MAX_PLACES ((uint32_t)1 << 21)
+#define MAX_SCAN_BYTES ((size_t)1 << 26) /* for a bucket that large */
+/* Array slots that one sweep reads: callers wait for it, about 2 s. */
+#define MAX_SLOTS ((uint32_t)1 << 21)
 
 int map_exists(uint32_t id)
 {
 	struct map *map;
-	/* to read: a security module may give no more */
+	/* a security module may allow only reading */
 	int error = map_open_id(id, BPF_F_RDONLY, &map);
 
 	if (error == -EPERM && !map_may_open_by_id())
@@ -48,7 +48,7 @@ static bool is_gone(const struct map_memory *memory,
 
 /* --- By id -------------------------------------------------------------- */
 
-/* One that has not been looked for yet, from a bucket on; 0: none. */
+/* The next closed map to check, from *bucket on; 0: none. */
 static uint32_t next_closed(struct map_memory *memory, size_t *bucket)
 {
 	struct map_charge *charge = NULL;
@@ -92,9 +92,9 @@ static void sweep_by_id(struct map_memory *memory)
 			remove_closed(memory, id);
 }
 
-/* --- What is in a map --------------------------------------------------- */
+/* --- Maps in maps ------------------------------------------------------- */
 
-static void mark(struct map_memory *memory, const char *ids, int64_t count)
+static void mark_seen(struct map_memory *memory, const char *ids, int64_t count)
 {
 	struct map_charge *charge;
 	uint32_t id;
@@ -120,13 +120,13 @@ static int64_t scan_entries(struct map_memory *memory, struct map *map,
 
 	while (n >= 0 && walk->position != MAP_WALK_DONE) {
 		n = map_walk_next(map, walk, &room);
-		mark(memory, room.values, n);
+		mark_seen(memory, room.values, n);
 	}
 	free(bytes);
 	return n;
 }
 
-/* Empty places take as long as others, but for those in buckets. */
+/* An empty slot takes as long to read as a full one; hash buckets have none. */
 static bool may_scan(struct map_memory *memory, const struct map *map)
 {
 	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
@@ -135,9 +135,9 @@ static bool may_scan(struct map_memory *memory, const struct map *map)
 	if (map->traits & MAP_BUCKETS)
 		return true;
 	pthread_mutex_lock(&memory->lock);
-	may = map->max_entries <= memory->places;
+	may = map->max_entries <= memory->slots_left;
 	if (may)
-		memory->places -= map->max_entries;
+		memory->slots_left -= map->max_entries;
 	pthread_mutex_unlock(&memory->lock);
 	if (!may)
 		log_limited(&limit, LOG_WARNING,
@@ -148,7 +148,7 @@ static bool may_scan(struct map_memory *memory, const struct map *map)
 	return may;
 }
 
-/* By what finds all that stays, whatever comes and goes beside it. */
+/* Only by walks that find every entry that stays while others change. */
 static int scan(struct map_memory *memory, struct map *map)
 {
 	struct map_walk walk = { .position = MAP_WALK_START,
@@ -170,7 +170,7 @@ static int scan(struct map_memory *memory, struct map *map)
 		return -ENOMEM;
 	while (n == -ENOBUFS && entries <= most) {
 		n = scan_entries(memory, map, &walk, (uint32_t)entries);
-		/* the most itself is tried, too, before it is given up */
+		/* try the maximum itself before giving up */
 		entries = entries < most && entries * 2 > most ? most
 							       : entries * 2;
 	}
@@ -183,21 +183,21 @@ void map_sweep_scan(struct map_memory *memory, struct map *map)
 	if (scan(memory, map) == 0)
 		return;
 	pthread_mutex_lock(&memory->lock);
-	memory->unknown = true;
+	memory->scan_failed = true;
 	pthread_mutex_unlock(&memory->lock);
 }
 
-/* --- By looking at what may hold them ------------------------------------ */
+/* --- By holders --------------------------------------------------------- */
 
-/* Whether there is anything to be found, and anything in maps. */
+/* False if no map may be gone. Sets sweeping if one of them may be inner. */
 static bool begin(struct map_memory *memory)
 {
 	struct map_charge *charge;
 	bool closed = false, inner = false;
 
 	pthread_mutex_lock(&memory->lock);
-	memory->unknown = false;
-	memory->places = MAX_PLACES;
+	memory->scan_failed = false;
+	memory->slots_left = MAX_SLOTS;
 	memory->sweeping = true;
 	for (size_t i = 0; i < MAP_CHARGES_BUCKETS; i++) {
 		map_charges_pause(memory, i);
@@ -212,8 +212,8 @@ static bool begin(struct map_memory *memory)
 	return closed;
 }
 
-static bool is_unseen(const struct map_memory *memory,
-		      const struct map_charge *charge)
+static bool is_unscanned(const struct map_memory *memory,
+			 const struct map_charge *charge)
 {
 	return charge->outer && charge->scanned != memory->sweep;
 }
@@ -228,14 +228,14 @@ static struct map *ref_to_read(struct map_charge *charge)
 	return NULL;
 }
 
-/* In a bucket, an open one that nobody has looked into yet. */
-static struct map *ref_unseen(struct map_memory *memory, size_t bucket)
+/* An open outer map of the bucket that is not scanned yet. */
+static struct map *ref_unscanned(struct map_memory *memory, size_t bucket)
 {
 	struct map_charge *charge;
 	struct map *map;
 
 	LIST_FOREACH(charge, &memory->buckets[bucket], entry)
-	if (is_unseen(memory, charge) && (map = ref_to_read(charge))) {
+	if (is_unscanned(memory, charge) && (map = ref_to_read(charge))) {
 		charge->scanned = memory->sweep;
 		return map;
 	}
@@ -249,7 +249,7 @@ static struct map *next_outer(struct map_memory *memory, size_t *bucket)
 	pthread_mutex_lock(&memory->lock);
 	while (*bucket < MAP_CHARGES_BUCKETS) {
 		map_charges_pause(memory, *bucket);
-		map = ref_unseen(memory, *bucket);
+		map = ref_unscanned(memory, *bucket);
 		if (map)
 			break;
 		++*bucket;
@@ -269,13 +269,15 @@ static void scan_open(struct map_memory *memory)
 	}
 }
 
-/* What is pinned is there; an outer map at several places is noted, so as not
- * to be looked into at each. */
+/*
+ * A pinned map exists. An outer map gets a charge, so that several pins of it
+ * lead to one scan.
+ */
 static int visit_pinned(struct map *map, void *context)
 {
 	struct map_memory *memory = context;
 	struct map_charge *charge, *new = calloc(1, sizeof(*new));
-	bool unseen = false;
+	bool scan = false;
 
 	if (!new)
 		return -ENOMEM;
@@ -288,18 +290,18 @@ static int visit_pinned(struct map *map, void *context)
 	}
 	if (charge) {
 		charge->seen = memory->sweep;
-		unseen = memory->sweeping && is_unseen(memory, charge);
-		if (unseen)
+		scan = memory->sweeping && is_unscanned(memory, charge);
+		if (scan)
 			charge->scanned = memory->sweep;
 	}
 	pthread_mutex_unlock(&memory->lock);
 	free(new);
-	if (unseen)
+	if (scan)
 		map_sweep_scan(memory, map);
 	return 0;
 }
 
-/* Who is opening something has it in the table when this returns. */
+/* Waits until threads that are opening a pin have registered the map. */
 static void end(struct map_memory *memory)
 {
 	pthread_rwlock_wrlock(&memory->opening);
@@ -309,8 +311,8 @@ static void end(struct map_memory *memory)
 	pthread_rwlock_unlock(&memory->opening);
 }
 
-/* Whether one is open to write only, so that nobody could look into it. */
-static bool is_any_unseen(struct map_memory *memory)
+/* An outer map that is open for writing only cannot be scanned. */
+static bool is_any_unscanned(struct map_memory *memory)
 {
 	struct map_charge *charge;
 	bool any = false;
@@ -318,7 +320,8 @@ static bool is_any_unseen(struct map_memory *memory)
 	for (size_t i = 0; !any && i < MAP_CHARGES_BUCKETS; i++) {
 		map_charges_pause(memory, i);
 		LIST_FOREACH(charge, &memory->buckets[i], entry)
-		any |= is_unseen(memory, charge) && !LIST_EMPTY(&charge->open);
+		any |= is_unscanned(memory, charge) &&
+		       !LIST_EMPTY(&charge->open);
 	}
 	return any;
 }
@@ -328,7 +331,7 @@ static void remove_gone(struct map_memory *memory, bool inner)
 	struct map_charge *charge, *next;
 
 	pthread_mutex_lock(&memory->lock);
-	inner = inner && !memory->unknown && !is_any_unseen(memory);
+	inner = inner && !memory->scan_failed && !is_any_unscanned(memory);
 	for (size_t i = 0; i < MAP_CHARGES_BUCKETS; i++) {
 		map_charges_pause(memory, i);
 		for (charge = LIST_FIRST(&memory->buckets[i]); charge;
@@ -342,13 +345,13 @@ static void remove_gone(struct map_memory *memory, bool inner)
 	pthread_mutex_unlock(&memory->lock);
 }
 
-static void sweep_by_looking(struct map_memory *memory)
+static void sweep_by_holders(struct map_memory *memory)
 {
 	bool inner, known;
 
 	if (!begin(memory))
 		return;
-	inner = memory->sweeping; /* it is ours to set */
+	inner = memory->sweeping; /* only this thread sets it */
 	if (inner)
 		scan_open(memory);
 	known = pins_each(visit_pinned, memory) == 0;
@@ -357,7 +360,7 @@ static void sweep_by_looking(struct map_memory *memory)
 		remove_gone(memory, inner);
 }
 
-/* Nobody else is at it: sweep and swept differ until it is over. */
+/* Only one thread is in here: sweep and swept differ until it ends. */
 static void sweep(struct map_memory *memory)
 {
 	memory->sweep++;
@@ -365,10 +368,10 @@ static void sweep(struct map_memory *memory)
 	if (map_may_open_by_id())
 		sweep_by_id(memory);
 	else
-		sweep_by_looking(memory);
+		sweep_by_holders(memory);
 	pthread_mutex_lock(&memory->lock);
 	memory->swept = memory->sweep;
-	pthread_cond_broadcast(&memory->over);
+	pthread_cond_broadcast(&memory->ended);
 }
 
 void map_sweep(struct map_memory *memory)
@@ -381,7 +384,7 @@ void map_sweep(struct map_memory *memory)
 		if (memory->swept == memory->sweep)
 			sweep(memory);
 		else
-			pthread_cond_wait(&memory->over, &memory->lock);
+			pthread_cond_wait(&memory->ended, &memory->lock);
 	}
 	pthread_mutex_unlock(&memory->lock);
 }

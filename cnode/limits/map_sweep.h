@@ -7,18 +7,18 @@
 struct map_memory;
 
 /*
- * Gives back what maps count with that are gone by now. Who asks while another
- * thread is at it waits for a sweep that begins after that, its own or not.
+ * Removes the charges of maps that are gone. While another thread sweeps, waits
+ * for a sweep that starts after this call, by this thread or another.
  */
 void map_sweep(struct map_memory *memory);
 
 /*
- * A pinned outer map has been opened while a sweep is on: what is in it is
- * there, wherever it may go from here. With opening to read.
+ * Call when a pinned outer map is opened during a sweep, with opening held to
+ * read: marks the maps in it as seen, before they can move elsewhere.
  */
 void map_sweep_scan(struct map_memory *memory, struct map *map);
 
-/* 1: it is there, 0: it is not; -EPERM: that may not be known by its id. */
+/* 1: it exists, 0: it does not; -EPERM: no map may be opened by its id. */
 int map_exists(uint32_t id);
 
 #endif

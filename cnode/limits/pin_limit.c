@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The limit to pins. Each stays in the kernel's memory with its map, also when
- * this process has ended, and is one more to be opened for info/1 and list/0.
- * Anyone may remove one at any time: so they are counted anew for each that is
- * made, by reading the folders, which costs less than the call that asked.
+ * The limit on pins. A pin keeps its map in the kernel's memory even after this
+ * process ends, and info/1 and list/0 have to open each one. Other processes
+ * may remove pins at any time, so they are counted anew for each new pin, by
+ * reading the folders, which costs less than the request itself.
  */
 #include "limits/pin_limit.h"
 
@@ -21,38 +21,38 @@ void pin_limit_init(struct pin_limit *limit, uint32_t max)
 	pthread_mutex_init(&limit->lock, NULL);
 }
 
-static int refuse(const struct pin_limit *limit, const char *who)
+static int refuse(const struct pin_limit *limit, const char *caller)
 {
 	static struct log_limit lines = LOG_LIMIT_OF("refused", "max_pins");
 
 	log_limited(&lines, LOG_WARNING,
 		    "refused %s a pin: there are --max-pins %u already; unpin "
 		    "some, or raise it",
-		    who, limit->max);
+		    caller, limit->max);
 	return -ENOSPC;
 }
 
 /*
- * To look up a path can take as long as the server of a file system likes: this
- * is done without the lock.
+ * A file system's server may take as long as it likes to look up a path: no
+ * lock is held then.
  */
 int pin_limit_pin(struct pin_limit *limit, const struct root *root,
 		  const struct map *map, const struct pin_path *path,
-		  const char *who)
+		  const char *caller)
 {
 	int result;
 
-	if (!bpf_fs_has(path->fd)) /* the kernel makes none there */
+	if (!bpf_fs_has(path->fd)) /* the kernel pins nothing there */
 		return map_pin(map, path->text);
 	pthread_mutex_lock(&limit->lock);
 	result = pins_reach(root->fd, limit->max);
 	if (result == 0)
 		result = map_pin(map, path->text);
 	pthread_mutex_unlock(&limit->lock);
-	return result > 0 ? refuse(limit, who) : result;
+	return result > 0 ? refuse(limit, caller) : result;
 }
 
-/* What has been looked at is what is removed, as far as this process goes. */
+/* Locked, so that no thread replaces the pin between check and removal. */
 int pin_limit_unpin(struct pin_limit *limit, const struct map *map,
 		    const struct pin_path *path)
 {

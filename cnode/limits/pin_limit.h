@@ -10,12 +10,12 @@ struct pin_path;
 struct root;
 
 /*
- * How many pins there may be where this node can make some, whoever made them.
- * Safe to use from any thread.
+ * Limits the pins in all folders where this node can pin, including those that
+ * others made. Thread-safe.
  */
 struct pin_limit {
 	uint32_t max;
-	/* from a count to the pin that it lets be made, and from a look at a
+	/* held from a count to the pin that it allows, and from the check of a
 	   pin to its removal */
 	pthread_mutex_t lock;
 };
@@ -23,17 +23,14 @@ struct pin_limit {
 void pin_limit_init(struct pin_limit *limit, uint32_t max);
 
 /*
- * As map_pin() at a place that is open; -ENOSPC where there are as many as
- * there may be, which is logged with who asked. 0 or -errno.
+ * As map_pin() at an open path; -ENOSPC at the limit, which is logged with
+ * caller. 0 or -errno.
  */
 int pin_limit_pin(struct pin_limit *limit, const struct root *root,
 		  const struct map *map, const struct pin_path *path,
-		  const char *who);
+		  const char *caller);
 
-/*
- * As map_unpin() at such a place; what another thread pins there meanwhile
- * stays.
- */
+/* As map_unpin(); another map that a thread pins there meanwhile stays. */
 int pin_limit_unpin(struct pin_limit *limit, const struct map *map,
 		    const struct pin_path *path);
 
