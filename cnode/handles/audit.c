@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The audit trail: one event in the log for what changes rights, or what others
- * see. It knows nothing of requests: that is the origin of a thread's lines. Of
- * a handle it tells the slot and no more, since the rest of its reference is
- * all that it takes to use it.
+ * The audit trail: one log event per change of rights, or of anything that
+ * other nodes see. It knows nothing of requests: those are in the origin of
+ * each thread's lines. It logs only the slot of a handle, since anybody with
+ * the full reference can use the handle.
  */
 #include "handles/audit.h"
 
@@ -15,7 +15,7 @@
 
 #include "base/log.h"
 
-#define PATH_END 512 /* of a long path in the words, which has two */
+#define PATH_END 512 /* bytes kept of either end of a long path */
 
 bool audit_is_on(void)
 {
@@ -38,9 +38,9 @@ static void add_fields(struct log_fields *fields, const struct audit *audit)
 	log_fields_text(fields, "path", audit->path);
 }
 
-/* --- In words ----------------------------------------------------------- */
+/* --- Text --------------------------------------------------------------- */
 
-/* As far as there is room, which names cannot use up. */
+/* Cut off when full; names alone cannot fill it. */
 struct words {
 	char text[2 * PATH_MAX];
 	size_t size;
@@ -49,15 +49,15 @@ struct words {
 __attribute__((format(printf, 2, 3))) static void add(struct words *words,
 						      const char *format, ...)
 {
-	size_t room = sizeof(words->text) - words->size;
+	size_t left = sizeof(words->text) - words->size;
 	va_list arguments;
 	int n;
 
 	va_start(arguments, format);
-	n = vsnprintf(words->text + words->size, room, format, arguments);
+	n = vsnprintf(words->text + words->size, left, format, arguments);
 	va_end(arguments);
 	if (n > 0)
-		words->size += (size_t)n < room ? (size_t)n : room - 1;
+		words->size += (size_t)n < left ? (size_t)n : left - 1;
 }
 
 /* event node pid function: */
@@ -84,7 +84,7 @@ static void add_object(struct words *words, const struct audit *audit)
 		add(words, " \"%s\"", audit->name);
 }
 
-/* Its end is what tells most, and must not be what is cut off. */
+/* Shortens a long path in the middle: its end tells most. */
 static void add_path(struct words *words, const char *path)
 {
 	size_t size = strlen(path);
@@ -96,7 +96,7 @@ static void add_path(struct words *words, const char *path)
 		    path + size - PATH_END);
 }
 
-/* , key text: in this order, as they are documented */
+/* , key text: in the documented order */
 static void add_rest(struct words *words, const struct audit *audit)
 {
 	if (audit->access)

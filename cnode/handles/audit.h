@@ -9,29 +9,29 @@
 
 #define AUDIT_NO_HANDLE UINT32_MAX
 
-/* An event of the audit trail. What is NULL or 0 is not told, but of handle. */
+/* An event of the audit trail. Fields that are NULL or 0 are left out. */
 struct audit {
-	const char *event; /* a word that stays as it is */
+	const char *event; /* a fixed word */
 	const char *kind;  /* of the object: "map" */
 	uint32_t id;
 	const char *type;
 	const char *name;
-	const char *access; /* of a handle that cannot read and write */
-	uint32_t handle;    /* its slot, which is no secret */
+	const char *access; /* NULL: both read and write */
+	uint32_t handle;    /* its slot, or AUDIT_NO_HANDLE */
 	const char *lifetime;
 	const char *owner;
-	uint32_t holders; /* where they are more than that owner */
+	uint32_t holders; /* if more than the owner */
 	const char *reason;
 	const char *path;
 };
 
-/* Whether there is a trail: what events need is not found out for nothing. */
+/* False: nothing is logged, so callers need not collect the fields. */
 bool audit_is_on(void);
 
-/* A line of level info that tells who did what to which object. */
+/* Logs a line at level info. */
 void audit_log(const struct audit *audit);
 
-/* The same, about an open resource. */
+/* The same, for an open resource: fills in kind, id, type, name, access. */
 void audit_resource(struct audit audit, const struct resource *resource);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the audit trail tells of handles: one slot for those that begin, and
- * one for those that end. Who has held one is known only under the lock, and
- * nothing is logged there: so it is noted, where there is a trail at all.
+ * Audit events of handles that begin and end. The owner is known only under
+ * the lock, but logging waits until it is released: so the owner is recorded
+ * first, if the audit trail is on.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +40,7 @@ void handle_audit_begins(const char *event, const struct handle *handle,
 	audit_resource(audit, handle->resource);
 }
 
-/* The one that has held it longest, or that has made it for ever. */
+/* The oldest holder, or the creator of a permanent handle. */
 static const char *owner_of(const struct handle *handle, uint32_t *holders)
 {
 	const struct holding *holding = LIST_FIRST(&handle->holdings), *next;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Handles that came from reading a map of maps. Each keeps its map, also when
- * that has left the outer one: who only looks at what others replace would
- * gather them as long as it is there. So one that nobody has used for a while
- * ends, unless its map is found in an outer map that has a handle here. What
- * was taken out, and what a node has made or opened, is not looked at.
+ * Handles that came from reading a map of maps. Each keeps its map alive, even
+ * after the map has left the outer one: a node that only reads maps which
+ * others replace would pile up handles for as long as it is connected. So a
+ * handle that nobody has used for a while ends, unless its map is still in an
+ * outer map with a handle here. A handle that a node made or opened, or whose
+ * map was taken out of the outer one, never ends this way.
  *
- * Only one thread does that, a piece of it at a time; the lock is never held
- * for longer than it takes to go through a table.
+ * One thread does this, a step at a time; it holds the lock for one pass over
+ * a table at most.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,34 +18,34 @@
 #include "bpf/map_scan.h"
 #include "handles/handles_internal.h"
 
-#define MOST_AT_ONCE 16384 /* idle handles, to be looked for in one go */
+#define MOST_AT_ONCE 16384 /* idle handles per pass */
 #define END_AT_ONCE 256
 
-/* A handle without a reference to it: it may end meanwhile. */
+/* A weak reference: the handle may end meanwhile. */
 struct looked_at {
-	uint32_t id; /* of its map */
+	uint32_t id; /* of the map */
 	uint32_t slot;
 	uint32_t random[2];
-	bool found;      /* an idle one: its map is in an outer one */
-	bool restricted; /* an outer one: perhaps it cannot be read */
+	bool found;      /* idle: the map is in an outer map */
+	bool restricted; /* outer: may be write-only */
 };
 
 struct idle_look {
 	struct looked_at *idle; /* by id */
 	size_t idle_count;
 	size_t next_idle;
-	struct looked_at *outer; /* by id, and those that can be read first */
+	struct looked_at *outer; /* by id, unrestricted ones first */
 	size_t outer_count;
 	size_t next_outer;
-	struct resource *scanned; /* one of them, or NULL between two */
+	struct resource *scanned; /* an outer map, or NULL between two */
 	struct map_scan scan;
 };
 
-/* --- The list of them, with the lock ------------------------------------ */
+/* --- The list of idle handles, under the lock --------------------------- */
 
 void handle_idle_add(struct handles *h, struct handle *handle)
 {
-	handle->idles = true;
+	handle->in_idle_list = true;
 	handle_idle_use(handle);
 	handle->look = clock_ms() + h->idle;
 	TAILQ_INSERT_TAIL(&h->idle_handles, handle, idle);
@@ -52,9 +53,9 @@ void handle_idle_add(struct handles *h, struct handle *handle)
 
 void handle_idle_remove(struct handles *h, struct handle *handle)
 {
-	if (handle->idles)
+	if (handle->in_idle_list)
 		TAILQ_REMOVE(&h->idle_handles, handle, idle);
-	handle->idles = false;
+	handle->in_idle_list = false;
 }
 
 static int64_t idle_until(const struct handles *h, struct handle *handle)
@@ -85,7 +86,7 @@ static struct handle *find(const struct handles *h,
 		       : NULL;
 }
 
-/* Those whose time has come; who was used meanwhile has more of it. */
+/* The handles due for a look; those used meanwhile are put off. */
 static size_t gather_idle(struct handles *h, struct looked_at *idle)
 {
 	int64_t now = clock_ms(), until;
@@ -119,7 +120,7 @@ static size_t gather_outer(const struct handles *h, struct looked_at *outer)
 	return count;
 }
 
-/* --- A look ------------------------------------------------------------- */
+/* --- A pass ------------------------------------------------------------- */
 
 static void end_scan(struct idle_look *look)
 {
@@ -171,7 +172,7 @@ static bool gather(struct handles *h, struct idle_look *look)
 	pthread_rwlock_rdlock(&h->lock);
 	if (h->table.slots == slots)
 		look->outer_count = gather_outer(h, look->outer);
-	else /* it has grown: another time */
+	else /* the table has grown: try again next time */
 		look->idle_count = 0;
 	pthread_rwlock_unlock(&h->lock);
 	qsort(look->idle, look->idle_count, sizeof(*look->idle), by_id);
@@ -179,7 +180,7 @@ static bool gather(struct handles *h, struct idle_look *look)
 	return look->idle_count > 0;
 }
 
-/* Without memory they wait on. */
+/* Out of memory: a later pass ends them. */
 static void start(struct handles *h)
 {
 	struct idle_look *look = calloc(1, sizeof(*look));
@@ -205,7 +206,7 @@ static void mark(struct idle_look *look, uint32_t id)
 		look->idle[low].found = true;
 }
 
-/* Not all could be looked at: none is known to have left. */
+/* An outer map could not be read: any idle map may still be in it. */
 static void give_up(struct idle_look *look)
 {
 	end_scan(look);
@@ -213,7 +214,7 @@ static void give_up(struct idle_look *look)
 	look->idle_count = 0;
 }
 
-/* The next outer map whose handle is still open. */
+/* Starts on the next outer map, if its handle is still open. */
 static void start_scan(struct handles *h, struct idle_look *look)
 {
 	const struct looked_at *outer = &look->outer[look->next_outer++];
@@ -228,7 +229,7 @@ static void start_scan(struct handles *h, struct idle_look *look)
 		give_up(look);
 }
 
-/* One handle of a map shows all of it: skip the others. */
+/* This map has been read: skip its other handles. */
 static void skip_same(struct idle_look *look)
 {
 	uint32_t id = look->scanned->id;
@@ -239,8 +240,8 @@ static void skip_same(struct idle_look *look)
 }
 
 /*
- * A handle that can only write (EPERM) shows nothing, and needs not to: nobody
- * got an idle handle by reading through it.
+ * EPERM, from a write-only handle, is no loss: no idle handle came from reading
+ * through it.
  */
 static void step(struct idle_look *look)
 {
@@ -258,7 +259,7 @@ static void step(struct idle_look *look)
 	}
 }
 
-/* Of those that are in no outer map, some that are idle still. */
+/* Ends a batch: handles still idle whose maps are in no outer map. */
 static void end_some(struct handles *h, struct idle_look *look)
 {
 	struct ended_handles ended = { .event = HANDLE_ENDED,
@@ -274,14 +275,15 @@ static void end_some(struct handles *h, struct idle_look *look)
 	for (; look->next_idle < end; look->next_idle++) {
 		idle = &look->idle[look->next_idle];
 		handle = idle->found ? NULL : find(h, idle);
-		if (handle && handle->idles && idle_until(h, handle) <= now)
+		if (handle && handle->in_idle_list &&
+		    idle_until(h, handle) <= now)
 			handle_owners_end_handle(h, handle, &ended);
 	}
 	pthread_rwlock_unlock(&h->lock);
 	handle_owners_free_ended(&ended);
 }
 
-/* ms until the first of them is to be looked at; -1: there is none. */
+/* ms until the first handle is due for a look; -1: no handles. */
 static int next_look(struct handles *h)
 {
 	const struct handle *first;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who holds handles: incarnations of nodes that come, go, and are waited for.
- * That an owner holds a handle is a holding, and with the last one the handle
- * ends.
+ * Owners of handles: incarnations of nodes, which connect, disconnect and
+ * expire after the grace period. A holding links an owner to a handle; the
+ * handle ends with its last holding.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,18 +13,18 @@
 #include "base/log.h"
 #include "handles/handles_internal.h"
 
-/* Who is waited for and has made no map loses little; there may be many. */
+/* Disconnected owners without maps of their own: many, with little to lose. */
 #define MAX_BORROWERS 4096
 
-/* So many leave holes in the heap that are worth a look of libc's. */
+/* Freeing this many handles leaves enough holes in the heap to trim it. */
 #define MANY 1000
 
 #define SHORT_LIFE_MS 1000
 #define SHORT_LIVES 3
 
-/* --- How they are waited for -------------------------------------------- */
+/* --- Waiting for the deadline ------------------------------------------- */
 
-/* The grace is the same for all: who begins to wait comes after the last. */
+/* Searches from the tail: all have the same grace, so new ones go last. */
 static void wait_for(struct handles *h, struct handles_owner *owner)
 {
 	struct wait_queue *queue =
@@ -41,14 +41,14 @@ static void wait_for(struct handles *h, struct handles_owner *owner)
 	owner->queue = queue;
 }
 
-static void wait_no_more(struct handles_owner *owner)
+static void stop_waiting(struct handles_owner *owner)
 {
 	TAILQ_REMOVE(&owner->queue->owners, owner, waiting);
 	owner->queue->length--;
 	owner->queue = NULL;
 }
 
-/* --- What they hold ----------------------------------------------------- */
+/* --- Holdings ----------------------------------------------------------- */
 
 int handle_owners_hold(struct handles *h, struct handles_owner *owner,
 		       struct handle *handle)
@@ -73,7 +73,7 @@ bool handle_owners_hold_it(const struct handles_owner *owner,
 	const struct holding *of_handle = LIST_FIRST(&handle->holdings);
 	const struct holding *of_owner = LIST_FIRST(&owner->holdings);
 
-	/* it would stand in both: the shorter one is looked through */
+	/* a holding is in both lists: search until the shorter one ends */
 	while (of_handle && of_owner) {
 		if (of_handle->owner == owner || of_owner->handle == handle)
 			return true;
@@ -83,7 +83,7 @@ bool handle_owners_hold_it(const struct handles_owner *owner,
 	return false;
 }
 
-/* Who has gone and holds nothing any more is the next one to be over. */
+/* An owner without connections that holds nothing expires next. */
 static void free_holding(struct handles *h, struct holding *holding)
 {
 	struct handles_owner *owner = holding->owner;
@@ -100,7 +100,7 @@ static void free_holding(struct handles *h, struct holding *holding)
 		TAILQ_INSERT_HEAD(&owner->queue->owners, owner, waiting);
 	} else if (owner->queue == &h->creators && owner->own == 0 &&
 		   !owner->ended) {
-		wait_no_more(owner); /* as a creator: others have closed it */
+		stop_waiting(owner); /* its own are closed: now a borrower */
 		wait_for(h, owner);
 	}
 }
@@ -148,7 +148,7 @@ static void end_owner(struct handles *h, struct handles_owner *owner,
 
 	owner->ended = true;
 	while ((holding = LIST_FIRST(&owner->holdings))) {
-		/* the analyzer does not see that it is out of the list */
+		/* the analyzer misses that freed ones leave the list */
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		handle = holding->handle;
 		if (LIST_FIRST(&handle->holdings) == holding &&
@@ -159,14 +159,13 @@ static void end_owner(struct handles *h, struct handles_owner *owner,
 	}
 }
 
-/* --- How they come and go ----------------------------------------------- */
+/* --- Connecting, disconnecting and expiring ----------------------------- */
 
-/* Where it has ended and no connection points to it any more. */
 static void free_if_ended(struct handles_owner *owner)
 {
 	if (!owner->ended || owner->connections > 0)
 		return;
-	wait_no_more(owner);
+	stop_waiting(owner);
 	LIST_REMOVE(owner, of_name);
 	holders_close(owner->holder);
 	free(owner);
@@ -185,23 +184,23 @@ static struct handles_owner *new_owner(struct holder *holder, uint32_t creation)
 	return owner;
 }
 
-/* Of that name and creation; those of another creation end. NULL: no memory. */
+/* Ends the holder's owners of any other creation. NULL: no memory. */
 static struct handles_owner *find_or_make(struct handles *h,
 					  struct holder *holder,
 					  uint32_t creation,
 					  struct ended_handles *ended)
 {
-	struct handles_owner *owner, *next, *same = NULL;
+	struct handles_owner *owner, *next, *current = NULL;
 
 	for (owner = LIST_FIRST(&holder->owners); owner; owner = next) {
 		next = LIST_NEXT(owner, of_name);
 		if (owner->creation != creation)
 			end_owner(h, owner, ended);
 		else if (!owner->ended)
-			same = owner;
+			current = owner;
 		free_if_ended(owner);
 	}
-	return same ? same : new_owner(holder, creation);
+	return current ? current : new_owner(holder, creation);
 }
 
 struct handles_owner *handles_owner_up(struct handles *h, const char *name,
@@ -217,7 +216,7 @@ struct handles_owner *handles_owner_up(struct handles *h, const char *name,
 	if (holder)
 		owner = find_or_make(h, holder, creation, &ended);
 	if (owner && owner->queue)
-		wait_no_more(owner);
+		stop_waiting(owner);
 	if (owner) {
 		owner->connections++;
 		owner->since = clock_ms();
@@ -229,8 +228,8 @@ struct handles_owner *handles_owner_up(struct handles *h, const char *name,
 }
 
 /*
- * Ends those whose time is over, and the first of more than there may be. How
- * long the next one has; -1: there is none.
+ * Ends owners past their deadline, and the first ones beyond max. Returns the
+ * ms until the next deadline; -1: the queue is empty.
  */
 static int64_t reap(struct handles *h, struct wait_queue *queue, uint32_t max,
 		    struct ended_handles *ended)
@@ -239,7 +238,7 @@ static int64_t reap(struct handles *h, struct wait_queue *queue, uint32_t max,
 	struct handles_owner *owner;
 
 	while ((owner = TAILQ_FIRST(&queue->owners))) {
-		/* the analyzer does not see that who is freed is out of it */
+		/* the analyzer misses that freed owners leave the queue */
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		if (owner->deadline > now && queue->length <= max)
 			return owner->deadline - now;
@@ -252,9 +251,10 @@ static int64_t reap(struct handles *h, struct wait_queue *queue, uint32_t max,
 }
 
 /*
- * A node that comes back is asked to watch the processes that handles are for,
- * and hangs up at the pid of one that cannot be its own. Who took its name may
- * have left one: it would never be let in again.
+ * A node that reconnects is asked to monitor the processes its handles end
+ * with, and disconnects if a pid cannot be its own. Another node may have left
+ * such a pid under this name: without this, the owner of the name could never
+ * stay connected.
  */
 static unsigned end_processes(struct handles *h, struct handles_owner *owner,
 			      struct ended_handles *ended)
@@ -272,8 +272,8 @@ static unsigned end_processes(struct handles *h, struct handles_owner *owner,
 	return number;
 }
 
-/* One that another has replaced says nothing: that has ended it. */
-static bool lives_short(struct handles_owner *owner)
+/* For the last connection only: one that was replaced proves nothing. */
+static bool is_short_lived(struct handles_owner *owner)
 {
 	if (clock_ms() - owner->since < SHORT_LIFE_MS)
 		owner->short_lives++;
@@ -313,7 +313,7 @@ void handles_owner_down(struct handles *h, struct handles_owner *owner)
 	pthread_rwlock_wrlock(&h->lock);
 	memcpy(name, owner->holder->node, sizeof(name));
 	if (--owner->connections == 0) {
-		if (lives_short(owner))
+		if (is_short_lived(owner))
 			processes = end_processes(h, owner, &ended);
 		owner->deadline = clock_ms() + h->grace;
 		wait_for(h, owner);

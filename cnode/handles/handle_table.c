@@ -5,7 +5,7 @@
  *
  *	n[0] slot   n[1], n[2] random
  *
- * All handles of one kernel map are in one bucket, by its id.
+ * The id of a kernel map selects the bucket of all its handles.
  */
 #include <stdlib.h>
 #include <string.h>

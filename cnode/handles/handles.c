@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * handle -> kernel object, and how many there may be. Who holds a handle is a
- * matter of handle_owners.c, how a reference names one of handle_table.c.
+ * handle -> kernel object, and the limits on handles. Owners are in
+ * handle_owners.c, references in handle_table.c.
  *
- * One lock for all of it; no map is opened or closed under it.
+ * One lock guards it all; no map is opened or closed under it.
  */
 #include "handles/handles.h"
 
@@ -17,8 +17,8 @@
 #include "handles/audit.h"
 #include "handles/handles_internal.h"
 
-#define HOLDERS_OF_EACH 64 /* on average: of what is shared, at most */
-#define LEAST_IDLE_MS 1000 /* for who has read a handle to begin with it */
+#define HOLDERS_OF_EACH 64 /* on average; checked for shared ones only */
+#define LEAST_IDLE_MS 1000 /* time for a node to use a handle it has read */
 
 struct handles *handles_new(const char *node, uint32_t creation,
 			    const struct handles_limits *limits)
@@ -68,7 +68,7 @@ uint32_t handles_count(struct handles *h)
 	return count;
 }
 
-/* To be called without the lock: a log may be slow. 0 or -EMFILE. */
+/* Call without the lock: the log may be slow. 0 or -EMFILE. */
 static int log_refusal(const struct handles *h,
 		       const struct handles_owner *owner, enum capacity left)
 {
@@ -109,7 +109,7 @@ int handles_check_capacity(struct handles *h, const struct handles_owner *owner)
 
 /* --- Adding ------------------------------------------------------------- */
 
-/* What new points to is the handle's then. */
+/* On success the handle owns everything that new points to. */
 static int add(struct handles *h, struct handles_owner *owner,
 	       const struct handle *new, erlang_ref *ref)
 {
@@ -125,7 +125,7 @@ static int add(struct handles *h, struct handles_owner *owner,
 		owner->holder->handles++;
 	} else if (handle_owners_hold(h, owner, handle) < 0) {
 		handle_table_remove(&h->table, handle);
-		free(handle); /* what it points to is the caller's yet */
+		free(handle); /* the caller still owns the rest */
 		return -ENOMEM;
 	}
 	if (handle->shared)
@@ -151,7 +151,7 @@ static int add_locked(struct handles *h, struct handles_owner *owner,
 	return found == CAPACITY_LEFT ? error : log_refusal(h, owner, found);
 }
 
-/* Of what was added: the handle itself may have ended already. */
+/* Logs the caller's copy: the handle itself may have ended already. */
 static void audit_made(const struct handles_owner *owner, struct handle *new,
 		       const erlang_ref *ref)
 {
@@ -221,7 +221,7 @@ static bool is_for(const struct handle *handle,
 	return handle->resource->kind == kind && handle->resource->id == id;
 }
 
-/* New ones go to the head of a bucket: the oldest one comes last. */
+/* New handles go to the head of a bucket, so the last match is the oldest. */
 static struct handle *find(struct handles *h,
 			   const struct handles_wanted *wanted)
 {
@@ -236,8 +236,8 @@ static struct handle *find(struct handles *h,
 }
 
 /*
- * It takes no slot more, but the node has one more: then *copy is what the
- * audit trail is to tell of, with its map.
+ * Takes no slot, but counts as a handle of the node. If owner becomes a holder
+ * and the audit trail is on, *copy is the handle, with a reference to its map.
  */
 static int share(struct handles *h, struct handles_owner *owner,
 		 struct handle *handle, enum capacity *found,
@@ -284,7 +284,7 @@ int handles_find(struct handles *h, struct handles_owner *owner,
 	return found == CAPACITY_LEFT ? error : log_refusal(h, owner, found);
 }
 
-/* Another thread may have been quicker: then its handle is the one. */
+/* If another thread was faster, its handle replaces the new one. */
 static void settle_shared(struct handles *h, struct handles_owner *owner,
 			  struct handle *new, erlang_ref *ref)
 {
@@ -384,9 +384,8 @@ void handles_each_of(struct handles *h, const struct handles_owner *owner,
 
 /* --- Ending ------------------------------------------------------------- */
 
-/* Whether owner holds it, and nobody else does. */
-static bool is_its_own(const struct handles_owner *owner,
-		       const struct handle *handle)
+static bool is_sole_holder(const struct handles_owner *owner,
+			   const struct handle *handle)
 {
 	const struct holding *holding = LIST_FIRST(&handle->holdings);
 
@@ -418,7 +417,7 @@ int handles_close(struct handles *h, const struct handles_owner *owner,
 	handle = handle_table_find(&h->table, ref);
 	if (!handle)
 		error = -EBADF;
-	else if (only_own && !is_its_own(owner, handle))
+	else if (only_own && !is_sole_holder(owner, handle))
 		error = -EACCES;
 	else
 		close_handle(h, owner, handle, process, &ended);
@@ -458,7 +457,7 @@ void handles_free(struct handles *h)
 			handle_owners_end_handle(h, handle, &ended);
 	}
 	handle_owners_free_ended(&ended);
-	handles_reap(h); /* who holds nothing any more: all of them */
+	handles_reap(h); /* no owner holds a handle now: frees them all */
 	free(h->table.table);
 	pthread_rwlock_destroy(&h->lock);
 	free(h);

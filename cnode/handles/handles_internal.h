@@ -11,12 +11,11 @@
 #include "handles/holders.h"
 
 /*
- * What handles.c, handle_owners.c and handle_table.c have in common. All of
- * it is guarded by the lock of struct handles; whoever takes that calls what
- * stands here, and nothing else does.
+ * Shared by handles.c and handle_*.c. The lock of struct handles guards all of
+ * it: callers of these functions hold the lock, unless noted.
  */
 
-/* That an owner holds a handle: it stands in the lists of both. */
+/* Links an owner to a handle that it holds; in the lists of both. */
 struct holding {
 	struct handle *handle;
 	struct handles_owner *owner;
@@ -31,20 +30,20 @@ struct handle {
 	uint32_t slot;
 	uint32_t random[2];
 	enum handles_lifetime lifetime;
-	bool shared;            /* who comes upon its map holds it too */
-	struct holder *creator; /* HANDLES_PERMANENT: whom it counts for */
+	bool shared;            /* nodes that find its map also hold it */
+	struct holder *creator; /* HANDLES_PERMANENT: the node it counts for */
 	char *process;          /* HANDLES_PROCESS: an encoded pid */
 	size_t process_size;
 	struct holding_list holdings;
-	/* shared, but what was taken out: handle_idle.c */
-	bool idles;
-	atomic_llong used; /* the last time: ms */
-	int64_t look;      /* when that is looked at: ms */
+	/* for handle_idle.c */
+	bool in_idle_list; /* shared, and its map not taken out */
+	atomic_llong used; /* ms: last time */
+	int64_t look;      /* ms: next time handle_idle.c checks used */
 	TAILQ_ENTRY(handle) idle;
-	struct handle_ending *ending; /* for the audit trail, once it ended */
+	struct handle_ending *ending; /* for the audit trail, once ended */
 
 	union {
-		LIST_ENTRY(handle) of_bucket; /* those of one map are in one */
+		LIST_ENTRY(handle) of_bucket; /* by the map's id */
 		SLIST_ENTRY(handle) ended;
 	};
 };
@@ -54,7 +53,7 @@ LIST_HEAD(handle_bucket, handle);
 #define HANDLE_BUCKETS 1024
 
 struct handle_slot {
-	struct handle *handle; /* NULL: it is free */
+	struct handle *handle; /* NULL: free */
 	uint32_t next_free;
 };
 
@@ -69,24 +68,23 @@ struct handle_table {
 	struct handle_bucket buckets[HANDLE_BUCKETS]; /* by the map's id */
 };
 
-/* Whose time is over first, first. */
+/* Owners without connections, by deadline. */
 struct wait_queue {
 	TAILQ_HEAD(wait_list, handles_owner) owners;
 	uint32_t length;
 };
 
 struct handles_owner {
-	struct holder *holder; /* of its name */
+	struct holder *holder; /* of this node name */
 	uint32_t creation;
 	unsigned connections;
-	int64_t since;        /* the last one: ms */
-	unsigned short_lives; /* of its connections, in a row */
-	bool ended;           /* another incarnation has come */
-	int64_t deadline;     /* while there are no connections: ms */
+	int64_t since;        /* ms: start of the last connection */
+	unsigned short_lives; /* short-lived connections in a row */
+	bool ended;           /* freed once it has no connections */
+	int64_t deadline;     /* ms; only without connections */
 	struct holding_list holdings;
-	uint32_t own; /* of the holdings, those of handles that it has made */
-	/* without connections: where it stands until the deadline */
-	struct wait_queue *queue;
+	uint32_t own;             /* holdings of handles that are not shared */
+	struct wait_queue *queue; /* NULL while there are connections */
 	TAILQ_ENTRY(handles_owner) waiting;
 	LIST_ENTRY(handles_owner) of_name; /* in its holder */
 };
@@ -98,22 +96,22 @@ struct handles {
 	struct handle_table table;
 	struct holders holders;
 	struct wait_queue creators;
-	struct wait_queue borrowers; /* have made nothing of what they hold */
-	int64_t idle; /* ms that what came from reading is kept without use */
+	struct wait_queue borrowers; /* hold shared handles only */
+	int64_t idle; /* ms without use after which a shared handle may end */
 	TAILQ_HEAD(idle_list, handle) idle_handles;
-	struct idle_look *look; /* of the thread that ends them alone */
+	struct idle_look *look; /* only for the thread that ends them */
 	uint64_t max_holdings;
 	uint64_t holdings;
 };
 
 /*
- * Handles that have ended, whose maps are to be closed without the lock; and
- * what the audit trail calls that.
+ * Ended handles, whose maps are closed once the lock is released; and the event
+ * and reason for the audit trail.
  */
 struct ended_handles {
 	SLIST_HEAD(, handle) list;
-	const char *event;  /* NULL: nobody knows of them */
-	const char *reason; /* of those that end from now on */
+	const char *event;  /* NULL: not logged */
+	const char *reason; /* of handles that end from now on */
 };
 
 #define HANDLE_ENDED "handle_ended"
@@ -123,20 +121,20 @@ struct ended_handles {
 void handle_table_init(struct handle_table *table, const char *node,
 		       uint32_t creation, uint32_t max);
 
-/* A copy of handle in a slot of its own; there is one. NULL: no memory. */
+/* Copies handle into a free slot: used must be below max. NULL: no memory. */
 struct handle *handle_table_add(struct handle_table *table,
 				const struct handle *handle);
 
-/* The handle is the caller's to free then. */
+/* The caller frees the handle. */
 void handle_table_remove(struct handle_table *table, struct handle *handle);
 
-/* The live handle of a reference. NULL: there is none. */
+/* The live handle of a reference. NULL: none. */
 struct handle *handle_table_find(const struct handle_table *table,
 				 const erlang_ref *ref);
 void handle_table_make_ref(const struct handle_table *table,
 			   const struct handle *handle, erlang_ref *ref);
 
-/* Where the handles of that map are, with those of others. */
+/* Also has handles of maps with other ids. */
 struct handle_bucket *handle_table_bucket(struct handle_table *table,
 					  uint32_t id);
 
@@ -148,44 +146,44 @@ int handle_owners_hold(struct handles *handles, struct handles_owner *owner,
 bool handle_owners_hold_it(const struct handles_owner *owner,
 			   const struct handle *handle);
 
-/* Ends a handle, whoever holds it, and adds it to those that have. */
+/* Ends a handle for all its holders, and adds it to ended. */
 void handle_owners_end_handle(struct handles *handles, struct handle *handle,
 			      struct ended_handles *ended);
 
-/* Frees them and closes their maps, which may take the kernel long. */
+/* Without the lock: closing the maps may take the kernel long. */
 void handle_owners_free_ended(struct ended_handles *ended);
 
-/* --- handle_idle.c: what came from reading, and is used no more ---------- */
+/* --- handle_idle.c: shared handles out of use ---------------------------- */
 
 void handle_idle_add(struct handles *handles, struct handle *handle);
 
-/* It is no longer looked at, if it was. */
+/* Also for a handle that is not in the list. */
 void handle_idle_remove(struct handles *handles, struct handle *handle);
 
-/* Before all is freed; without the lock. */
+/* Before the rest is freed; without the lock. */
 void handle_idle_fini(struct handles *handles);
 
-/* Somebody has asked for it; the lock to read will do. */
+/* Call when the handle is used; the read lock is enough. */
 static inline void handle_idle_use(struct handle *handle)
 {
-	if (handle->idles)
+	if (handle->in_idle_list)
 		atomic_store_explicit(&handle->used, clock_ms(),
 				      memory_order_relaxed);
 }
 
-/* --- handle_audit.c: what the audit trail tells of handles --------------- */
+/* --- handle_audit.c: audit events of handles ----------------------------- */
 
 /*
- * To be called without the lock, with a copy of a handle that is open to
- * others, whose map the caller has.
+ * Call without the lock, with a copy of the handle: others may end the handle
+ * itself. The caller has a reference to its map.
  */
 void handle_audit_begins(const char *event, const struct handle *handle,
 			 const struct handles_owner *owner);
 
-/* Under the lock, while it is still held: by whom, and why it ends. */
+/* Under the lock, before the holdings are freed: records owner and reason. */
 void handle_audit_note_end(struct handle *handle, const char *reason);
 
-/* Without the lock. Frees what has been noted. */
+/* Without the lock. Logs event, unless NULL, and frees the record. */
 void handle_audit_ends(struct handle *handle, const char *event);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What nodes have of what there is a limit for. Knows nothing of limits. */
+/* Counts what nodes hold. Knows nothing of limits. */
 #include "handles/holders.h"
 
 #include <stdlib.h>

@@ -7,24 +7,24 @@
 #include <sys/queue.h>
 
 /*
- * How many handles each node has, by its name: what its incarnations hold, and
- * what is permanent that one of them has made. Who uses it sees to locking.
+ * Counts the handles of each node, by its name: those held by its incarnations,
+ * and the permanent ones that they made. Callers do the locking.
  */
 struct holder {
-	LIST_ENTRY(holder) entry; /* beside what is looked for */
+	LIST_ENTRY(holder) entry; /* beside node: lookups read both */
 	char node[MAXATOMLEN_UTF8];
 	uint32_t handles;
-	unsigned users; /* owners and permanent handles that point here */
-	LIST_HEAD(, handles_owner) owners; /* whose name that is */
+	unsigned users;                    /* owners and permanent handles */
+	LIST_HEAD(, handles_owner) owners; /* incarnations of node */
 };
 
 #define HOLDERS_BUCKETS 1024
 
 struct holders {
-	LIST_HEAD(, holder) buckets[HOLDERS_BUCKETS]; /* of zeros: empty */
+	LIST_HEAD(, holder) buckets[HOLDERS_BUCKETS]; /* empty if zeroed */
 };
 
-/* That of a node, to be given back; NULL: no memory. */
+/* The holder of a node, with a reference; NULL: no memory. */
 struct holder *holders_open(struct holders *holders, const char *node);
 struct holder *holders_ref(struct holder *holder);
 void holders_close(struct holder *holder); /* takes NULL */
