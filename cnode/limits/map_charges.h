@@ -7,13 +7,14 @@
 #include <sys/queue.h>
 
 #include "bpf/map.h"
+#include "limits/map_inner_sweep.h"
 
 #define MAP_CHARGES_BUCKETS 65536
 #define MAP_CHARGES_AT_ONCE 256 /* buckets between two pauses */
 
 /*
  * The charge for a kernel map, by its id, with its open descriptors here;
- * shared by map_memory.c and map_sweep.c. A map made elsewhere is charged 0
+ * shared by map_memory.c and the sweeps. A map made elsewhere is charged 0
  * bytes: it is listed while it is open, because it may hold maps made here.
  */
 struct map_charge {
@@ -39,9 +40,7 @@ struct map_memory {
 	uint64_t sweep_at;    /* more charges than this start a sweep */
 	uint64_t sweep;       /* number of the last sweep started, */
 	uint64_t swept;       /* and of the last one finished */
-	bool sweeping;        /* an outer map is scanned when it is opened */
-	bool scan_failed;     /* some maps in maps were not seen */
-	uint32_t slots_left;  /* array slots that this sweep may still read */
+	struct map_inner_sweep inner_sweep;
 	atomic_bool stopped;  /* no caller waits for a sweep any more */
 	pthread_cond_t ended; /* broadcast after each sweep */
 	struct map_charge_list buckets[MAP_CHARGES_BUCKETS];

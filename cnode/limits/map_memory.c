@@ -17,10 +17,11 @@
 #include "base/rwlock.h"
 #include "bpf/map_size.h"
 #include "limits/map_charges.h"
+#include "limits/map_inner_sweep.h"
 #include "limits/map_sweep.h"
 
 #define SMALL (1 << 14)  /* a map is small if this many fit into the limit */
-#define MIN_CHARGES 1024 /* so few need no sweep to free their own memory */
+#define MIN_CHARGES 1024 /* fewer start no sweep by their number */
 
 struct map_memory *map_memory_new(uint64_t max)
 {
@@ -267,9 +268,7 @@ static bool register_pinned(struct map_memory *memory,
 		map_charges_add(memory, charge, map);
 	}
 	register_open(charge, map);
-	scan = memory->sweeping && charge->outer &&
-	       charge->scanned != memory->sweep;
-	charge->scanned = scan ? memory->sweep : charge->scanned;
+	scan = map_inner_sweep_claim(memory, charge);
 	pthread_mutex_unlock(&memory->lock);
 	return scan;
 }
@@ -284,7 +283,7 @@ static void scan_pinned(struct map_memory *memory, struct map *map,
 	    map_open_pinned(path, BPF_F_RDONLY, &readable) == 0 &&
 	    readable->resource.id == map->resource.id)
 		map = readable;
-	map_sweep_scan(memory, map);
+	map_inner_sweep_scan(memory, map);
 	map_unref(readable);
 }
 
@@ -302,7 +301,7 @@ int map_memory_open_pinned(struct map_memory *memory, const char *path,
 	pthread_rwlock_rdlock(&memory->opening);
 	error = map_open_pinned(path, flags, map);
 	if (error == 0) {
-		map_memory_will_be_pinned(*map); /* it is */
+		map_memory_will_be_pinned(*map); /* it already is */
 		if (register_pinned(memory, &spare, *map))
 			scan_pinned(memory, *map, path);
 	}
