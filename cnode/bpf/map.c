@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Operations on an open kernel map, by libbpf: bytes in, bytes out, -errno.
- * Terms, peers and handles are not here. Callers see to sizes.
+ * Operations on an open kernel map, through libbpf: bytes in, bytes or -errno
+ * out. Knows no terms, peers or handles. The caller checks sizes.
  */
 #include "bpf/map.h"
 
@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- Locks: one for each map id, shared by all handles of that map ------ */
+/* --- Locks: one per map id, shared by all handles of that map ----------- */
 
-#define LOCK_CHAINS 1024
+#define LOCK_BUCKETS 1024
 
 struct map_lock {
 	pthread_mutex_t mutex;
@@ -21,15 +21,15 @@ struct map_lock {
 	LIST_ENTRY(map_lock) entry;
 };
 
-static LIST_HEAD(lock_chain, map_lock) lock_chains[LOCK_CHAINS]; /* by id */
+static LIST_HEAD(lock_bucket, map_lock) lock_buckets[LOCK_BUCKETS]; /* by id */
 static pthread_mutex_t locks_mutex = PTHREAD_MUTEX_INITIALIZER;
 
-static struct map_lock *find_or_make_lock(uint32_t id)
+static struct map_lock *find_or_add_lock(uint32_t id)
 {
-	struct lock_chain *chain = &lock_chains[id % LOCK_CHAINS];
+	struct lock_bucket *bucket = &lock_buckets[id % LOCK_BUCKETS];
 	struct map_lock *lock;
 
-	LIST_FOREACH(lock, chain, entry)
+	LIST_FOREACH(lock, bucket, entry)
 	if (lock->id == id)
 		return lock;
 	lock = calloc(1, sizeof(*lock));
@@ -37,7 +37,7 @@ static struct map_lock *find_or_make_lock(uint32_t id)
 		return NULL;
 	pthread_mutex_init(&lock->mutex, NULL);
 	lock->id = id;
-	LIST_INSERT_HEAD(chain, lock, entry);
+	LIST_INSERT_HEAD(bucket, lock, entry);
 	return lock;
 }
 
@@ -46,7 +46,7 @@ struct map_lock *map_lock_open(uint32_t id)
 	struct map_lock *lock;
 
 	pthread_mutex_lock(&locks_mutex);
-	lock = find_or_make_lock(id);
+	lock = find_or_add_lock(id);
 	if (lock)
 		lock->users++;
 	pthread_mutex_unlock(&locks_mutex);
@@ -107,10 +107,10 @@ static const void *kernel_key(const struct map *map, const void *key)
 }
 
 /*
- * One word for what a type cannot do, where the kernel has several: 524, also
- * EINVAL for what is not even made of entries.
+ * -EOPNOTSUPP for every operation that a type lacks; the kernel also has
+ * 524, and EINVAL for types without entries.
  */
-static int said(const struct map *map, int error)
+static int operation_error(const struct map *map, int error)
 {
 	return error == -EINVAL && map->traits & MAP_NO_ENTRIES
 		       ? -EOPNOTSUPP
@@ -118,12 +118,12 @@ static int said(const struct map *map, int error)
 }
 
 /*
- * Of types with buckets, the kernel's look-up takes no lock: where an element
- * was replaced and is used again while it is looked at, the walk goes on behind
- * the new one, and misses a key that has been there all the time (5 of 9.6
- * million, Linux 6.18). So it is asked for twice before it is called gone.
+ * The kernel looks up hash types without a lock: if an element is replaced and
+ * reused during the lookup, the bucket walk continues behind the new one and
+ * can miss a key that was never deleted (5 of 9.6 million, Linux 6.18). So
+ * -ENOENT counts only the second time.
  */
-static int look_up(struct map *map, const void *key, void *value)
+static int lookup_entry(struct map *map, const void *key, void *value)
 {
 	int error, times = map->traits & MAP_BUCKETS ? 2 : 1;
 
@@ -132,29 +132,29 @@ static int look_up(struct map *map, const void *key, void *value)
 						  kernel_key(map, key), value,
 						  map->access);
 	} while (error == -ENOENT && --times > 0);
-	return said(map, error);
+	return operation_error(map, error);
 }
 
-/* BPF_ANY, BPF_EXIST or BPF_NOEXIST. */
+/* flags: BPF_ANY, BPF_EXIST or BPF_NOEXIST. */
 static int write_entry(struct map *map, const void *key, const void *value,
 		       uint64_t flags)
 {
 	if (map->traits & MAP_NO_PUT)
 		return -EOPNOTSUPP;
-	return said(map,
-		    bpf_map_update_elem(map->resource.fd, kernel_key(map, key),
-					value, flags | map->access));
+	return operation_error(
+		map, bpf_map_update_elem(map->resource.fd, kernel_key(map, key),
+					 value, flags | map->access));
 }
 
 static int delete_entry(struct map *map, const void *key)
 {
-	return said(map, bpf_map_delete_elem(map->resource.fd,
-					     kernel_key(map, key)));
+	return operation_error(map, bpf_map_delete_elem(map->resource.fd,
+							kernel_key(map, key)));
 }
 
 int map_get(struct map *map, const void *key, void *value)
 {
-	return look_up(map, key, value);
+	return lookup_entry(map, key, value);
 }
 
 int map_put(struct map *map, const void *key, const void *value)
@@ -167,8 +167,8 @@ int map_put(struct map *map, const void *key, const void *value)
 	return error;
 }
 
-/* A number beyond the end, or a prefix longer than an address. */
-static bool is_no_key(const struct map *map, const void *key)
+/* An index past the end, or a prefix longer than the address. */
+static bool is_out_of_range(const struct map *map, const void *key)
 {
 	uint32_t number;
 
@@ -181,40 +181,38 @@ static bool is_no_key(const struct map *map, const void *key)
 	       number > 8 * (map->key_size - sizeof(number));
 }
 
-/* Of a key that cannot be, some types say EINVAL or E2BIG. */
-static bool cannot_be(const struct map *map, const void *key, int error)
+/* Some types return EINVAL or E2BIG for a key that can never exist. */
+static bool is_impossible(const struct map *map, const void *key, int error)
 {
 	if (map->key_size == 0)
 		return false;
-	/* of sockets, of a hole as well */
+	/* maps of sockets return EINVAL for an empty slot, too */
 	if (error == -EINVAL)
-		return map->traits & MAP_VALUE_IS_SOCKET || is_no_key(map, key);
+		return map->traits & MAP_VALUE_IS_SOCKET ||
+		       is_out_of_range(map, key);
 	return error == -E2BIG;
 }
 
-/* Where the kernel looks for itself, also for who may not read. */
+/* The kernel itself checks for the key: works on a write-only descriptor. */
 static int update_existing(struct map *map, const void *key, const void *value)
 {
 	int error = write_entry(map, key, value, BPF_EXIST);
 
-	/* nothing grows by an update */
-	return cannot_be(map, key, error) ? -ENOENT : error;
+	/* E2BIG is never a full map: an update adds no entry */
+	return is_impossible(map, key, error) ? -ENOENT : error;
 }
 
-static int look_and_update(struct map *map, const void *key, const void *value,
-			   void *old)
+static int lookup_and_update(struct map *map, const void *key,
+			     const void *value, void *old)
 {
-	int error = look_up(map, key, old);
+	int error = lookup_entry(map, key, old);
 
 	if (error < 0)
 		return error;
 	return write_entry(map, key, value, BPF_ANY);
 }
 
-/*
- * Whether there are keys to look for. A queue takes nothing in any other way
- * than by a put, which the kernel calls EINVAL.
- */
+/* -EINVAL for a queue or stack, as from the kernel: they have no keys. */
 static int check_keys(const struct map *map)
 {
 	if (map->traits &
@@ -233,16 +231,16 @@ int map_update(struct map *map, const void *key, const void *value, void *old)
 	if (!map->lock || map->traits & MAP_KNOWS_EXIST)
 		error = update_existing(map, key, value);
 	else
-		error = look_and_update(map, key, value, old);
+		error = lookup_and_update(map, key, value, old);
 	unlock_map(map);
 	return error;
 }
 
-/* Some types know no BPF_NOEXIST, and others say EEXIST in any case. */
-static int look_and_insert(struct map *map, const void *key, const void *value,
-			   void *old)
+/* Some types lack BPF_NOEXIST, and others answer every one with EEXIST. */
+static int lookup_and_insert(struct map *map, const void *key,
+			     const void *value, void *old)
 {
-	int error = look_up(map, key, old);
+	int error = lookup_entry(map, key, old);
 
 	if (error == 0)
 		return -EEXIST;
@@ -261,7 +259,7 @@ int map_insert(struct map *map, const void *key, const void *value, void *old)
 	if (!map->lock || map->traits & MAP_KNOWS_NOEXIST)
 		error = write_entry(map, key, value, BPF_NOEXIST);
 	else
-		error = look_and_insert(map, key, value, old);
+		error = lookup_and_insert(map, key, value, old);
 	unlock_map(map);
 	return error;
 }
@@ -273,7 +271,7 @@ int map_remove(struct map *map, const void *key)
 	lock_map(map);
 	error = delete_entry(map, key);
 	unlock_map(map);
-	return cannot_be(map, key, error) ? -ENOENT : error;
+	return is_impossible(map, key, error) ? -ENOENT : error;
 }
 
 int map_take(struct map *map, const void *key, void *value)
@@ -281,11 +279,12 @@ int map_take(struct map *map, const void *key, void *value)
 	int error;
 
 	if (!map->lock)
-		return said(map, bpf_map_lookup_and_delete_elem_flags(
-					 map->resource.fd, kernel_key(map, key),
-					 value, map->access));
+		return operation_error(
+			map, bpf_map_lookup_and_delete_elem_flags(
+				     map->resource.fd, kernel_key(map, key),
+				     value, map->access));
 	lock_map(map);
-	error = look_up(map, key, value);
+	error = lookup_entry(map, key, value);
 	if (error == 0)
 		error = delete_entry(map, key);
 	unlock_map(map);
@@ -298,7 +297,7 @@ int map_take_kept(struct map *map, const void *key, void *value,
 	int error;
 
 	lock_map(map);
-	error = look_up(map, key, value);
+	error = lookup_entry(map, key, value);
 	if (error == 0)
 		error = keep(context, value);
 	if (error == 0)
@@ -309,7 +308,8 @@ int map_take_kept(struct map *map, const void *key, void *value,
 
 int map_next_key(struct map *map, const void *key, void *next)
 {
-	return said(map, bpf_map_get_next_key(map->resource.fd, key, next));
+	return operation_error(
+		map, bpf_map_get_next_key(map->resource.fd, key, next));
 }
 
 enum batch_kind {
@@ -338,26 +338,26 @@ static int do_batch(struct map *map, struct map_batch *b, enum batch_kind kind)
 	return -EINVAL;
 }
 
-/* Kernels before 5.6 know no batches at all, others not those of all types. */
+/* Kernels before 5.6 have no batches; later ones lack them for some types. */
 static bool is_unsupported(int error)
 {
 	return error == -EINVAL || error == -ENOTSUP || error == -MAP_ENOTSUPP;
 }
 
-/* The kernel leaves the count as it was where it did not come to entries. */
+/* A batch that fails before its first entry leaves count unchanged. */
 static uint32_t count_done(int error, enum batch_kind kind, uint32_t count,
-			   uint32_t room)
+			   uint32_t capacity)
 {
 	if (error == 0 || (error == -ENOENT && kind != BATCH_PUT) ||
 	    (error == -EINTR && kind == BATCH_GET))
 		return count;
-	return kind == BATCH_PUT && count < room ? count : 0;
+	return kind == BATCH_PUT && count < capacity ? count : 0;
 }
 
 /*
- * Kernels before 6.14 end a batch by EINTR where a key has no value, with what
- * is before it. In an array of maps that is a hole, which stays; in a trie it
- * was removed meanwhile.
+ * Kernels before 6.14 stop a batch with EINTR at a key without a value, after
+ * the entries before it. In an array of maps that is an empty slot, which the
+ * next batch hits again; in a trie, a key deleted in the meantime.
  */
 static int end_at_hole(struct map *map, const struct map_batch *b)
 {
@@ -370,7 +370,7 @@ static int end_at_hole(struct map *map, const struct map_batch *b)
 
 static int batch(struct map *map, struct map_batch *b, enum batch_kind kind)
 {
-	uint32_t room = b->count;
+	uint32_t capacity = b->count;
 	int error;
 
 	if (atomic_load(&map->no_batch[kind])) {
@@ -378,8 +378,8 @@ static int batch(struct map *map, struct map_batch *b, enum batch_kind kind)
 		return -ENOTSUP;
 	}
 	error = do_batch(map, b, kind);
-	b->count = count_done(error, kind, b->count, room);
-	/* of an entry or of a cursor, EINVAL says nothing of the operation */
+	b->count = count_done(error, kind, b->count, capacity);
+	/* with a cursor or after an entry, EINVAL is not about support */
 	if (is_unsupported(error) && b->count == 0 &&
 	    (!b->cursor || error != -EINVAL)) {
 		atomic_store(&map->no_batch[kind], true);
@@ -387,7 +387,7 @@ static int batch(struct map *map, struct map_batch *b, enum batch_kind kind)
 	}
 	if (error == -EINTR && kind == BATCH_GET)
 		error = end_at_hole(map, b);
-	return b->count > room ? -EIO : error;
+	return b->count > capacity ? -EIO : error;
 }
 
 int map_get_batch(struct map *map, struct map_batch *b)
@@ -409,7 +409,7 @@ int map_put_batch(struct map *map, struct map_batch *b)
 {
 	int error;
 
-	/* each would look through all before it, and nothing ends a batch */
+	/* each put may scan all earlier ones; a batch cannot be interrupted */
 	if (map->traits & MAP_NO_SEED) {
 		b->count = 0;
 		return -ENOTSUP;

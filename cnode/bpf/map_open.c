@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * How a map comes to be open, made or found; and what is asked of it as a
- * whole: its description, its pins.
- */
+/* Creates and opens maps; describes, pins and freezes them. */
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
@@ -24,7 +21,7 @@ int map_check_privilege(void)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, options,
 		    .map_flags = BPF_F_NO_PREALLOC);
-	/* a type that no sysctl opens to processes without CAP_BPF */
+	/* no sysctl allows this type without CAP_BPF */
 	int fd = bpf_map_create(BPF_MAP_TYPE_LPM_TRIE, "ebpf_cnode", 8, 1, 1,
 				&options);
 
@@ -35,8 +32,8 @@ int map_check_privilege(void)
 }
 
 /*
- * What the kernel made of it, which need not be what was asked for. Only values
- * that have a type can have a lock.
+ * Reads back what the kernel created, which can differ from the request. Only
+ * a value with a BTF type can have a bpf_spin_lock.
  */
 static int describe(struct map *map, bool *has_type)
 {
@@ -70,8 +67,8 @@ static int describe(struct map *map, bool *has_type)
 	return 0;
 }
 
-/* What it takes to do our part where the kernel does not do all. */
-static int settle(struct map *map)
+/* Without atomic take the map gets a lock, without batches no MAP_BUCKETS. */
+static int apply_abilities(struct map *map)
 {
 	int abilities = map_types_abilities(map->type);
 
@@ -86,9 +83,10 @@ static int settle(struct map *map)
 }
 
 /*
- * Whether values have a bpf_spin_lock, of which the kernel tells nobody that
- * may not read its BTF. Without one BPF_F_LOCK is EINVAL before all else, and
- * with one EFAULT here; EPERM where a descriptor is not for that.
+ * True if values have a bpf_spin_lock. Their BTF would tell, but this process
+ * may not be allowed to read it. Without a lock, BPF_F_LOCK is EINVAL before
+ * any other check; with one, the NULL value is EFAULT. EPERM if the descriptor
+ * does not allow the command.
  */
 static bool has_locks(int fd)
 {
@@ -100,10 +98,11 @@ static bool has_locks(int fd)
 }
 
 /*
- * Owns the descriptor, of those flags, from here on, also when it fails. What
- * was made here has no locks.
+ * Takes over fd, which was opened with those flags, even on failure. A map
+ * created here never has a bpf_spin_lock.
  */
-static int map_from_fd(int fd, uint32_t flags, bool made, struct map **result)
+static int map_from_fd(int fd, uint32_t flags, bool created,
+		       struct map **result)
 {
 	struct map *map = calloc(1, sizeof(*map));
 	bool has_type = false;
@@ -118,20 +117,20 @@ static int map_from_fd(int fd, uint32_t flags, bool made, struct map **result)
 	map->write_only = flags & BPF_F_WRONLY;
 	error = describe(map, &has_type);
 	if (error == 0)
-		error = settle(map);
+		error = apply_abilities(map);
 	if (error < 0) {
 		map_unref(map);
 		return error;
 	}
-	if (!made && has_type && has_locks(fd))
+	if (!created && has_type && has_locks(fd))
 		map->access = BPF_F_LOCK;
 	*result = map;
 	return 0;
 }
 
 /*
- * Local storage wants to know of its key and value by BTF, also where nobody
- * else does: the type number of what is added, or -errno.
+ * Local storage requires BTF for its key and value. Adds a type of size bytes;
+ * returns its id or -errno.
  */
 static int add_bytes_type(struct btf *btf, uint32_t size)
 {
@@ -167,7 +166,7 @@ static int load_storage_btf(const struct map_spec *spec, struct btf **btf,
 	return 0;
 }
 
-static int make(const struct map_spec *spec, struct map **map)
+static int create(const struct map_spec *spec, struct map **map)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = spec->flags,
 		    .map_extra = spec->extra, .numa_node = spec->numa_node,
@@ -194,7 +193,7 @@ int map_new(const struct map_spec *spec, struct map **map)
 	int error;
 
 	do
-		error = make(spec, map);
+		error = create(spec, map);
 	while (retry_after(&retry, error));
 	return map_error(error);
 }
@@ -207,8 +206,7 @@ int map_open_id(uint32_t id, uint32_t flags, struct map **map)
 	return fd < 0 ? fd : map_from_fd(fd, flags, false, map);
 }
 
-/* Programs and links are pinned too, and know other commands by their number.
- */
+/* Programs and links can be pinned too, and answer some of the commands. */
 static bool is_map(int fd)
 {
 	char link[64], target[64];
@@ -238,8 +236,7 @@ int map_open_pinned(const char *path, uint32_t flags, struct map **map)
 
 int map_pinned_id(const char *path, uint32_t only, uint32_t *id)
 {
-	/* to read: a pin, its file system or a security module may give no
-	   more */
+	/* a pin, its file system or a security module may allow only this */
 	LIBBPF_OPTS(bpf_obj_get_opts, options, .file_flags = BPF_F_RDONLY);
 	struct bpf_map_info info = { 0 };
 	uint32_t size = sizeof(info);
@@ -247,7 +244,7 @@ int map_pinned_id(const char *path, uint32_t only, uint32_t *id)
 
 	if (fd < 0)
 		return fd;
-	/* of programs and links an id stands at the same place */
+	/* the info of programs and links has its id at the same offset */
 	error = bpf_obj_get_info_by_fd(fd, &info, &size);
 	if (error == 0 && ((only && info.id != only) || !is_map(fd)))
 		error = -EINVAL;
@@ -268,7 +265,7 @@ bool map_may_open_by_id(void)
 	return map_next_id(&id) != -EPERM;
 }
 
-/* The number behind a label, as in "memlock:	4096". */
+/* The number after a label, as in "memlock:	4096". */
 static bool read_number(const char *line, const char *label, uint64_t *number)
 {
 	size_t size = strlen(label);
@@ -279,7 +276,7 @@ static bool read_number(const char *line, const char *label, uint64_t *number)
 	return true;
 }
 
-/* What stands nowhere else but in /proc/self/fdinfo. */
+/* memlock and frozen are only in /proc/self/fdinfo. */
 static int read_fdinfo(int fd, struct map_info *info)
 {
 	char path[64], line[128];
@@ -351,8 +348,7 @@ int map_pin(const struct map *map, const char *path)
 	return bpf_obj_pin(map->resource.fd, path);
 }
 
-/* Whether path itself, and not what a link leads to, is in such a file system
- */
+/* -EPERM unless path itself, not a link's target, is in a bpf file system. */
 static int check_pin(const char *path)
 {
 	struct stat status;

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the kernel asks of a map before it makes one, type by type, so that it
- * can be said in words; the kernel says EINVAL or E2BIG to all of it. A rule
- * stands here only where every kernel has it: what depends on its
- * configuration, as the number of processors that a cpumap has room for, or on
- * its memory, is left to it.
+ * The kernel's requirements for a new map, type by type, to explain a failure
+ * in words: the kernel itself only returns EINVAL or E2BIG. Has only rules that
+ * every kernel applies. Limits that depend on its configuration (the CPUs of a
+ * cpumap) or on memory are left to the kernel.
  */
 #include "bpf/map_rules.h"
 
@@ -18,13 +17,13 @@
 #include "bpf/map_types.h"
 
 #define ANY UINT32_MAX
-#define MAX_PER_CPU 32768 /* bytes of a value for each CPU */
-#define MAX_STORAGE 65535 /* bytes of a value, less what is around it */
-/* bytes that the kernel allocates in one piece, with pages of 4 KiB */
-#define MAX_PIECE (4u << 20)
-#define MAX_HASH (1u << 27) /* entries; more have no table of buckets */
+#define MAX_PER_CPU 32768 /* bytes of one CPU's value */
+#define MAX_STORAGE 65535 /* bytes of a value and the kernel's header */
+/* bytes of the kernel's largest allocation, with 4 KiB pages */
+#define MAX_ALLOCATION (4u << 20)
+#define MAX_HASH (1u << 27) /* entries; no larger bucket table fits */
 #define MAX_BLOOM_FUNCTIONS 15
-#define BUILD_ID_SIZE 32 /* of an element of a stack_trace of build ids */
+#define BUILD_ID_SIZE 32 /* of each frame in a stack_trace of build ids */
 
 static const struct map_rules_flag flags[] = {
 	{ "no_prealloc", BPF_F_NO_PREALLOC },
@@ -53,10 +52,10 @@ bool map_rules_flag(size_t row, struct map_rules_flag *flag)
 
 /* --- The table ------------------------------------------------------------ */
 
-/* From least to most, and only each step-th of them. */
+/* min, min + step, ... up to max. */
 struct range {
-	uint32_t least;
-	uint32_t most;
+	uint32_t min;
+	uint32_t max;
 	uint32_t step;
 };
 
@@ -85,20 +84,20 @@ static const struct rule {
 	struct range key;
 	struct range value;
 	struct range entries;
-	uint32_t flags;    /* that fit */
-	uint32_t implied;  /* that must be */
-	uint32_t together; /* bytes of key and value at most; 0: any */
+	uint32_t flags;   /* allowed */
+	uint32_t implied; /* required */
+	uint32_t max_sum; /* of key and value, in bytes; 0: no limit */
 } rules[] = {
 	{ "hash", FROM(1, ANY), FROM(1, ANY), FROM(1, MAX_HASH),
-	  HASH | NUMA | BPF_F_NO_PREALLOC, 0, MAX_PIECE - 1 },
+	  HASH | NUMA | BPF_F_NO_PREALLOC, 0, MAX_ALLOCATION - 1 },
 	{ "percpu_hash", FROM(1, ANY), FROM(1, MAX_PER_CPU), FROM(1, MAX_HASH),
-	  HASH | BPF_F_NO_PREALLOC, 0, MAX_PIECE - 1 },
+	  HASH | BPF_F_NO_PREALLOC, 0, MAX_ALLOCATION - 1 },
 	{ "lru_hash", FROM(1, ANY), FROM(1, ANY), FROM(1, MAX_HASH), LRU | NUMA,
-	  0, MAX_PIECE - 1 },
+	  0, MAX_ALLOCATION - 1 },
 	{ "lru_percpu_hash", FROM(1, ANY), FROM(1, MAX_PER_CPU),
-	  FROM(1, MAX_HASH), LRU, 0, MAX_PIECE - 1 },
+	  FROM(1, MAX_HASH), LRU, 0, MAX_ALLOCATION - 1 },
 	{ "hash_of_maps", FROM(1, ANY), EXACTLY(4), FROM(1, MAX_HASH),
-	  HASH | NUMA | BPF_F_NO_PREALLOC, 0, MAX_PIECE - 1 },
+	  HASH | NUMA | BPF_F_NO_PREALLOC, 0, MAX_ALLOCATION - 1 },
 	{ "array", EXACTLY(4), FROM(1, INT32_MAX), FROM(1, ANY),
 	  USER | PROG | NUMA | BPF_F_MMAPABLE | BPF_F_INNER_MAP, 0, 0 },
 	{ "percpu_array", EXACTLY(4), FROM(1, MAX_PER_CPU), FROM(1, ANY),
@@ -124,13 +123,13 @@ static const struct rule {
 	{ "cpumap", EXACTLY(4), EITHER(4, 8), FROM(1, ANY), NUMA, 0, 0 },
 	{ "lpm_trie", FROM(5, 260), FROM(1, ANY), FROM(1, ANY),
 	  USER | PROG | NUMA | BPF_F_NO_PREALLOC, BPF_F_NO_PREALLOC,
-	  MAX_PIECE },
+	  MAX_ALLOCATION },
 	{ "queue", EXACTLY(0), FROM(1, ANY), FROM(1, ANY), USER | PROG | NUMA,
-	  0, MAX_PIECE },
+	  0, MAX_ALLOCATION },
 	{ "stack", EXACTLY(0), FROM(1, ANY), FROM(1, ANY), USER | PROG | NUMA,
-	  0, MAX_PIECE },
+	  0, MAX_ALLOCATION },
 	{ "bloom_filter", EXACTLY(0), FROM(1, ANY), FROM(1, ANY),
-	  USER | PROG | NUMA | BPF_F_ZERO_SEED, 0, MAX_PIECE },
+	  USER | PROG | NUMA | BPF_F_ZERO_SEED, 0, MAX_ALLOCATION },
 	{ "stack_trace",
 	  EXACTLY(4),
 	  { 8, ANY, 8 },
@@ -176,7 +175,7 @@ void map_rules_complete(struct map_spec *spec)
 
 struct check {
 	const struct map_spec *spec;
-	const struct rule *rule; /* NULL: nothing is known of the type */
+	const struct rule *rule; /* NULL: no rule for the type */
 	const char *type;
 	bool name_is_valid;
 	map_rules_visitor visit;
@@ -185,7 +184,7 @@ struct check {
 };
 
 __attribute__((format(printf, 2, 3))) static void
-complain(struct check *check, const char *format, ...)
+report(struct check *check, const char *format, ...)
 {
 	char text[MAP_RULES_TEXT_SIZE];
 	va_list arguments;
@@ -197,35 +196,35 @@ complain(struct check *check, const char *format, ...)
 	check->visit(text, check->context);
 }
 
-static const char *describe(const struct range *range, char room[64])
+static const char *describe(const struct range *range, char buffer[64])
 {
-	if (range->least == range->most)
-		snprintf(room, 64, "%u", range->least);
-	else if (range->step == range->most - range->least)
-		snprintf(room, 64, "%u or %u", range->least, range->most);
-	else if (range->most == ANY && range->step > 1)
-		snprintf(room, 64, "a multiple of %u", range->step);
-	else if (range->most == ANY)
-		snprintf(room, 64, "at least %u", range->least);
+	if (range->min == range->max)
+		snprintf(buffer, 64, "%u", range->min);
+	else if (range->step == range->max - range->min)
+		snprintf(buffer, 64, "%u or %u", range->min, range->max);
+	else if (range->max == ANY && range->step > 1)
+		snprintf(buffer, 64, "a multiple of %u", range->step);
+	else if (range->max == ANY)
+		snprintf(buffer, 64, "at least %u", range->min);
 	else
-		snprintf(room, 64, "%u to %u", range->least, range->most);
-	return room;
+		snprintf(buffer, 64, "%u to %u", range->min, range->max);
+	return buffer;
 }
 
 static bool is_in(const struct range *range, uint32_t n)
 {
-	return n >= range->least && n <= range->most &&
-	       (n - range->least) % range->step == 0;
+	return n >= range->min && n <= range->max &&
+	       (n - range->min) % range->step == 0;
 }
 
 static void check_range(struct check *check, const char *what,
 			const struct range *range, uint32_t n)
 {
-	char room[64];
+	char buffer[64];
 
 	if (!is_in(range, n))
-		complain(check, "the %s is %u: a map of type %s takes %s", what,
-			 n, check->type, describe(range, room));
+		report(check, "the %s is %u: a map of type %s takes %s", what,
+		       n, check->type, describe(range, buffer));
 }
 
 /* --- Rules ---------------------------------------------------------------- */
@@ -233,26 +232,26 @@ static void check_range(struct check *check, const char *what,
 static void check_type(struct check *check)
 {
 	if (strcmp(check->type, "unspec") == 0)
-		complain(check, "there are no maps of type unspec");
+		report(check, "there are no maps of type unspec");
 	if (strcmp(check->type, "struct_ops") == 0)
-		complain(check, "a map of type struct_ops needs the BTF of its "
-				"program: it can be opened, not created");
+		report(check, "a map of type struct_ops needs the BTF of its "
+			      "program: it can be opened, not created");
 }
 
 static void check_name(struct check *check)
 {
 	if (!check->name_is_valid)
-		complain(check,
-			 "the name is longer than %d bytes, or has a "
-			 "zero byte",
-			 MAP_NAME_SIZE - 1);
+		report(check,
+		       "the name is longer than %d bytes, or has a "
+		       "zero byte",
+		       MAP_NAME_SIZE - 1);
 	for (const char *c = check->spec->name; *c; c++) {
 		if (isascii(*c) && (isalnum(*c) || *c == '_' || *c == '.'))
 			continue;
-		complain(check,
-			 "the name has a byte 0x%02x: it may have ASCII "
-			 "letters and digits, _ and .",
-			 (unsigned char)*c);
+		report(check,
+		       "the name has a byte 0x%02x: it may have ASCII "
+		       "letters and digits, _ and .",
+		       (unsigned char)*c);
 		break;
 	}
 }
@@ -270,20 +269,20 @@ static void check_sizes(struct check *check)
 		    spec->max_entries);
 }
 
-/* Other sizes of pages make other pieces. */
-static void check_together(struct check *check)
+/* MAX_ALLOCATION is only right for 4 KiB pages. */
+static void check_sum(struct check *check)
 {
 	const struct map_spec *spec = check->spec;
 	const struct rule *rule = check->rule;
 
-	if (rule && rule->together > 0 && sysconf(_SC_PAGESIZE) == 4096 &&
-	    spec->value_size <= rule->value.most &&
-	    (uint64_t)spec->key_size + spec->value_size > rule->together)
-		complain(check,
-			 "the key size is %u and the value size %u: a "
-			 "map of type %s takes %u in all",
-			 spec->key_size, spec->value_size, check->type,
-			 rule->together);
+	if (rule && rule->max_sum > 0 && sysconf(_SC_PAGESIZE) == 4096 &&
+	    spec->value_size <= rule->value.max &&
+	    (uint64_t)spec->key_size + spec->value_size > rule->max_sum)
+		report(check,
+		       "the key size is %u and the value size %u: a "
+		       "map of type %s takes %u in all",
+		       spec->key_size, spec->value_size, check->type,
+		       rule->max_sum);
 }
 
 static void check_ring(struct check *check)
@@ -295,14 +294,14 @@ static void check_ring(struct check *check)
 	    strcmp(check->type, "user_ringbuf") != 0)
 		return;
 	if (size > 0 && ((size & (size - 1)) || size % page))
-		complain(check,
-			 "the number of entries is %u: for type %s it "
-			 "is the size in bytes, a power of two and a "
-			 "multiple of the page size, %u",
-			 size, check->type, page);
+		report(check,
+		       "the number of entries is %u: for type %s it "
+		       "is the size in bytes, a power of two and a "
+		       "multiple of the page size, %u",
+		       size, check->type, page);
 }
 
-/* Bits without a name may be of kernels to come. */
+/* Unnamed bits pass: newer kernels may define them. */
 static void check_flags(struct check *check)
 {
 	uint32_t wrong =
@@ -310,21 +309,21 @@ static void check_flags(struct check *check)
 
 	for (size_t i = 0; i < FLAGS; i++)
 		if (wrong & flags[i].flag)
-			complain(check, "the option %s does not fit type %s",
-				 flags[i].name, check->type);
+			report(check, "the option %s does not fit type %s",
+			       flags[i].name, check->type);
 	if (wrong & BPF_F_NUMA_NODE)
-		complain(check, "the option numa_node does not fit type %s",
-			 check->type);
+		report(check, "the option numa_node does not fit type %s",
+		       check->type);
 }
 
 static void check_both(struct check *check, uint32_t both, const char *text)
 {
 	if ((check->spec->flags & both) == both &&
 	    (!check->rule || (check->rule->flags & both) == both))
-		complain(check,
-			 "the options %s exclude each other: to allow "
-			 "both, leave out both",
-			 text);
+		report(check,
+		       "the options %s exclude each other: to allow "
+		       "both, leave out both",
+		       text);
 }
 
 static void check_pairs(struct check *check)
@@ -335,8 +334,8 @@ static void check_pairs(struct check *check)
 	check_both(check, PROG, "prog_read and prog_write");
 	if ((check->spec->flags & lru) == lru &&
 	    (!check->rule || (check->rule->flags & lru) == lru))
-		complain(check, "the options no_common_lru and numa_node "
-				"exclude each other");
+		report(check, "the options no_common_lru and numa_node "
+			      "exclude each other");
 }
 
 static void check_build_ids(struct check *check)
@@ -346,10 +345,10 @@ static void check_build_ids(struct check *check)
 	if (strcmp(check->type, "stack_trace") == 0 &&
 	    check->spec->flags & BPF_F_STACK_BUILD_ID && size % 8 == 0 &&
 	    size % BUILD_ID_SIZE)
-		complain(check,
-			 "the value size is %u: with the option "
-			 "stack_build_id it must be a multiple of %d",
-			 size, BUILD_ID_SIZE);
+		report(check,
+		       "the value size is %u: with the option "
+		       "stack_build_id it must be a multiple of %d",
+		       size, BUILD_ID_SIZE);
 }
 
 static void check_extra(struct check *check)
@@ -358,26 +357,26 @@ static void check_extra(struct check *check)
 
 	if (strcmp(check->type, "bloom_filter") == 0) {
 		if (extra > MAX_BLOOM_FUNCTIONS)
-			complain(check,
-				 "map_extra is %llu: for a bloom_filter "
-				 "it is the number of hash functions, "
-				 "at most %d",
-				 extra, MAX_BLOOM_FUNCTIONS);
+			report(check,
+			       "map_extra is %llu: for a bloom_filter "
+			       "it is the number of hash functions, "
+			       "at most %d",
+			       extra, MAX_BLOOM_FUNCTIONS);
 	} else if (check->rule && extra > 0) {
-		complain(check, "the option map_extra does not fit type %s",
-			 check->type);
+		report(check, "the option map_extra does not fit type %s",
+		       check->type);
 	}
 }
 
-/* What the kernel has no way to compare with others is no template. */
-static bool is_no_template(const char *type)
+/* The kernel cannot compare inner maps of these types with a template. */
+static bool cannot_be_inner(const char *type)
 {
-	static const char *const none[] = { "prog_array", "cgroup_storage",
-					    "percpu_cgroup_storage",
-					    "struct_ops" };
+	static const char *const types[] = { "prog_array", "cgroup_storage",
+					     "percpu_cgroup_storage",
+					     "struct_ops" };
 
-	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
-		if (strcmp(none[i], type) == 0)
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (strcmp(types[i], type) == 0)
 			return true;
 	return false;
 }
@@ -390,23 +389,22 @@ static void check_inner(struct check *check)
 	if (!(map_types_traits(check->spec->type) & MAP_VALUE_IS_MAP))
 		return;
 	if (!inner)
-		complain(check,
-			 "a map of type %s needs a template: the option "
-			 "{inner_map, Map}",
-			 check->type);
+		report(check,
+		       "a map of type %s needs a template: the option "
+		       "{inner_map, Map}",
+		       check->type);
 	else if (inner->traits & MAP_VALUE_IS_MAP)
-		complain(check, "the inner map is itself a map of maps: only "
-				"one level is possible");
-	else if (type && is_no_template(type))
-		complain(check, "a map of type %s cannot be an inner map",
-			 type);
+		report(check, "the inner map is itself a map of maps: only "
+			      "one level is possible");
+	else if (type && cannot_be_inner(type))
+		report(check, "a map of type %s cannot be an inner map", type);
 }
 
 unsigned map_rules_check(const struct map_spec *spec, bool name_is_valid,
 			 map_rules_visitor visit, void *context)
 {
 	static void (*const checks[])(struct check * check) = {
-		check_type,  check_name,  check_sizes, check_together,
+		check_type,  check_name,  check_sizes, check_sum,
 		check_ring,  check_flags, check_pairs, check_build_ids,
 		check_extra, check_inner,
 	};

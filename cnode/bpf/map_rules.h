@@ -10,21 +10,20 @@
 
 #define MAP_RULES_TEXT_SIZE 256
 
-/* Adds the flags that go without saying: no others fit the type. */
+/* Adds the flags that the type requires. */
 void map_rules_complete(struct map_spec *spec);
 
 /*
- * Visits a text for all that is known to be wrong with a map that is to be
- * made; returns how many. What is right may still be refused: there are things
- * that only the kernel knows. name_is_valid is false for a name that found no
- * room in spec.
+ * Calls visit with a text for each known fault of a map to be created; returns
+ * how many. The kernel may still refuse a map without faults. name_is_valid is
+ * false if the name does not fit into spec.
  */
 typedef void (*map_rules_visitor)(const char *text, void *context);
 
 unsigned map_rules_check(const struct map_spec *spec, bool name_is_valid,
 			 map_rules_visitor visit, void *context);
 
-/* The flags that have a name, by row; false past the last one. */
+/* The named flags, by row; false past the last one. */
 struct map_rules_flag {
 	const char *name;
 	uint32_t flag;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which maps are in a map of maps, by their ids. */
+/* Lists the maps in a map of maps by id. */
 #include "bpf/map_scan.h"
 
 #include <errno.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define STEP_BYTES ((size_t)64 * 1024)
-#define MAX_STEP_BYTES ((size_t)1 << 26) /* for a large bucket */
+#define MAX_STEP_BYTES ((size_t)1 << 26) /* if one bucket needs it */
 
 bool map_scan_is_outer(struct resource *resource)
 {
@@ -21,30 +21,30 @@ static size_t entry_size(const struct map_scan *scan)
 	return scan->map->key_size + sizeof(uint32_t);
 }
 
-/* Values come first, where they are aligned. */
+/* Values come first: malloc aligns them. */
 static int allocate(struct map_scan *scan, size_t entries)
 {
 	char *bytes = malloc(entries * entry_size(scan));
 
-	free(scan->room.values);
-	scan->room.values = bytes;
+	free(scan->buffer.values);
+	scan->buffer.values = bytes;
 	if (!bytes)
 		return -ENOMEM;
 	scan->ids = (const uint32_t *)(const void *)bytes;
-	scan->room.keys = bytes + entries * sizeof(uint32_t);
-	scan->room.entries = (uint32_t)entries;
+	scan->buffer.keys = bytes + entries * sizeof(uint32_t);
+	scan->buffer.entries = (uint32_t)entries;
 	return 0;
 }
 
-/* Twice as many entries, or the most; that itself is tried before giving up. */
+/* Doubles the buffer, up to exactly the maximum. */
 static int grow(struct map_scan *scan)
 {
-	size_t most = MAX_STEP_BYTES / entry_size(scan);
-	size_t entries = (size_t)scan->room.entries * 2;
+	size_t max = MAX_STEP_BYTES / entry_size(scan);
+	size_t entries = (size_t)scan->buffer.entries * 2;
 
-	if (scan->room.entries >= most)
+	if (scan->buffer.entries >= max)
 		return -ENOBUFS;
-	return allocate(scan, entries < most ? entries : most);
+	return allocate(scan, entries < max ? entries : max);
 }
 
 int map_scan_open(struct map_scan *scan, struct resource *resource,
@@ -68,7 +68,7 @@ int map_scan_open(struct map_scan *scan, struct resource *resource,
 
 int map_scan_step(struct map_scan *scan)
 {
-	int64_t n = map_walk_next(scan->map, &scan->walk, &scan->room);
+	int64_t n = map_walk_next(scan->map, &scan->walk, &scan->buffer);
 
 	scan->count = n > 0 ? (size_t)n : 0;
 	scan->done = n >= 0 && scan->walk.position == MAP_WALK_DONE;
@@ -80,6 +80,6 @@ int map_scan_step(struct map_scan *scan)
 void map_scan_close(struct map_scan *scan)
 {
 	free(scan->walk.cursor);
-	free(scan->room.values);
+	free(scan->buffer.values);
 	memset(scan, 0, sizeof(*scan));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a map takes with all the entries that it has room for, after the
- * kernel's sources: what it allocates at once, and what it does as they come.
+ * The memory of a full map, from the kernel's sources: preallocated entries and
+ * those allocated one by one.
  */
 #include "bpf/map_size.h"
 
@@ -12,14 +12,14 @@
 
 #include "bpf/map_types.h"
 
-#define HASH_OVERHEAD 64     /* around key and value, */
-#define GROWING_OVERHEAD 128 /* and where entries are allocated one by one */
-#define MAP_OVERHEAD 2048    /* of a map by itself */
-#define BUCKET_BYTES 32      /* for each entry, in tables around them */
-#define TRIE_NODES 2         /* each entry may need a node to branch at */
-#define DEVICE_BYTES 128     /* of an entry that is an interface */
-/* of one that is a processor: the longest queue, a thread with its stack */
-#define PROCESSOR_BYTES (16384 * 8 + 32768)
+#define HASH_OVERHEAD 64     /* per entry, if preallocated, */
+#define GROWING_OVERHEAD 128 /* and if allocated one by one */
+#define MAP_OVERHEAD 2048    /* per map */
+#define BUCKET_BYTES 32      /* per entry, in the bucket tables */
+#define TRIE_NODES 2         /* an entry may add a branch node */
+#define DEVICE_BYTES 128     /* per entry of a devmap */
+/* per entry of a cpumap: the longest queue, and a thread with its stack */
+#define CPU_BYTES (16384 * 8 + 32768)
 
 static uint64_t multiply(uint64_t a, uint64_t b)
 {
@@ -42,7 +42,7 @@ static uint64_t possible_cpus(void)
 	return cpus > 0 ? (uint64_t)cpus : 1;
 }
 
-/* It has bits, and not values: 7 of 5 for each entry and hash function. */
+/* 7/5 bits per entry and hash function, rounded up to a power of two. */
 static uint64_t bloom_filter(const struct map_spec *spec)
 {
 	uint64_t functions = spec->extra ? spec->extra & 15 : 5;
@@ -67,7 +67,7 @@ static uint64_t cpumap(const struct map_spec *spec)
 {
 	uint64_t cpus = possible_cpus();
 
-	return PROCESSOR_BYTES *
+	return CPU_BYTES *
 	       (spec->max_entries < cpus ? spec->max_entries : cpus);
 }
 
@@ -91,7 +91,7 @@ static uint64_t entry_bytes(const struct map_spec *spec)
 
 	if (traits & MAP_PER_CPU)
 		value = aligned(value) * possible_cpus();
-	if (traits & MAP_FIXED) { /* keys are places, of pointers per CPU */
+	if (traits & MAP_FIXED) { /* keys are not stored */
 		key = traits & MAP_PER_CPU ? sizeof(void *) : 0;
 		value = aligned(value);
 	} else if (traits & MAP_BUCKETS) {
@@ -128,8 +128,8 @@ uint64_t map_size_needed(const struct map_spec *spec)
 }
 
 /*
- * Buckets are a power of two and may be twice as many as entries, where these
- * are allocated at once some are spare for each processor.
+ * The number of buckets is a power of two, up to twice that of entries. A
+ * preallocated map has spare entries for each CPU.
  */
 uint64_t map_size_most(const struct map_spec *spec)
 {

@@ -5,12 +5,12 @@
 #include "bpf/map.h"
 
 /*
- * The least that a map will come to when all its entries are there, before it
- * is made. UINT64_MAX for more than that.
+ * A lower bound of the memory, in bytes, of a map when it is full. UINT64_MAX
+ * on overflow.
  */
 uint64_t map_size_needed(const struct map_spec *spec);
 
-/* The most: that, and what stands around the entries. */
+/* An upper bound: the same plus the kernel's tables and spare entries. */
 uint64_t map_size_most(const struct map_spec *spec);
 
 #endif

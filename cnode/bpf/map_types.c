@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What sets the kernel's types of maps apart: a table of what they are by
- * design, and probes of what the running kernel can do with them.
+ * How the kernel's map types differ: a table of their fixed traits, and probes
+ * for what the running kernel implements.
  */
 #include "bpf/map_types.h"
 
@@ -16,7 +16,7 @@
 #define MAP_ARRAY                                                              \
 	(MAP_INDEXED | MAP_FIXED | MAP_NO_REMOVAL | MAP_KEY_BATCH | MAP_KNOWS)
 
-/* By name: the headers that we are built with may be older than libbpf. */
+/* By name: the kernel headers of the build may be older than libbpf. */
 static const struct {
 	const char *name;
 	unsigned traits;
@@ -73,7 +73,7 @@ const char *map_type_name(uint32_t type)
 	return libbpf_bpf_map_type_str((enum bpf_map_type)type);
 }
 
-/* --- What the kernel can do with a type, found out when it is first used -- */
+/* --- Probes, when a type is first used ----------------------------------- */
 
 static unsigned char probe_fd(int fd, uint32_t key_size, char *value)
 {
@@ -92,22 +92,22 @@ static unsigned char probe_fd(int fd, uint32_t key_size, char *value)
 	return abilities;
 }
 
-/* What it takes to make a map may be lacking now, and not the next time. */
-static bool says_nothing(int error)
+/* Out of resources or privileges: the next probe may succeed. */
+static bool is_inconclusive(int error)
 {
 	return error == -EMFILE || error == -ENFILE || error == -ENOMEM ||
 	       error == -EPERM;
 }
 
-/* 0: it takes none. */
-static int make_template(uint32_t type)
+/* The descriptor of an inner map; 0 if the type needs none; or -errno. */
+static int create_inner(uint32_t type)
 {
 	return map_types_traits(type) & MAP_VALUE_IS_MAP
 		       ? bpf_map_create(BPF_MAP_TYPE_ARRAY, NULL, 4, 4, 1, NULL)
 		       : 0;
 }
 
-static int make_sized(uint32_t type, int inner, uint32_t *key_size)
+static int create_sized(uint32_t type, int inner, uint32_t *key_size)
 {
 	static const uint32_t key_sizes[] = { 4, 0 };
 	LIBBPF_OPTS(bpf_map_create_opts, options,
@@ -115,7 +115,7 @@ static int make_sized(uint32_t type, int inner, uint32_t *key_size)
 	uint32_t value_size = inner ? 4 : MAP_TYPES_VALUE_ALIGN;
 	int fd = -EINVAL;
 
-	for (size_t i = 0; fd < 0 && !says_nothing(fd) && i < 2; i++) {
+	for (size_t i = 0; fd < 0 && !is_inconclusive(fd) && i < 2; i++) {
 		*key_size = key_sizes[i];
 		fd = bpf_map_create((enum bpf_map_type)type, NULL, *key_size,
 				    value_size, 1, &options);
@@ -123,19 +123,19 @@ static int make_sized(uint32_t type, int inner, uint32_t *key_size)
 	return fd;
 }
 
-/* An empty map of that type, if one of such sizes can be made. -errno. */
-static int make_probe(uint32_t type, uint32_t *key_size)
+/* The descriptor of an empty map of that type, or -errno. */
+static int create_probe(uint32_t type, uint32_t *key_size)
 {
-	int inner = make_template(type);
-	int fd = inner < 0 ? inner : make_sized(type, inner, key_size);
+	int inner = create_inner(type);
+	int fd = inner < 0 ? inner : create_sized(type, inner, key_size);
 
 	if (inner > 0)
 		close(inner);
 	return fd;
 }
 
-/* Of a map that is opened, EPERM is for who may open none by id. */
-static int shortage(int error)
+/* Callers that open a map take EPERM to mean that no map opens by id. */
+static int probe_error(int error)
 {
 	return error == -EPERM ? -ENOMEM : error;
 }
@@ -150,20 +150,22 @@ static int probe_type(uint32_t type)
 	if (cpus < 0)
 		return cpus;
 	value = calloc((size_t)cpus, MAP_TYPES_VALUE_ALIGN);
-	fd = value ? make_probe(type, &key_size) : -ENOMEM;
+	fd = value ? create_probe(type, &key_size) : -ENOMEM;
 	if (fd >= 0) {
 		abilities = probe_fd(fd, key_size, value);
 		close(fd);
 	} else {
-		abilities = says_nothing(fd) ? shortage(fd) : MAP_TYPES_KNOWN;
+		abilities =
+			is_inconclusive(fd) ? probe_error(fd) : MAP_TYPES_KNOWN;
 	}
 	free(value);
 	return abilities;
 }
 
 /*
- * Types beyond the table are probed each time. Of sockets, interfaces and the
- * like none can do either, and some may be made by CAP_NET_ADMIN alone.
+ * Types past the end of known[] are probed each time. Maps of sockets,
+ * interfaces and CPUs have neither ability, and creating some of them takes
+ * CAP_NET_ADMIN.
  */
 int map_types_abilities(uint32_t type)
 {

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Walking a map by the largest steps that the kernel has for it: batches, or
- * else key by key. Knows no terms.
+ * Walks a map in the largest steps that the kernel offers: in batches, or else
+ * key by key. Knows no terms.
  *
- * The cursor of a map with buckets is the kernel's. That of another map is
+ * On a map with buckets the cursor is the kernel's. On others it is
  *
  *	Left:32 Key
  *
- * in host order: how many more entries may come, and the key that is next. It
- * is looked for a key ahead, so that who walks may remove what has come: from a
- * key that has gone the kernel goes back to the beginning.
+ * in host order: how many more entries may come, and the next key. The walk
+ * stays one key ahead, so that the caller may remove the entries it already
+ * has: after a deleted key the kernel restarts from the first.
  */
 #include "bpf/map_walk.h"
 
@@ -18,9 +18,9 @@
 
 #define LEFT_SIZE 4
 #define REPEATS 4
-#define MAX_HOLES (1 << 18) /* in one system call: 20 ms */
+#define MAX_HOLES (1 << 18) /* skipped by one system call: 20 ms */
 
-/* What is to be kept before it leaves is taken one by one. */
+/* With keep, each entry has to be taken by itself. */
 static bool by_buckets(const struct map *map, const struct map_walk *walk)
 {
 	return map->traits & MAP_BUCKETS && !walk->keep;
@@ -32,7 +32,7 @@ size_t map_walk_cursor_size(const struct map *map, const struct map_walk *walk)
 				     : LEFT_SIZE + map->key_size;
 }
 
-/* A step may have many turns, and of some types each takes milliseconds. */
+/* Checked for each key: on some types one takes milliseconds. */
 static bool is_stopped(const struct map_walk *walk)
 {
 	return walk->stopped &&
@@ -51,20 +51,21 @@ static int do_batch(struct map *map, const struct map_walk *walk,
 				: map_take_batch(map, batch);
 }
 
-/* The kernel reads a cursor before it writes the next one: one room does. */
+/* The kernel reads the cursor before it writes the next: one buffer will do. */
 static int64_t next_buckets(struct map *map, struct map_walk *walk,
-			    const struct map_walk_room *room)
+			    const struct map_walk_buffer *buffer)
 {
 	struct map_batch batch = {
 		.cursor = walk->position == MAP_WALK_AT ? walk->cursor : NULL,
 		.next_cursor = walk->cursor,
-		.keys = room->keys,
-		.values = room->values,
-		.count = room->entries,
+		.keys = buffer->keys,
+		.values = buffer->values,
+		.count = buffer->entries,
 	};
 	int error = do_batch(map, walk, &batch);
 
-	if (error < 0 && error != -ENOENT) /* ENOSPC may be a lookup's, too */
+	/* batches that only read return ENOSPC, too */
+	if (error < 0 && error != -ENOENT)
 		return error == -ENOSPC ? -ENOBUFS : error;
 	walk->position = error == 0 ? MAP_WALK_AT : MAP_WALK_DONE;
 	return batch.count;
@@ -72,52 +73,52 @@ static int64_t next_buckets(struct map *map, struct map_walk *walk,
 
 /* --- By keys ------------------------------------------------------------ */
 
-/* A walk by keys while a step of it goes on. */
+/* One step of a walk by keys. */
 struct keys {
 	struct map *map;
 	struct map_walk *walk;
-	const struct map_walk_room *room;
+	const struct map_walk_buffer *buffer;
 	uint32_t count; /* entries so far */
 	uint32_t left;
-	char *next; /* the key of the cursor */
+	char *next; /* the next key, in the cursor */
 };
 
-static char *place_of(const struct keys *k)
+static char *key_slot(const struct keys *k)
 {
-	return k->room->keys + (size_t)k->count * k->map->key_size;
+	return k->buffer->keys + (size_t)k->count * k->map->key_size;
 }
 
-/* Deals with the key in its place: one entry more, unless it has gone. */
-static int visit(struct keys *k)
+/* Reads or removes the entry of the key in the slot, unless it was deleted. */
+static int process_key(struct keys *k)
 {
-	char *value = k->room->values + k->count * map_entry_size(k->map);
+	char *value = k->buffer->values + k->count * map_entry_size(k->map);
 	int error = -EINVAL;
 
 	switch (k->walk->mode) {
 	case MAP_WALK_KEYS:
-		/* of numbers, only a lookup tells what is there from holes */
+		/* any index is a key: only a lookup finds empty slots */
 		error = k->map->traits & MAP_INDEXED
-				? map_get(k->map, place_of(k), value)
+				? map_get(k->map, key_slot(k), value)
 				: 0;
 		break;
 	case MAP_WALK_READ:
-		error = map_get(k->map, place_of(k), value);
+		error = map_get(k->map, key_slot(k), value);
 		break;
 	case MAP_WALK_TAKE:
 		error = k->walk->keep
-				? map_take_kept(k->map, place_of(k), value,
+				? map_take_kept(k->map, key_slot(k), value,
 						k->walk->keep, k->walk->context)
-				: map_take(k->map, place_of(k), value);
+				: map_take(k->map, key_slot(k), value);
 		break;
 	case MAP_WALK_REMOVE:
-		error = map_remove(k->map, place_of(k));
+		error = map_remove(k->map, key_slot(k));
 		break;
 	}
 	k->count += error == 0;
 	return error == -ENOENT ? 0 : error;
 }
 
-/* What the kernel says of numbers, which cost a system call each. */
+/* Answers for an array without a system call per index. */
 static int next_index(const struct map *map, const char *key, char *next)
 {
 	uint32_t index;
@@ -132,14 +133,14 @@ static int next_index(const struct map *map, const char *key, char *next)
 
 static int next_key(struct keys *k, const char *key)
 {
-	/* the first is asked for: whether it may be */
+	/* the kernel is asked for the first key: it checks permissions */
 	return key && k->map->traits & MAP_INDEXED
 		       ? next_index(k->map, key, k->next)
 		       : map_next_key(k->map, key, k->next);
 }
 
-/* The cursor goes to the key after key, or to the end. */
-static int look_ahead(struct keys *k, const char *key)
+/* Moves the cursor to the key after key, or to the end. */
+static int advance(struct keys *k, const char *key)
 {
 	int error = k->left > 0 ? next_key(k, key) : -ENOENT;
 
@@ -150,28 +151,28 @@ static int look_ahead(struct keys *k, const char *key)
 	return error == -ENOENT ? 0 : error;
 }
 
-/* The key that is next, and what is after it. */
+/* Finds the key after the next one, then processes the next one. */
 static int step(struct keys *k)
 {
 	int error = is_stopped(k->walk) ? -ECANCELED : 0;
 
 	if (error == 0 && k->walk->position == MAP_WALK_START)
-		error = look_ahead(k, NULL);
+		error = advance(k, NULL);
 	if (error < 0 || k->walk->position == MAP_WALK_DONE)
 		return error;
-	memcpy(place_of(k), k->next, k->map->key_size);
+	memcpy(key_slot(k), k->next, k->map->key_size);
 	k->left--;
-	error = look_ahead(k, place_of(k));
+	error = advance(k, key_slot(k));
 	if (error == 0)
-		error = visit(k);
-	if (error < 0) { /* the next step is to meet it again */
-		memcpy(k->next, place_of(k), k->map->key_size);
+		error = process_key(k);
+	if (error < 0) { /* the next step retries this key */
+		memcpy(k->next, key_slot(k), k->map->key_size);
 		k->walk->position = MAP_WALK_AT;
 	}
 	return error;
 }
 
-/* Whether there is such a thing, and not too many holes that it goes over. */
+/* False without batches, or if one might skip more than MAX_HOLES slots. */
 static bool may_batch(const struct keys *k)
 {
 	uint32_t index = 0;
@@ -180,30 +181,30 @@ static bool may_batch(const struct keys *k)
 		return k->map->traits & MAP_KEY_BATCH;
 	if (k->walk->position == MAP_WALK_AT)
 		memcpy(&index, k->next, sizeof(index));
-	/* a cursor may be anybody's: beyond the end is the beginning */
+	/* cursors are not trusted: past the end the kernel restarts at 0 */
 	return index < k->map->max_entries &&
 	       k->map->max_entries - index <= MAX_HOLES;
 }
 
-/* Whether it is not known yet what is before the next key. */
+/* True while the key before the next one, a batch's cursor, is not known. */
 static bool lacks_cursor(const struct keys *k)
 {
 	return k->count == 0 && k->walk->position == MAP_WALK_AT &&
 	       !(k->map->traits & MAP_INDEXED);
 }
 
-/* What a batch goes on from is the key before the next one. */
+/* A batch continues after its cursor: that is the key before the next one. */
 static void *batch_cursor(const struct keys *k, uint32_t *before)
 {
 	if (k->count > 0)
-		return place_of(k) - k->map->key_size;
+		return key_slot(k) - k->map->key_size;
 	if (k->walk->position == MAP_WALK_START)
 		return NULL;
 	memcpy(before, k->next, sizeof(*before));
 	return (*before)-- > 0 ? before : NULL;
 }
 
-/* More entries behind the last one, by a batch. */
+/* Appends a batch of entries. */
 static int read_batch(struct keys *k)
 {
 	size_t key_size = k->map->key_size;
@@ -211,9 +212,9 @@ static int read_batch(struct keys *k)
 	struct map_batch batch = {
 		.cursor = batch_cursor(k, &before),
 		.next_cursor = k->next,
-		.keys = place_of(k),
-		.values = k->room->values + k->count * map_entry_size(k->map),
-		.count = k->room->entries - k->count,
+		.keys = key_slot(k),
+		.values = k->buffer->values + k->count * map_entry_size(k->map),
+		.count = k->buffer->entries - k->count,
 	};
 	int error;
 
@@ -230,10 +231,10 @@ static int read_batch(struct keys *k)
 		k->walk->position = MAP_WALK_DONE;
 		return 0;
 	}
-	return look_ahead(k, place_of(k) - key_size);
+	return advance(k, key_slot(k) - key_size);
 }
 
-/* An error after some entries is left to the next step, which meets it again */
+/* The caller drops an error after some entries: the next step gets it again. */
 static int read_or_remove(struct keys *k)
 {
 	uint32_t steps = 0;
@@ -249,15 +250,15 @@ static int read_or_remove(struct keys *k)
 			return error;
 		error = 0;
 	}
-	while (error == 0 && k->count < k->room->entries &&
+	while (error == 0 && k->count < k->buffer->entries &&
 	       k->walk->position != MAP_WALK_DONE && steps++ < MAP_WALK_MOST)
 		error = step(k);
 	return error;
 }
 
 /*
- * How many entries a walk may have: enough to begin anew several times. Types
- * that take no number of entries have as many as there are.
+ * The limit of entries in a walk: enough for several restarts. Types without
+ * max_entries have no limit.
  */
 static uint32_t entries_of(const struct map *map)
 {
@@ -269,12 +270,12 @@ static uint32_t entries_of(const struct map *map)
 }
 
 static int64_t next_keys(struct map *map, struct map_walk *walk,
-			 const struct map_walk_room *room)
+			 const struct map_walk_buffer *buffer)
 {
 	struct keys k = {
 		.map = map,
 		.walk = walk,
-		.room = room,
+		.buffer = buffer,
 		.left = entries_of(map),
 		.next = walk->cursor + LEFT_SIZE,
 	};
@@ -283,7 +284,7 @@ static int64_t next_keys(struct map *map, struct map_walk *walk,
 
 	if (walk->position == MAP_WALK_AT)
 		memcpy(&left, walk->cursor, LEFT_SIZE);
-	if (left < k.left) /* a cursor may be anybody's */
+	if (left < k.left) /* cursors are not trusted */
 		k.left = left;
 	error = k.left > 0 ? read_or_remove(&k) : 0;
 	memcpy(walk->cursor, &k.left, LEFT_SIZE);
@@ -293,10 +294,10 @@ static int64_t next_keys(struct map *map, struct map_walk *walk,
 }
 
 int64_t map_walk_next(struct map *map, struct map_walk *walk,
-		      const struct map_walk_room *room)
+		      const struct map_walk_buffer *buffer)
 {
 	if (is_stopped(walk))
 		return -ECANCELED;
-	return by_buckets(map, walk) ? next_buckets(map, walk, room)
-				     : next_keys(map, walk, room);
+	return by_buckets(map, walk) ? next_buckets(map, walk, buffer)
+				     : next_keys(map, walk, buffer);
 }

@@ -5,21 +5,21 @@
 #include "bpf/map.h"
 
 /*
- * So many entries should one step have at most, unless one bucket has more: a
- * system call is not to take long, as nothing ends it, not even SIGKILL.
+ * A step's buffer should have no more entries, unless a single bucket does:
+ * nothing interrupts a batch system call, not even SIGKILL.
  */
 #define MAP_WALK_MOST 16384
 
 /*
- * A walk through a map, which can be left and gone on with from its cursor.
+ * A walk through a map, which can stop and resume at its cursor.
  *
- * What it promises, while others insert and delete: it ends. On hash types,
- * which go by bucket, and on arrays what is there all the time comes once. On
- * others it comes at least once while nothing is deleted but what has come; of
- * a trie, also while no value is replaced (the kernel's own next_key may miss a
- * neighbour then, as measured on 6.18).
- * When the key has gone that is next the kernel begins anew: keys come again,
- * and the walk ends after four times as many as the map has room for.
+ * It ends even while others insert and delete. On hash types (walked by bucket)
+ * and arrays, an entry that is there throughout comes exactly once. On other
+ * types it comes at least once if only entries that have already come are
+ * deleted; on a trie, no value may be replaced either (the kernel's next_key
+ * can then miss a neighbour, measured on 6.18). If the next key is deleted, the
+ * kernel restarts from the first: keys come again, and the walk ends after four
+ * times max_entries.
  */
 enum map_walk_position {
 	MAP_WALK_START,
@@ -27,11 +27,7 @@ enum map_walk_position {
 	MAP_WALK_DONE
 };
 
-/*
- * What becomes of the entries: read, read and removed, or only removed. Of
- * MAP_WALK_KEYS only the keys are wanted, and what stands for values is
- * undefined.
- */
+/* TAKE reads and removes. With KEYS and REMOVE the values are undefined. */
 enum map_walk_mode {
 	MAP_WALK_READ,
 	MAP_WALK_KEYS,
@@ -42,30 +38,29 @@ enum map_walk_mode {
 struct map_walk {
 	enum map_walk_position position;
 	enum map_walk_mode mode;
-	/* MAP_WALK_TAKE: called before an entry leaves; NULL: nothing is */
+	/* MAP_WALK_TAKE: called before an entry is removed; or NULL */
 	map_keeper keep;
 	void *context;
-	char *cursor; /* MAP_WALK_AT: map_walk_cursor_size() bytes; the caller's
-		       */
-	/* true: -ECANCELED, also in the middle of a step; NULL: never */
+	char *cursor; /* map_walk_cursor_size() bytes, the caller's */
+	/* true: -ECANCELED, even within a step; NULL: never */
 	const atomic_bool *stopped;
 };
 
 size_t map_walk_cursor_size(const struct map *map, const struct map_walk *walk);
 
-/* Room for entries, of which key and value stand one behind the other. */
-struct map_walk_room {
+/* The caller's arrays, of so many keys and values. */
+struct map_walk_buffer {
 	char *keys;
 	char *values;
 	uint32_t entries;
 };
 
 /*
- * The next entries: their number, which may be 0 before the end. -ENOBUFS: the
- * next bucket has more entries than there is room for; nothing is lost.
- * -ECANCELED: it was stopped, and can go on from its cursor.
+ * Reads or removes the next entries and returns how many, which may be 0 before
+ * the end. -ENOBUFS: the next bucket exceeds the buffer; nothing is lost.
+ * -ECANCELED: stopped; the walk can resume at its cursor.
  */
 int64_t map_walk_next(struct map *map, struct map_walk *walk,
-		      const struct map_walk_room *room);
+		      const struct map_walk_buffer *buffer);
 
 #endif

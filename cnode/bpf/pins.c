@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pins of maps. There is no telling what is pinned but to open it. */
+/* Pins of maps. Only opening a pin tells if it is a map's. */
 #include "bpf/pins.h"
 
 #include <errno.h>
@@ -10,56 +10,56 @@
 #include "bpf/map.h"
 #include "host/bpf_fs.h"
 
-/* --- Each ---------------------------------------------------------------- */
+/* --- Visit --------------------------------------------------------------- */
 
-struct each {
+struct visitor {
 	pins_visitor visit;
 	void *context;
 };
 
 static int open_pin(void *context, const char *path)
 {
-	const struct each *each = context;
+	const struct visitor *visitor = context;
 	struct map *map;
-	/* to read: on a read-only file system there is nothing else */
+	/* a read-only file system allows only this */
 	int error = map_open_pinned(path, BPF_F_RDONLY, &map);
 
-	if (error < 0) /* a program or a link, or it has gone */
+	if (error < 0) /* a program or a link, or already removed */
 		return bpf_fs_shortage(error);
-	error = each->visit(map, each->context);
+	error = visitor->visit(map, visitor->context);
 	map_unref(map);
 	return error;
 }
 
 int pins_each(pins_visitor visit, void *context)
 {
-	struct each each = { visit, context };
+	struct visitor visitor = { visit, context };
 
-	return bpf_fs_walk(open_pin, &each);
+	return bpf_fs_walk(open_pin, &visitor);
 }
 
-/* --- Which there are ----------------------------------------------------- */
+/* --- Find ---------------------------------------------------------------- */
 
 struct search {
 	struct pins *pins;
-	size_t room;
-	uint32_t only; /* that map; 0: any */
+	size_t capacity;
+	uint32_t only; /* id of the map; 0: any */
 	const atomic_bool *stopped;
 };
 
 static int add(struct search *search, uint32_t map_id, const char *path)
 {
 	struct pins *pins = search->pins;
-	size_t room = search->room;
+	size_t capacity = search->capacity;
 	struct pin *list = pins->list;
 
-	if (pins->count == room) {
-		room = room > 0 ? 2 * room : 16;
-		list = realloc(list, room * sizeof(*list));
+	if (pins->count == capacity) {
+		capacity = capacity > 0 ? 2 * capacity : 16;
+		list = realloc(list, capacity * sizeof(*list));
 		if (!list)
 			return -ENOMEM;
 		pins->list = list;
-		search->room = room;
+		search->capacity = capacity;
 	}
 	list += pins->count;
 	list->map_id = map_id;
@@ -79,7 +79,7 @@ static int find_pin(void *context, const char *path)
 	if (atomic_load_explicit(search->stopped, memory_order_relaxed))
 		return -ECANCELED;
 	error = map_pinned_id(path, search->only, &id);
-	if (error < 0) /* a program, a link, another map, or it has gone */
+	if (error < 0) /* a program, a link, another map, or removed */
 		return bpf_fs_shortage(error);
 	return add(search, id, path);
 }
@@ -140,7 +140,7 @@ void pins_free(struct pins *pins)
 	memset(pins, 0, sizeof(*pins));
 }
 
-/* --- How many ------------------------------------------------------------ */
+/* --- Count --------------------------------------------------------------- */
 
 static int count_pin(void *context, const char *path)
 {

@@ -9,14 +9,14 @@
 struct map;
 
 /*
- * Calls visit for each pin of a map, found by a walk through all bpf file
- * systems; what of it is not 0 ends that. What may not be looked at is passed
- * over; -errno where one cannot look for want of descriptors, memory or /proc.
+ * Calls visit for each pin of a map in all bpf file systems; a result other
+ * than 0 ends the walk and is returned. Skips what this process may not read;
+ * -errno if descriptors, memory or /proc are missing.
  */
 typedef int (*pins_visitor)(struct map *map, void *context);
 int pins_each(pins_visitor visit, void *context);
 
-/* The pins of maps, in the order of map_id. */
+/* Pins of maps, sorted by map_id. */
 struct pin {
 	uint32_t map_id;
 	char *path;
@@ -28,23 +28,22 @@ struct pins {
 };
 
 /*
- * Finds all of them, or those of one map. 0, or -errno where memory or
- * descriptors are short; without /proc there are none. -ECANCELED: *stopped
- * became true.
+ * Finds the pins of all maps, or of one. 0, or -errno if memory or descriptors
+ * run out; without /proc it finds none. -ECANCELED: *stopped became true.
  */
 int pins_find(struct pins *pins, const atomic_bool *stopped);
 int pins_find_of(struct pins *pins, uint32_t map_id,
 		 const atomic_bool *stopped);
 void pins_free(struct pins *pins);
 
-/* The first of those of that map, and how many they are. */
+/* The pins of one map: the first of *count in a row, or NULL. */
 const struct pin *pins_of(const struct pins *pins, uint32_t map_id,
 			  size_t *count);
 
 /*
- * 1 if there are max pins or more, of whatever, below the folder that root is a
- * descriptor of, or with -1 in all bpf file systems; 0 or -errno. Opens none of
- * them, and looks no further than to max, which is not 0.
+ * 1 if there are at least max pins, of any kind, below the folder open as root,
+ * or in all bpf file systems if root is -1; otherwise 0 or -errno. Opens none
+ * of them, and stops counting at max, which must not be 0.
  */
 int pins_reach(int root, uint32_t max);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Counted kernel objects of any kind: their references and their end. */
+/* References to kernel objects of any kind; the last one closes the object. */
 #include "bpf/resource.h"
 
 #include <unistd.h>

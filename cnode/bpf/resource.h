@@ -11,10 +11,10 @@
 
 struct resource;
 
-/* What the log says about a resource. */
+/* A resource as the log describes it. */
 struct resource_text {
-	char type[RESOURCE_TYPE_SIZE]; /* libbpf's word, or a number */
-	char name[RESOURCE_NAME_SIZE]; /* empty: it has none */
+	char type[RESOURCE_TYPE_SIZE]; /* libbpf's name, or a number */
+	char name[RESOURCE_NAME_SIZE]; /* empty: none */
 	const char *access;            /* NULL: both read and write */
 };
 
@@ -23,34 +23,33 @@ struct resource_kind {
 	const char *name; /* "map" */
 	void (*describe)(const struct resource *resource,
 			 struct resource_text *text);
-	/* frees the struct that the resource begins; fd is closed already */
+	/* frees the struct around the resource; fd is already closed */
 	void (*free)(struct resource *resource);
 };
 
 /*
- * An open kernel object, counted; the descriptor is closed with the last
- * reference. The struct of each
- * kind begins with one. Everything but the count is constant while others can
- * see it.
+ * An open kernel object with a reference count; the last reference closes the
+ * descriptor. The struct of each kind begins with one. Nothing but the count
+ * changes while other threads can see it.
  */
 struct resource {
 	const struct resource_kind *kind;
 	int fd;
-	uint32_t id;     /* unique among those of its kind */
+	uint32_t id;     /* unique within its kind */
 	bool restricted; /* the descriptor can only read, or only write */
 	atomic_uint refs;
-	/* NULL, or called once fd is closed, before the rest is freed */
+	/* NULL, or called after fd is closed, before the struct is freed */
 	void (*closed)(struct resource *resource);
 };
 
-/* For a struct of zeros. The caller has the only reference, and owns fd. */
+/* Of a zeroed struct. Takes over fd; the caller has the only reference. */
 void resource_init(struct resource *resource, const struct resource_kind *kind,
 		   int fd);
 
-/* Where another thread may drop the last reference: false if it has. */
+/* False if another thread has already dropped the last reference. */
 bool resource_try_ref(struct resource *resource);
 
-/* Closes a resource without references; for resource_unref(). */
+/* For resource_unref() only. */
 void resource_close(struct resource *resource);
 
 static inline struct resource *resource_ref(struct resource *resource)
@@ -59,7 +58,7 @@ static inline struct resource *resource_ref(struct resource *resource)
 	return resource;
 }
 
-/* Takes NULL. Inlined: most requests do nothing else to a resource. */
+/* Takes NULL. Inline, as most requests only drop a reference. */
 static inline void resource_unref(struct resource *resource)
 {
 	if (resource && atomic_fetch_sub(&resource->refs, 1) == 1)

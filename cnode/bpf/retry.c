@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Shortages that pass: the kernel allocates entries from small caches, which it
- * fills up beside us, and those of per-CPU values within milliseconds. Until
- * then it says ENOMEM, however much memory there is.
+ * Temporary ENOMEM: the kernel allocates entries from small caches, which it
+ * refills in the background, those of per-CPU values within milliseconds. Until
+ * then it returns ENOMEM, however much memory is free.
  */
 #include "bpf/retry.h"
 
@@ -12,10 +12,10 @@
 
 #include "base/clock.h"
 
-/* 2^0 + ... + 2^5 ms, and the last once more */
+/* 2^0 + ... + 2^5 ms, then 2^5 once more */
 #define WAITS 7
 #define MAX_WAIT 32
-#define MAX_TIME 1000 /* ms, for a map that takes long to be made */
+#define MAX_TIME 1000 /* ms, if creating the map itself is slow */
 
 bool retry_after(struct retry *retry, int error)
 {

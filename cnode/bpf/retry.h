@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 /*
- * What is tried again while the kernel has no memory for it:
+ * Retries an operation while the kernel returns -ENOMEM:
  *
  *	struct retry retry = { .stopped = stopped };
  *
@@ -16,15 +16,15 @@
  *	while (retry_after(&retry, error));
  */
 struct retry {
-	const atomic_bool *stopped; /* nobody waits any more; NULL: all do */
+	const atomic_bool *stopped; /* true: give up; NULL: never */
 	unsigned waits;
 	int64_t until; /* ms of the monotonic clock */
 };
 
 /*
- * True after -ENOMEM, having waited for longer each time, about 100 ms in all;
- * then false, as after anything else, when stopped, or when the tries
- * themselves have taken a second.
+ * After -ENOMEM, waits and returns true; each wait is longer, about 100 ms in
+ * all. False once these are used up, after any other result, when stopped, or
+ * a second after the first call.
  */
 bool retry_after(struct retry *retry, int error);
 

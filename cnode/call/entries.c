@@ -71,25 +71,26 @@ static size_t entry_size(const struct map *map)
 	return map_entry_size(map) + map->key_size;
 }
 
-static bool reserve_batch(struct call *call, struct map_walk_room *room,
+static bool reserve_batch(struct call *call, struct map_walk_buffer *buffer,
 			  uint32_t entries)
 {
 	char *bytes = call_batch_buffer(call, entries * entry_size(call->map));
 
-	room->values = bytes;
-	room->keys = bytes + entries * map_entry_size(call->map);
-	room->entries = entries;
+	buffer->values = bytes;
+	buffer->keys = bytes + entries * map_entry_size(call->map);
+	buffer->entries = entries;
 	return bytes;
 }
 
 /* Moves an entry down, over one left out. */
-static void move(const struct map *map, const struct map_walk_room *room,
+static void move(const struct map *map, const struct map_walk_buffer *buffer,
 		 uint32_t from, uint32_t to)
 {
 	size_t key = map->key_size, value = map_entry_size(map);
 
-	memmove(room->keys + to * key, room->keys + from * key, key);
-	memmove(room->values + to * value, room->values + from * value, value);
+	memmove(buffer->keys + to * key, buffer->keys + from * key, key);
+	memmove(buffer->values + to * value, buffer->values + from * value,
+		value);
 }
 
 /*
@@ -110,7 +111,7 @@ static bool hold_maps(struct call *call, struct entries *entries)
 		    entries->walk.mode != MAP_WALK_TAKE)
 			return raise_errno(call, error);
 		if (error == 0)
-			move(call->map, &entries->room, i, held++);
+			move(call->map, &entries->buffer, i, held++);
 	}
 	entries->count = held;
 	return true;
@@ -161,12 +162,12 @@ static bool step(struct call *call, struct entries *entries, uint32_t wanted)
 	int64_t n;
 
 	for (;;) {
-		if (!reserve_batch(call, &entries->room, wanted))
+		if (!reserve_batch(call, &entries->buffer, wanted))
 			return false;
 		if (entries->walk.mode == MAP_WALK_TAKE &&
 		    !reserve_pairs(call, wanted))
 			return false;
-		n = map_walk_next(call->map, &entries->walk, &entries->room);
+		n = map_walk_next(call->map, &entries->walk, &entries->buffer);
 		if (n != -ENOBUFS)
 			break;
 		if (wanted >= most)
@@ -232,13 +233,13 @@ bool entries_fit(struct call *call, uint32_t *entries)
 const char *entries_key(struct call *call, const struct entries *entries,
 			uint32_t n)
 {
-	return entries->room.keys + (size_t)n * call->map->key_size;
+	return entries->buffer.keys + (size_t)n * call->map->key_size;
 }
 
 const char *entries_value(struct call *call, const struct entries *entries,
 			  uint32_t n)
 {
-	return entries->room.values + n * map_entry_size(call->map);
+	return entries->buffer.values + n * map_entry_size(call->map);
 }
 
 void entries_write_pair(struct call *call, const struct entries *entries,

@@ -10,11 +10,11 @@
  * on many entries. As in call.h, false means that an exception is set.
  */
 struct entries {
-	struct map_walk walk;      /* the caller sets its mode, */
-	uint32_t most;             /* and the most entries of a step; 0: any */
-	bool with_maps;            /* open handles for maps in maps */
-	struct map_walk_room room; /* the entries of the last step, */
-	uint32_t count;            /* and their number */
+	struct map_walk walk; /* the caller sets its mode, */
+	uint32_t most;        /* and the most entries of a step; 0: any */
+	bool with_maps;       /* open handles for maps in maps */
+	struct map_walk_buffer buffer; /* the entries of the last step, */
+	uint32_t count;                /* and their number */
 };
 
 /* enotsup on a map without keys. */

@@ -60,14 +60,14 @@ static int64_t scan_entries(struct map_memory *memory, struct map *map,
 			    struct map_walk *walk, uint32_t entries)
 {
 	char *bytes = malloc(entries * ((size_t)map->key_size + sizeof(int)));
-	struct map_walk_room room = { .values = bytes,
-				      .keys = bytes + entries * sizeof(int),
-				      .entries = entries };
+	struct map_walk_buffer buffer = { .values = bytes,
+					  .keys = bytes + entries * sizeof(int),
+					  .entries = entries };
 	int64_t n = bytes ? 0 : -ENOMEM;
 
 	while (n >= 0 && walk->position != MAP_WALK_DONE) {
-		n = map_walk_next(map, walk, &room);
-		mark_seen(memory, room.values, n);
+		n = map_walk_next(map, walk, &buffer);
+		mark_seen(memory, buffer.values, n);
 	}
 	free(bytes);
 	return n;
