@@ -3,7 +3,11 @@
 cnode_but_main += \
 	%D%/map.c %D%/map.h \
 	%D%/map_size.c %D%/map_size.h \
+	%D%/map_batch.c \
+	%D%/map_info.c \
+	%D%/map_lock.c %D%/map_lock.h \
 	%D%/map_open.c \
+	%D%/map_pin.c \
 	%D%/map_rules.c %D%/map_rules.h \
 	%D%/map_scan.c %D%/map_scan.h \
 	%D%/map_types.c %D%/map_types.h \

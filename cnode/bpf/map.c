@@ -10,73 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- Locks: one per map id, shared by all handles of that map ----------- */
-
-#define LOCK_BUCKETS 1024
-
-struct map_lock {
-	pthread_mutex_t mutex;
-	uint32_t id;
-	unsigned users;
-	LIST_ENTRY(map_lock) entry;
-};
-
-static LIST_HEAD(lock_bucket, map_lock) lock_buckets[LOCK_BUCKETS]; /* by id */
-static pthread_mutex_t locks_mutex = PTHREAD_MUTEX_INITIALIZER;
-
-static struct map_lock *find_or_add_lock(uint32_t id)
-{
-	struct lock_bucket *bucket = &lock_buckets[id % LOCK_BUCKETS];
-	struct map_lock *lock;
-
-	LIST_FOREACH(lock, bucket, entry)
-	if (lock->id == id)
-		return lock;
-	lock = calloc(1, sizeof(*lock));
-	if (!lock)
-		return NULL;
-	pthread_mutex_init(&lock->mutex, NULL);
-	lock->id = id;
-	LIST_INSERT_HEAD(bucket, lock, entry);
-	return lock;
-}
-
-struct map_lock *map_lock_open(uint32_t id)
-{
-	struct map_lock *lock;
-
-	pthread_mutex_lock(&locks_mutex);
-	lock = find_or_add_lock(id);
-	if (lock)
-		lock->users++;
-	pthread_mutex_unlock(&locks_mutex);
-	return lock;
-}
-
-static void lock_close(struct map_lock *lock)
-{
-	if (!lock)
-		return;
-	pthread_mutex_lock(&locks_mutex);
-	if (--lock->users == 0) {
-		LIST_REMOVE(lock, entry);
-		pthread_mutex_destroy(&lock->mutex);
-		free(lock);
-	}
-	pthread_mutex_unlock(&locks_mutex);
-}
-
-static void lock_map(struct map *map)
-{
-	if (map->lock)
-		pthread_mutex_lock(&map->lock->mutex);
-}
-
-static void unlock_map(struct map *map)
-{
-	if (map->lock)
-		pthread_mutex_unlock(&map->lock->mutex);
-}
+#include "bpf/map_lock.h"
 
 /* --- References --------------------------------------------------------- */
 
@@ -84,7 +18,7 @@ static void free_map(struct resource *resource)
 {
 	struct map *map = (struct map *)resource;
 
-	lock_close(map->lock);
+	map_lock_close(map->lock);
 	free(map);
 }
 
@@ -310,112 +244,4 @@ int map_next_key(struct map *map, const void *key, void *next)
 {
 	return operation_error(
 		map, bpf_map_get_next_key(map->resource.fd, key, next));
-}
-
-enum batch_kind {
-	BATCH_GET,
-	BATCH_TAKE,
-	BATCH_PUT
-};
-
-static int do_batch(struct map *map, struct map_batch *b, enum batch_kind kind)
-{
-	LIBBPF_OPTS(bpf_map_batch_opts, options, .elem_flags = map->access);
-
-	switch (kind) {
-	case BATCH_GET:
-		return bpf_map_lookup_batch(map->resource.fd, b->cursor,
-					    b->next_cursor, b->keys, b->values,
-					    &b->count, &options);
-	case BATCH_TAKE:
-		return bpf_map_lookup_and_delete_batch(
-			map->resource.fd, b->cursor, b->next_cursor, b->keys,
-			b->values, &b->count, &options);
-	case BATCH_PUT:
-		return bpf_map_update_batch(map->resource.fd, b->keys,
-					    b->values, &b->count, &options);
-	}
-	return -EINVAL;
-}
-
-/* Kernels before 5.6 have no batches; later ones lack them for some types. */
-static bool is_unsupported(int error)
-{
-	return error == -EINVAL || error == -ENOTSUP || error == -MAP_ENOTSUPP;
-}
-
-/* A batch that fails before its first entry leaves count unchanged. */
-static uint32_t count_done(int error, enum batch_kind kind, uint32_t count,
-			   uint32_t capacity)
-{
-	if (error == 0 || (error == -ENOENT && kind != BATCH_PUT) ||
-	    (error == -EINTR && kind == BATCH_GET))
-		return count;
-	return kind == BATCH_PUT && count < capacity ? count : 0;
-}
-
-/*
- * Kernels before 6.14 stop a batch with EINTR at a key without a value, after
- * the entries before it. In an array of maps that is an empty slot, which the
- * next batch hits again; in a trie, a key deleted in the meantime.
- */
-static int end_at_hole(struct map *map, const struct map_batch *b)
-{
-	if (b->count > 0)
-		return 0;
-	if (map->traits & MAP_HOLES)
-		atomic_store(&map->no_batch[BATCH_GET], true);
-	return -ENOTSUP;
-}
-
-static int batch(struct map *map, struct map_batch *b, enum batch_kind kind)
-{
-	uint32_t capacity = b->count;
-	int error;
-
-	if (atomic_load(&map->no_batch[kind])) {
-		b->count = 0;
-		return -ENOTSUP;
-	}
-	error = do_batch(map, b, kind);
-	b->count = count_done(error, kind, b->count, capacity);
-	/* with a cursor or after an entry, EINVAL is not about support */
-	if (is_unsupported(error) && b->count == 0 &&
-	    (!b->cursor || error != -EINVAL)) {
-		atomic_store(&map->no_batch[kind], true);
-		return -ENOTSUP;
-	}
-	if (error == -EINTR && kind == BATCH_GET)
-		error = end_at_hole(map, b);
-	return b->count > capacity ? -EIO : error;
-}
-
-int map_get_batch(struct map *map, struct map_batch *b)
-{
-	return batch(map, b, BATCH_GET);
-}
-
-int map_take_batch(struct map *map, struct map_batch *b)
-{
-	int error;
-
-	lock_map(map);
-	error = batch(map, b, BATCH_TAKE);
-	unlock_map(map);
-	return error;
-}
-
-int map_put_batch(struct map *map, struct map_batch *b)
-{
-	int error;
-
-	/* each put may scan all earlier ones; a batch cannot be interrupted */
-	if (map->traits & MAP_NO_SEED) {
-		b->count = 0;
-		return -ENOTSUP;
-	}
-	lock_map(map);
-	error = batch(map, b, BATCH_PUT);
-	unlock_map(map);
-	return error;
 }

@@ -138,9 +138,6 @@ int map_pin(const struct map *map, const char *path);
 int map_unpin(const struct map *map, const char *path);
 int map_freeze(const struct map *map);
 
-/* The lock shared by all maps of that id; map_unref() releases it. */
-struct map_lock *map_lock_open(uint32_t id);
-
 extern const struct resource_kind map_kind;
 
 /* The resource as a map; NULL for another kind, and for NULL. */

@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Creates and opens maps; describes, pins and freezes them. */
+/* Creates and opens maps, by id and by pin; freezes them. */
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <libgen.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "bpf/map.h"
+#include "bpf/map_lock.h"
 #include "bpf/map_types.h"
 #include "bpf/retry.h"
 
@@ -263,119 +260,6 @@ bool map_may_open_by_id(void)
 	uint32_t id = 0;
 
 	return map_next_id(&id) != -EPERM;
-}
-
-/* The number after a label, as in "memlock:	4096". */
-static bool read_number(const char *line, const char *label, uint64_t *number)
-{
-	size_t size = strlen(label);
-
-	if (strncmp(line, label, size) != 0)
-		return false;
-	*number = strtoull(line + size, NULL, 10);
-	return true;
-}
-
-/* memlock and frozen are only in /proc/self/fdinfo. */
-static int read_fdinfo(int fd, struct map_info *info)
-{
-	char path[64], line[128];
-	uint64_t number;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	file = fopen(path, "re");
-	if (!file)
-		return -errno;
-	while (fgets(line, sizeof(line), file)) {
-		if (read_number(line, "memlock:", &number))
-			info->memlock = number;
-		else if (read_number(line, "frozen:", &number))
-			info->frozen = number;
-	}
-	fclose(file);
-	return 0;
-}
-
-int map_get_memory(const struct map *map, uint64_t *bytes)
-{
-	struct map_info info = { 0 };
-	int error = read_fdinfo(map->resource.fd, &info);
-
-	*bytes = info.memlock;
-	return error;
-}
-
-int map_get_info(const struct map *map, struct map_info *info)
-{
-	struct bpf_map_info kernel = { 0 };
-	uint32_t size = sizeof(kernel);
-	int error = bpf_obj_get_info_by_fd(map->resource.fd, &kernel, &size);
-
-	if (error < 0)
-		return error;
-	*info = (struct map_info){
-		.id = kernel.id,
-		.type = kernel.type,
-		.key_size = kernel.key_size,
-		.value_size = kernel.value_size,
-		.max_entries = kernel.max_entries,
-		.flags = kernel.map_flags,
-		.btf_id = kernel.btf_id,
-	};
-	memcpy(info->name, kernel.name, sizeof(info->name) - 1);
-	return read_fdinfo(map->resource.fd, info);
-}
-
-void map_describe(const struct resource *resource, struct resource_text *text)
-{
-	const struct map *map = (const struct map *)resource;
-	const char *type = map_type_name(map->type);
-	struct map_info info = { .name = "" };
-
-	if (type)
-		snprintf(text->type, sizeof(text->type), "%s", type);
-	else
-		snprintf(text->type, sizeof(text->type), "%u", map->type);
-	if (map_get_info(map, &info) == 0)
-		memcpy(text->name, info.name, sizeof(text->name));
-	if (resource->restricted)
-		text->access = map->write_only ? "write" : "read";
-}
-
-int map_pin(const struct map *map, const char *path)
-{
-	return bpf_obj_pin(map->resource.fd, path);
-}
-
-/* -EPERM unless path itself, not a link's target, is in a bpf file system. */
-static int check_pin(const char *path)
-{
-	struct stat status;
-	struct statfs system;
-	char *copy = strdup(path);
-	int error = 0;
-
-	if (!copy)
-		return -ENOMEM;
-	if (lstat(path, &status) < 0 || statfs(dirname(copy), &system) < 0)
-		error = -errno;
-	else if (!S_ISREG(status.st_mode) || system.f_type != BPF_FS_MAGIC)
-		error = -EPERM;
-	free(copy);
-	return error;
-}
-
-int map_unpin(const struct map *map, const char *path)
-{
-	int error = check_pin(path);
-	uint32_t id;
-
-	if (error == 0)
-		error = map_pinned_id(path, map->resource.id, &id);
-	if (error == 0 && unlink(path) < 0)
-		error = -errno;
-	return error;
 }
 
 int map_freeze(const struct map *map)
