@@ -71,7 +71,7 @@ static bool receive(int s, size_t size)
 		if (n == 0 && got == 0)
 			return false;
 		if (n == 0)
-			errx(1, "the other end has hung up");
+			errx(1, "the other end has disconnected");
 		got += (size_t)n;
 	}
 	return true;

@@ -136,7 +136,7 @@ def test_who_cannot_be_accepted_is_tried_now_and_then(start_cnode, alice, tmp_pa
 
 
 def test_a_name_that_libei_cannot_take_is_not_allowed(fresh_cnode, connect):
-    """It is told so: a node that is hung up on would try again."""
+    """It is told so: a node that is disconnected on would try again."""
     name = "n" * 300 + "@here"
     peer = connect(fresh_cnode, name=name, handshake=False)
     with pytest.raises(Refused, match="snot_allowed"):
@@ -153,7 +153,7 @@ def test_the_later_of_two_connections_of_a_name_stays(fresh_cnode, connect):
     assert later.serves()
     start = fresh_cnode.mark()
     earlier.handshake()
-    fresh_cnode.wait_log(f"refused .* {name}: another connection has taken", start=start)
+    fresh_cnode.wait_log(f"refused .* {name}: a newer connection has replaced it", start=start)
     assert later.serves()
 
 

@@ -313,8 +313,7 @@ def test_who_comes_back_too_early_is_refused_and_told_why(node, keeper, connect)
         new = connect(node, name="again@h", creation=77)
         assert not new.serves(20)
         node.wait_log(
-            "warning refused .* again@h: what its last connection had asked for "
-            "does not end"
+            "warning refused .* again@h: a request of its last connection does not end"
         )
         waits = connect(node, name="again@h", creation=77)
         request = waits.start_erpc("ebpf_maps", "clear", [outer])

@@ -260,7 +260,7 @@ def test_another_incarnation_frees_the_maps_of_the_old_one_at_once(
 def test_another_incarnation_frees_them_while_the_old_connection_stands(
     start_cnode, connect
 ):
-    """As after a power failure of the maker's host: nobody has hung up."""
+    """As after a power failure of the maker's host: nobody has disconnected."""
     node = start_cnode()
     first = connect(node, name="maker@here", creation=77)
     first.maps("new", *HASH)

@@ -78,7 +78,7 @@ WITH_PAYLOAD = {2, 6, 12, 16, 18, 22, 23, 24, 25, 26, 27, 28, 29, 30, 33, 34}
 
 
 class Closed(Exception):
-    """The other side has hung up."""
+    """The other side has disconnected."""
 
 
 class Refused(Exception):
@@ -314,7 +314,7 @@ class Peer:
                 return packet
 
     def serves(self, timeout=10):
-        """Whether a request is answered; False where the node has hung up.
+        """Whether a request is answered; False where the node has disconnected.
 
         Answers to requests from before are dropped.
         """

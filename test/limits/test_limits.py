@@ -440,7 +440,7 @@ def drain(peer, size, pause, timeout=20):
     peer.socket.settimeout(timeout * PATIENCE)
     try:
         while data := peer.socket.recv(size):
-            assert time.monotonic() < deadline, "it is not hung up"
+            assert time.monotonic() < deadline, "it is not disconnected"
             total += len(data)
             peer.tick()
             time.sleep(pause)
@@ -455,13 +455,13 @@ def ask_for(peer, size, times):
         peer.start_erpc("ebpf_maps", "get", [0, map])
 
 
-def test_a_slow_reader_of_long_answers_is_hung_up(start_cnode, connect, alice):
+def test_a_slow_reader_of_long_answers_is_disconnected(start_cnode, connect, alice):
     node = start_cnode("--ticktime", "4", "--max-waiting", MIB)
     peer = connect(node)
     ask_for(peer, 4 * MIB - 4096, 12)
     assert drain(peer, 1 << 16, 0.1) < 12 * (4 * MIB - 4096)
     node.wait_log(
-        f"disconnected {peer.name}: more than --max-waiting bytes waited", 20
+        f"disconnected {peer.name}: it left more than --max-waiting bytes unread", 20
     )
     assert Maps(alice, node).new(*HASH)[0] == "ebpf_map"
 

@@ -250,7 +250,7 @@ def test_a_message_that_asks_for_nothing_ends_its_connection(node, connect):
 
 
 def test_who_comes_back_is_told_of_its_processes_whoever_has_the_memory(node, connect):
-    """Else it would be hung up, and what they have be ended at the third time."""
+    """Else it would be disconnected, and what they have be ended at the third time."""
     name = f"{'n' * 200}@h"
     with connect(node, name=name, creation=77) as peer:
         args = [*HASH, [("lifetime", "process")]]

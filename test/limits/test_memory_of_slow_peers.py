@@ -113,11 +113,11 @@ def test_who_has_much_served_bit_by_bit_goes_when_others_want_the_memory(
         asks.tick()  # who only asks is not silent
     too_many = etf.Opaque("list", b"l" + struct.pack(">I", MIB) + b"j" * (MIB + 1))
 
-    def is_hung_up():
+    def is_disconnected():
         asks.erpc("ebpf_maps", "with", [too_many, holes])
         return node.find_log(f"disconnecting {peer.name}: --max-memory is used up")
 
-    wait_until(is_hung_up, 20)
+    wait_until(is_disconnected, 20)
 
 
 def have_served(node, peer, asks, behind=b""):
@@ -154,14 +154,14 @@ def test_who_is_served_for_long_is_not_slow(patient, connect):
     have_served(node, served, asks)
     wait_taken(node, served, asks)
     slow = connect(node)
-    assert hold(node, slow, MIB, asks)  # later, and is hung up nevertheless
+    assert hold(node, slow, MIB, asks)  # later, and is disconnected nevertheless
 
-    def is_hung_up():
+    def is_disconnected():
         dribble([slow])
         want_more(asks)
         return node.find_log(f"disconnecting {slow.name}: --max-memory is used up")
 
-    wait_until(is_hung_up, 20)
+    wait_until(is_disconnected, 20)
     while has_come(served):
         data = served.socket.recv(64 * KIB)
         assert data and not data.strip(b"\0"), "a tick, and no answer yet"
@@ -175,11 +175,11 @@ def test_what_is_much_behind_what_is_served_is_slow(patient, connect):
     most, _ = late_message(served, MESSAGE // 4)
     have_served(node, served, asks, behind=most)
 
-    def is_hung_up():
+    def is_disconnected():
         want_more(asks)
         return node.find_log(f"disconnecting {served.name}: --max-memory is used up")
 
-    wait_until(is_hung_up, 20)
+    wait_until(is_disconnected, 20)
 
 
 def test_who_sends_slowly_may_stay_while_there_is_memory(start_cnode, connect):

@@ -39,7 +39,7 @@ def test_what_the_node_offers_lets_it_be_called(cnode, connect):
 
 
 def test_silent_clients_delay_nobody(fresh_cnode, connect, alice, start_beam):
-    """Those who are connected, and who come, are served before they are hung up."""
+    """Those who are connected, and who come, are served before they are disconnected."""
     newcomer = start_beam()
 
     def served_meanwhile():
@@ -58,7 +58,7 @@ def test_silent_clients_delay_nobody(fresh_cnode, connect, alice, start_beam):
     wait_until(served_meanwhile, 30)
 
 
-def test_a_silent_client_is_hung_up_after_the_deadline(fresh_cnode, connect):
+def test_a_silent_client_is_disconnected_after_the_deadline(fresh_cnode, connect):
     begun = time.monotonic()
     silent = connect(fresh_cnode, handshake=False)
     slow = connect(fresh_cnode, handshake=False)
@@ -69,7 +69,7 @@ def test_a_silent_client_is_hung_up_after_the_deadline(fresh_cnode, connect):
     assert len(wait_until(lambda: fresh_cnode.find_log("warning refused")[1:])) == 1
 
 
-def test_a_client_that_drips_its_handshake_is_hung_up_too(fresh_cnode, connect):
+def test_a_client_that_drips_its_handshake_is_disconnected_too(fresh_cnode, connect):
     """The deadline is one for the whole handshake, not for each read.
 
     Or it would come to the last of the bytes.
@@ -81,7 +81,7 @@ def test_a_client_that_drips_its_handshake_is_hung_up_too(fresh_cnode, connect):
     data = iter(struct.pack(">H", len(hello)) + hello)
     peer.socket.settimeout(0.3)
 
-    def hung_up():
+    def disconnected():
         try:
             peer.send_raw(bytes([next(data)]))
             peer.socket.settimeout(0.3)
@@ -91,7 +91,7 @@ def test_a_client_that_drips_its_handshake_is_hung_up_too(fresh_cnode, connect):
         except (dist.Closed, ConnectionResetError):
             return True
 
-    wait_until(hung_up, 30)
+    wait_until(disconnected, 30)
     assert time.monotonic() - begun >= HANDSHAKE_LIMIT - MS
 
 

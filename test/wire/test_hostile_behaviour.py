@@ -112,7 +112,7 @@ def test_a_handshake_may_not_dribble_for_ever(siege):
 
 
 def fill(peer, data, seconds=5):
-    """Sends as long as the node takes it in; whether it has hung up."""
+    """Sends as long as the node takes it in; whether it has disconnected."""
     peer.socket.settimeout(seconds)
     try:
         while True:
@@ -129,7 +129,7 @@ def packet_of_get(peer, map):
 
 
 @pytest.mark.slow
-def test_readers_that_never_read_are_hung_up(siege):
+def test_readers_that_never_read_are_disconnected(siege):
     """They ask for 1 MiB each time, until both ways are full."""
     with siege("--ticktime", "4") as s:
         peers = [s.connect(receive_buffer=1) for _ in range(8)]
@@ -148,7 +148,7 @@ def test_readers_that_never_read_are_hung_up(siege):
 
 
 @pytest.mark.slow
-def test_readers_of_an_byte_now_and_then_are_hung_up(siege):
+def test_readers_of_an_byte_now_and_then_are_disconnected(siege):
     """That makes no room that their kernel would tell of: they take nothing in."""
     with siege("--ticktime", "4") as s:
         peers = [s.connect(receive_buffer=1) for _ in range(20)]

@@ -357,7 +357,7 @@ def test_a_challenge_is_never_answered_by_an_echo(siege):
 
 
 def test_many_race_for_one_name(siege):
-    """One connection of that name is left; who has lost is hung up."""
+    """One connection of that name is left; who has lost is disconnected."""
     with siege() as s:
         made = []
 

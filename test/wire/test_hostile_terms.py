@@ -87,7 +87,7 @@ STRANGE = {
     "empty tuple": b"h\0",
 }
 
-# What may not be in a packet: whoever sends it is hung up.
+# What may not be in a packet: whoever sends it is disconnected.
 MALFORMED = {
     "NaN": b"F" + struct.pack(">d", float("nan")),
     "signalling NaN": b"F\x7f\xf0\0\0\0\0\0\1",
@@ -290,7 +290,7 @@ def test_a_strange_argument_is_answered(step, siege):
                     peer.send_packet(call)
                     peer.wait_exit(request, 30)
                 except dist.Closed:
-                    raise AssertionError(f"hung up for {what} as {place}") from None
+                    raise AssertionError(f"disconnected for {what} as {place}") from None
         assert peer.serves()
 
 

@@ -33,7 +33,7 @@ def test_ticks_are_answered(cnode, connect):
     wait_until(answered)
 
 
-def test_a_peer_that_answers_no_ticks_is_hung_up(start_cnode, connect, alice):
+def test_a_peer_that_answers_no_ticks_is_disconnected(start_cnode, connect, alice):
     node = start_cnode("--ticktime", "4")
     begun = time.monotonic()
     peer = connect(node)
@@ -179,7 +179,7 @@ def test_a_slow_reader_holds_up_nobody(fresh_cnode, connect, alice):
     assert answered() < 64  # the others are still to be read
 
 
-def test_a_reader_that_never_reads_is_hung_up(start_cnode, connect, alice):
+def test_a_reader_that_never_reads_is_disconnected(start_cnode, connect, alice):
     node = start_cnode("--ticktime", "2")
     peer = connect(node)
     map = peer.maps("new", "array", 4, 1 << 20, 1)
