@@ -148,7 +148,7 @@ def test_readers_that_never_read_are_disconnected(siege):
 
 
 @pytest.mark.slow
-def test_readers_of_an_byte_now_and_then_are_disconnected(siege):
+def test_readers_of_a_byte_now_and_then_are_disconnected(siege):
     """That makes no room that their kernel would tell of: they take nothing in."""
     with siege("--ticktime", "4") as s:
         peers = [s.connect(receive_buffer=1) for _ in range(20)]
