@@ -51,6 +51,12 @@ static int operation_error(const struct map *map, int error)
 		       : map_error(error);
 }
 
+static int lookup_once(struct map *map, const void *key, void *value)
+{
+	return bpf_map_lookup_elem_flags(map->resource.fd, kernel_key(map, key),
+					 value, map->access);
+}
+
 /*
  * The kernel looks up hash types without a lock: if an element is replaced and
  * reused during the lookup, the bucket walk continues behind the new one and
@@ -59,13 +65,12 @@ static int operation_error(const struct map *map, int error)
  */
 static int lookup_entry(struct map *map, const void *key, void *value)
 {
-	int error, times = map->traits & MAP_BUCKETS ? 2 : 1;
+	int error = lookup_once(map, key, value);
 
-	do {
-		error = bpf_map_lookup_elem_flags(map->resource.fd,
-						  kernel_key(map, key), value,
-						  map->access);
-	} while (error == -ENOENT && --times > 0);
+	if (error == 0)
+		return 0;
+	if (error == -ENOENT && map->traits & MAP_BUCKETS)
+		error = lookup_once(map, key, value);
 	return operation_error(map, error);
 }
 

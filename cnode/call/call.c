@@ -41,6 +41,8 @@ static char *grow(struct call *call, struct buffer *buffer, size_t size,
 	}
 	buffer->bytes = bytes;
 	buffer->capacity = size;
+	if (size > KEPT_CAPACITY)
+		call->context->has_large_buffers = true;
 	return bytes;
 }
 
@@ -81,6 +83,7 @@ static void trim_all(struct call_context *context)
 	trim(context, &context->value);
 	trim(context, &context->cursor);
 	trim(context, &context->batch);
+	context->has_large_buffers = false;
 }
 
 void call_context_fini(struct call_context *context)
@@ -99,7 +102,8 @@ void call_end(struct call *call)
 		close(call->key_fd);
 	if (call->value_fd >= 0)
 		close(call->value_fd);
-	trim_all(call->context);
+	if (call->context->has_large_buffers)
+		trim_all(call->context);
 }
 
 /* --- Handles ------------------------------------------------------------ */

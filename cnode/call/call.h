@@ -65,6 +65,7 @@ struct call_context {
 	struct buffer value;
 	struct buffer cursor;
 	struct buffer batch;
+	bool has_large_buffers; /* one grew beyond what is kept */
 };
 
 /* How a map named by a locator is opened for the call. */
