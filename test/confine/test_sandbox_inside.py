@@ -235,7 +235,7 @@ if platform.machine() == "x86_64":
 
 @pytest.mark.parametrize("flags", [0, *NAMESPACES.values()], ids=hex)
 def test_threads_are_no_way_to_a_process(flags, probe):
-    """libc is told that there is no clone3(2), whose flags cannot be seen."""
+    """To libc there is no clone3(2): a filter cannot see its flags."""
     assert probe("clone3", flags) == "ENOSYS"
     assert probe("--no-sandbox", "clone3", flags) == "ok"
 

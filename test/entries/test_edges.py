@@ -136,7 +136,7 @@ def test_who_cannot_be_accepted_is_tried_now_and_then(start_cnode, alice, tmp_pa
 
 
 def test_a_name_that_libei_cannot_take_is_not_allowed(fresh_cnode, connect):
-    """It is told so: a node that is disconnected would try again."""
+    """The refusal says so: a node that is only disconnected would try again."""
     name = "n" * 300 + "@here"
     peer = connect(fresh_cnode, name=name, handshake=False)
     with pytest.raises(Refused, match="snot_allowed"):
