@@ -116,6 +116,7 @@ test_files = \
 	test/lib/odd_kernel.c \
 	test/lib/odd_kernel.py \
 	test/lib/preload.py \
+	test/lib/processes.py \
 	test/lib/protected_maps.c \
 	test/lib/shell.py \
 	test/lib/slow_calls.py \

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cluster import Epmd, free_port, spawn, wait_until
+from processes import processes
 
 BPFTOOL = shutil.which("bpftool", path="/usr/sbin:/usr/bin:/sbin:/bin")
 # Fails at this one command, and tells which program was loaded by then.
@@ -80,20 +81,15 @@ class Demo:
         return status
 
     def processes(self):
-        mark = f"TMPDIR={self.temporary}".encode()
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                if mark in (folder / "environ").read_bytes().split(b"\0"):
-                    yield (folder / "comm").read_text()
-            except OSError:
-                continue
+        temporary = str(self.temporary).encode()
+        return [p.name for p in processes() if p.env.get(b"TMPDIR") == temporary]
 
     def assert_nothing_is_left(self, program=None):
         cgroup = re.search(r"^\$ mkdir (\S+)", self.output, re.MULTILINE)
         assert not (cgroup and Path(cgroup[1]).exists())
         assert list(self.temporary.iterdir()) == []
         wait_until(lambda: not self.epmd.answers(), what="epmd has ended")
-        wait_until(lambda: not list(self.processes()), what="no process is left")
+        wait_until(lambda: not self.processes(), what="no process is left")
         if program:  # the kernel frees it a little later
             objects = [("prog", program["id"]), *(("map", m) for m in program["map_ids"])]
             for kind, id in objects:

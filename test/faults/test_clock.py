@@ -156,7 +156,7 @@ def test_a_request_that_took_an_hour_counts_as_one(
     (thread,) = wait_until(lambda: threads_of(node) - others)
     inner = peer.maps("new", "array", 4, 4, 1)
     outer = peer.maps("new", "array_of_maps", 4, 4, 1, [("inner_map", inner)])
-    with slow_calls(node, 1, thread):
+    with slow_calls(node, 1, {thread}):
         request = peer.start_erpc("ebpf_maps", "merge", [outer, [(0, inner)] * 2])
         wait_until(lambda: looker.maps("stats")["requests"].get(("merge", 2)))
         clock.set("+1h")

@@ -17,6 +17,8 @@ from collections import Counter
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from processes import processes
+
 SANITIZED = os.environ.get("EBPF_SANITIZED") or ""  # address,undefined | thread
 PATIENCE = 4 if SANITIZED else 1
 REPORT = re.compile(
@@ -109,21 +111,10 @@ class Epmd:
         self.process = None
 
     def stop_daemon(self):
-        """Kills the epmd that another process has started on our port.
-
-        Runs side by side use the same ports, each in a network of its own."""
-        network = os.readlink("/proc/self/ns/net")
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                name = (folder / "comm").read_text().strip()
-                env = (folder / "environ").read_bytes().split(b"\0")
-                elsewhere = os.readlink(folder / "ns" / "net") != network
-            except OSError:
-                continue
-            if elsewhere:
-                continue
-            if name == "epmd" and f"ERL_EPMD_PORT={self.port}".encode() in env:
-                os.kill(int(folder.name), signal.SIGKILL)
+        """Kills the epmd that another process has started on our port."""
+        for process in processes():
+            if process.name == "epmd" and process.env.get(b"ERL_EPMD_PORT") == b"%d" % self.port:
+                os.kill(process.pid, signal.SIGKILL)
         wait_until(lambda: not self.answers(), what="epmd has ended")
 
     def ask(self, request):

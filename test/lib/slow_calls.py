@@ -14,20 +14,26 @@ def threads_of(node):
     return {int(thread) for thread in os.listdir(f"/proc/{node.pid}/task")}
 
 
-def is_traced(pid, thread):
-    """Or has it ended?"""
+def is_at_work(strace, pid, threads):
+    """Whether strace holds up the next call of each of them.
+
+    It waits for events (wait4(2)) once it has not only seized but also
+    interrupted them all.
+    """
     with suppress(FileNotFoundError, ProcessLookupError):
-        return "TracerPid:\t0\n" not in Path(f"/proc/{pid}/task/{thread}/status").read_text()
+        tasks = [Path(f"/proc/{pid}/task/{t}/status").read_text() for t in threads]
+        waits = Path(f"/proc/{strace.pid}/wchan").read_text() == "do_wait"
+        return waits and not any("TracerPid:\t0\n" in status for status in tasks)
     return False
 
 
 @contextmanager
-def slow_calls(node, seconds, thread=None, when="1+"):
-    """Each bpf(2) of the node takes so long, in one of its threads or all.
+def slow_calls(node, seconds, threads=(), when="1+"):
+    """Each bpf(2) of the node takes so long, in these of its threads or in all.
 
     when: of each thread's calls, as strace(1) has it; "1" is the first.
     """
-    whose = ["-p", thread] if thread else ["-f", "-p", node.pid]
+    whose = [part for t in threads for part in ("-p", t)] or ["-f", "-p", node.pid]
     delay = f"--inject=bpf:delay_enter={int(seconds * 1e6)}:when={when}"
     process = spawn(
         ["strace", "-qq", "-o", "/dev/null", "--trace=bpf", delay, *whose],
@@ -36,7 +42,7 @@ def slow_calls(node, seconds, thread=None, when="1+"):
     )
     try:
         wait_until(
-            lambda: all(is_traced(node.pid, t) for t in ([thread] if thread else threads_of(node))),
+            lambda: is_at_work(process, node.pid, threads or threads_of(node)),
             10,
             "strace is attached",
         )

@@ -17,7 +17,6 @@ import struct
 import subprocess
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -28,6 +27,7 @@ from conftest import CI
 from host import CPUS
 from hostile import requests, spawn_request
 from native import u64
+from processes import processes
 
 pytestmark = pytest.mark.preload
 
@@ -89,16 +89,9 @@ def start(start_cnode, cluster, allocator):
 
 
 def processes_of(allocator):
-    """The processes that have this allocator; those that ended have none."""
-    told = f"FAILING_MALLOC={allocator.env['FAILING_MALLOC']}".encode()
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            env = (folder / "environ").read_bytes().split(b"\0")
-            found += [(folder / "cmdline").read_bytes()] if told in env else []
-        except OSError:
-            pass
-    return found
+    """The names of the processes that have this allocator."""
+    own = allocator.env["FAILING_MALLOC"].encode()
+    return [p.name for p in processes() if p.env.get(b"FAILING_MALLOC") == own]
 
 
 def kinds(node):

@@ -60,7 +60,7 @@ def of_both(node, connect, quick, slow):
     others = threads_of(node)
     peer = connect(node)
     (thread,) = threads_of(node) - others
-    with slow_calls(node, SLOW, thread):
+    with slow_calls(node, SLOW, {thread}):
         for _ in range(slow):
             peer.erpc("ebpf_maps", "open", [("id", 2**32 - 1)])
     for _ in range(quick):

@@ -6,11 +6,11 @@ The manager is a datagram socket of the test.
 
 import secrets
 import socket
-from pathlib import Path
 
 import pytest
 
 from cluster import PATIENCE, wait_until
+from processes import processes
 
 READY, WATCHDOG, STOPPING = "READY=1", "WATCHDOG=1", "STOPPING=1"
 IDLE = "STATUS=0 nodes connected, 0 map handles"
@@ -66,17 +66,6 @@ def path_manager(tmp_path):
     manager = Manager(str(tmp_path / "notify"))
     yield manager
     manager.close()
-
-
-def environments(program):
-    """Of all processes of that name."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if (folder / "comm").read_text().strip() == program:
-                text = (folder / "environ").read_text(errors="replace")
-                yield dict(e.split("=", 1) for e in text.split("\0") if "=" in e)
-        except OSError:
-            pass
 
 
 def test_it_is_ready_when_it_can_be_found_and_connected_to(
@@ -204,14 +193,15 @@ def test_an_epmd_that_it_starts_is_not_taken_for_it(
     env = path_manager.env(lone_cluster, WATCHDOG_USEC=str(TICK_US))
     start_cnode(cluster=lone_cluster, env=env)
     path_manager.wait_for(READY)
-    port = str(lone_cluster.epmd.port)
+    port = b"%d" % lone_cluster.epmd.port
 
     def of_epmd():
-        return [e for e in environments("epmd") if e.get("ERL_EPMD_PORT") == port]
+        epmds = [p.env for p in processes() if p.name == "epmd"]
+        return [env for env in epmds if env.get(b"ERL_EPMD_PORT") == port]
 
     # those that it was started by end by themselves
     found = wait_until(lambda: len(one := of_epmd()) == 1 and one)
-    assert not [name for name in found[0] if name.startswith(("NOTIFY", "WATCHDOG"))]
+    assert not [name for name in found[0] if name.startswith((b"NOTIFY", b"WATCHDOG"))]
 
 
 def test_what_is_embedded_says_nothing_for_its_parent(

@@ -34,7 +34,7 @@ def after_silence(cluster, program):
         map = slow.maps("new", "array", 4, MIB, 1)
         asked = [slow.start_erpc("ebpf_maps", "get", [0, map]) for _ in range(ANSWERS)]
         try:
-            heard = silent.read(1, time.monotonic() + SILENCE * PATIENCE)
+            heard = silent.read(1, time.monotonic() + SILENCE)
         except TimeoutError:
             heard = None
         yield node, silent, heard, slow, asked
@@ -65,7 +65,7 @@ def test_who_only_acknowledges_while_a_call_takes_long_is_answered(start_cnode, 
     peer = connect(node)
     map = peer.maps("new", *HASH)
     (thread,) = threads_of(node) - others
-    with slow_calls(node, 4 * TICK * PATIENCE, thread, when="1"):
+    with slow_calls(node, 4 * TICK * PATIENCE, {thread}, when="1"):
         request = peer.start_erpc("ebpf_maps", "put", [1, 2, map])
         assert peer.wait_exit(request, 30)
     assert peer.maps("get", 1, map) == (2).to_bytes(8, sys.byteorder)
