@@ -84,6 +84,17 @@ class Bystander:
         self.beam.eval("[P ! stop || P <- Ps]", Ps=self.pids)
 
 
+def crowd(connect, many):
+    """Peers that tick while others connect: all may take longer than a tick time."""
+    peers = []
+    for _ in range(many):
+        peers.append(connect())
+        if len(peers) % 16 == 0:
+            for peer in peers:
+                peer.tick()
+    return peers
+
+
 class Siege:
     """with siege(Options) as s: what is done to s.node harms no others.
 
@@ -136,8 +147,7 @@ class Siege:
     def rehearse(self):
         """What an innocent crowd makes the node keep is not the attack's."""
         self.idle_threads = self.node.threads()
-        for _ in range(40):
-            self.connect()
+        self.peers += crowd(lambda: self.make_peer(self.node), 40)
         for peer in self.peers:
             peer.start_erpc("ebpf_maps", "nope", [bytes(1 << 17)])
         for peer in self.peers:

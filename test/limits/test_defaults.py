@@ -8,7 +8,7 @@ import pytest
 from cluster import allow_descriptors, wait_until
 from conftest import Maps
 from dist import Closed, Refused
-from hostile import spawn_request
+from hostile import crowd, spawn_request
 from test_limits import ask_for, drain
 
 CONNECTIONS, HANDSHAKES, MAPS, PINS = 1024, 128, 10_000, 4096
@@ -27,12 +27,7 @@ def comes_in(peer):
 def test_1024_nodes_are_connected_and_no_more(start_cnode, connect):
     allow_descriptors(CONNECTIONS + 200)
     node = start_cnode()
-    peers = []
-    for _ in range(CONNECTIONS):
-        peers.append(connect(node))
-        if len(peers) % 64 == 0:  # all of it may take longer than the tick time
-            for peer in peers:
-                peer.tick()
+    peers = crowd(lambda: connect(node), CONNECTIONS)
     assert not node.find_log("warning (?!.*the handshake timed out)")
     late = connect(node, handshake=False)
     assert not comes_in(late)
