@@ -110,14 +110,19 @@ def is_wanted(item, go):
 
 
 def thinned(items):
-    """Of a large table every fourth row: the rows run much the same code."""
+    """Of a large table every fourth row: the rows run much the same code.
+
+    In a diagonal, and each table from a row of its own: of a table of several
+    parameters each has all of its values in some row.
+    """
     rows = defaultdict(list)
     for item in items:
         rows[item.path, getattr(item, "originalname", item.name)].append(item)
     return [
         item
-        for table in rows.values()
-        for item in (table if len(table) < TABLE else table[::4])
+        for number, table in enumerate(rows.values())
+        for row, item in enumerate(table)
+        if len(table) < TABLE or (row + row // 4 + number) % 4 == 0
     ]
 
 

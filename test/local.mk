@@ -53,6 +53,7 @@ test_files = \
 	test/entries/test_model.py \
 	test/entries/test_named_entries.py \
 	test/entries/test_named_keys.py \
+	test/entries/test_several_callers.py \
 	test/entries/test_walks.py \
 	test/entries/test_whole.py \
 	test/examples/test_examples.py \

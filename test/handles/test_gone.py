@@ -16,7 +16,7 @@ import pytest
 import etf
 from cluster import wait_until
 from hostile import HASH, spawn_request
-from slow_calls import slow_calls, threads_of
+from slow_calls import is_held, slow_calls, threads_of
 
 CANCELED = etf.Atom("ecanceled")
 MAP = object()  # among arguments
@@ -310,6 +310,7 @@ def test_who_comes_back_too_early_is_refused_and_told_why(node, keeper, connect)
     with slow_calls(node, 300, {thread}, when="2+"):  # at the second put it stands still
         begin_merge(keeper, old, nested)
         wait_until(lambda: keeper.maps("size", outer) == 1)
+        wait_until(lambda: is_held(node, thread))
         new = connect(node, name="again@h", creation=77)
         assert not new.serves(20)
         node.wait_log(

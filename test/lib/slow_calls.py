@@ -4,6 +4,7 @@
 import os
 import signal
 import subprocess
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -25,6 +26,14 @@ def is_at_work(strace, pid, threads):
         waits = Path(f"/proc/{strace.pid}/wchan").read_text() == "do_wait"
         return waits and not any("TracerPid:\t0\n" in status for status in tasks)
     return False
+
+
+def is_held(node, thread):
+    """Whether strace holds it up: it is stopped, and still is a while later."""
+    status = Path(f"/proc/{node.pid}/task/{thread}/status")
+    before = status.read_text()
+    time.sleep(0.1)
+    return "(tracing stop)" in before and status.read_text() == before
 
 
 @contextmanager

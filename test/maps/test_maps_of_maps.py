@@ -3,7 +3,6 @@
 
 import pytest
 
-from cluster import wait_until
 from conftest import raises
 from map_calls import chunked, outcome, walked, with_
 from native import u32, u64
@@ -150,60 +149,6 @@ def test_each_of_many_maps_in_a_map_comes_once(key_size, way, maps):
     found = WAYS_TO_HAVE_ALL[way](maps, outer)
     assert sorted(maps.get(0, one) for one in found) == sorted(map(u32, range(60)))
     assert maps.size(outer) == (0 if way.startswith("drain") else 60)
-
-
-def test_a_merge_of_maps_that_are_closed_meanwhile_says_how_many_are_in(cnode, connect):
-    """All were good when it began, and some have been put: it stops as where
-    the kernel stops."""
-    peer, other = connect(cnode), connect(cnode)
-
-    def is_stopped():
-        """False: it was over before."""
-        inner = peer.maps("new", "array", 4, 4, 1)
-        outer = peer.maps("new", "hash_of_maps", 4, 4, 256, [("inner_map", inner)])
-        pairs = [(number, inner) for number in range(256)]
-        request = peer.start_erpc("ebpf_maps", "merge", [outer, pairs])
-        wait_until(lambda: other.maps("size", outer) > 0)
-        assert other.maps("close", inner) == "ok"
-        kind, reason = peer.finish_erpc(request)[:2]
-        if kind == "return":
-            return False
-        assert reason == ("ebadf", other.maps("size", outer))
-        return 0 < reason[1] < len(pairs)
-
-    wait_until(is_stopped, 30)
-
-
-def test_a_drain_of_maps_tells_the_rest_when_one_is_closed_meanwhile(cnode, connect):
-    """Each is held from before it leaves: anybody may close that handle."""
-    peer, other = connect(cnode), connect(cnode)
-    inner = peer.maps("new", "array", 4, 4, 1)
-    outer = peer.maps("new", "hash_of_maps", 4, 4, 40, [("inner_map", inner)])
-
-    def held():
-        mine = [map for map, owner, _ in other.maps("handles") if owner == peer.name]
-        return [map for map in mine if map not in (inner, outer)]
-
-    def tells_the_rest():
-        """False: it was over before."""
-        for number in range(40):
-            one = peer.maps("new", "array", 4, 4, 1)
-            peer.maps("put", number, one, outer)
-            peer.maps("close", one)
-        request = peer.start_erpc("ebpf_maps", "drain", [outer])
-        wait_until(held)
-        assert other.maps("close", held()[0]) == "ok"
-        kind, drained = peer.finish_erpc(request)[:2]
-        assert kind == "return"
-        left = held()
-        if len(drained) == 39:
-            told = sorted(map.raw for _, (_, map, *_) in drained)
-            return told == sorted(map.raw for _, map, *_ in left)
-        for map in left:
-            other.maps("close", map)
-        return False
-
-    wait_until(tells_the_rest, 30)
 
 
 def test_a_drain_of_maps_takes_no_more_than_its_answer_holds(start_cnode, alice):
