@@ -20,6 +20,7 @@
 
 #define MOST_AT_ONCE 16384 /* idle handles per pass */
 #define END_AT_ONCE 256
+#define LEAST_WAIT_MS 1000 /* where there was no memory for a pass */
 
 /* A weak reference: the handle may end meanwhile. */
 struct looked_at {
@@ -309,7 +310,10 @@ int handles_end_idle(struct handles *h)
 		if (wait != 0)
 			return wait;
 		start(h);
-		return h->look ? 0 : next_look(h);
+		if (h->look)
+			return 0;
+		wait = next_look(h);
+		return wait == 0 ? LEAST_WAIT_MS : wait;
 	}
 	look = h->look;
 	if (look->scanned)

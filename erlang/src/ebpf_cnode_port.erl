@@ -285,11 +285,7 @@ node_name() ->
     is_alive() orelse
         throw({notalive, "this node is not distributed: start it with -sname or -name"}),
     [_, Host] = string:split(atom_to_list(node()), "@"),
-    Node =
-        case ebpf_cnode_env:get(node) of
-            undefined -> list_to_atom("ebpf@" ++ Host);
-            Set -> Set
-        end,
+    Node = ebpf_maps_request:node_name(),
     case is_atom(Node) andalso string:split(atom_to_list(Node), "@") of
         [_, Host] when Node =/= node() ->
             Node;

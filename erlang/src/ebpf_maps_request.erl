@@ -13,6 +13,7 @@
     error_instead/1,
     node_option/1,
     default_node/0,
+    node_name/0,
     remote_node/1,
     is_node_name/1
 ]).
@@ -151,12 +152,18 @@ is_node_option(Option) ->
 
 -spec default_node() -> destination().
 default_node() ->
+    Node = node_name(),
+    remote_node(Node, {badenv, {node, Node}}).
+
+%% The variable `node`, whatever it is; or else `ebpf` on the host of this node.
+-spec node_name() -> term().
+node_name() ->
     case ebpf_cnode_env:get(node) of
         undefined ->
             [_, Host] = string:split(atom_to_list(node()), "@"),
             list_to_atom("ebpf@" ++ Host);
         Node ->
-            remote_node(Node, {badenv, {node, Node}})
+            Node
     end.
 
 -spec remote_node(term()) -> destination().

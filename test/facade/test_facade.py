@@ -100,6 +100,13 @@ def test_a_node_that_is_asked_for_itself_does_not_ask_itself(function, facade):
         facade.__getattr__(function)(facade.beam.name)
 
 
+def test_a_node_called_ebpf_does_not_ask_itself(start_beam, ebin):
+    """The node that it would ask without a configuration is itself."""
+    beam = start_beam(sname="ebpf", paths=[ebin])
+    with raises(("badenv", ("node", beam.name))):
+        beam.apply("ebpf_maps", "stats", timeout=10)
+
+
 @pytest.mark.parametrize("value", [-129, -256, 256])
 def test_an_integer_that_does_not_fit_is_seen_before_any_is_put(value, facade):
     """By the node that asks, though the pair is one of a later message."""
