@@ -73,7 +73,7 @@ static const struct row rows[] = {
 	{ "name", "NAME@HOST", "long node name, as erl -name",
 	  .read = read_name },
 	{ "cookie-file", "FILE",
-	  "file of the cookie, made if missing (~/.erlang.cookie)",
+	  "file of the cookie (~/.erlang.cookie, made if missing)",
 	  .read = read_cookie_file },
 	{ "listen", "ADDRESS", "IPv4 address to listen on (0.0.0.0)",
 	  .read = read_listen },

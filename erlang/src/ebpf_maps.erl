@@ -124,9 +124,8 @@
 %% `ebpf_cnode' has these variables:
 %%
 %% <dl>
-%% <dt>`node'</dt><dd>The C node that {@link new/5}, {@link open/2}, {@link list/0},
-%%   {@link handles/0} and {@link stats/0} ask where nothing says which; by default `ebpf' on the
-%%   host of this node.</dd>
+%% <dt>`node'</dt><dd>The C node that is asked where neither a handle nor an option says which; by
+%%   default `ebpf' on the host of this node. It is never this node itself.</dd>
 %% <dt>`timeout'</dt><dd>How long a call waits for its answer: milliseconds, by default 15000, or
 %%   `infinity'. Even then a call ends with `{nodedown, Node}' when the connection to the C node is
 %%   lost: if the C node or its host dies, within about `net_ticktime'.</dd>

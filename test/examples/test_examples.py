@@ -36,6 +36,7 @@ def test_packet_rate_logs_how_fast_counts_grow(maps, cnode, beam, folder, type):
     path = bytes(folder / type)
     map = maps.new(type, 4, 8, 16)
     assert maps.pin(path, map) == "ok"
+    maps.put(80, 7 if type == "hash" else [7] * CPUS, map)  # which does not grow
     start = beam.apply("packet_rate", "start_link", cnode.name, ("pinned", path), 10)
     assert start[0] == "ok"
     counted = 0
