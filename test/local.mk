@@ -105,6 +105,7 @@ test_files = \
 	test/lib/error_words.py \
 	test/lib/etf.py \
 	test/lib/failing_malloc.c \
+	test/lib/heap_report.c \
 	test/lib/host.py \
 	test/lib/hostile.py \
 	test/lib/impostor.py \

@@ -303,6 +303,7 @@ def test_a_connection_that_ends_leaves_no_descriptor_and_no_thread(
 ):
     idle = fresh_cnode.threads()
     end(fresh_cnode, connect)
+    fresh_cnode.wait_log("refused|disconnected")  # it may not have begun before
     wait_until(lambda: fresh_cnode.threads() == idle)
     before = kinds(fresh_cnode)
     for _ in range(TIMES):
