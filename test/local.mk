@@ -139,6 +139,7 @@ test_files = \
 	test/log/test_log_format.py \
 	test/log/test_refusals.py \
 	test/log/test_stats.py \
+	test/log/test_told_features.py \
 	test/maps/test_bpftool.py \
 	test/maps/test_by_type.py \
 	test/maps/test_check.py \

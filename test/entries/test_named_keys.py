@@ -12,11 +12,11 @@ import pytest
 import odd_kernel
 import preload
 from conftest import Maps, Nodes, raises
+from host import CGROUPS
 from native import u64
 
 pytestmark = pytest.mark.single
 
-CGROUPS = Path("/sys/fs/cgroup/unified")
 STORAGE = (4, 8, 0, ["no_prealloc"])
 
 

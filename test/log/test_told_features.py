@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a C node tells of itself by features/0."""
+
+import subprocess
+
+import pytest
+
+
+@pytest.fixture
+def features(alice):
+    """features/0 of a C node, by bare erpc."""
+    return lambda node: alice.erpc(node.name, "features")
+
+
+def test_features_have_the_version_of_the_program(features, cnode, program):
+    printed = subprocess.run([program, "--version"], capture_output=True, text=True)
+    assert features(cnode)["version"].decode() == printed.stdout.split()[1]
+
+
+def test_features_have_the_functions_that_are_served(features, cnode, program):
+    printed = subprocess.run([program, "--functions"], capture_output=True, text=True)
+    served = {
+        f"{module}:{name}/{arity}"
+        for module, functions in features(cnode)["modules"].items()
+        for name, arity in functions
+    }
+    assert served == set(printed.stdout.split())
+
+
+def test_features_have_the_defaults(features, start_cnode):
+    """But --max-maps, which the limit of descriptors bounds."""
+    assert features(start_cnode("--max-maps", "64"))["options"] == {
+        "read_only": "false",
+        "open_by_id": "true",
+        "pin_root": "false",
+        "file_root": "false",
+        "max_message": 16 << 20,
+        "grace": 60,
+        "max_maps": 64,
+        "max_maps_per_node": "infinity",
+        "max_pins": 4096,
+    }
+
+
+def test_features_have_the_options_that_are_given(
+    features, start_cnode, folder, tmp_path
+):
+    node = start_cnode(
+        *("--no-open-by-id", "--pin-root", folder, "--file-root", tmp_path),
+        *("--max-message", "65536", "--grace", "3", "--max-maps", "17"),
+        *("--max-maps-per-node", "5", "--max-pins", "7"),
+    )
+    assert features(node)["options"] == {
+        "read_only": "false",
+        "open_by_id": "false",
+        "pin_root": "true",
+        "file_root": "true",
+        "max_message": 65536,
+        "grace": 3,
+        "max_maps": 17,
+        "max_maps_per_node": 5,
+        "max_pins": 7,
+    }
+
+
+def test_read_only_is_as_it_is_for_the_caller(start_cnode, alice, bob):
+    rules = ("--allow", f"{alice.name}=ro", "--allow", f"{bob.name}=rw")
+    node = start_cnode(*rules)
+    told = [beam.erpc(node.name, "features")["options"] for beam in (alice, bob)]
+    assert [options["read_only"] for options in told] == ["true", "false"]
+
+
+def test_no_folder_is_told(start_cnode, alice, folder):
+    node = start_cnode("--pin-root", folder)
+    text = alice.eval(
+        "iolist_to_binary(io_lib:format(\"~0p\", [erpc:call(N, ebpf_maps, features, [])]))",
+        N=node.name,
+    )
+    assert b"pin_root => true" in text
+    assert str(folder).encode() not in text
