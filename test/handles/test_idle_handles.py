@@ -79,7 +79,7 @@ def world(start_cnode, alice):
 def test_a_handle_ends_whose_map_has_left_the_outer_one(type, world):
     world = world(type)
     maps = world.maps
-    before = maps.node.map_count()
+    before = maps.node.settled_map_count()
     world.put(0, 7)
     handle = world.read(0)
     world.put(0, 8)

@@ -315,7 +315,7 @@ def test_a_connection_that_ends_leaves_no_descriptor_and_no_thread(
 def test_a_connection_too_many_leaves_no_descriptor_and_no_thread(start_cnode, connect):
     node = start_cnode("--max-connections", 1)
     idle = node.threads()
-    connect(node)
+    assert connect(node).serves()  # it is in, before others try
     wait_until(lambda: node.threads() == idle + 1)
     before = kinds(node)
     for _ in range(TIMES):

@@ -336,3 +336,11 @@ class CNode:
     def map_count(self):
         """How many map descriptors the process holds."""
         return sum("bpf-map" in target for target in self.descriptors())
+
+    def settled_map_count(self):
+        """The same, once the maps of who has just left are gone, too."""
+        last, count = None, self.map_count()
+        while count != last:
+            time.sleep(0.1)
+            last, count = count, self.map_count()
+        return count

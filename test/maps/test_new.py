@@ -67,7 +67,7 @@ PLAIN = [
 
 @pytest.mark.parametrize("shape", PLAIN, ids=str)
 def test_a_type_without_options_is_made_and_closed(shape, maps, cnode):
-    before = cnode.map_count()
+    before = cnode.settled_map_count()
     map = maps.new(*shape)
     assert map[0] == "ebpf_map"
     assert map[2:] == shape

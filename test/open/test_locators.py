@@ -204,7 +204,7 @@ def test_a_locator_is_no_value_of_another_map(maps, named):
 @each_kind
 def test_a_locator_is_a_template(kind, maps, named, cnode):
     inner, whats = named("hash")
-    before = cnode.map_count()
+    before = cnode.settled_map_count()
     outer = maps.new("array_of_maps", 4, 4, 2, [("inner_map", whats[kind])])
     assert cnode.map_count() == before + 1
     maps.put(0, inner, outer)

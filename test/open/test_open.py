@@ -180,7 +180,7 @@ def test_a_map_is_opened_by_its_id(maps, hash, opened):
 
 def test_each_open_gives_a_handle_of_its_own(maps, hash, opened, cnode):
     what = ("id", maps.info(hash)["id"])
-    before = cnode.map_count()
+    before = cnode.settled_map_count()
     handles = [opened(what) for _ in range(3)]
     assert len({map[1].raw for map in [hash, *handles]}) == 4
     assert cnode.map_count() == before + 3
@@ -202,7 +202,7 @@ def test_a_map_is_opened_by_its_name(form, maps, hash, name, opened):
 
 def test_a_name_that_several_bear_is_ambiguous(maps, hash, name, opened, cnode):
     other = maps.new("array", 4, 4, 1, [("name", name)])
-    before = cnode.map_count()
+    before = cnode.settled_map_count()
     assert opened(("name", name)) == ("error", "ambiguous")
     assert cnode.map_count() == before
     maps.close(other)
@@ -230,7 +230,7 @@ def test_two_handles_of_one_map_do_not_make_its_name_ambiguous(
     ids=str,
 )
 def test_what_cannot_be_opened_is_an_error_value(what, posix, maps, cnode):
-    before = cnode.map_count()
+    before = cnode.settled_map_count()
     assert maps.open(what) == ("error", posix)
     assert cnode.map_count() == before
 
@@ -329,7 +329,7 @@ def test_a_pinned_map_outlives_its_handle(maps, hash, folder, opened, cnode):
     path = path_of(folder / "map")
     assert maps.pin(path, hash) == "ok"
     assert maps.info(hash)["pinned"] == [path]
-    before = cnode.map_count()
+    before = cnode.settled_map_count()
     assert maps.close(hash) == "ok"
     assert cnode.map_count() == before - 1
     assert (folder / "map").exists()
