@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef LOADER_PROTOCOL_H
+#define LOADER_PROTOCOL_H
+
+#include <stdint.h>
+
+/*
+ * Between the node and the loader: a SOCK_SEQPACKET socket for each child that
+ * there may be at once, made before the loader is forked. A request is one
+ * message, with a sealed memfd (its records, then its object) as the first
+ * descriptor, and others behind that. The child that the loader forks for it
+ * answers with parts, each with some descriptors; then the loader says how the
+ * child ended. Each message bears the request's serial number, which nobody but
+ * the loader and that child know: others are dropped.
+ */
+#define LOADER_MAX_FDS 250 /* in one message; SCM_MAX_FD is 253 */
+#define LOADER_PART_SIZE (32 * 1024)
+#define LOADER_MAX_ANSWER (1024 * 1024) /* bytes of records */
+#define LOADER_MAX_ANSWER_FDS 1024
+#define LOADER_LOG_SIZE (64 * 1024) /* the end of the verifier's log */
+
+enum loader_job {
+	LOADER_LOAD,         /* an ELF object */
+	LOADER_INSTRUCTIONS, /* one program */
+	LOADER_RUN,          /* BPF_PROG_TEST_RUN */
+	LOADER_ATTACH,       /* what needs files or CAP_PERFMON */
+	LOADER_JOBS,
+};
+
+enum loader_message_type {
+	LOADER_REQUEST,
+	LOADER_PART,  /* from the child */
+	LOADER_ENDED, /* from the loader: the last one */
+};
+
+enum loader_end {
+	LOADER_END_EXITED,
+	LOADER_END_KILLED,
+	LOADER_END_TIMEOUT,
+};
+
+struct loader_message {
+	uint64_t serial;
+	uint32_t type;
+	uint32_t job;          /* LOADER_REQUEST */
+	uint32_t records_size; /* LOADER_REQUEST: then the object's */
+	uint32_t object_size;
+	uint32_t fd_count; /* descriptors in this message */
+	uint32_t end;      /* LOADER_ENDED: enum loader_end */
+	uint32_t size;     /* LOADER_PART: bytes of records behind this */
+	uint32_t reserved;
+};
+
+/* Kinds of records in a request. Descriptors count from the one behind the
+ * memfd. */
+enum loader_option {
+	LOADER_O_TYPES,        /* number: set of words, program_words.h */
+	LOADER_O_MAP_MEMORY,   /* number: bytes that its maps may take */
+	LOADER_O_MAX_MAPS,     /* number: of maps */
+	LOADER_O_MAX_PROGRAMS, /* number: of programs */
+	LOADER_O_NAME,         /* data: of the object, or the program */
+	LOADER_O_LOG,          /* number: level 0..2 */
+	/* LOADER_LOAD */
+	LOADER_O_PROGRAM,      /* name: load this one; none: all that auto-load */
+	LOADER_O_NO_PROGRAMS,  /* load none */
+	LOADER_O_MAP,          /* name, fd: use this map instead */
+	LOADER_O_MAX_ENTRIES,  /* name, number */
+	LOADER_O_VALUE_SIZE,   /* name, number */
+	LOADER_O_INTEGER,      /* name of a variable, number: sign-extended */
+	LOADER_O_BYTES,        /* name of a variable, data */
+	LOADER_O_PROGRAM_TYPE, /* name of a program, number: type */
+	LOADER_O_ATTACH_TYPE,  /* name of a program, number: expected type */
+	LOADER_O_ATTACH_TO,    /* name of a program, data: function, tracepoint */
+	LOADER_O_KEEP_PINNED,  /* say which maps ask to be pinned by name */
+	/* LOADER_INSTRUCTIONS; the object is the instructions, loads of maps
+	 * being BPF_PSEUDO_MAP_IDX(_VALUE): places among the descriptors */
+	LOADER_O_TYPE,      /* number */
+	LOADER_O_LICENSE,   /* data */
+	LOADER_O_SLEEPABLE, /* - */
+	/* LOADER_RUN; descriptor 0 is the program */
+	LOADER_O_DATA,    /* data */
+	LOADER_O_CONTEXT, /* data */
+	LOADER_O_REPEAT,  /* number */
+	LOADER_O_CPU,     /* number */
+	/* LOADER_ATTACH; descriptor 0 is the program */
+	LOADER_O_TARGET, /* data: struct attach_target */
+};
+
+/* Kinds of records in an answer. */
+enum loader_result {
+	LOADER_R_PROGRAM,     /* name, fd */
+	LOADER_R_MAP,         /* name, fd; number 1: asks to be pinned */
+	LOADER_R_VARIABLE,    /* name, number: offset << 32 | size, data: name
+				 of its map */
+	LOADER_R_BTF,         /* fd: of the object's types */
+	LOADER_R_RETURN,      /* number */
+	LOADER_R_DATA,        /* data */
+	LOADER_R_CONTEXT,     /* data */
+	LOADER_R_NANOSECONDS, /* number */
+	LOADER_R_LINK,        /* fd; several for one link */
+	LOADER_R_LOG,         /* name of a program, data: verifier's log */
+	/* one of these if it failed */
+	LOADER_R_ERRNO,    /* number: errno */
+	LOADER_R_REJECTED, /* number: errno, name of a program, data: log */
+	LOADER_R_OBJECT,   /* data: what is wrong with the object or an option */
+	LOADER_R_BADARG,   /* data: what is wrong with an option */
+};
+
+#endif
