@@ -110,7 +110,7 @@ static const struct row rows[] = {
 	{ "file-root", "DIR",
 	  "callers may name files below it, for inode_storage (none)",
 	  .read = read_file_root },
-	{ "allow", "PATTERN=rw|ro|none",
+	{ "allow", "PATTERN=load|rw|ro|none",
 	  "what nodes with such names may do; repeatable (*=rw)",
 	  .read = read_allow },
 	{ "read-only", NULL, "no node may write, whatever --allow says",
