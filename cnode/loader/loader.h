@@ -21,7 +21,7 @@ struct user;
 struct loader;
 
 struct loader_options {
-	uint32_t words; /* --programs: set of program_words.h */
+	uint32_t words;        /* --programs: set of program_words.h */
 	unsigned max_loads;    /* children at once */
 	unsigned load_seconds; /* of a load or an attachment */
 	unsigned run_seconds;
@@ -39,6 +39,9 @@ void loader_stop(struct loader *loader);
 
 /* Whether it is still there; logs once when it is not. */
 bool loader_is_there(struct loader *loader);
+
+/* Has POLLHUP once it is gone; -1: that has been noted, or there is none. */
+int loader_fd(const struct loader *loader);
 
 struct loader_request {
 	enum loader_job job;

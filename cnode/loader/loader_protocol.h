@@ -5,13 +5,15 @@
 #include <stdint.h>
 
 /*
- * Between the node and the loader: a SOCK_SEQPACKET socket for each child that
- * there may be at once, made before the loader is forked. A request is one
- * message, with a sealed memfd (its records, then its object) as the first
- * descriptor, and others behind that. The child that the loader forks for it
- * answers with parts, each with some descriptors; then the loader says how the
- * child ended. Each message bears the request's serial number, which nobody but
- * the loader and that child know: others are dropped.
+ * Between the node and the loader: a SOCK_SEQPACKET socket, a slot, for each
+ * child that there may be at once, made before the loader is forked. A request
+ * is one message, with a sealed memfd (its records, then its object) as the
+ * first descriptor, and others behind that. The loader forks a child for it and
+ * sends the node one end of a socket of this request alone. The child has the
+ * other end and no slot, so that it can neither read a later request nor speak
+ * for the loader; it answers there with parts, each with some descriptors. Then
+ * the loader says, on the slot, how the child ended. Messages bear the
+ * request's serial number: others are of a former one, and are dropped.
  */
 #define LOADER_MAX_FDS 250 /* in one message; SCM_MAX_FD is 253 */
 #define LOADER_PART_SIZE (32 * 1024)
@@ -28,15 +30,19 @@ enum loader_job {
 };
 
 enum loader_message_type {
-	LOADER_REQUEST,
-	LOADER_PART,  /* from the child */
-	LOADER_ENDED, /* from the loader: the last one */
+	LOADER_READY,   /* from the loader, on the first slot: it has started */
+	LOADER_REQUEST, /* from the node */
+	LOADER_CANCEL,  /* from the node: end that child */
+	LOADER_STARTED, /* from the loader, with the socket of the answer */
+	LOADER_PART,    /* from the child, on that socket */
+	LOADER_ENDED,   /* from the loader: the last one */
 };
 
 enum loader_end {
 	LOADER_END_EXITED,
 	LOADER_END_KILLED,
 	LOADER_END_TIMEOUT,
+	LOADER_END_NO_MEMORY, /* there was no child */
 };
 
 struct loader_message {
@@ -48,7 +54,8 @@ struct loader_message {
 	uint32_t fd_count; /* descriptors in this message */
 	uint32_t end;      /* LOADER_ENDED: enum loader_end */
 	uint32_t size;     /* LOADER_PART: bytes of records behind this */
-	uint32_t reserved;
+	uint32_t
+		signal; /* LOADER_END_KILLED: by which; 0: it failed to start */
 };
 
 /* Kinds of records in a request. Descriptors count from the one behind the
@@ -61,7 +68,7 @@ enum loader_option {
 	LOADER_O_NAME,         /* data: of the object, or the program */
 	LOADER_O_LOG,          /* number: level 0..2 */
 	/* LOADER_LOAD */
-	LOADER_O_PROGRAM,      /* name: load this one; none: all that auto-load */
+	LOADER_O_PROGRAM, /* name: load this one; none: all that auto-load */
 	LOADER_O_NO_PROGRAMS,  /* load none */
 	LOADER_O_MAP,          /* name, fd: use this map instead */
 	LOADER_O_MAX_ENTRIES,  /* name, number */
@@ -70,8 +77,8 @@ enum loader_option {
 	LOADER_O_BYTES,        /* name of a variable, data */
 	LOADER_O_PROGRAM_TYPE, /* name of a program, number: type */
 	LOADER_O_ATTACH_TYPE,  /* name of a program, number: expected type */
-	LOADER_O_ATTACH_TO,    /* name of a program, data: function, tracepoint */
-	LOADER_O_KEEP_PINNED,  /* say which maps ask to be pinned by name */
+	LOADER_O_ATTACH_TO, /* name of a program, data: function, tracepoint */
+	LOADER_O_KEEP_PINNED, /* say which maps ask to be pinned by name */
 	/* LOADER_INSTRUCTIONS; the object is the instructions, loads of maps
 	 * being BPF_PSEUDO_MAP_IDX(_VALUE): places among the descriptors */
 	LOADER_O_TYPE,      /* number */
@@ -102,8 +109,8 @@ enum loader_result {
 	/* one of these if it failed */
 	LOADER_R_ERRNO,    /* number: errno */
 	LOADER_R_REJECTED, /* number: errno, name of a program, data: log */
-	LOADER_R_OBJECT,   /* data: what is wrong with the object or an option */
-	LOADER_R_BADARG,   /* data: what is wrong with an option */
+	LOADER_R_OBJECT, /* data: what is wrong with the object or an option */
+	LOADER_R_BADARG, /* data: what is wrong with an option */
 };
 
 #endif

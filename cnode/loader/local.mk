@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 
 cnode_but_main += \
-	%D%/loader.h \
+	%D%/loader.c %D%/loader.h \
+	%D%/loader_answer.c %D%/loader_answer.h \
+	%D%/loader_message.c %D%/loader_message.h \
+	%D%/loader_process.c %D%/loader_process.h \
 	%D%/loader_protocol.h \
-	%D%/records.h
+	%D%/loader_slots.c %D%/loader_slots.h \
+	%D%/records.c %D%/records.h

@@ -14,7 +14,7 @@
 
 struct record {
 	uint32_t kind;
-	uint32_t fd;     /* index of a descriptor sent along; RECORD_NO_FD */
+	uint32_t fd; /* index of a descriptor sent along; RECORD_NO_FD */
 	uint64_t number;
 	const char *name; /* a string: no NUL within */
 	const void *data;
