@@ -14,4 +14,8 @@ cnode_but_main += \
 	%D%/pins.c %D%/pins.h \
 	%D%/resource.c %D%/resource.h \
 	%D%/retry.c %D%/retry.h \
-	%D%/map_walk.c %D%/map_walk.h
+	%D%/map_walk.c %D%/map_walk.h \
+	%D%/attach.h \
+	%D%/link.h \
+	%D%/program.h \
+	%D%/program_words.c %D%/program_words.h

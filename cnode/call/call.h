@@ -23,6 +23,7 @@
 #define CALL_MAX_HANDLE_SIZE (MAXATOMLEN_UTF8 + 128)
 
 struct account;
+struct loader;
 struct map_memory;
 
 /* Memory kept between calls. */
@@ -37,6 +38,7 @@ struct call_options {
 	uint32_t max_maps;
 	uint32_t max_maps_per_node;
 	uint32_t grace; /* s */
+	uint32_t max_programs;
 };
 
 /* Shared by all calls. */
@@ -46,6 +48,9 @@ struct call_common {
 	struct stats_all *stats;
 	struct root pin_root;
 	struct root file_root;
+	struct root netns_root;
+	struct loader *loader;  /* NULL: without --programs */
+	uint32_t program_words; /* set of program_words.h */
 	struct pin_limit pin_limit;
 	size_t max_message; /* also the limit of a buffer */
 	struct call_options options;

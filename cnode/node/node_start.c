@@ -26,6 +26,7 @@
 #include "host/host_memory.h"
 #include "host/pin_path.h"
 #include "limits/map_memory.h"
+#include "loader/loader.h"
 #include "node/signals.h"
 
 #define BACKLOG 512
@@ -177,7 +178,36 @@ static enum exit_status open_roots(struct node *node)
 	if (status == STATUS_OK)
 		status = root_open(&service->common.file_root, "file-root",
 				   options->file_root);
+	if (status == STATUS_OK)
+		status = root_open(&service->common.netns_root, "netns-root",
+				   options->netns_root);
 	return status;
+}
+
+/* Before this process knows the cookie. */
+static enum exit_status start_loader(struct node *node)
+{
+	const struct options *options = node->options;
+	struct call_common *common = &node->service.common;
+	const struct loader_options loader = {
+		.words = options->programs,
+		.max_loads = options->max_loads,
+		.load_seconds = options->load_seconds,
+		.run_seconds = options->run_seconds,
+		.memory = options->load_memory,
+		.user = &options->user,
+		.no_sandbox = options->no_sandbox,
+	};
+	enum exit_status status;
+
+	if (options->programs == 0)
+		return STATUS_OK;
+	status = check_privilege();
+	if (status != STATUS_OK)
+		return status;
+	common->program_words = options->programs;
+	common->loader = loader_start(&loader);
+	return common->loader ? STATUS_OK : STATUS_OTHER;
 }
 
 static enum exit_status open_listener(struct node *node)
@@ -292,6 +322,7 @@ static enum exit_status init_service(struct node *node)
 		.max_maps = limits.max,
 		.max_maps_per_node = limits.max_per_node,
 		.grace = limits.grace,
+		.max_programs = options->max_programs,
 	};
 	service->permissions = &options->permissions;
 	service->max_waiting = options->max_waiting;
@@ -349,6 +380,9 @@ static enum exit_status give_up_privileges(const struct node *node)
 	if (status == STATUS_OK)
 		status = root_check(&node->service.common.file_root,
 				    "file-root");
+	if (status == STATUS_OK)
+		status = root_check(&node->service.common.netns_root,
+				    "netns-root");
 	return status;
 }
 
@@ -364,6 +398,8 @@ enum exit_status node_start(struct node *node)
 	privilege_begin(!options->no_sandbox);
 	libbpf_set_print(log_libbpf);
 	status = epmd_check_port(options->port);
+	if (status == STATUS_OK)
+		status = start_loader(node);
 	if (status == STATUS_OK)
 		status = init_ei_node(node);
 	if (status == STATUS_OK)
