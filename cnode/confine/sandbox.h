@@ -12,6 +12,7 @@ struct sandbox {
 	uint16_t epmd_port;
 	uint64_t memory; /* limit of the data segment in bytes; 0: none */
 	bool open_by_id; /* maps may be opened by id */
+	bool programs;   /* there is a loader, and programs to attach */
 	bool off;        /* drop nothing but capabilities */
 };
 

@@ -367,6 +367,7 @@ static enum exit_status give_up_privileges(const struct node *node)
 		.epmd_port = epmd_port(),
 		.memory = most_memory(options),
 		.open_by_id = !options->no_open_by_id,
+		.programs = options->programs != 0,
 		.off = options->no_sandbox,
 	};
 	enum exit_status status = privilege_change_user(&options->user);
