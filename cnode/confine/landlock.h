@@ -2,6 +2,7 @@
 #ifndef LANDLOCK_H
 #define LANDLOCK_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* What this process may still reach. */
@@ -16,6 +17,26 @@ struct landlock_limits {
  * -EPERM if a container refuses it, or another -errno.
  */
 int landlock_confine(const struct landlock_limits *limits);
+
+/* What may be read. */
+struct landlock_path {
+	const char *path;
+
+	enum {
+		LANDLOCK_FILE,
+		LANDLOCK_FOLDER, /* its files, and those below it */
+		LANDLOCK_NAMES,  /* the folders below it, but no files */
+	} kind;
+};
+
+/*
+ * Makes the rules of a process that may read these and reach nothing else.
+ * Returns a descriptor, or -errno as above. The paths stay open.
+ */
+int landlock_prepare(const struct landlock_path *paths, size_t count);
+
+/* Confines this thread by such rules. Needs no_new_privs. 0 or -errno. */
+int landlock_enter(int ruleset);
 
 /* The first version that confines connections. */
 #define LANDLOCK_WITH_NET 4

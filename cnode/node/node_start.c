@@ -33,6 +33,7 @@
 #define EI_MAX_FDS (1u << 20)
 #define SPARE_FDS 64 /* listener, epmd, files that a call opens */
 #define CONNECTION_FDS 8
+#define LOAD_FDS 3 /* of a request to the loader, without its answer's */
 #define KEPT_FREE (64 << 20) /* bytes, until a connection ends */
 #define OWN_MEMORY (KEPT_FREE + ((uint64_t)64 << 20)) /* without peers */
 #define MAP_SIZE 4096 /* bytes of a handle with all that belongs to it */
@@ -236,11 +237,15 @@ static uint32_t bound_descriptors(const struct options *options)
 {
 	rlim_t connections =
 		(rlim_t)options->max_connections + options->max_handshakes;
-	rlim_t needed = connections + SPARE_FDS;
-	rlim_t most =
-		connections * CONNECTION_FDS + SPARE_FDS + options->max_maps;
+	rlim_t loads = options->programs ? options->max_loads : 0;
+	rlim_t needed = connections + SPARE_FDS + loads * LOAD_FDS;
+	rlim_t most = connections * CONNECTION_FDS + SPARE_FDS +
+		      options->max_maps +
+		      loads * (LOAD_FDS + LOADER_MAX_ANSWER_FDS);
 	struct rlimit limit;
 
+	if (options->programs)
+		most += options->max_programs;
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return options->max_maps;
 	if (limit.rlim_cur > most) {

@@ -24,7 +24,7 @@
 #define MIB (1024u * KIB)
 #define MAX_MEMORY ((uint64_t)512 << 20)
 #define LOAD_MEMORY ((uint64_t)512 << 20)
-#define MAX_LOADS 1024
+#define MAX_LOADS 256
 #define MIN_LOAD_MEMORY ((uint64_t)128 << 20) /* libraries, types, a log */
 /* a request may take: its value, and the answer while its buffer grows */
 #define MESSAGE_COPIES 4
