@@ -110,6 +110,7 @@ test_files = \
 	test/lib/impostor.py \
 	test/lib/jhash.py \
 	test/lib/locators.py \
+	test/lib/lying_child.c \
 	test/lib/malformed.py \
 	test/lib/map_calls.py \
 	test/lib/map_types.py \
@@ -168,6 +169,9 @@ test_files = \
 	test/open/test_pins.py \
 	test/open/test_protected.py \
 	test/open/test_roots.py \
+	test/programs/loader_probe.c \
+	test/programs/test_loader.py \
+	test/programs/test_loader_children.py \
 	test/project/test_application.py \
 	test/project/test_build.py \
 	test/project/test_fuzz.py \

@@ -68,7 +68,7 @@ static const struct {
 	{ 1, 13, 0, 0 },
 };
 
-static int forbid_all(int version)
+static int forbid_all(int version, uint64_t scopes)
 {
 	struct ruleset all = { 0 };
 	long fd;
@@ -78,7 +78,7 @@ static int forbid_all(int version)
 			continue;
 		all.fs = (1ull << versions[i].fs_rights) - 1;
 		all.net = versions[i].net;
-		all.scoped = versions[i].scoped;
+		all.scoped = versions[i].scoped & scopes;
 		break;
 	}
 	fd = syscall(SYS_landlock_create_ruleset, &all, sizeof(all), 0);
@@ -189,7 +189,7 @@ int landlock_prepare(const struct landlock_path *paths, size_t count)
 
 	if (version < 0)
 		return errno == EOPNOTSUPP ? -ENOSYS : -errno;
-	ruleset = forbid_all((int)version);
+	ruleset = forbid_all((int)version, UINT64_MAX);
 	if (ruleset < 0)
 		return ruleset;
 	for (size_t i = 0; error == 0 && i < count; i++)
@@ -212,7 +212,8 @@ int landlock_confine(const struct landlock_limits *limits)
 
 	if (version < 0)
 		return errno == EOPNOTSUPP ? -ENOSYS : -errno;
-	ruleset = forbid_all((int)version);
+	ruleset = forbid_all((int)version,
+			     limits->signals ? ~SCOPE_SIGNAL : UINT64_MAX);
 	if (ruleset < 0)
 		return ruleset;
 	error = allow_own_proc(ruleset);

@@ -2,6 +2,7 @@
 #ifndef LANDLOCK_H
 #define LANDLOCK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -9,6 +10,7 @@
 struct landlock_limits {
 	int pin_root; /* a descriptor; -1: all bpf file systems */
 	uint16_t epmd_port;
+	bool signals; /* children may get one when it ends: PR_SET_PDEATHSIG */
 };
 
 /*

@@ -91,6 +91,8 @@ static int confine_files_and_ports(const struct sandbox *sandbox)
 	const struct landlock_limits limits = {
 		.pin_root = sandbox->pin_root,
 		.epmd_port = sandbox->epmd_port,
+		/* the system calls for them are not let through anyway */
+		.signals = sandbox->programs,
 	};
 	int version = landlock_confine(&limits);
 

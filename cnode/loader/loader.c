@@ -189,7 +189,8 @@ void loader_stop(struct loader *loader)
 	for (unsigned i = 0; i < loader->slots.count; i++)
 		shutdown(loader->slots.slots[i].fd, SHUT_WR);
 	end = (struct pollfd){ .fd = loader_fd(loader) };
-	poll(&end, 1, STOP_MS); /* for its end of that socket */
+	if (end.fd >= 0)
+		poll(&end, 1, STOP_MS); /* for its end of that socket */
 	close_slots(loader);
 	loader_slots_fini(&loader->slots);
 	free(loader);
