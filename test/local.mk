@@ -31,6 +31,7 @@ test_files = \
 	test/confine/test_permissions.py \
 	test/confine/test_sandbox.py \
 	test/confine/test_sandbox_inside.py \
+	test/confine/test_sandbox_programs.py \
 	test/conftest.py \
 	test/costs/test_bench.py \
 	test/costs/test_costs.py \

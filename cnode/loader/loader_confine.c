@@ -47,6 +47,22 @@ static unsigned privileges_to_load(uint32_t words)
 	       (has_tracing(words) ? PRIVILEGE_PERFMON : 0);
 }
 
+/*
+ * Before Linux 5.19 each command of bpf(2) may need it, by sysctl
+ * kernel.unprivileged_bpf_disabled.
+ */
+static unsigned privileges_for_bpf(void)
+{
+	struct utsname host;
+	int major = 0, minor = 0;
+
+	uname(&host);
+	return sscanf(host.release, "%d.%d", &major, &minor) == 2 &&
+			       (major > 5 || (major == 5 && minor >= 19))
+		       ? 0
+		       : PRIVILEGE_BPF;
+}
+
 static unsigned privileges_of(enum loader_job job, uint32_t words)
 {
 	switch (job) {
@@ -54,9 +70,10 @@ static unsigned privileges_of(enum loader_job job, uint32_t words)
 	case LOADER_INSTRUCTIONS:
 		return privileges_to_load(words);
 	case LOADER_ATTACH:
-		return has_tracing(words) ? privileges_to_attach() : 0;
+		return privileges_for_bpf() |
+		       (has_tracing(words) ? privileges_to_attach() : 0);
 	default:
-		return 0;
+		return privileges_for_bpf();
 	}
 }
 
