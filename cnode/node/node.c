@@ -141,7 +141,10 @@ static void run(struct node *node)
 			wait = shorter(wait, NO_FD_PAUSE_MS);
 		ready[LISTENER].fd = accepting ? node->service.listener : -1;
 		ready[LOADER].fd = loader_fd(node->service.common.loader);
-		if (poll(ready, 4, wait) < 0 && errno != EINTR) {
+		ready[LOADER].revents = 0;
+		if (poll(ready, ready[LOADER].fd < 0 ? LOADER : LOADER + 1,
+			 wait) < 0 &&
+		    errno != EINTR) {
 			log_error("poll: %s", strerror(errno));
 			return;
 		}
