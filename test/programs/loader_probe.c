@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Asks the loader as the node does: links the node's own objects, starts the
- * loader by the node's own function, and makes requests, each in a thread of
- *its own as those of connections are.
+ * loader by the node's own function, enters the node's sandbox, and makes
+ * requests, each in a thread of its own as those of connections are.
  *
  *	loader_probe WORDS MAX_LOADS SECONDS
  *
- * Prints "loader PID". Each line of its input is a request, ID NODE JOB FILE,
- *or "cancel ID"; each answer is a line ID OUTCOME BYTES KIND..., with the kind
- *of each descriptor that came. Ends with its input.
+ * Prints "loader PID". Each line of its input is a request, ID NODE JOB
+ * OBJECT, or "cancel ID"; each answer is a line ID OUTCOME BYTES KIND..., with
+ * the kind of each descriptor that came. Ends with its input.
  */
-#include <dirent.h>
-#include <fcntl.h>
 #include <limits.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,6 +21,7 @@
 
 #include "bpf/program_words.h"
 #include "confine/privilege.h"
+#include "confine/sandbox.h"
 #include "host/user.h"
 #include "loader/loader.h"
 
@@ -32,7 +32,7 @@ static pthread_mutex_t printing = PTHREAD_MUTEX_INITIALIZER;
 
 static struct request {
 	char node[64];
-	char file[PATH_MAX];
+	char object[64];
 	unsigned job;
 	atomic_bool stopped;
 	pthread_t thread;
@@ -66,14 +66,11 @@ static void *ask(void *argument)
 	struct records records = { 0 };
 	struct record record = { .kind = LOADER_O_NAME, .fd = RECORD_NO_FD };
 	struct loader_answer answer;
-	static char object[1 << 20];
-	int file = open(request->file, O_RDONLY | O_CLOEXEC);
-	ssize_t size = file < 0 ? 0 : read(file, object, sizeof(object));
 	const struct loader_request asked = {
 		.job = request->job,
 		.records = &records,
-		.object = object,
-		.object_size = size < 0 ? 0 : (size_t)size,
+		.object = request->object,
+		.object_size = strlen(request->object),
 		.node = request->node,
 		.stopped = &request->stopped,
 	};
@@ -91,8 +88,6 @@ static void *ask(void *argument)
 	pthread_mutex_unlock(&printing);
 	loader_answer_free(&answer);
 	records_free(&records);
-	if (file >= 0)
-		close(file);
 	return NULL;
 }
 
@@ -108,8 +103,8 @@ static bool serve(const char *line)
 	if (sscanf(line, "%u", &id) != 1 || id >= MAX_REQUESTS)
 		return false;
 	request = &requests[id];
-	return sscanf(line, "%*u %63s %u %4095s", request->node, &request->job,
-		      request->file) == 3 &&
+	return sscanf(line, "%*u %63s %u %63s", request->node, &request->job,
+		      request->object) == 3 &&
 	       pthread_create(&request->thread, NULL, ask, request) == 0;
 }
 
@@ -135,15 +130,20 @@ int main(int argc, char *argv[])
 	struct loader_options options = { .run_seconds = 1,
 					  .memory = 512u << 20,
 					  .user = &nobody_else };
-	char line[PATH_MAX + 128];
+	const struct sandbox sandbox = { .pin_root = -1,
+					 .epmd_port = 4369,
+					 .open_by_id = true,
+					 .programs = true };
+	char line[256];
 
 	if (argc < 4 || program_words_read(argv[1], &options.words))
 		return 2;
 	options.max_loads = (unsigned)atoi(argv[2]);
 	options.load_seconds = (unsigned)atoi(argv[3]);
+	mallopt(M_ARENA_MAX, 1); /* as the node does: see node_start.c */
 	privilege_begin(true);
 	loader = loader_start(&options);
-	if (!loader)
+	if (!loader || sandbox_enter(&sandbox) != STATUS_OK)
 		return 1;
 	printf("loader %d\n", (int)find_loader());
 	fflush(stdout);

@@ -78,10 +78,10 @@ class Probe:
         self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
 
-    def ask(self, node="a@h", job=LOAD, file="/dev/null"):
+    def ask(self, node="a@h", job=LOAD):
         """Its number, for wait()."""
         self.asked += 1
-        self.send(f"{self.asked} {node} {job} {file}")
+        self.send(f"{self.asked} {node} {job} object")
         return self.asked
 
     def wait(self, number, timeout=10):
@@ -180,6 +180,47 @@ def test_a_child_has_nothing_but_its_request(lie, start_probe):
     probe = start_probe(lie=lie)
     assert probe.outcome() == "answered"
     assert probe.log == []
+    probe.close()
+
+
+BPF, NET_ADMIN, PERFMON, DAC_READ_SEARCH = 1 << 39, 1 << 12, 1 << 38, 1 << 2
+NETWORK = "socket,xdp,tc,cgroup,sockmap,netns,lwt"
+
+
+@pytest.mark.parametrize(
+    "words, job, most",
+    [
+        ("all", LOAD, BPF | NET_ADMIN | PERFMON),
+        ("all", INSTRUCTIONS, BPF | NET_ADMIN | PERFMON),
+        ("all", RUN, 0),
+        ("all", ATTACH, PERFMON | DAC_READ_SEARCH),
+        (NETWORK, LOAD, BPF | NET_ADMIN),
+        (NETWORK, RUN, 0),
+        (NETWORK, ATTACH, 0),
+    ],
+    ids=str,
+)
+def test_a_child_has_no_more_than_its_job_takes(words, job, most, start_probe):
+    probe = start_probe(words=words, seconds=20, lie="sleep")
+    hangs = probe.ask(job=job)
+    child = Path("/proc") / wait_until(probe.children)[0]
+    # by then it has given up what it does
+    wait_until(lambda: "\nSeccomp_filters:\t2\n" in (child / "status").read_text())
+    wait_until(lambda: (child / "wchan").read_text().startswith("futex"))
+    told = dict(re.findall(r"^(\w+):\t(.*)$", (child / "status").read_text(), re.MULTILINE))
+    capabilities = {int(told[name], 16) for name in ("CapPrm", "CapEff")}
+    assert len(capabilities) == 1
+    old = os.uname().release.startswith(("4.", "5."))
+    assert capabilities.pop() & ~most & ~(BPF if old else 0) == 0
+    assert int(told["CapBnd"], 16) == int(told["CapInh"], 16) == 0
+    limits = (child / "limits").read_text()
+    for limit in (r"cpu time +\d+ +\d+", "file size +0 +0", "core file size +0 +0"):
+        assert re.search(f"^Max {limit} ", limits, re.MULTILINE), limits
+    assert SANITIZED or re.search(r"^Max address space +536870912 +536870912 ", limits, re.M)
+    kinds = sorted(os.readlink(fd).split(":")[0] for fd in (child / "fd").iterdir())
+    assert kinds == ["/dev/null"] * 3 + ["socket"]
+    probe.send(f"cancel {hangs}")
+    assert probe.wait(hangs) == "canceled"
     probe.close()
 
 
