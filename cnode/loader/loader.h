@@ -30,6 +30,13 @@ struct loader_options {
 	bool no_sandbox;
 };
 
+/* How long a child may take. */
+static inline unsigned loader_seconds(const struct loader_options *options,
+				      uint32_t job)
+{
+	return job == LOADER_RUN ? options->run_seconds : options->load_seconds;
+}
+
 /* Forks it. The process must be single-threaded, and know no secret yet. NULL:
  * errors have been logged. */
 struct loader *loader_start(const struct loader_options *options);

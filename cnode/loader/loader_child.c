@@ -34,8 +34,7 @@ static int limit(__rlimit_resource_t resource, rlim_t soft, rlim_t hard)
 
 static int limit_all(const struct loader_task *task)
 {
-	unsigned seconds =
-		loader_task_seconds(task->options, task->message->job);
+	unsigned seconds = loader_seconds(task->options, task->message->job);
 	/* SIGXCPU at the soft one, SIGKILL at the other */
 	int error = limit(RLIMIT_CPU, seconds, seconds + 1);
 
@@ -145,8 +144,8 @@ static int send_answer(const struct loader_task *task,
 						       : LOADER_PART_SIZE;
 		message.fd_count =
 			fds_left < LOADER_MAX_FDS ? fds_left : LOADER_MAX_FDS;
-		error = loader_message_send(task->socket, &message, bytes,
-					    message.size, fds, true);
+		error = loader_message_send(task->socket, &message, bytes, fds,
+					    true);
 		bytes += message.size;
 		left -= message.size;
 		fds += message.fd_count;

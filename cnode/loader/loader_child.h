@@ -17,13 +17,6 @@ struct loader_task {
 	pid_t loader;
 };
 
-/* How long its child may take. */
-static inline unsigned loader_task_seconds(const struct loader_options *options,
-					   uint32_t job)
-{
-	return job == LOADER_RUN ? options->run_seconds : options->load_seconds;
-}
-
 /* The child that does it, in the process that has just been forked. */
 _Noreturn void loader_child_run(const struct loader_task *task);
 

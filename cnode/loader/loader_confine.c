@@ -54,13 +54,13 @@ static unsigned privileges_to_load(uint32_t words)
 static unsigned privileges_for_bpf(void)
 {
 	struct utsname host;
-	int major = 0, minor = 0;
+	unsigned long major, minor;
+	char *rest;
 
 	uname(&host);
-	return sscanf(host.release, "%d.%d", &major, &minor) == 2 &&
-			       (major > 5 || (major == 5 && minor >= 19))
-		       ? 0
-		       : PRIVILEGE_BPF;
+	major = strtoul(host.release, &rest, 10);
+	minor = *rest == '.' ? strtoul(rest + 1, NULL, 10) : 0;
+	return major > 5 || (major == 5 && minor >= 19) ? 0 : PRIVILEGE_BPF;
 }
 
 static unsigned privileges_of(enum loader_job job, uint32_t words)

@@ -37,15 +37,20 @@ static void attach_fds(struct msghdr *header, union control *control,
 	memcpy(CMSG_DATA(cmsg), fds, count * sizeof(int));
 }
 
-int loader_message_send(int socket, const struct loader_message *message,
-			const void *bytes, size_t size, const int *fds,
-			bool wait)
+/* sendmsg(2) only reads it. */
+static struct iovec part(const void *bytes, size_t size)
 {
-	/* sendmsg(2) only reads them */
-	struct iovec parts[] = {
-		{ (void *)(uintptr_t)message, sizeof(*message) },
-		{ (void *)(uintptr_t)bytes, size },
-	};
+	struct iovec part = { .iov_len = size };
+
+	memcpy(&part.iov_base, &bytes, sizeof(part.iov_base));
+	return part;
+}
+
+int loader_message_send(int socket, const struct loader_message *message,
+			const void *bytes, const int *fds, bool wait)
+{
+	struct iovec parts[] = { part(message, sizeof(*message)),
+				 part(bytes, message->size) };
 	struct msghdr header = { .msg_iov = parts, .msg_iovlen = 2 };
 	union control control;
 	ssize_t n;

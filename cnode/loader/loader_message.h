@@ -16,11 +16,12 @@ struct loader_parcel {
 	unsigned fd_count;
 };
 
-/* message->fd_count descriptors, and size bytes behind the message. 0, or
- * -errno: -EAGAIN if the socket is full, unless it waits. */
+/*
+ * Sends message->size bytes behind it, and message->fd_count descriptors. 0, or
+ * -errno: -EAGAIN if the socket is full, unless it waits.
+ */
 int loader_message_send(int socket, const struct loader_message *message,
-			const void *bytes, size_t size, const int *fds,
-			bool wait);
+			const void *bytes, const int *fds, bool wait);
 
 /*
  * Does not wait. Returns how many bytes came behind the message. -EAGAIN: none

@@ -55,7 +55,7 @@ static void say(const struct slot *slot, enum loader_message_type type,
 		.signal = signal,
 	};
 
-	loader_message_send(slot->fd, &message, NULL, 0, NULL, false);
+	loader_message_send(slot->fd, &message, NULL, NULL, false);
 }
 
 static void end_child(struct slot *slot)
@@ -128,9 +128,9 @@ static void start_child(struct process *process, struct slot *slot,
 		return;
 	slot->child = child;
 	slot->killed = false;
-	slot->deadline = clock_ms() +
-			 INT64_C(1000) * loader_task_seconds(process->options,
-							     message->job);
+	slot->deadline =
+		clock_ms() +
+		INT64_C(1000) * loader_seconds(process->options, message->job);
 }
 
 static void say_started(const struct slot *slot, int socket)
@@ -141,7 +141,7 @@ static void say_started(const struct slot *slot, int socket)
 		.fd_count = 1,
 	};
 
-	loader_message_send(slot->fd, &message, NULL, 0, &socket, false);
+	loader_message_send(slot->fd, &message, NULL, &socket, false);
 }
 
 static void serve_request(struct process *process, struct slot *slot,

@@ -16,10 +16,10 @@
  * request's serial number: others are of a former one, and are dropped.
  */
 #define LOADER_MAX_FDS 250 /* in one message; SCM_MAX_FD is 253 */
-#define LOADER_PART_SIZE (32 * 1024)
-#define LOADER_MAX_ANSWER (1024 * 1024) /* bytes of records */
+#define LOADER_PART_SIZE 32768u
+#define LOADER_MAX_ANSWER 1048576u /* bytes of records */
 #define LOADER_MAX_ANSWER_FDS 1024
-#define LOADER_LOG_SIZE (64 * 1024) /* the end of the verifier's log */
+#define LOADER_LOG_SIZE 65536u /* the end of the verifier's log */
 
 enum loader_job {
 	LOADER_LOAD,         /* an ELF object */
