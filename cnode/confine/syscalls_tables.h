@@ -217,6 +217,7 @@ static const struct rule file_rules[] = {
 	CALL(faccessat2, 0),
 	CALL(fcntl, 1, INT(1, F_DUPFD_CLOEXEC)),
 	CALL(dup3, 0),
+	CALL(memfd_create, 0), /* to reserve the numbers of maps, from 1.4 on */
 	CALL(uname, 0),
 	CALL(geteuid, 0),
 	CALL(sysinfo, 0), /* qsort(3), to choose its memory */

@@ -47,7 +47,7 @@ CHILD = """
 """
 FILES = """
     access dup3 faccessat faccessat2 fcntl fstat fstatfs geteuid lseek newfstatat
-    openat pread64 prlimit64 read statfs sysinfo uname
+    memfd_create openat pread64 prlimit64 read statfs sysinfo uname
 """
 LOADER = """
     clone close_range getppid ioctl kill landlock_restrict_self perf_event_open poll

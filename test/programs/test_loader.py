@@ -229,6 +229,19 @@ def test_without_it_maps_go_on_and_the_log_says_so(start_cnode, alice):
     assert cpu_time(node.pid) - before < 10
 
 
+def test_maps_go_on_while_it_is_stopped(start_cnode, alice):
+    node = start_cnode("--programs", "all", *MAY_LOAD)
+    loader = loader_of(node)
+    os.kill(loader, signal.SIGSTOP)
+    wait_until(lambda: status(loader)["State"].startswith("T"))
+    maps = Maps(alice, node)
+    map = maps.new(*HASH)
+    maps.put(1, 2, map)
+    assert maps.get(1, map) == b"\2" + bytes(7)
+    os.kill(loader, signal.SIGCONT)
+    assert node.find_log("loader") == []
+
+
 def cpu_time(pid):
     """In ticks of 10 ms."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
