@@ -82,6 +82,7 @@ test_files = \
 	test/fuzz/fuzz_dist.c \
 	test/fuzz/fuzz_node.c \
 	test/fuzz/fuzz_node.h \
+	test/fuzz/fuzz_records.c \
 	test/fuzz/fuzz_rpc.c \
 	test/fuzz/fuzz_term.c \
 	test/fuzz/run \

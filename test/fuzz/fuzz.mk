@@ -3,7 +3,7 @@
 # this with the results of configure. Always with clang, which has libFuzzer.
 
 FUZZ_SECONDS = 60
-FUZZ_TARGETS = term dist rpc connection
+FUZZ_TARGETS = term dist rpc connection records
 FUZZ_DIR = fuzz.build
 CLANG = clang
 

@@ -3,7 +3,7 @@
 """The fuzzers' seeds: packets that the tests have sent.
 
     seeds.py make RECORDED... > traffic     of pytest --record-traffic RECORDED
-    seeds.py split traffic FOLDER           term, dist, rpc, connection below it
+    seeds.py split traffic FOLDER           a folder for each fuzzer below it
 
 traffic has one packet on each line, as a Python literal, and an empty line
 between connections.  Names of nodes are replaced by those that the fuzzers know;
@@ -259,8 +259,25 @@ def play(packets, first):
     return b"".join(struct.pack(">BH", k, len(p)) + p for k, p in acts)
 
 
+def record(kind, fd, number, name, data):
+    name = name + b"\0" if name else b""
+    head = struct.pack("=IIQII", kind, fd, number, len(name), len(data))
+    return head + name + data + bytes(-len(name + data) % 8)
+
+
+def records():
+    """What a child of the loader might say: one record, and several."""
+    kinds = [
+        record(kind, kind % 3, kind << 32 | 8, b"name"[: kind % 5], bytes(range(kind)))
+        for kind in range(12)
+    ]
+    return kinds + [b"".join(kinds[i:]) for i in range(0, 12, 4)]
+
+
 def split(path, folder):
     folder = Path(folder)
+    for data in records():
+        save(folder / "records", data)
     for connection in read_traffic(path):
         for i, packet in enumerate(connection):
             save(folder / "dist", packet)
