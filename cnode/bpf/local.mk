@@ -17,5 +17,6 @@ cnode_but_main += \
 	%D%/map_walk.c %D%/map_walk.h \
 	%D%/attach.h \
 	%D%/link.h \
-	%D%/program.h \
+	%D%/program.c %D%/program.h \
+	%D%/kernel_types.h \
 	%D%/program_words.c %D%/program_words.h

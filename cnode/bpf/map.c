@@ -24,6 +24,7 @@ static void free_map(struct resource *resource)
 
 const struct resource_kind map_kind = {
 	.name = "map",
+	.inode = "bpf-map",
 	.describe = map_describe,
 	.free = free_map,
 };

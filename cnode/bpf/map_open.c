@@ -4,7 +4,6 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -203,30 +202,16 @@ int map_open_id(uint32_t id, uint32_t flags, struct map **map)
 	return fd < 0 ? fd : map_from_fd(fd, flags, false, map);
 }
 
-/* Programs and links can be pinned too, and answer some of the commands. */
-static bool is_map(int fd)
-{
-	char link[64], target[64];
-	ssize_t n;
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, target, sizeof(target) - 1);
-	if (n < 0)
-		return false;
-	target[n] = '\0';
-	return strcmp(target, "anon_inode:bpf-map") == 0;
-}
-
 int map_open_pinned(const char *path, uint32_t flags, struct map **map)
 {
 	LIBBPF_OPTS(bpf_obj_get_opts, options, .file_flags = flags);
 	int fd = bpf_obj_get_opts(path, &options);
+	int error = fd < 0 ? fd : resource_check_kind(fd, &map_kind);
 
-	if (fd < 0)
-		return fd;
-	if (!is_map(fd)) {
-		close(fd);
-		return -EINVAL;
+	if (error < 0) {
+		if (fd >= 0)
+			close(fd);
+		return error;
 	}
 	return map_from_fd(fd, flags, false, map);
 }
@@ -243,8 +228,10 @@ int map_pinned_id(const char *path, uint32_t only, uint32_t *id)
 		return fd;
 	/* the info of programs and links has its id at the same offset */
 	error = bpf_obj_get_info_by_fd(fd, &info, &size);
-	if (error == 0 && ((only && info.id != only) || !is_map(fd)))
+	if (error == 0 && only && info.id != only)
 		error = -EINVAL;
+	if (error == 0)
+		error = resource_check_kind(fd, &map_kind);
 	close(fd);
 	*id = info.id;
 	return error;

@@ -2,6 +2,8 @@
 #ifndef PROGRAM_H
 #define PROGRAM_H
 
+#include <stddef.h>
+
 #include "bpf/resource.h"
 
 /* An open kernel program: a reference-counted resource. */
@@ -50,7 +52,10 @@ int program_next_id(uint32_t *id);
 
 int program_get_info(const struct program *program, struct program_info *info);
 
-/* The maps that it uses: room for *count ids, of which *count were filled. */
+/*
+ * The ids of the maps that it uses. There is room for *count of them; *count
+ * becomes how many there are, and -ENOSPC says that not all of them fitted.
+ */
 int program_get_maps(const struct program *program, uint32_t *ids,
 		     uint32_t *count);
 

@@ -21,6 +21,8 @@ struct resource_text {
 /* One constant per kind; its address identifies the kind. */
 struct resource_kind {
 	const char *name; /* "map" */
+	/* the kernel's name of its descriptors, as /proc/PID/fd shows it */
+	const char *inode;
 	void (*describe)(const struct resource *resource,
 			 struct resource_text *text);
 	/* frees the struct around the resource; fd is already closed */
@@ -45,6 +47,12 @@ struct resource {
 /* Of a zeroed struct. Takes over fd; the caller has the only reference. */
 void resource_init(struct resource *resource, const struct resource_kind *kind,
 		   int fd);
+
+/*
+ * -EINVAL if fd is not of that kind. Objects of other kinds can be pinned or
+ * sent as well, and answer some of the commands.
+ */
+int resource_check_kind(int fd, const struct resource_kind *kind);
 
 /* False if another thread has already dropped the last reference. */
 bool resource_try_ref(struct resource *resource);
