@@ -384,9 +384,19 @@ def test_who_is_refused_within_its_handshake_is_counted(start_cnode, connect):
     assert peer.maps("stats")["refused"] == 3
 
 
+def test_who_may_load_may_write_and_read_only_takes_both_away(start_cnode, connect):
+    rules = ["--allow", "a@*=load", "--allow", "*=ro"]
+    peer = connect(start_cnode(*rules), name="a@h")
+    map = peer.maps("new", *HASH)
+    peer.maps("put", 1, 7, map)
+    assert peer.maps("get", 1, map) == u64(7)
+    peer = connect(start_cnode(*rules, "--read-only"), name="a@h")
+    assert ask(peer, "new", *HASH) == EACCES
+
+
 @pytest.mark.parametrize(
     "rule",
-    ["", "=", "=rw", "a@b", "a@b=", "a@b=RW", "a@b=rw ", "app=rw", "rw", "a@b=rw=x"],
+    ["", "=", "=rw", "a@b", "a@b=", "a@b=RW", "a@b=rw ", "app=rw", "rw", "a@b=rw=x", "a@b=LOAD"],
 )
 def test_what_is_no_rule_is_told_with_status_2(rule, program):
     done = subprocess.run(
