@@ -3,9 +3,11 @@
 #define KERNEL_TYPES_H
 
 /*
- * Numbers of the kernel's interface that the headers of libbpf 1.1 lack, with
- * the version of the kernel that brought each.
+ * Numbers of the kernel's interface that the headers of libbpf 1.1 lack; with
+ * the version of the kernel that brought them.
  */
+
+#define KERNEL_ENOTSUPP 524 /* ENOTSUPP, internal to the kernel */
 
 /* enum bpf_prog_type */
 enum {

@@ -10,12 +10,13 @@ struct program;
 
 #define LINK_PLACE_SIZE 64
 
-/* An open kernel link: what attaches a program. It ends with its last holder. */
+/* An open kernel link: what attaches a program. It ends with its last holder.
+ */
 struct link {
-	struct resource resource; /* first: see link_of() */
-	uint32_t type;            /* enum bpf_link_type */
-	uint32_t program_id;      /* changes with link_update() */
-	int *more;                /* further links, as one for each processor */
+	struct resource resource;    /* first: see link_of() */
+	uint32_t type;               /* enum bpf_link_type */
+	_Atomic uint32_t program_id; /* changes with link_update() */
+	int *more; /* further links, as one for each processor */
 	unsigned more_count;
 	void *target; /* its target as a term, which this does not read */
 	size_t target_size;
@@ -26,10 +27,11 @@ struct link_info {
 	uint32_t id;
 	uint32_t type;
 	uint32_t program_id;
-	uint32_t attach_type; /* 0 where the kernel tells none */
-	uint32_t ifindex;     /* xdp, tcx, netfilter; else 0 */
-	uint64_t cgroup_id;   /* cgroup; else 0 */
-	uint32_t netns_inode; /* netns; else 0 */
+	uint32_t attach_type;        /* 0 where the kernel tells none */
+	uint32_t ifindex;            /* xdp, tcx, netkit; else 0 */
+	uint32_t map_id;             /* sockmap; else 0 */
+	uint64_t cgroup_id;          /* cgroup; else 0 */
+	uint32_t netns_inode;        /* netns; else 0 */
 	char place[LINK_PLACE_SIZE]; /* of a (raw) tracepoint, or a function */
 };
 

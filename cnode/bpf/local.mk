@@ -15,8 +15,8 @@ cnode_but_main += \
 	%D%/resource.c %D%/resource.h \
 	%D%/retry.c %D%/retry.h \
 	%D%/map_walk.c %D%/map_walk.h \
-	%D%/attach.h \
-	%D%/link.h \
+	%D%/attach.c %D%/attach.h \
+	%D%/link.c %D%/link.h \
 	%D%/program.c %D%/program.h \
 	%D%/kernel_types.h \
 	%D%/program_words.c %D%/program_words.h

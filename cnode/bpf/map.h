@@ -10,11 +10,11 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "bpf/kernel_types.h"
 #include "bpf/resource.h"
 
 #define MAP_NAME_SIZE RESOURCE_NAME_SIZE
 #define MAP_BUCKET_CURSOR_SIZE 4
-#define MAP_ENOTSUPP 524 /* ENOTSUPP, internal to the kernel */
 
 /* How a type differs from a plain map of keys and values. */
 enum map_trait {
@@ -163,7 +163,7 @@ static inline void map_unref(struct map *map)
 /* One errno for an unsupported operation; the kernel has two. */
 static inline int map_error(int error)
 {
-	return error == -MAP_ENOTSUPP ? -EOPNOTSUPP : error;
+	return error == -KERNEL_ENOTSUPP ? -EOPNOTSUPP : error;
 }
 
 /* Bytes the kernel reads or writes for an entry's values, all CPUs together. */
