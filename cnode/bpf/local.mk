@@ -7,12 +7,12 @@ cnode_but_main += \
 	%D%/map_info.c \
 	%D%/map_lock.c %D%/map_lock.h \
 	%D%/map_open.c \
-	%D%/map_pin.c \
 	%D%/map_rules.c %D%/map_rules.h \
 	%D%/map_scan.c %D%/map_scan.h \
 	%D%/map_types.c %D%/map_types.h \
 	%D%/pins.c %D%/pins.h \
 	%D%/resource.c %D%/resource.h \
+	%D%/resource_pin.c %D%/resource_pin.h \
 	%D%/retry.c %D%/retry.h \
 	%D%/map_walk.c %D%/map_walk.h \
 	%D%/attach.c %D%/attach.h \

@@ -25,6 +25,7 @@ static void free_map(struct resource *resource)
 const struct resource_kind map_kind = {
 	.name = "map",
 	.inode = "bpf-map",
+	.look_flags = BPF_F_RDONLY,
 	.describe = map_describe,
 	.free = free_map,
 };

@@ -114,12 +114,6 @@ int map_new(const struct map_spec *spec, struct map **map);
 int map_open_id(uint32_t id, uint32_t flags, struct map **map);
 int map_open_pinned(const char *path, uint32_t flags, struct map **map);
 
-/*
- * The id of the map pinned at path, read without a struct map. -EINVAL if the
- * pin is not a map's, or only is not 0 and the map has another id.
- */
-int map_pinned_id(const char *path, uint32_t only, uint32_t *id);
-
 /* Advances *id to the host's next map id; -ENOENT after the last. */
 int map_next_id(uint32_t *id);
 
@@ -133,9 +127,6 @@ int map_get_info(const struct map *map, struct map_info *info);
 void map_describe(const struct resource *resource, struct resource_text *text);
 /* Only the memlock of map_get_info(). */
 int map_get_memory(const struct map *map, uint64_t *bytes);
-int map_pin(const struct map *map, const char *path);
-/* -EINVAL: another object is pinned there. */
-int map_unpin(const struct map *map, const char *path);
 int map_freeze(const struct map *map);
 
 extern const struct resource_kind map_kind;

@@ -216,27 +216,6 @@ int map_open_pinned(const char *path, uint32_t flags, struct map **map)
 	return map_from_fd(fd, flags, false, map);
 }
 
-int map_pinned_id(const char *path, uint32_t only, uint32_t *id)
-{
-	/* a pin, its file system or a security module may allow only this */
-	LIBBPF_OPTS(bpf_obj_get_opts, options, .file_flags = BPF_F_RDONLY);
-	struct bpf_map_info info = { 0 };
-	uint32_t size = sizeof(info);
-	int fd = bpf_obj_get_opts(path, &options), error;
-
-	if (fd < 0)
-		return fd;
-	/* the info of programs and links has its id at the same offset */
-	error = bpf_obj_get_info_by_fd(fd, &info, &size);
-	if (error == 0 && only && info.id != only)
-		error = -EINVAL;
-	if (error == 0)
-		error = resource_check_kind(fd, &map_kind);
-	close(fd);
-	*id = info.id;
-	return error;
-}
-
 int map_next_id(uint32_t *id)
 {
 	return bpf_map_get_next_id(*id, id);

@@ -36,6 +36,7 @@ static void free_program(struct resource *resource)
 const struct resource_kind program_kind = {
 	.name = "program",
 	.inode = "bpf-prog",
+	.look_flags = BPF_F_RDONLY,
 	.describe = describe,
 	.free = free_program,
 };

@@ -23,6 +23,9 @@ struct resource_kind {
 	const char *name; /* "map" */
 	/* the kernel's name of its descriptors, as /proc/PID/fd shows it */
 	const char *inode;
+	/* to open a pin for a look: a pin, its file system or a security module
+	   may allow only BPF_F_RDONLY, which a link does not */
+	uint32_t look_flags;
 	void (*describe)(const struct resource *resource,
 			 struct resource_text *text);
 	/* frees the struct around the resource; fd is already closed */

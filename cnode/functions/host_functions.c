@@ -122,7 +122,8 @@ bool host_functions_info(struct call *call)
 		return false;
 	error = map_get_info(call->map, &info);
 	if (error == 0)
-		error = pins_find_of(&pins, info.id, call->context->stopped);
+		error = pins_find_of(&pins, &call->map->resource,
+				     call->context->stopped);
 	if (error < 0)
 		return raise_errno(call, error);
 	write_info(call, &info, &pins);
@@ -172,7 +173,7 @@ static bool write_infos(struct call *call, const struct pins *pins)
 bool host_functions_list(struct call *call)
 {
 	struct pins pins;
-	int error = pins_find(&pins, call->context->stopped);
+	int error = pins_find(&pins, &map_kind, call->context->stopped);
 	bool good;
 
 	if (error < 0)

@@ -237,14 +237,14 @@ static int pin(struct call *call, const struct pin_path *path)
 
 	map_memory_will_be_pinned(call->map);
 	return pin_limit_pin(&context->common->pin_limit,
-			     &context->common->pin_root, call->map, path,
-			     context->peer);
+			     &context->common->pin_root, &call->map->resource,
+			     path, context->peer);
 }
 
 static int unpin(struct call *call, const struct pin_path *path)
 {
-	return pin_limit_unpin(&call->context->common->pin_limit, call->map,
-			       path);
+	return pin_limit_unpin(&call->context->common->pin_limit,
+			       &call->map->resource, path);
 }
 
 bool map_functions_pin(struct call *call)
