@@ -24,6 +24,7 @@ static void free_map(struct resource *resource)
 
 const struct resource_kind map_kind = {
 	.name = "map",
+	.class = RESOURCE_MAPS,
 	.inode = "bpf-map",
 	.look_flags = BPF_F_RDONLY,
 	.describe = map_describe,

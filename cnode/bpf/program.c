@@ -35,6 +35,7 @@ static void free_program(struct resource *resource)
 
 const struct resource_kind program_kind = {
 	.name = "program",
+	.class = RESOURCE_PROGRAMS,
 	.inode = "bpf-prog",
 	.look_flags = BPF_F_RDONLY,
 	.describe = describe,

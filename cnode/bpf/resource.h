@@ -18,9 +18,17 @@ struct resource_text {
 	const char *access;            /* NULL: both read and write */
 };
 
+/* What limits how many there may be: --max-maps, --max-programs. */
+enum resource_class {
+	RESOURCE_MAPS,
+	RESOURCE_PROGRAMS, /* and links */
+	RESOURCE_CLASSES,
+};
+
 /* One constant per kind; its address identifies the kind. */
 struct resource_kind {
 	const char *name; /* "map" */
+	enum resource_class class;
 	/* the kernel's name of its descriptors, as /proc/PID/fd shows it */
 	const char *inode;
 	/* to open a pin for a look: a pin, its file system or a security module

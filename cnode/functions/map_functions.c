@@ -73,8 +73,8 @@ bool map_functions_new(struct call *call)
 	if (!map_options_read_new(call, &options) ||
 	    !call_check_answer(call, CALL_MAX_HANDLE_SIZE))
 		return false;
-	error = handles_check_capacity(context->common->handles,
-				       context->owner);
+	error = handles_check_capacity(context->common->handles, context->owner,
+				       RESOURCE_MAPS, 1);
 	if (error == 0 && !options.name_is_valid)
 		error = -EINVAL;
 	options.spec.stopped = context->stopped;
@@ -103,8 +103,9 @@ static bool open_map(struct call *call, const struct map_options *options)
 {
 	uint32_t flags = options->spec.flags;
 	struct map *map = NULL;
-	int error = handles_check_capacity(call->context->common->handles,
-					   call->context->owner);
+	int error =
+		handles_check_capacity(call->context->common->handles,
+				       call->context->owner, RESOURCE_MAPS, 1);
 
 	if (!may_open(call, options))
 		return refusal_raise(call, REFUSAL_MAY_ONLY_READ, NULL);

@@ -317,6 +317,7 @@ static enum exit_status init_service(struct node *node)
 	struct handles_limits limits = {
 		.max = bound_descriptors(options),
 		.max_per_node = options->max_maps_per_node,
+		.max_programs = options->programs ? options->max_programs : 0,
 		.grace = options->grace,
 	};
 
