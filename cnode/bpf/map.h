@@ -114,6 +114,12 @@ int map_new(const struct map_spec *spec, struct map **map);
 int map_open_id(uint32_t id, uint32_t flags, struct map **map);
 int map_open_pinned(const char *path, uint32_t flags, struct map **map);
 
+/*
+ * Takes over fd, even on failure: from the loader, which is not believed.
+ * -EINVAL if fd is no map's.
+ */
+int map_adopt(int fd, struct map **map);
+
 /* Advances *id to the host's next map id; -ENOENT after the last. */
 int map_next_id(uint32_t *id);
 
@@ -125,6 +131,8 @@ bool map_may_open_by_id(void);
 
 int map_get_info(const struct map *map, struct map_info *info);
 void map_describe(const struct resource *resource, struct resource_text *text);
+/* BPF_F_RDONLY, BPF_F_WRONLY, or 0: what a descriptor was opened with. */
+int map_read_access(int fd, uint32_t *flags);
 /* Only the memlock of map_get_info(). */
 int map_get_memory(const struct map *map, uint64_t *bytes);
 int map_freeze(const struct map *map);

@@ -216,6 +216,20 @@ int map_open_pinned(const char *path, uint32_t flags, struct map **map)
 	return map_from_fd(fd, flags, false, map);
 }
 
+int map_adopt(int fd, struct map **map)
+{
+	uint32_t flags = 0;
+	int error = resource_check_kind(fd, &map_kind);
+
+	if (error == 0)
+		error = map_read_access(fd, &flags);
+	if (error < 0) {
+		close(fd);
+		return error;
+	}
+	return map_from_fd(fd, flags, false, map);
+}
+
 int map_next_id(uint32_t *id)
 {
 	return bpf_map_get_next_id(*id, id);
