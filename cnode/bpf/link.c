@@ -72,7 +72,7 @@ static void free_link(struct resource *resource)
 const struct resource_kind link_kind = {
 	.name = "link",
 	.class = RESOURCE_PROGRAMS,
-	.inode = "bpf_link",
+	.inode = "bpf-link",
 	.describe = describe,
 	.free = free_link,
 };

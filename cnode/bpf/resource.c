@@ -15,6 +15,16 @@ void resource_init(struct resource *resource, const struct resource_kind *kind,
 	atomic_init(&resource->refs, 1);
 }
 
+/* A link is "bpf_link" from its creation, and "bpf-link" once opened anew. */
+static bool is_named(const char *inode, const char *name)
+{
+	while (*name && (*inode == *name || (*inode == '_' && *name == '-'))) {
+		inode++;
+		name++;
+	}
+	return *inode == *name;
+}
+
 int resource_check_kind(int fd, const struct resource_kind *kind)
 {
 	static const char prefix[] = "anon_inode:";
@@ -26,10 +36,11 @@ int resource_check_kind(int fd, const struct resource_kind *kind)
 	if (n < 0)
 		return -EINVAL;
 	target[n] = '\0';
-	if (strncmp(target, prefix, sizeof(prefix) - 1) != 0)
-		return -EINVAL;
-	return strcmp(target + sizeof(prefix) - 1, kind->inode) == 0 ? 0
-								     : -EINVAL;
+	return strncmp(target, prefix, sizeof(prefix) - 1) == 0 &&
+			       is_named(target + sizeof(prefix) - 1,
+					kind->inode)
+		       ? 0
+		       : -EINVAL;
 }
 
 bool resource_try_ref(struct resource *resource)
