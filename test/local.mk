@@ -172,6 +172,8 @@ test_files = \
 	test/open/test_protected.py \
 	test/open/test_roots.py \
 	test/programs/loader_probe.c \
+	test/programs/objects_probe.c \
+	test/programs/test_objects.py \
 	test/programs/test_loader.py \
 	test/programs/test_loader_children.py \
 	test/project/test_application.py \
