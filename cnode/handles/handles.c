@@ -19,13 +19,18 @@
 
 #define LEAST_IDLE_MS 1000 /* time for a node to use a handle it has read */
 
-/* Programs come first where a reference has not enough bits for both. */
+static uint32_t least(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+/* A reference has not enough bits for more of both. */
 static void set_limits(struct handles *h, const struct handles_limits *limits)
 {
-	uint32_t most = HANDLES_MAX - limits->max_programs;
-
-	h->max[RESOURCE_PROGRAMS] = limits->max_programs;
-	h->max[RESOURCE_MAPS] = limits->max < most ? limits->max : most;
+	h->max[RESOURCE_PROGRAMS] =
+		least(limits->max_programs, HANDLES_MAX / 2);
+	h->max[RESOURCE_MAPS] =
+		least(limits->max, HANDLES_MAX - h->max[RESOURCE_PROGRAMS]);
 	h->max_per_node[RESOURCE_PROGRAMS] = UINT32_MAX;
 	h->max_per_node[RESOURCE_MAPS] = limits->max_per_node;
 }

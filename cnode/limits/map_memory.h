@@ -12,8 +12,9 @@
  * from its creation until the kernel frees it. A map that was pinned, put into
  * another map or a program, or opened by its id here may outlive its handles: a
  * sweep looks for it when the limit is hit. A map that only another process
- * opened by its id is no longer charged once its handles are closed.
- * Thread-safe.
+ * opened by its id is no longer charged once its handles are closed. One that
+ * only a program holds is no longer charged after a sweep by a process that may
+ * open no map by its id. Thread-safe.
  */
 struct map_memory;
 

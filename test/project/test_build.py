@@ -50,6 +50,8 @@ MADE = shutil.ignore_patterns(
     "ebpf_cnode",
     "fuzz.build",
     "sandbox_probe",
+    "loader_probe",
+    "objects_probe",
     "syscalls_filter",
     "syscalls_program.h",
     "pingpong",
