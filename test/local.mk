@@ -24,7 +24,9 @@ test_files = \
 	test/bench/whole.py \
 	test/bench/world.py \
 	test/bpf/count.bpf.c \
+	test/bpf/huge.bpf.c \
 	test/bpf/locked.bpf.c \
+	test/bpf/objects.bpf.c \
 	test/confine/sandbox_probe.c \
 	test/confine/test_containers.py \
 	test/confine/test_machines.py \
@@ -96,6 +98,7 @@ test_files = \
 	test/handles/test_leaks.py \
 	test/handles/test_lifetimes.py \
 	test/lib/beam.py \
+	test/lib/bpf_objects.py \
 	test/lib/budget.py \
 	test/lib/bystander.erl \
 	test/lib/churn.py \
@@ -111,6 +114,7 @@ test_files = \
 	test/lib/hostile.py \
 	test/lib/impostor.py \
 	test/lib/jhash.py \
+	test/lib/jobs.py \
 	test/lib/locators.py \
 	test/lib/lying_child.c \
 	test/lib/malformed.py \
@@ -172,6 +176,8 @@ test_files = \
 	test/open/test_protected.py \
 	test/open/test_roots.py \
 	test/programs/loader_probe.c \
+	test/programs/run_job.c \
+	test/programs/test_jobs.py \
 	test/programs/objects_probe.c \
 	test/programs/test_objects.py \
 	test/programs/test_loader.py \

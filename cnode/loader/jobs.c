@@ -2,8 +2,6 @@
 /* What all jobs share. */
 #include "loader/jobs.h"
 
-#include <errno.h>
-
 #include "bpf/program_words.h"
 #include "confine/privilege.h"
 
@@ -34,25 +32,3 @@ int job_narrow(uint32_t needs)
 		keep |= PRIVILEGE_PERFMON;
 	return privilege_narrow(keep);
 }
-
-static void not_yet(struct job_answer *answer)
-{
-	const struct record record = { .kind = LOADER_R_ERRNO,
-				       .number = ENOSYS };
-
-	job_answer_add(answer, &record, -1);
-}
-
-/* Until job_*.c define them. */
-#define NOT_YET(name)                                                          \
-	__attribute__((weak)) void name(const struct job *job,                 \
-					struct job_answer *answer)             \
-	{                                                                      \
-		(void)job;                                                     \
-		not_yet(answer);                                               \
-	}
-
-NOT_YET(job_load)
-NOT_YET(job_instructions)
-NOT_YET(job_run)
-NOT_YET(job_attach)

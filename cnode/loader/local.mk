@@ -3,6 +3,17 @@
 cnode_but_main += \
 	%D%/loader.c %D%/loader.h \
 	%D%/jobs.c %D%/jobs.h \
+	%D%/job_attach.c \
+	%D%/job_errors.c %D%/job_errors.h \
+	%D%/job_instructions.c \
+	%D%/job_load.c \
+	%D%/job_log.c %D%/job_log.h \
+	%D%/job_maps.c \
+	%D%/job_object.c %D%/job_object.h \
+	%D%/job_object_limits.c \
+	%D%/job_options.c %D%/job_options.h \
+	%D%/job_run.c \
+	%D%/job_variables.c \
 	%D%/loader_answer.c %D%/loader_answer.h \
 	%D%/loader_ask.c \
 	%D%/loader_child.c %D%/loader_child.h \
