@@ -24,6 +24,8 @@ test_files = \
 	test/bench/whole.py \
 	test/bench/world.py \
 	test/bpf/count.bpf.c \
+	test/bpf/endless.bpf.c \
+	test/bpf/grow.bpf.c \
 	test/bpf/huge.bpf.c \
 	test/bpf/locked.bpf.c \
 	test/bpf/objects.bpf.c \
@@ -175,9 +177,11 @@ test_files = \
 	test/open/test_pins.py \
 	test/open/test_protected.py \
 	test/open/test_roots.py \
+	test/programs/conftest.py \
 	test/programs/loader_probe.c \
 	test/programs/run_job.c \
 	test/programs/test_jobs.py \
+	test/programs/test_jobs_run.py \
 	test/programs/objects_probe.c \
 	test/programs/test_objects.py \
 	test/programs/test_loader.py \
