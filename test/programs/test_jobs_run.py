@@ -219,7 +219,7 @@ def test_without_tracing_nothing_is_attached_here(jobs, objects, tracefs):
 # --- Instructions -------------------------------------------------------------------
 
 LOAD_IMM, MOVE, ADD_TO, EXIT, CALL = 0x18, 0xB7, 0xDB, 0x95, 0x85
-KTIME_GET_NS = 5
+GET_CURRENT_TASK = 35
 IDX, IDX_VALUE = 5, 6
 
 
@@ -328,9 +328,10 @@ def test_the_log_of_instructions_is_told_if_asked_for(jobs):
 
 
 def test_a_license_decides_what_may_be_called(jobs):
-    code = insn(CALL, imm=KTIME_GET_NS) + returns(0)
-    assert raw(jobs, code).names("program") == {"raw"}
-    answer = raw(jobs, code, option("license", data=b"proprietary"))
+    code = insn(CALL, imm=GET_CURRENT_TASK) + returns(0)
+    assert raw(jobs, code, type=RAW_TRACEPOINT).names("program") == {"raw"}
+    other = option("license", data=b"proprietary")
+    answer = raw(jobs, code, other, type=RAW_TRACEPOINT)
     assert fails(answer)[0] == "rejected"
     assert b"GPL" in answer[0].data
 
