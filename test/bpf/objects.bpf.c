@@ -75,6 +75,16 @@ int refused(struct xdp_md *context)
 	return *(int *)(long)context->data;
 }
 
+SEC("?xdp")
+int leaks(struct xdp_md *context)
+{
+	__u32 key = 0;
+	__u64 address = (__u64)(long)context;
+
+	bpf_map_update_elem(&table, &key, &address, BPF_ANY);
+	return 2;
+}
+
 SEC("?mine/eth0")
 int untyped(struct xdp_md *context)
 {

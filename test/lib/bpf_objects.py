@@ -5,6 +5,7 @@ of them, by descriptors."""
 import ctypes
 import os
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -28,9 +29,10 @@ def compiled(source, folder, *defines):
     return built
 
 
-def make_map(kind, key, value, entries, name=b"made"):
+def make_map(kind, key, value, entries, flags=0):
     """A descriptor."""
-    fd = libbpf.bpf_map_create(kind, name, key, value, entries, None)
+    options = struct.pack("=Q6IQ2I", 48, 0, 0, 0, 0, 0, flags, 0, 0, 0)
+    fd = libbpf.bpf_map_create(kind, b"made", key, value, entries, options)
     assert fd >= 0, os.strerror(-fd)
     return fd
 

@@ -38,7 +38,7 @@ def results(data, fds):
     while at < len(data):
         kind, fd, number, name_size, size = HEAD.unpack_from(data, at)
         at += HEAD.size
-        name = data[at : at + name_size].rstrip(b"\0").decode()
+        name = data[at : at + name_size].rstrip(b"\0").decode(errors="replace")
         body = data[at + name_size : at + name_size + size]
         at += name_size + size + -(name_size + size) % 8
         yield Record(RESULTS[kind], name, None if fd == NO_FD else fds[fd], number, body)

@@ -14,6 +14,7 @@ from native import native, u32, u64
 pytestmark = pytest.mark.sandbox
 
 XDP = 6  # enum bpf_prog_type
+NO_PREALLOC = 1  # BPF_F_NO_PREALLOC
 NO_PROGRAMS = option("no_programs")
 
 
@@ -153,6 +154,13 @@ def test_entries_that_are_asked_for_count(jobs, objects):
     assert fails(answer) == ("errno", errno.ENOMEM, "")
 
 
+def test_a_program_may_do_no_more_than_its_type_takes(jobs, objects):
+    """A tracing program may read the kernel's memory anyway."""
+    assert fails(jobs.do(LOAD, only("leaks"), object=objects))[0] == "rejected"
+    both = jobs.do(LOAD, only("leaks", "at_raw"), object=objects)
+    assert both.names("program") == {"leaks", "at_raw"}
+
+
 # --- What is wrong with it ----------------------------------------------------------
 
 
@@ -283,8 +291,9 @@ def test_a_map_of_the_request_takes_the_place_of_its_own(jobs, objects, run):
         ((HASH, 8, 8, 16), b"another key_size"),
         ((HASH, 4, 4, 16), b"another value_size"),
         ((HASH, 4, 8, 17), b"another max_entries"),
+        ((HASH, 4, 8, 16, NO_PREALLOC), b"another flags"),
     ],
-    ids=["type", "key_size", "value_size", "max_entries"],
+    ids=["type", "key_size", "value_size", "max_entries", "flags"],
 )
 def test_a_map_of_another_shape_takes_no_place(shape, differs, jobs, objects):
     mine = make_map(*shape)

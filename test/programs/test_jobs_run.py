@@ -167,18 +167,21 @@ def test_a_kprobe_is_attached_or_enoent_where_the_kernel_has_none(kind, jobs, ob
         assert fails(answer) == ("errno", errno.ENOENT, "")
 
 
+PATH = "../syscalls/sys_enter_getppid"
+
+
 @pytest.mark.parametrize(
-    "what, error",
+    "name, what, error",
     [
-        (target("tracepoint", "syscalls", "none"), errno.ENOENT),
-        (target("tracepoint", "", "sys_enter_getppid"), errno.EINVAL),
-        (target("tracepoint", "syscalls", "../syscalls/sys_enter_getppid"), errno.EINVAL),
-        (target("tracepoint", "..", "events"), errno.EINVAL),
-        (target("perf", hz=0), errno.EINVAL),
-        (target("perf", hz=2**31), errno.EINVAL),
-        (target("perf", hz=100), errno.EINVAL),  # a program of another type
-        (target("kprobe"), errno.EINVAL),
-        (target("xdp"), errno.EINVAL),  # not here
+        ("at_getppid", target("tracepoint", "syscalls", "none"), errno.ENOENT),
+        ("at_getppid", target("tracepoint", "", "sys_enter_getppid"), errno.EINVAL),
+        ("at_getppid", target("tracepoint", "syscalls", PATH), errno.EINVAL),
+        ("at_getppid", target("tracepoint", "..", "events"), errno.EINVAL),
+        ("at_clock", target("perf", hz=0), errno.EINVAL),
+        ("at_clock", target("perf", hz=2**31), errno.EINVAL),
+        ("at_getppid", target("perf", hz=100), errno.EINVAL),
+        ("at_kprobe", target("kprobe"), errno.EINVAL),
+        ("at_getppid", target("xdp"), errno.EINVAL),  # not here
     ],
     ids=[
         "unknown tracepoint",
@@ -192,9 +195,9 @@ def test_a_kprobe_is_attached_or_enoent_where_the_kernel_has_none(kind, jobs, ob
         "what the node does",
     ],
 )
-def test_a_target_that_is_none_is_refused_with_its_errno(what, error, jobs, objects, tracefs):
-    loaded = jobs.do(LOAD, only("at_getppid"), object=objects)
-    answer = jobs.do(ATTACH, what, fds=[loaded.fd("program", "at_getppid")])
+def test_a_target_that_is_none_is_refused(name, what, error, jobs, objects, tracefs):
+    loaded = jobs.do(LOAD, only(name), object=objects)
+    answer = jobs.do(ATTACH, what, fds=[loaded.fd("program", name)])
     assert fails(answer) == ("errno", error, "")
     assert answer.fds == []
 
@@ -218,7 +221,7 @@ def test_without_tracing_nothing_is_attached_here(jobs, objects, tracefs):
 
 # --- Instructions -------------------------------------------------------------------
 
-LOAD_IMM, MOVE, ADD_TO, EXIT, CALL = 0x18, 0xB7, 0xDB, 0x95, 0x85
+LOAD_IMM, MOVE, MOVE_FROM, ADD_TO, EXIT, CALL = 0x18, 0xB7, 0xBF, 0xDB, 0x95, 0x85
 GET_CURRENT_TASK = 35
 IDX, IDX_VALUE = 5, 6
 
@@ -320,6 +323,13 @@ def test_instructions_that_the_verifier_refuses_come_with_its_log(jobs):
     answer = raw(jobs, insn(EXIT))
     assert fails(answer) == ("rejected", errno.EACCES, "raw")
     assert b"R0 !read_ok" in answer[0].data
+
+
+def test_instructions_may_do_no_more_than_their_type_takes(jobs):
+    leaks = insn(MOVE_FROM, 0, 1) + insn(EXIT)
+    answer = raw(jobs, leaks, type=XDP)
+    assert fails(answer)[0] == "rejected"
+    assert b"leaks addr" in answer[0].data
 
 
 def test_the_log_of_instructions_is_told_if_asked_for(jobs):
