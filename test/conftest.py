@@ -30,6 +30,9 @@ from dist import Closed, Peer, Refused  # noqa: E402
 from hostile import Siege  # noqa: E402
 from traffic import Recorder  # noqa: E402
 
+# a conftest.py in a folder would take the place of this one
+pytest_plugins = ["program_fixtures"]
+
 TOP = Path(__file__).resolve().parent.parent
 CI = os.environ.get("CI") == "true"
 ALL_ROWS = bool(os.environ.get("EBPF_ALL_ROWS"))

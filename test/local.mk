@@ -127,6 +127,7 @@ test_files = \
 	test/lib/odd_kernel.py \
 	test/lib/preload.py \
 	test/lib/processes.py \
+	test/lib/program_fixtures.py \
 	test/lib/protected_maps.c \
 	test/lib/shell.py \
 	test/lib/slow_calls.py \
@@ -177,7 +178,6 @@ test_files = \
 	test/open/test_pins.py \
 	test/open/test_protected.py \
 	test/open/test_roots.py \
-	test/programs/conftest.py \
 	test/programs/loader_probe.c \
 	test/programs/run_job.c \
 	test/programs/test_jobs.py \

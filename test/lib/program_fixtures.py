@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Jobs of the loader, done by children without it."""
+"""Fixtures for programs: jobs of the loader, done by children without it."""
 
 import random
 import shutil
