@@ -84,6 +84,7 @@ test_files = \
 	test/fuzz/fuzz.mk \
 	test/fuzz/fuzz_connection.c \
 	test/fuzz/fuzz_dist.c \
+	test/fuzz/fuzz_jobs.c \
 	test/fuzz/fuzz_node.c \
 	test/fuzz/fuzz_node.h \
 	test/fuzz/fuzz_records.c \

@@ -161,25 +161,33 @@ static void add_program(const struct job_options *options,
 	job_answer_add(answer, &log, -1);
 }
 
+static void load(const struct job_options *options,
+		 const struct bpf_insn *instructions, size_t count,
+		 struct bpf_prog_load_opts *load, struct job_answer *answer)
+{
+	int fd = bpf_prog_load((enum bpf_prog_type)options->type, options->name,
+			       options->license, instructions, count, load);
+	size_t size = job_log_length(load->log_buf, load->log_size);
+
+	if (fd < 0)
+		job_errors_rejected(answer, -fd, options->name, load->log_buf,
+				    size);
+	else
+		add_program(options, load, size, fd, answer);
+}
+
 void job_instructions(const struct job *job, struct job_answer *answer)
 {
-	LIBBPF_OPTS(bpf_prog_load_opts, load);
-	struct job_options options;
+	LIBBPF_OPTS(bpf_prog_load_opts, attributes);
 	struct bpf_insn *instructions = NULL;
-	size_t count, log_size;
-	int fd;
+	struct job_options options;
+	size_t count;
 
 	job_errors_listen();
-	if (!job_options_read(job, &options, answer) ||
-	    !copy(job, &instructions, &count, answer) ||
-	    !prepare(&options, &load, answer))
-		return;
-	fd = bpf_prog_load((enum bpf_prog_type)options.type, options.name,
-			   options.license, instructions, count, &load);
-	log_size = job_log_length(load.log_buf, load.log_size);
-	if (fd < 0)
-		job_errors_rejected(answer, -fd, options.name, load.log_buf,
-				    log_size);
-	else
-		add_program(&options, &load, log_size, fd, answer);
+	if (job_options_read(job, &options, answer) &&
+	    copy(job, &instructions, &count, answer) &&
+	    prepare(&options, &attributes, answer))
+		load(&options, instructions, count, &attributes, answer);
+	job_log_free(attributes.log_buf, attributes.log_size);
+	free(instructions);
 }

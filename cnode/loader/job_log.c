@@ -13,6 +13,12 @@ char *job_log_new(size_t size)
 	return log == MAP_FAILED ? NULL : log;
 }
 
+void job_log_free(char *log, size_t size)
+{
+	if (log)
+		munmap(log, size);
+}
+
 size_t job_log_length(const char *log, size_t size)
 {
 	return log ? strnlen(log, size) : 0;

@@ -14,6 +14,7 @@
 
 /* Zeros that take no memory until they are written; NULL: too little. */
 char *job_log_new(size_t size);
+void job_log_free(char *log, size_t size);
 
 /* The bytes of a log in a buffer of that size. */
 size_t job_log_length(const char *log, size_t size);

@@ -115,6 +115,15 @@ static void add_output(struct job_answer *answer, enum loader_result kind,
 		job_answer_add(answer, &record, -1);
 }
 
+static void add_results(const struct bpf_test_run_opts *run,
+			struct job_answer *answer)
+{
+	add_number(answer, LOADER_R_RETURN, run->retval);
+	add_number(answer, LOADER_R_NANOSECONDS, run->duration);
+	add_output(answer, LOADER_R_DATA, run->data_out, run->data_size_out);
+	add_output(answer, LOADER_R_CONTEXT, run->ctx_out, run->ctx_size_out);
+}
+
 void job_run(const struct job *job, struct job_answer *answer)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, run);
@@ -128,12 +137,10 @@ void job_run(const struct job *job, struct job_answer *answer)
 	if (error == 0)
 		error = run_program(job->fds[0], &options, &run,
 				    has_output(type));
-	if (error < 0) {
+	if (error < 0)
 		job_errors_posix(answer, -error);
-		return;
-	}
-	add_number(answer, LOADER_R_RETURN, run.retval);
-	add_number(answer, LOADER_R_NANOSECONDS, run.duration);
-	add_output(answer, LOADER_R_DATA, run.data_out, run.data_size_out);
-	add_output(answer, LOADER_R_CONTEXT, run.ctx_out, run.ctx_size_out);
+	else
+		add_results(&run, answer);
+	free(run.data_out);
+	free(run.ctx_out);
 }

@@ -3,7 +3,7 @@
 # this with the results of configure. Always with clang, which has libFuzzer.
 
 FUZZ_SECONDS = 60
-FUZZ_TARGETS = term dist rpc connection records
+FUZZ_TARGETS = term dist rpc connection records jobs
 FUZZ_DIR = fuzz.build
 CLANG = clang
 
@@ -37,6 +37,10 @@ $(FUZZ_DIR)/%.o: $(tests)/%.c
 
 $(FUZZ_DIR)/fuzz_connection: $(FUZZ_DIR)/client.o $(FUZZ_DIR)/fuzz_node.o
 $(FUZZ_DIR)/fuzz_connection: wrapped += getpeername
+
+$(FUZZ_DIR)/fuzz_jobs: wrapped += bpf_prog_load bpf_prog_test_run_opts \
+	bpf_obj_get_info_by_fd bpf_link_create libbpf_find_vmlinux_btf_id \
+	privilege_narrow open
 
 $(FUZZ_DIR)/fuzz_%: $(FUZZ_DIR)/fuzz_%.o $(FUZZ_DIR)/world.o $(objects)
 	@echo "  LINK     $@"

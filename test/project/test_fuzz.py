@@ -12,7 +12,7 @@ import pytest
 pytestmark = [pytest.mark.ci, pytest.mark.alone]
 
 SECONDS = 60
-TARGETS = ["term", "dist", "rpc", "connection", "records"]
+TARGETS = ["term", "dist", "rpc", "connection", "records", "jobs"]
 
 
 @pytest.fixture(scope="module")
