@@ -30,6 +30,9 @@ from dist import Closed, Peer, Refused  # noqa: E402
 from hostile import Siege  # noqa: E402
 from traffic import Recorder  # noqa: E402
 
+# a conftest.py in a folder would take the place of this one
+pytest_plugins = ["program_fixtures"]
+
 TOP = Path(__file__).resolve().parent.parent
 CI = os.environ.get("CI") == "true"
 ALL_ROWS = bool(os.environ.get("EBPF_ALL_ROWS"))
@@ -102,7 +105,7 @@ def is_wanted(item, go):
 
     if has("ci") and not CI:
         return False
-    if SANITIZED and (has("counts", "preload", "sandbox") or is_erlang(item)):
+    if SANITIZED and (has("counts", "many", "preload", "sandbox") or is_erlang(item)):
         return False
     if SANITIZED == "thread" and has("single"):
         return False
@@ -314,6 +317,22 @@ def start_beam(cluster):
     yield start
     for beam in started:
         beam.close()
+
+
+@pytest.fixture(scope="module")
+def facade_beam(cluster, ebin):
+    """An Erlang node with the facade, for the tests of one file."""
+    beam = Beam(cluster, paths=[ebin], hint="facade")
+    yield beam
+    beam.close()
+
+
+@pytest.fixture
+def usual_beam(facade_beam, cnode):
+    """That node, whose default C node is the one that tests share; its bindings are empty."""
+    facade_beam.forget()
+    facade_beam.apply("application", "set_env", "ebpf_cnode", "node", cnode.name)
+    return facade_beam
 
 
 class SharedBeam:

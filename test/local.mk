@@ -7,30 +7,48 @@ test_files = \
 	test/bench/bench.py \
 	test/bench/bench.svg \
 	test/bench/bench_calls.erl \
+	test/bench/bench_programs.erl \
 	test/bench/bench_server.erl \
 	test/bench/bench_start.erl \
+	test/bench/bench_typed.erl \
 	test/bench/bench_whole.erl \
 	test/bench/calls.py \
 	test/bench/caption.py \
 	test/bench/contests.py \
 	test/bench/counts.py \
 	test/bench/labels.py \
+	test/bench/loadloop.c \
 	test/bench/maploop.c \
 	test/bench/nodes.py \
 	test/bench/picture.py \
 	test/bench/pingpong.c \
+	test/bench/programs.py \
 	test/bench/report.py \
 	test/bench/turns.py \
+	test/bench/typed.py \
 	test/bench/whole.py \
 	test/bench/world.py \
+	test/bpf/attach.bpf.c \
 	test/bpf/count.bpf.c \
+	test/bpf/endless.bpf.c \
+	test/bpf/enormous.bpf.c \
+	test/bpf/grow.bpf.c \
+	test/bpf/huge.bpf.c \
+	test/bpf/least.bpf.c \
 	test/bpf/locked.bpf.c \
+	test/bpf/objects.bpf.c \
+	test/bpf/paths.bpf.c \
+	test/bpf/refused.bpf.c \
+	test/bpf/typed.bpf.c \
+	test/bpf/values.bpf.c \
 	test/confine/sandbox_probe.c \
 	test/confine/test_containers.py \
 	test/confine/test_machines.py \
 	test/confine/test_permissions.py \
 	test/confine/test_sandbox.py \
 	test/confine/test_sandbox_inside.py \
+	test/confine/test_sandbox_programs.py \
+	test/confine/test_without_programs.py \
 	test/conftest.py \
 	test/costs/test_bench.py \
 	test/costs/test_costs.py \
@@ -64,8 +82,16 @@ test_files = \
 	test/facade/test_facade_locators.py \
 	test/facade/test_facade_walks.py \
 	test/facade/test_features.py \
+	test/facade/test_layout_words.py \
+	test/facade/test_programs_facade.py \
+	test/facade/test_programs_whole.py \
+	test/facade/test_programs_words.py \
 	test/facade/test_progress.py \
 	test/facade/test_shell_tools.py \
+	test/facade/test_tables.py \
+	test/facade/test_typed_facade.py \
+	test/facade/test_verifier.py \
+	test/facade/test_words_of_terms.py \
 	test/faults/soak.erl \
 	test/faults/test_clock.py \
 	test/faults/test_disks.py \
@@ -79,26 +105,39 @@ test_files = \
 	test/fuzz/fuzz.mk \
 	test/fuzz/fuzz_connection.c \
 	test/fuzz/fuzz_dist.c \
+	test/fuzz/fuzz_jobs.c \
 	test/fuzz/fuzz_node.c \
 	test/fuzz/fuzz_node.h \
+	test/fuzz/fuzz_records.c \
 	test/fuzz/fuzz_rpc.c \
 	test/fuzz/fuzz_term.c \
+	test/fuzz/fuzz_types.c \
 	test/fuzz/run \
 	test/fuzz/seeds.py \
 	test/fuzz/traffic \
+	test/fuzz/type_seeds.py \
 	test/fuzz/world.c \
 	test/fuzz/world.h \
 	test/handles/test_gone.py \
 	test/handles/test_handles.py \
 	test/handles/test_idle_handles.py \
 	test/handles/test_leaks.py \
+	test/handles/test_leaks_of_memory.py \
 	test/handles/test_lifetimes.py \
+	test/handles/test_rwlock.py \
+	test/handles/waiting_writer.c \
+	test/lib/allocator.py \
 	test/lib/beam.py \
+	test/lib/bpf_objects.py \
+	test/lib/bpftool_types.py \
+	test/lib/bpftool_values.py \
+	test/lib/btf_bombs.py \
 	test/lib/budget.py \
 	test/lib/bystander.erl \
 	test/lib/churn.py \
 	test/lib/cluster.py \
 	test/lib/counting.py \
+	test/lib/debian_objects.py \
 	test/lib/dist.py \
 	test/lib/error_cases.py \
 	test/lib/error_shells.py \
@@ -109,23 +148,40 @@ test_files = \
 	test/lib/host.py \
 	test/lib/hostile.py \
 	test/lib/impostor.py \
+	test/lib/instructions.py \
 	test/lib/jhash.py \
+	test/lib/jobs.py \
+	test/lib/late_cookie.c \
+	test/lib/layout_draws.py \
+	test/lib/layout_faults.py \
+	test/lib/layouts.py \
 	test/lib/locators.py \
+	test/lib/lying_answer.c \
+	test/lib/lying_child.c \
+	test/lib/lying_keeper.c \
 	test/lib/malformed.py \
 	test/lib/map_calls.py \
 	test/lib/map_types.py \
+	test/lib/mutants.py \
 	test/lib/native.py \
 	test/lib/odd_kernel.c \
 	test/lib/odd_kernel.py \
+	test/lib/others.py \
 	test/lib/preload.py \
 	test/lib/processes.py \
+	test/lib/program_fixtures.py \
+	test/lib/program_words.py \
 	test/lib/protected_maps.c \
+	test/lib/served.py \
 	test/lib/shell.py \
 	test/lib/slow_calls.py \
+	test/lib/stand_in.erl \
 	test/lib/syscall_numbers.py \
 	test/lib/systemd.py \
 	test/lib/traffic.py \
 	test/lib/two_hosts.py \
+	test/lib/typed_maps.py \
+	test/lib/views.py \
 	test/limits/test_allocations.py \
 	test/limits/test_defaults.py \
 	test/limits/test_limits.py \
@@ -170,6 +226,28 @@ test_files = \
 	test/open/test_pins.py \
 	test/open/test_protected.py \
 	test/open/test_roots.py \
+	test/programs/loader_probe.c \
+	test/programs/run_job.c \
+	test/programs/test_attach.py \
+	test/programs/test_foreign_numbers.py \
+	test/programs/test_jobs.py \
+	test/programs/test_jobs_run.py \
+	test/programs/objects_probe.c \
+	test/programs/test_lying_children.py \
+	test/programs/test_mutants.py \
+	test/programs/test_objects.py \
+	test/programs/test_kept_links.py \
+	test/programs/test_load.py \
+	test/programs/test_load_instructions.py \
+	test/programs/test_load_lies.py \
+	test/programs/test_load_memory.py \
+	test/programs/test_load_refused.py \
+	test/programs/test_loader.py \
+	test/programs/test_loader_children.py \
+	test/programs/test_program_permissions.py \
+	test/programs/test_program_values.py \
+	test/programs/test_real_objects.py \
+	test/programs/test_sieges.py \
 	test/project/test_application.py \
 	test/project/test_build.py \
 	test/project/test_fuzz.py \
@@ -178,6 +256,17 @@ test_files = \
 	test/project/test_mutate.py \
 	test/project/test_readme.py \
 	test/pytest.ini \
+	test/types/test_compiled_types.py \
+	test/types/test_elixir_types.py \
+	test/types/test_kernel_types.py \
+	test/types/test_layout_limits.py \
+	test/types/test_layouts.py \
+	test/types/test_layouts_in_bpftool.py \
+	test/types/test_loaded_types.py \
+	test/types/test_numbered_values.py \
+	test/types/test_typed.py \
+	test/types/test_view_memory.py \
+	test/types/test_vmlinux_types.py \
 	test/wire/test_connections.py \
 	test/wire/test_dynamic_names.py \
 	test/wire/test_handshake.py \

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#define STATS_FUNCTIONS 64 /* rows of the table, at most */
+#define STATS_FUNCTIONS 96 /* rows of the table, at most */
 #define STATS_ERRORS 160   /* an errno, or STATS_RAISED and a reason */
 #define STATS_RAISED 140
 #define STATS_LATENCIES 48 /* 2^47 ns are 39 hours */

@@ -18,12 +18,17 @@ static void free_map(struct resource *resource)
 {
 	struct map *map = (struct map *)resource;
 
+	if (map->types)
+		map->free_types(map->types);
 	map_lock_close(map->lock);
 	free(map);
 }
 
 const struct resource_kind map_kind = {
 	.name = "map",
+	.class = RESOURCE_MAPS,
+	.inode = "bpf-map",
+	.look_flags = BPF_F_RDONLY,
 	.describe = map_describe,
 	.free = free_map,
 };

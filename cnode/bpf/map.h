@@ -10,11 +10,11 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "bpf/kernel_types.h"
 #include "bpf/resource.h"
 
 #define MAP_NAME_SIZE RESOURCE_NAME_SIZE
 #define MAP_BUCKET_CURSOR_SIZE 4
-#define MAP_ENOTSUPP 524 /* ENOTSUPP, internal to the kernel */
 
 /* How a type differs from a plain map of keys and values. */
 enum map_trait {
@@ -35,15 +35,18 @@ enum map_trait {
 	MAP_KEY_IS_CGROUP = 1 << 14,      /* a cgroup's, */
 	MAP_KEY_IS_SOCKET = 1 << 15,      /* or a socket's */
 	MAP_KEY_BATCH = 1 << 16,          /* batch lookup goes by key */
-	MAP_INDEXED = 1 << 17,       /* keys are indexes below max_entries */
-	MAP_HOLES = 1 << 18,         /* batch lookup skips empty slots */
-	MAP_NO_SEED = 1 << 19,       /* all keys may hash to one bucket */
-	MAP_KNOWS_EXIST = 1 << 20,   /* the kernel honours BPF_EXIST, */
-	MAP_KNOWS_NOEXIST = 1 << 21, /* or BPF_NOEXIST */
-	MAP_NO_REMOVAL = 1 << 22,    /* entries cannot be removed */
-	MAP_NO_PUT = 1 << 23,        /* only programs write to it */
-	MAP_NO_ENTRIES = 1 << 24,    /* it has no entries at all */
+	MAP_INDEXED = 1 << 17,          /* keys are indexes below max_entries */
+	MAP_HOLES = 1 << 18,            /* batch lookup skips empty slots */
+	MAP_NO_SEED = 1 << 19,          /* all keys may hash to one bucket */
+	MAP_KNOWS_EXIST = 1 << 20,      /* the kernel honours BPF_EXIST, */
+	MAP_KNOWS_NOEXIST = 1 << 21,    /* or BPF_NOEXIST */
+	MAP_NO_REMOVAL = 1 << 22,       /* entries cannot be removed */
+	MAP_NO_PUT = 1 << 23,           /* only programs write to it */
+	MAP_NO_ENTRIES = 1 << 24,       /* it has no entries at all */
+	MAP_VALUE_IS_PROGRAM = 1 << 25, /* the value's fd is a program's */
 };
+
+struct types;
 
 /* An open kernel map: a reference-counted resource. */
 struct map {
@@ -63,6 +66,10 @@ struct map {
 	atomic_bool kept;  /* may outlive its handles: pinned, or inner */
 	atomic_bool inner; /* put into another map */
 	bool write_only;   /* the descriptor */
+	/* how bytes are terms, which only upper layers know; NULL: not at all.
+	   Set before others see the map, and freed with it by free_types */
+	struct types *types;
+	void (*free_types)(struct types *types);
 };
 
 struct map_spec {
@@ -74,6 +81,9 @@ struct map_spec {
 	uint64_t extra;
 	uint32_t numa_node;
 	const struct map *inner; /* template of a map-in-map; NULL: none */
+	int btf_fd;              /* types of its keys and values; 0: none */
+	uint32_t btf_key_type;   /* 0: it has no keys */
+	uint32_t btf_value_type;
 	char name[MAP_NAME_SIZE];
 	const atomic_bool *stopped; /* true: give up; NULL: never */
 };
@@ -86,7 +96,9 @@ struct map_info {
 	uint32_t value_size;
 	uint32_t max_entries;
 	uint32_t flags;
-	uint32_t btf_id; /* 0: none */
+	uint32_t btf_id;       /* 0: none */
+	uint32_t btf_key_type; /* ids within that BTF; 0: none */
+	uint32_t btf_value_type;
 	bool frozen;
 	uint64_t memlock; /* bytes */
 	char name[MAP_NAME_SIZE];
@@ -103,7 +115,9 @@ int map_check_privilege(void);
 
 /*
  * Creates a map; the caller releases it with map_unref(). 0 or the kernel's
- * -errno; -ENOMEM only after the retries of retry.h.
+ * -errno; -ENOMEM only after the retries of retry.h. Types that the kernel does
+ * not take for such a map are left out: read back what it has. btf_fd stays the
+ * caller's, and its types must have no bpf_spin_lock.
  */
 int map_new(const struct map_spec *spec, struct map **map);
 
@@ -115,10 +129,17 @@ int map_open_id(uint32_t id, uint32_t flags, struct map **map);
 int map_open_pinned(const char *path, uint32_t flags, struct map **map);
 
 /*
- * The id of the map pinned at path, read without a struct map. -EINVAL if the
- * pin is not a map's, or only is not 0 and the map has another id.
+ * Takes over fd, even on failure: from the loader, which is not believed.
+ * -EINVAL if fd is no map's.
  */
-int map_pinned_id(const char *path, uint32_t only, uint32_t *id);
+int map_adopt(int fd, struct map **map);
+
+/*
+ * Opens the same map again, by a descriptor of the same rights, for a view,
+ * which the caller makes of it. 0 or -errno. The caller's reference keeps the
+ * map alive meanwhile.
+ */
+int map_open_view(const struct map *map, struct map **view);
 
 /* Advances *id to the host's next map id; -ENOENT after the last. */
 int map_next_id(uint32_t *id);
@@ -131,11 +152,10 @@ bool map_may_open_by_id(void);
 
 int map_get_info(const struct map *map, struct map_info *info);
 void map_describe(const struct resource *resource, struct resource_text *text);
+/* BPF_F_RDONLY, BPF_F_WRONLY, or 0: what a descriptor was opened with. */
+int map_read_access(int fd, uint32_t *flags);
 /* Only the memlock of map_get_info(). */
 int map_get_memory(const struct map *map, uint64_t *bytes);
-int map_pin(const struct map *map, const char *path);
-/* -EINVAL: another object is pinned there. */
-int map_unpin(const struct map *map, const char *path);
 int map_freeze(const struct map *map);
 
 extern const struct resource_kind map_kind;
@@ -163,7 +183,7 @@ static inline void map_unref(struct map *map)
 /* One errno for an unsupported operation; the kernel has two. */
 static inline int map_error(int error)
 {
-	return error == -MAP_ENOTSUPP ? -EOPNOTSUPP : error;
+	return error == -KERNEL_ENOTSUPP ? -EOPNOTSUPP : error;
 }
 
 /* Bytes the kernel reads or writes for an entry's values, all CPUs together. */

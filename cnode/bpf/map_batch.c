@@ -35,7 +35,8 @@ static int do_batch(struct map *map, struct map_batch *b, enum batch_kind kind)
 /* Kernels before 5.6 have no batches; later ones lack them for some types. */
 static bool is_unsupported(int error)
 {
-	return error == -EINVAL || error == -ENOTSUP || error == -MAP_ENOTSUPP;
+	return error == -EINVAL || error == -ENOTSUP ||
+	       error == -KERNEL_ENOTSUPP;
 }
 
 /* A batch that fails before its first entry leaves count unchanged. */

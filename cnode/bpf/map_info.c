@@ -2,6 +2,7 @@
 /* What the kernel knows of an open map. */
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,15 +20,21 @@ static bool read_number(const char *line, const char *label, uint64_t *number)
 	return true;
 }
 
+static FILE *open_fdinfo(int fd)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	return fopen(path, "re");
+}
+
 /* memlock and frozen are only in /proc/self/fdinfo. */
 static int read_fdinfo(int fd, struct map_info *info)
 {
-	char path[64], line[128];
+	FILE *file = open_fdinfo(fd);
 	uint64_t number;
-	FILE *file;
+	char line[128];
 
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	file = fopen(path, "re");
 	if (!file)
 		return -errno;
 	while (fgets(line, sizeof(line), file)) {
@@ -38,6 +45,29 @@ static int read_fdinfo(int fd, struct map_info *info)
 	}
 	fclose(file);
 	return 0;
+}
+
+int map_read_access(int fd, uint32_t *flags)
+{
+	static const char label[] = "flags:";
+	FILE *file = open_fdinfo(fd);
+	int error = -EINVAL;
+	unsigned long mode;
+	char line[128];
+
+	if (!file)
+		return -errno;
+	while (error < 0 && fgets(line, sizeof(line), file)) {
+		if (strncmp(line, label, sizeof(label) - 1) != 0)
+			continue;
+		mode = strtoul(line + sizeof(label) - 1, NULL, 8) & O_ACCMODE;
+		*flags = mode == O_RDONLY   ? BPF_F_RDONLY
+			 : mode == O_WRONLY ? BPF_F_WRONLY
+					    : 0;
+		error = 0;
+	}
+	fclose(file);
+	return error;
 }
 
 int map_get_memory(const struct map *map, uint64_t *bytes)
@@ -65,6 +95,8 @@ int map_get_info(const struct map *map, struct map_info *info)
 		.max_entries = kernel.max_entries,
 		.flags = kernel.map_flags,
 		.btf_id = kernel.btf_id,
+		.btf_key_type = kernel.btf_key_type_id,
+		.btf_value_type = kernel.btf_value_type_id,
 	};
 	memcpy(info->name, kernel.name, sizeof(info->name) - 1);
 	return read_fdinfo(map->resource.fd, info);

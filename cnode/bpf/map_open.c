@@ -4,7 +4,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <stdio.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -163,6 +163,50 @@ static int load_storage_btf(const struct map_spec *spec, struct btf **btf,
 	return 0;
 }
 
+static int create_fd(const struct map_spec *spec,
+		     const struct bpf_map_create_opts *options)
+{
+	return bpf_map_create((enum bpf_map_type)spec->type,
+			      spec->name[0] ? spec->name : NULL, spec->key_size,
+			      spec->value_size, spec->max_entries, options);
+}
+
+/*
+ * The kernel takes no types for queues, stacks, rings and maps of sockets and
+ * the like, and for some others only those of a certain form: an array's key
+ * must be an integer, that of an lpm_trie a structure. Which ones depends on
+ * its version, so it is asked, as libbpf does.
+ */
+static bool refuses_types(int error)
+{
+	return error == -EINVAL || error == -KERNEL_ENOTSUPP;
+}
+
+static int create_typed(const struct map_spec *spec,
+			const struct bpf_map_create_opts *untyped)
+{
+	struct bpf_map_create_opts options = *untyped;
+
+	options.btf_fd = (uint32_t)spec->btf_fd;
+	options.btf_key_type_id = spec->btf_key_type;
+	options.btf_value_type_id = spec->btf_value_type;
+	return create_fd(spec, &options);
+}
+
+static int create_untyped(const struct map_spec *spec,
+			  struct bpf_map_create_opts *options)
+{
+	struct btf *btf = NULL;
+	int fd = 0;
+
+	if (map_types_traits(spec->type) & MAP_KEY_IS_FD)
+		fd = load_storage_btf(spec, &btf, options);
+	if (fd == 0)
+		fd = create_fd(spec, options);
+	btf__free(btf);
+	return fd;
+}
+
 static int create(const struct map_spec *spec, struct map **map)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = spec->flags,
@@ -170,17 +214,10 @@ static int create(const struct map_spec *spec, struct map **map)
 		    .inner_map_fd = spec->inner
 					    ? (uint32_t)spec->inner->resource.fd
 					    : 0);
-	struct btf *btf = NULL;
-	int fd = 0;
+	int fd = spec->btf_fd > 0 ? create_typed(spec, &options) : -EINVAL;
 
-	if (map_types_traits(spec->type) & MAP_KEY_IS_FD)
-		fd = load_storage_btf(spec, &btf, &options);
-	if (fd == 0)
-		fd = bpf_map_create((enum bpf_map_type)spec->type,
-				    spec->name[0] ? spec->name : NULL,
-				    spec->key_size, spec->value_size,
-				    spec->max_entries, &options);
-	btf__free(btf);
+	if (refuses_types(fd))
+		fd = create_untyped(spec, &options);
 	return fd < 0 ? fd : map_from_fd(fd, spec->flags, true, map);
 }
 
@@ -203,51 +240,71 @@ int map_open_id(uint32_t id, uint32_t flags, struct map **map)
 	return fd < 0 ? fd : map_from_fd(fd, flags, false, map);
 }
 
-/* Programs and links can be pinned too, and answer some of the commands. */
-static bool is_map(int fd)
-{
-	char link[64], target[64];
-	ssize_t n;
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, target, sizeof(target) - 1);
-	if (n < 0)
-		return false;
-	target[n] = '\0';
-	return strcmp(target, "anon_inode:bpf-map") == 0;
-}
-
 int map_open_pinned(const char *path, uint32_t flags, struct map **map)
 {
 	LIBBPF_OPTS(bpf_obj_get_opts, options, .file_flags = flags);
 	int fd = bpf_obj_get_opts(path, &options);
+	int error = fd < 0 ? fd : resource_check_kind(fd, &map_kind);
 
-	if (fd < 0)
-		return fd;
-	if (!is_map(fd)) {
-		close(fd);
-		return -EINVAL;
+	if (error < 0) {
+		if (fd >= 0)
+			close(fd);
+		return error;
 	}
 	return map_from_fd(fd, flags, false, map);
 }
 
-int map_pinned_id(const char *path, uint32_t only, uint32_t *id)
+int map_adopt(int fd, struct map **map)
 {
-	/* a pin, its file system or a security module may allow only this */
-	LIBBPF_OPTS(bpf_obj_get_opts, options, .file_flags = BPF_F_RDONLY);
-	struct bpf_map_info info = { 0 };
-	uint32_t size = sizeof(info);
-	int fd = bpf_obj_get_opts(path, &options), error;
+	uint32_t flags = 0;
+	int error = resource_check_kind(fd, &map_kind);
+
+	if (error == 0)
+		error = map_read_access(fd, &flags);
+	if (error < 0) {
+		close(fd);
+		return error;
+	}
+	return map_from_fd(fd, flags, false, map);
+}
+
+static void copy_description(struct map *view, const struct map *map)
+{
+	view->resource.id = map->resource.id;
+	view->resource.restricted = map->resource.restricted;
+	view->type = map->type;
+	view->key_size = map->key_size;
+	view->value_size = map->value_size;
+	view->max_entries = map->max_entries;
+	view->cpus = map->cpus;
+	view->value_stride = map->value_stride;
+	view->traits = map->traits;
+	view->access = map->access;
+	view->write_only = map->write_only;
+}
+
+int map_open_view(const struct map *map, struct map **view)
+{
+	int fd = fcntl(map->resource.fd, F_DUPFD_CLOEXEC, 0);
+	struct map *made;
 
 	if (fd < 0)
-		return fd;
-	/* the info of programs and links has its id at the same offset */
-	error = bpf_obj_get_info_by_fd(fd, &info, &size);
-	if (error == 0 && ((only && info.id != only) || !is_map(fd)))
-		error = -EINVAL;
-	close(fd);
-	*id = info.id;
-	return error;
+		return -errno;
+	made = calloc(1, sizeof(*made));
+	if (!made) {
+		close(fd);
+		return -ENOMEM;
+	}
+	resource_init(&made->resource, &map_kind, fd);
+	copy_description(made, map);
+	if (map->lock)
+		made->lock = map_lock_open(made->resource.id);
+	if (map->lock && !made->lock) {
+		map_unref(made);
+		return -ENOMEM;
+	}
+	*view = made;
+	return 0;
 }
 
 int map_next_id(uint32_t *id)

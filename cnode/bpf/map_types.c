@@ -36,7 +36,7 @@ static const struct {
 				   MAP_VALUE_IS_FD | MAP_VALUE_IS_MAP },
 	{ "hash_of_maps",
 	  MAP_BUCKETS | MAP_VALUE_IS_FD | MAP_VALUE_IS_MAP | MAP_KNOWS },
-	{ "prog_array", MAP_INDEXED | MAP_VALUE_IS_FD },
+	{ "prog_array", MAP_INDEXED | MAP_VALUE_IS_FD | MAP_VALUE_IS_PROGRAM },
 	{ "perf_event_array", MAP_INDEXED | MAP_VALUE_IS_FD },
 	{ "cgroup_array", MAP_INDEXED | MAP_VALUE_IS_FD | MAP_VALUE_IS_CGROUP },
 	{ "sockmap", MAP_INDEXED | MAP_VALUE_IS_FD | MAP_VALUE_IS_SOCKET },

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pins of maps. Only opening a pin tells if it is a map's. */
+/* Pins of objects. Only opening a pin tells what it is of. */
 #include "bpf/pins.h"
 
 #include <errno.h>
@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "bpf/map.h"
+#include "bpf/resource_pin.h"
 #include "host/bpf_fs.h"
 
 /* --- Visit --------------------------------------------------------------- */
@@ -43,11 +44,12 @@ int pins_each(pins_visitor visit, void *context)
 struct search {
 	struct pins *pins;
 	size_t capacity;
-	uint32_t only; /* id of the map; 0: any */
+	const struct resource_kind *kind;
+	uint32_t only; /* id; 0: any */
 	const atomic_bool *stopped;
 };
 
-static int add(struct search *search, uint32_t map_id, const char *path)
+static int add(struct search *search, uint32_t id, const char *path)
 {
 	struct pins *pins = search->pins;
 	size_t capacity = search->capacity;
@@ -62,7 +64,7 @@ static int add(struct search *search, uint32_t map_id, const char *path)
 		search->capacity = capacity;
 	}
 	list += pins->count;
-	list->map_id = map_id;
+	list->id = id;
 	list->path = strdup(path);
 	if (!list->path)
 		return -ENOMEM;
@@ -78,56 +80,65 @@ static int find_pin(void *context, const char *path)
 
 	if (atomic_load_explicit(search->stopped, memory_order_relaxed))
 		return -ECANCELED;
-	error = map_pinned_id(path, search->only, &id);
-	if (error < 0) /* a program, a link, another map, or removed */
+	error = resource_pinned_id(search->kind, path, search->only, &id);
+	if (error < 0) /* of another kind, another object, or removed */
 		return bpf_fs_shortage(error);
 	return add(search, id, path);
 }
 
-static int by_map_id(const void *a, const void *b)
+static int by_id(const void *a, const void *b)
 {
-	uint32_t left = ((const struct pin *)a)->map_id;
-	uint32_t right = ((const struct pin *)b)->map_id;
+	uint32_t left = ((const struct pin *)a)->id;
+	uint32_t right = ((const struct pin *)b)->id;
 
 	return (left > right) - (left < right);
 }
 
-int pins_find_of(struct pins *pins, uint32_t map_id, const atomic_bool *stopped)
+static int find(struct pins *pins, struct search *search)
 {
-	struct search search = { .pins = pins,
-				 .only = map_id,
-				 .stopped = stopped };
 	int error;
 
 	memset(pins, 0, sizeof(*pins));
-	error = bpf_fs_walk(find_pin, &search);
+	search->pins = pins;
+	error = bpf_fs_walk(find_pin, search);
 	if (error < 0)
 		pins_free(pins);
 	else if (pins->count > 0)
-		qsort(pins->list, pins->count, sizeof(*pins->list), by_map_id);
+		qsort(pins->list, pins->count, sizeof(*pins->list), by_id);
 	return error == -ECANCELED ? error : bpf_fs_shortage(error);
 }
 
-int pins_find(struct pins *pins, const atomic_bool *stopped)
+int pins_find(struct pins *pins, const struct resource_kind *kind,
+	      const atomic_bool *stopped)
 {
-	return pins_find_of(pins, 0, stopped);
+	struct search search = { .kind = kind, .stopped = stopped };
+
+	return find(pins, &search);
 }
 
-const struct pin *pins_of(const struct pins *pins, uint32_t map_id,
-			  size_t *count)
+int pins_find_of(struct pins *pins, const struct resource *resource,
+		 const atomic_bool *stopped)
+{
+	struct search search = { .kind = resource->kind,
+				 .only = resource->id,
+				 .stopped = stopped };
+
+	return find(pins, &search);
+}
+
+const struct pin *pins_of(const struct pins *pins, uint32_t id, size_t *count)
 {
 	size_t low = 0, high = pins->count, middle;
 
 	while (low < high) {
 		middle = low + (high - low) / 2;
-		if (pins->list[middle].map_id < map_id)
+		if (pins->list[middle].id < id)
 			low = middle + 1;
 		else
 			high = middle;
 	}
 	*count = 0;
-	while (low + *count < pins->count &&
-	       pins->list[low + *count].map_id == map_id)
+	while (low + *count < pins->count && pins->list[low + *count].id == id)
 		++*count;
 	return *count > 0 ? pins->list + low : NULL;
 }

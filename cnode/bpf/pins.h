@@ -7,6 +7,8 @@
 #include <stdint.h>
 
 struct map;
+struct resource;
+struct resource_kind;
 
 /*
  * Calls visit for each pin of a map in all bpf file systems; a result other
@@ -16,9 +18,9 @@ struct map;
 typedef int (*pins_visitor)(struct map *map, void *context);
 int pins_each(pins_visitor visit, void *context);
 
-/* Pins of maps, sorted by map_id. */
+/* Pins of objects of one kind, sorted by id. */
 struct pin {
-	uint32_t map_id;
+	uint32_t id;
 	char *path;
 };
 
@@ -28,17 +30,18 @@ struct pins {
 };
 
 /*
- * Finds the pins of all maps, or of one. 0, or -errno if memory or descriptors
- * run out; without /proc it finds none. -ECANCELED: *stopped became true.
+ * Finds the pins of all objects of that kind, or of one. 0, or -errno if memory
+ * or descriptors run out; without /proc it finds none. -ECANCELED: *stopped
+ * became true.
  */
-int pins_find(struct pins *pins, const atomic_bool *stopped);
-int pins_find_of(struct pins *pins, uint32_t map_id,
+int pins_find(struct pins *pins, const struct resource_kind *kind,
+	      const atomic_bool *stopped);
+int pins_find_of(struct pins *pins, const struct resource *resource,
 		 const atomic_bool *stopped);
 void pins_free(struct pins *pins);
 
-/* The pins of one map: the first of *count in a row, or NULL. */
-const struct pin *pins_of(const struct pins *pins, uint32_t map_id,
-			  size_t *count);
+/* The pins of one object: the first of *count in a row, or NULL. */
+const struct pin *pins_of(const struct pins *pins, uint32_t id, size_t *count);
 
 /*
  * 1 if there are at least max pins, of any kind, below the folder open as root,

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Shared by handlers: buffers, handles and paths.
- *
- *	ebpf_map() = {ebpf_map, reference(), Type, KeySize, ValueSize,
- *	              MaxEntries}
- *
- * Of a handle that comes in, only the reference counts. A locator may stand for
- * the map instead; it is opened for the duration of the call.
+ * Shared by handlers: buffers, maps and paths. A locator may stand for a map;
+ * it is opened for the duration of the call.
  */
 #include "call/call.h"
 
@@ -18,7 +13,12 @@
 #include "base/budget.h"
 #include "base/log.h"
 #include "base/posix.h"
+#include "bpf/link.h"
+#include "bpf/program.h"
 #include "call/locators.h"
+#include "call/objects.h"
+#include "call/refusal.h"
+#include "call/typed.h"
 
 #define KEPT_CAPACITY BUDGET_FREE /* of a buffer, between calls */
 
@@ -92,12 +92,17 @@ void call_context_fini(struct call_context *context)
 	drop_buffer(context->account, &context->value);
 	drop_buffer(context->account, &context->cursor);
 	drop_buffer(context->account, &context->batch);
+	drop_buffer(context->account, &context->path);
 }
 
 void call_end(struct call *call)
 {
 	map_unref(call->map);
 	map_unref(call->value_map);
+	if (call->program)
+		resource_unref(&call->program->resource);
+	if (call->link)
+		resource_unref(&call->link->resource);
 	if (call->key_fd >= 0)
 		close(call->key_fd);
 	if (call->value_fd >= 0)
@@ -106,60 +111,21 @@ void call_end(struct call *call)
 		trim_all(call->context);
 }
 
-/* --- Handles ------------------------------------------------------------ */
-
-/* False unless t is a tuple with the tag of a handle. */
-static bool open_handle(struct term t, struct term parts[2])
-{
-	struct term_items items;
-
-	return term_tuple(t, &items) && term_next_some(&items, parts, 2) > 0 &&
-	       term_is_atom(parts[0], "ebpf_map");
-}
-
-bool call_is_handle(struct term t)
-{
-	struct term parts[2];
-
-	return open_handle(t, parts);
-}
-
-bool call_read_handle_ref(struct term t, erlang_ref *ref)
-{
-	struct term parts[2] = { { .at = NULL } };
-
-	return open_handle(t, parts) && term_read_ref(parts[1], ref);
-}
-
-struct map *call_get_map(const struct call *call, const erlang_ref *ref)
-{
-	struct resource *resource =
-		handles_get(call->context->common->handles, ref);
-	struct map *map = map_of(resource);
-
-	if (!map)
-		resource_unref(resource);
-	return map;
-}
+/* --- Maps --------------------------------------------------------------- */
 
 static bool read_map(struct call *call, struct term t, enum located located,
 		     struct map **map)
 {
-	erlang_ref ref;
-
 	map_unref(*map);
-	*map = NULL;
-	if (call_read_handle_ref(t, &ref))
-		*map = call_get_map(call, &ref);
-	else if (locators_is(t))
-		return located == LOCATED_NEVER
-			       ? raise_reason(call, RAISED_BADARG)
-			       : locators_read(call, t,
-					       located == LOCATED_TO_READ
-						       ? BPF_F_RDONLY
-						       : 0,
-					       map);
-	return *map || raise_term(call, RAISED_BADMAP, t);
+	*map = map_of(objects_try(call, t, &map_kind));
+	if (*map)
+		return true;
+	if (!locators_is(t))
+		return raise_term(call, RAISED_BADMAP, t);
+	if (located == LOCATED_NEVER)
+		return raise_reason(call, RAISED_BADARG);
+	return locators_read(
+		call, t, located == LOCATED_TO_READ ? BPF_F_RDONLY : 0, map);
 }
 
 /*
@@ -169,6 +135,8 @@ static bool read_map(struct call *call, struct term t, enum located located,
 bool call_read_map(struct call *call, struct term t)
 {
 	return read_map(call, t, call->located, &call->map) &&
+	       (call->located != LOCATED_TO_WRITE ||
+		typed_check_writable(call)) &&
 	       call_check_answer(call, t.size);
 }
 
@@ -176,6 +144,15 @@ bool call_read_map(struct call *call, struct term t)
 bool call_read_value_map(struct call *call, struct term t)
 {
 	return read_map(call, t, LOCATED_TO_READ, &call->value_map);
+}
+
+/* A program reads and writes it, whatever its descriptor may. */
+bool call_read_program_map(struct call *call, struct term t, const char *name,
+			   struct map **map)
+{
+	return read_map(call, t, LOCATED_TO_WRITE, map) &&
+	       (!(*map)->resource.restricted ||
+		refusal_raise(call, REFUSAL_RESTRICTED_MAP, name));
 }
 
 void call_write_type(struct call *call, uint32_t type)
@@ -188,24 +165,23 @@ void call_write_type(struct call *call, uint32_t type)
 		term_write_uint(call->out, type);
 }
 
-void call_write_handle(struct call *call, const struct map *map,
-		       const erlang_ref *ref)
-{
-	term_write_tuple(call->out, 6);
-	term_write_atom(call->out, "ebpf_map");
-	term_write_ref(call->out, ref);
-	call_write_type(call, map->type);
-	term_write_uint(call->out, map->key_size);
-	term_write_uint(call->out, map->value_size);
-	term_write_uint(call->out, map->max_entries);
-}
-
 /* --- Paths --------------------------------------------------------------- */
 
 bool call_read_path(struct call *call, struct term t, char path[PATH_MAX])
 {
 	return (term_read_text(t, path, PATH_MAX) && path[0] == '/') ||
 	       raise_reason(call, RAISED_BADARG);
+}
+
+bool call_read_lifetime(struct call *call, struct term t,
+			enum handles_lifetime *lifetime)
+{
+	for (int i = HANDLES_NODE; i <= HANDLES_PERMANENT; i++)
+		if (term_is_atom(t, handles_lifetimes[i])) {
+			*lifetime = (enum handles_lifetime)i;
+			return true;
+		}
+	return raise_reason(call, RAISED_BADARG);
 }
 
 /* --- Results ------------------------------------------------------------- */
@@ -218,5 +194,33 @@ bool call_write_error(struct call *call, int error)
 	term_write_tuple(call->out, 2);
 	term_write_atom(call->out, "error");
 	term_write_atom(call->out, posix_name(-error, name));
+	return true;
+}
+
+static bool write_reason(struct call *call, enum raised_reason reason,
+			 const char *name)
+{
+	call->returned = STATS_RAISED + (int)reason;
+	term_write_tuple(call->out, 2);
+	term_write_atom(call->out, "error");
+	term_write_atom(call->out, name);
+	return true;
+}
+
+bool call_write_ambiguous(struct call *call)
+{
+	return write_reason(call, RAISED_AMBIGUOUS, "ambiguous");
+}
+
+bool call_write_notype(struct call *call)
+{
+	return write_reason(call, RAISED_NOTYPE, "notype");
+}
+
+bool call_write_ok(struct call *call, int error)
+{
+	if (error < 0)
+		return call_write_error(call, error);
+	term_write_atom(call->out, "ok");
 	return true;
 }

@@ -23,7 +23,11 @@
 #define CALL_MAX_HANDLE_SIZE (MAXATOMLEN_UTF8 + 128)
 
 struct account;
+struct btf;
+struct link;
+struct loader;
 struct map_memory;
+struct program;
 
 /* Memory kept between calls. */
 struct buffer {
@@ -37,6 +41,8 @@ struct call_options {
 	uint32_t max_maps;
 	uint32_t max_maps_per_node;
 	uint32_t grace; /* s */
+	uint32_t max_programs;
+	uint32_t max_programs_per_node;
 };
 
 /* Shared by all calls. */
@@ -46,6 +52,11 @@ struct call_common {
 	struct stats_all *stats;
 	struct root pin_root;
 	struct root file_root;
+	struct root netns_root;
+	int own_netns;          /* a descriptor; -1: without --programs */
+	struct loader *loader;  /* NULL: without --programs */
+	uint32_t program_words; /* set of program_words.h */
+	struct btf *vmlinux;    /* only read; NULL: without --vmlinux-types */
 	struct pin_limit pin_limit;
 	size_t max_message; /* also the limit of a buffer */
 	struct call_options options;
@@ -65,6 +76,7 @@ struct call_context {
 	struct buffer value;
 	struct buffer cursor;
 	struct buffer batch;
+	struct buffer path;     /* of an exception, which outlives the call */
 	bool has_large_buffers; /* one grew beyond what is kept */
 };
 
@@ -81,6 +93,7 @@ struct call {
 	struct term_writer *out;
 	const char *function; /* its name in the table */
 	uint32_t arity;
+	bool of_programs; /* it is one of ebpf_programs */
 	enum located located;
 	struct term args[CALL_MAX_ARITY];
 	struct term caller; /* pid */
@@ -89,10 +102,13 @@ struct call {
 	/* released by call_end() */
 	struct map *map;       /* by a handle or locator among args */
 	struct map *value_map; /* a map that is a value, or a template */
-	int key_fd;            /* named by a key or value; -1: none */
+	struct program *program;
+	struct link *link;
+	int key_fd; /* named by a key or value; -1: none */
 	int value_fd;
 	/* monitors to start or end once the call has returned */
-	bool watch;                     /* ref ends with the caller */
+	erlang_ref *watched; /* handles that end with the caller */
+	size_t watched_count;
 	struct handles_process unwatch; /* its handle ref is closed */
 	erlang_ref ref;
 };
@@ -142,17 +158,26 @@ bool call_read_path(struct call *call, struct term t, char path[PATH_MAX]);
 /* Sets call->value_map: a map that is a value, or a template. */
 bool call_read_value_map(struct call *call, struct term t);
 
+/*
+ * Sets *map to one that a program is to have, from a handle or a locator. One
+ * that may only be read is refused; name is what the program calls it, or NULL.
+ */
+bool call_read_program_map(struct call *call, struct term t, const char *name,
+			   struct map **map);
+
 /* The name of a map type, or its number if libbpf has no name for it. */
 void call_write_type(struct call *call, uint32_t type);
 
-bool call_is_handle(struct term t);
-bool call_read_handle_ref(struct term t, erlang_ref *ref);
+/* node, process or permanent; raises badarg otherwise. */
+bool call_read_lifetime(struct call *call, struct term t,
+			enum handles_lifetime *lifetime);
 
-/* The map of a live handle, for the caller to map_unref(), or NULL. */
-struct map *call_get_map(const struct call *call, const erlang_ref *ref);
-void call_write_handle(struct call *call, const struct map *map,
-		       const erlang_ref *ref);
 /* Writes {error, Posix} as the result; always true. */
 bool call_write_error(struct call *call, int error);
+/* {error, ambiguous}; always true. */
+bool call_write_ambiguous(struct call *call);
+bool call_write_notype(struct call *call);
+/* ok, or {error, Posix} for -errno; always true. */
+bool call_write_ok(struct call *call, int error);
 
 #endif

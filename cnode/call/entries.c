@@ -9,7 +9,6 @@
 #include "call/values.h"
 
 #define STEP_BYTES ((size_t)1024 * 1024)
-#define BINARY_HEADER_SIZE 5
 #define PAIR_MARGIN 8     /* a tuple, and the list of a per-CPU value */
 #define ANSWER_MARGIN 256 /* the answer around a list */
 #define END_MARGIN 16     /* the part after it, without a cursor */
@@ -120,8 +119,7 @@ static bool hold_maps(struct call *call, struct entries *entries)
 /* The most bytes that an entry takes in an answer. */
 static size_t pair_size(const struct map *map)
 {
-	return map->key_size + values_size(map) + PAIR_MARGIN +
-	       BINARY_HEADER_SIZE;
+	return values_key_size(map) + values_size(map) + PAIR_MARGIN;
 }
 
 static size_t cursor_size(const struct map *map)
@@ -246,8 +244,7 @@ void entries_write_pair(struct call *call, const struct entries *entries,
 			uint32_t n)
 {
 	term_write_tuple(call->out, 2);
-	term_write_binary(call->out, entries_key(call, entries, n),
-			  call->map->key_size);
+	values_write_key(call, entries_key(call, entries, n));
 	values_write(call, entries_value(call, entries, n));
 }
 

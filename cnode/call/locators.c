@@ -96,8 +96,8 @@ static int open_named(const struct call_context *context, const char *name,
 
 /* --- All ---------------------------------------------------------------- */
 
-static bool open_pinned(struct call *call, const char *text, uint32_t flags,
-			struct map **map, int *error)
+bool locators_open_pinned(struct call *call, const char *text, uint32_t flags,
+			  struct map **map, int *error)
 {
 	const struct root *root = &call->context->common->pin_root;
 	struct pin_path path;
@@ -130,7 +130,7 @@ bool locators_open(struct call *call, struct term t, uint32_t flags,
 					    id, flags, map);
 	} else if (term_is_atom(pair[0], "pinned")) {
 		return call_read_path(call, pair[1], path) &&
-		       open_pinned(call, path, flags, map, error);
+		       locators_open_pinned(call, path, flags, map, error);
 	} else if (term_is_atom(pair[0], "name")) {
 		if (!map_options_read_name(pair[1], name, &valid))
 			return raise_reason(call, RAISED_BADARG);

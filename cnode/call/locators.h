@@ -24,7 +24,11 @@ bool locators_is(struct term t);
 bool locators_open(struct call *call, struct term t, uint32_t flags,
 		   struct map **map, int *error);
 
-/* The same, with every error raised. */
+/* The same for the path of a pin that has been read. */
+bool locators_open_pinned(struct call *call, const char *path, uint32_t flags,
+			  struct map **map, int *error);
+
+/* locators_open() with every error raised. */
 bool locators_read(struct call *call, struct term t, uint32_t flags,
 		   struct map **map);
 

@@ -11,15 +11,6 @@
 
 #include "bpf/map_rules.h"
 
-static const struct {
-	const char *name;
-	enum handles_lifetime lifetime;
-} lifetimes[] = {
-	{ "node", HANDLES_NODE },
-	{ "process", HANDLES_PROCESS },
-	{ "permanent", HANDLES_PERMANENT },
-};
-
 static bool read_flag(struct term t, uint32_t *all)
 {
 	struct map_rules_flag flag;
@@ -96,13 +87,32 @@ static bool read_flags(struct call *call, struct term t,
 static bool read_lifetime(struct call *call, struct term t,
 			  struct map_options *options)
 {
-	for (size_t i = 0; i < sizeof(lifetimes) / sizeof(lifetimes[0]); i++) {
-		if (term_is_atom(t, lifetimes[i].name)) {
-			options->lifetime = lifetimes[i].lifetime;
-			return true;
-		}
-	}
-	return raise_reason(call, RAISED_BADARG);
+	return call_read_lifetime(call, t, &options->lifetime);
+}
+
+/* Read once the map is open. */
+static bool read_types(struct call *call, struct term t,
+		       struct map_options *options)
+{
+	(void)call;
+	options->view.types = t;
+	return true;
+}
+
+static bool read_as(struct call *call, struct term t,
+		    struct map_options *options)
+{
+	(void)call;
+	options->view.as = t;
+	return true;
+}
+
+static bool read_percpu(struct call *call, struct term t,
+			struct map_options *options)
+{
+	(void)call;
+	options->view.percpu = t;
+	return true;
 }
 
 static const struct {
@@ -113,6 +123,8 @@ static const struct {
 	{ "name", read_name },           { "inner_map", read_inner_map },
 	{ "map_extra", read_map_extra }, { "numa_node", read_numa_node },
 	{ "flags", read_flags },         { "lifetime", read_lifetime },
+	{ "types", read_types },         { "as", read_as },
+	{ "percpu", read_percpu },
 };
 
 /* --- The list ----------------------------------------------------------- */
@@ -157,19 +169,57 @@ static bool read_type(struct term t, uint32_t *type)
 	return false;
 }
 
-bool map_options_read_new(struct call *call, struct map_options *options)
+/* Both are sizes, or both layouts; that of no keys is 0. */
+static bool read_sizes(struct call *call, struct map_options *options,
+		       int *error)
 {
 	struct map_spec *spec = &options->spec;
 
+	if (term_read_uint32(call->args[2], &spec->value_size))
+		return term_read_uint32(call->args[1], &spec->key_size) ||
+		       raise_reason(call, RAISED_BADARG);
+	if (!views_read_layouts(call, &call->args[1], NULL, &options->plans,
+				error))
+		return false;
+	if (*error == 0) {
+		spec->key_size =
+			options->plans->key ? options->plans->key->size : 0;
+		spec->value_size = options->plans->value->size;
+	}
+	return true;
+}
+
+/* Its types are its layouts. */
+static bool read_new_options(struct call *call, struct map_options *options)
+{
+	const struct view_options *view = &options->view;
+
+	if (call->arity == 5 && !map_options_read(call, call->args[4], options))
+		return false;
+	return (options->plans ? view->types.size == 0
+			       : !views_are_wanted(view)) ||
+	       raise_reason(call, RAISED_BADARG);
+}
+
+bool map_options_read_new(struct call *call, struct map_options *options,
+			  int *error)
+{
+	struct map_spec *spec = &options->spec;
+
+	*error = 0;
 	*options = (struct map_options){ .name_is_valid = true,
 					 .lifetime = HANDLES_NODE };
 	if (!read_type(call->args[0], &spec->type) ||
-	    !term_read_uint32(call->args[1], &spec->key_size) ||
-	    !term_read_uint32(call->args[2], &spec->value_size) ||
 	    !term_read_uint32(call->args[3], &spec->max_entries))
 		return raise_reason(call, RAISED_BADARG);
-	if (call->arity == 5 && !map_options_read(call, call->args[4], options))
+	if (!read_sizes(call, options, error))
 		return false;
+	if (*error != 0)
+		return true;
+	if (!read_new_options(call, options)) {
+		types_plans_unref(options->plans);
+		return false;
+	}
 	map_rules_complete(spec);
 	return true;
 }

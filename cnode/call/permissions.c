@@ -3,7 +3,7 @@
  * Permissions of nodes, by name, from the rules on the command line. Knows
  * neither functions nor connections.
  *
- *	PATTERN=rw|ro|none
+ *	PATTERN=load|rw|ro|none
  *
  * A pattern is one of fnmatch(3); the first rule that matches counts. If there
  * are rules, a node that matches none may do nothing. A ? matches one byte.
@@ -25,9 +25,10 @@ static bool read_permission(const char *text, enum permission *permission)
 		[PERMISSION_NONE] = "none",
 		[PERMISSION_READ] = "ro",
 		[PERMISSION_WRITE] = "rw",
+		[PERMISSION_LOAD] = "load",
 	};
 
-	for (int i = PERMISSION_NONE; i <= PERMISSION_WRITE; i++) {
+	for (int i = PERMISSION_NONE; i <= PERMISSION_LOAD; i++) {
 		if (strcmp(text, names[i]) == 0) {
 			*permission = (enum permission)i;
 			return true;
@@ -44,9 +45,10 @@ const char *permissions_add(struct permissions *permissions, const char *rule)
 	size_t length = equals ? (size_t)(equals - rule) : 0;
 
 	if (length == 0)
-		return "it must be PATTERN=rw, PATTERN=ro or PATTERN=none";
+		return "it must be PATTERN=load, PATTERN=rw, PATTERN=ro or "
+		       "PATTERN=none";
 	if (!read_permission(equals + 1, &new.permission))
-		return "after the last = goes rw, ro or none";
+		return "after the last = goes load, rw, ro or none";
 	/* app=rw should be app@*=rw: it matches no node and locks all out */
 	if (strcspn(rule, "@*?[") >= length)
 		return "a pattern without @ matches no node; write NAME@*";
@@ -82,4 +84,12 @@ enum permission permissions_of(const struct permissions *permissions,
 	return permissions->read_only && permission > PERMISSION_READ
 		       ? PERMISSION_READ
 		       : permission;
+}
+
+bool permissions_may_load(const struct permissions *permissions)
+{
+	for (size_t i = 0; i < permissions->count; i++)
+		if (permissions->rules[i].permission == PERMISSION_LOAD)
+			return !permissions->read_only;
+	return false;
 }

@@ -10,6 +10,7 @@ enum permission {
 	PERMISSION_NONE,
 	PERMISSION_READ,
 	PERMISSION_WRITE,
+	PERMISSION_LOAD, /* programs and links: see --programs */
 };
 
 struct permissions_rule; /* lives as long as the process */
@@ -21,11 +22,14 @@ struct permissions {
 	bool read_only; /* overrides the rules */
 };
 
-/* Appends a rule PATTERN=rw|ro|none. NULL, or the text of an error. */
+/* Appends a rule PATTERN=load|rw|ro|none. NULL, or the text of an error. */
 const char *permissions_add(struct permissions *permissions, const char *rule);
 
 /* By the first rule that matches the name of the node. */
 enum permission permissions_of(const struct permissions *permissions,
 			       const char *node);
+
+/* Whether some node may load programs. */
+bool permissions_may_load(const struct permissions *permissions);
 
 #endif

@@ -67,11 +67,13 @@ bool raise_no_memory(struct call *call)
 /* --- As a term ----------------------------------------------------------- */
 
 static const char *const reasons[] = {
-	[RAISED_NOTHING] = "normal",  [RAISED_UNDEF] = "undef",
-	[RAISED_BADARG] = "badarg",   [RAISED_BADKEY] = "badkey",
-	[RAISED_BADMAP] = "badmap",   [RAISED_KEYEXISTS] = "keyexists",
-	[RAISED_TOO_BIG] = "too_big", [RAISED_AMBIGUOUS] = "ambiguous",
-	[RAISED_BADFUN] = "badfun",   [RAISED_BADARITY] = "badarity",
+	[RAISED_NOTHING] = "normal",        [RAISED_UNDEF] = "undef",
+	[RAISED_BADARG] = "badarg",         [RAISED_BADKEY] = "badkey",
+	[RAISED_BADMAP] = "badmap",         [RAISED_BADLINK] = "badlink",
+	[RAISED_BADPROGRAM] = "badprogram", [RAISED_KEYEXISTS] = "keyexists",
+	[RAISED_TOO_BIG] = "too_big",       [RAISED_AMBIGUOUS] = "ambiguous",
+	[RAISED_BADFUN] = "badfun",         [RAISED_BADARITY] = "badarity",
+	[RAISED_BADMEMBER] = "badmember",   [RAISED_NOTYPE] = "notype",
 };
 
 static bool is_errno(const struct raised *raised)
@@ -95,8 +97,11 @@ void raise_write_reason(const struct call *call, struct term_writer *w)
 	switch (raised->reason) {
 	case RAISED_BADKEY:
 	case RAISED_BADMAP:
+	case RAISED_BADPROGRAM:
+	case RAISED_BADLINK:
 	case RAISED_KEYEXISTS:
 	case RAISED_BADFUN:
+	case RAISED_BADMEMBER:
 		term_write_tuple(w, 2);
 		term_write_atom(w, name);
 		term_write_term(w, raised->term);

@@ -17,6 +17,8 @@ enum raised_reason {
 	RAISED_BADARG,
 	RAISED_BADKEY,     /* {badkey, term} */
 	RAISED_BADMAP,     /* {badmap, term} */
+	RAISED_BADPROGRAM, /* {badprogram, term} */
+	RAISED_BADLINK,    /* {badlink, term} */
 	RAISED_KEYEXISTS,  /* {keyexists, term} */
 	RAISED_TOO_BIG,    /* {too_big, max_message} */
 	RAISED_ERRNO,      /* error as an atom */
@@ -24,6 +26,8 @@ enum raised_reason {
 	RAISED_AMBIGUOUS,  /* open returns {error, ambiguous} instead */
 	RAISED_BADFUN,     /* {badfun, term} */
 	RAISED_BADARITY,   /* {badarity, {Fun, Args}}; term is both */
+	RAISED_BADMEMBER,  /* {badmember, term}; the term is a path */
+	RAISED_NOTYPE,     /* {error, notype} is returned instead */
 };
 
 /* An exception of class error. */

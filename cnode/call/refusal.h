@@ -11,11 +11,19 @@ enum refusal {
 	REFUSAL_OUTSIDE_PIN_ROOT,
 	REFUSAL_OUTSIDE_FILE_ROOT,
 	REFUSAL_NO_CGROUP,
+	REFUSAL_NO_PROGRAMS,
+	REFUSAL_MAY_NOT_LOAD,
+	REFUSAL_NOT_LOADED_BY_IT,
+	REFUSAL_PROGRAM_TYPE,
+	REFUSAL_RESTRICTED_MAP,
+	REFUSAL_OUTSIDE_NETNS_ROOT,
+	REFUSAL_NO_VMLINUX_TYPES,
 };
 
 /*
- * Raises eacces, and logs the caller, the function and the path; if path is
- * NULL, the map that the arguments name. Always false.
+ * Raises eacces, and logs the caller, the function and the path, or the name of
+ * a program, map or type; if that is NULL or empty, the object that the
+ * arguments name. Always false.
  */
 bool refusal_raise(struct call *call, enum refusal refusal, const char *path);
 

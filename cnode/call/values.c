@@ -11,6 +11,9 @@
  *	           | ebpf_map() of a map-in-map; locator() to put one
  *	           | {cgroup, Path} of a cgroup_array
  *	           | {ifname, Name} of a devmap
+ *	           | a program, or one behind a number: program_values.c
+ *
+ * Those of a view are terms of their types: typed.c.
  *
  * A number is never taken for a descriptor: where the kernel wants one, the
  * caller names the object, and it is opened here.
@@ -20,11 +23,13 @@
 #include <errno.h>
 #include <linux/bpf.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "call/inner_maps.h"
 #include "call/locators.h"
-#include "call/refusal.h"
-#include "host/names.h"
+#include "call/named.h"
+#include "call/objects.h"
+#include "call/program_values.h"
+#include "call/typed.h"
 #include "limits/map_memory.h"
 
 #define BINARY_HEADER_SIZE 5
@@ -42,79 +47,6 @@ static bool read_bytes(struct term t, size_t size, char *buffer,
 	return term_read_bytes(t, buffer, size);
 }
 
-/* --- Objects by name ---------------------------------------------------- */
-
-/* {Tag, Name} */
-static bool read_tagged(struct term t, const char *tag, struct term *name)
-{
-	struct term pair[2];
-
-	if (!term_tuple_of(t, pair, 2) || !term_is_atom(pair[0], tag))
-		return false;
-	*name = pair[1];
-	return true;
-}
-
-/* Keeps fd in place of the previous one; raises -errno. */
-static bool keep_fd(struct call *call, int *kept, int fd)
-{
-	if (fd < 0)
-		return raise_errno(call, fd);
-	if (*kept >= 0)
-		close(*kept);
-	*kept = fd;
-	return true;
-}
-
-static bool open_process(struct call *call, struct term t)
-{
-	struct term name;
-	uint32_t pid;
-
-	if (!read_tagged(t, "pid", &name) || !term_read_uint32(name, &pid) ||
-	    pid == 0 || pid > INT32_MAX)
-		return raise_reason(call, RAISED_BADARG);
-	return keep_fd(call, &call->key_fd, names_open_process(pid));
-}
-
-static bool read_tagged_path(struct call *call, struct term t, const char *tag,
-			     char path[PATH_MAX])
-{
-	struct term name;
-
-	if (!read_tagged(t, tag, &name))
-		return raise_reason(call, RAISED_BADARG);
-	return call_read_path(call, name, path);
-}
-
-/* The same for a path; -EACCES is a refusal, which is logged. */
-static bool keep_found(struct call *call, int *kept, int fd,
-		       enum refusal refusal, const char *path)
-{
-	return fd == -EACCES ? refusal_raise(call, refusal, path)
-			     : keep_fd(call, kept, fd);
-}
-
-static bool open_file(struct call *call, struct term t)
-{
-	char path[PATH_MAX];
-
-	return read_tagged_path(call, t, "file", path) &&
-	       keep_found(
-		       call, &call->key_fd,
-		       names_open_file(&call->context->common->file_root, path),
-		       REFUSAL_OUTSIDE_FILE_ROOT, path);
-}
-
-static bool open_cgroup(struct call *call, struct term t, int *kept)
-{
-	char path[PATH_MAX];
-
-	return read_tagged_path(call, t, "cgroup", path) &&
-	       keep_found(call, kept, names_open_cgroup(path),
-			  REFUSAL_NO_CGROUP, path);
-}
-
 /* Writes a descriptor as a key or a value. */
 static bool lay_out_fd(int fd, char *buffer, size_t size)
 {
@@ -129,36 +61,15 @@ static bool lay_out_fd(int fd, char *buffer, size_t size)
 static bool read_interface(struct call *call, struct term t, char *buffer,
 			   size_t size, bool *named)
 {
-	char text[64];
-	struct term name;
-	uint32_t index;
-	int error;
+	uint32_t index = 0;
 
-	*named = call->map->traits & MAP_VALUE_IS_INTERFACE &&
-		 read_tagged(t, "ifname", &name);
-	if (!*named)
+	*named = false;
+	if (!(call->map->traits & MAP_VALUE_IS_INTERFACE))
 		return true;
-	if (!term_read_text(name, text, sizeof(text)))
-		return raise_reason(call, RAISED_BADARG);
-	error = names_interface(text, &index);
-	if (error < 0)
-		return raise_errno(call, error);
-	return lay_out_fd((int)index, buffer, size) ||
+	if (!named_read_interface(call, t, &index, named))
+		return false;
+	return !*named || lay_out_fd((int)index, buffer, size) ||
 	       raise_reason(call, RAISED_BADARG);
-}
-
-static bool open_key(struct call *call, struct term t)
-{
-	unsigned traits = call->map->traits;
-
-	if (traits & MAP_KEY_IS_PROCESS)
-		return open_process(call, t);
-	if (traits & MAP_KEY_IS_FILE)
-		return open_file(call, t);
-	if (traits & MAP_KEY_IS_CGROUP)
-		return open_cgroup(call, t, &call->key_fd);
-	/* a socket: this process would have to own it */
-	return raise_errno(call, -EOPNOTSUPP);
 }
 
 /* --- Keys and values ---------------------------------------------------- */
@@ -210,13 +121,15 @@ bool values_read_key(struct call *call, struct term t, const char **key)
 		return false;
 	if (map->traits & MAP_KEY_IS_FD) {
 		*key = buffer;
-		if (!open_key(call, t))
+		if (!named_open_key(call, t))
 			return false;
 		good = lay_out_fd(call->key_fd, buffer, map->key_size);
 	} else {
 		*key = buffer;
 		if (!read_interface(call, t, buffer, map->key_size, &good))
 			return false;
+		if (!good && typed_has_key(map))
+			return typed_read_key(call, t, buffer);
 		good = good || read_plain_key(map, t, buffer, key);
 	}
 	return good || raise_reason(call, RAISED_BADARG);
@@ -297,13 +210,13 @@ static bool open_value(struct call *call, struct term t, char *buffer)
 	if (map->traits & MAP_VALUE_IS_SOCKET)
 		return raise_errno(call, -EOPNOTSUPP);
 	if (map->traits & MAP_VALUE_IS_MAP &&
-	    (call_is_handle(t) || locators_is(t))) {
+	    (objects_is_handle(t, &map_kind) || locators_is(t))) {
 		if (!call_read_value_map(call, t))
 			return false;
 		map_memory_will_be_inner(call->value_map);
 		fd = call->value_map->resource.fd;
 	} else if (map->traits & MAP_VALUE_IS_CGROUP) {
-		if (!open_cgroup(call, t, &call->value_fd))
+		if (!named_open_cgroup(call, t, &call->value_fd))
 			return false;
 		fd = call->value_fd;
 	} else { /* a number would be a descriptor of this process */
@@ -313,7 +226,7 @@ static bool open_value(struct call *call, struct term t, char *buffer)
 	       raise_reason(call, RAISED_BADARG);
 }
 
-/* Bytes 4 to 7 are the descriptor of a program: only 0 is allowed. */
+/* Bytes 4 to 7 are the descriptor of a program, for which no number stands. */
 static bool names_program(const struct map *map, const char *value)
 {
 	static const char none[4];
@@ -331,10 +244,17 @@ bool values_read(struct call *call, struct term t, const char **value)
 	if (!buffer)
 		return false;
 	*value = buffer;
+	if (program_values_may_be(map) && program_values_is(map, t))
+		return program_values_read(call, t, buffer);
 	if (map->traits & MAP_VALUE_IS_FD)
 		return open_value(call, t, buffer);
 	if (!read_interface(call, t, buffer, map->value_size, &good))
 		return false;
+	if (!good && typed_has_value(map)) {
+		if (!typed_read(call, t, buffer))
+			return false;
+		good = true;
+	}
 	if (!good)
 		good = map->traits & MAP_PER_CPU
 			       ? read_per_cpu(map, t, buffer)
@@ -355,76 +275,21 @@ char *values_buffer(struct call *call)
 			   map_entry_size(call->map));
 }
 
-static int find_live(struct call *call, uint32_t id, bool restricted,
-		     erlang_ref *ref)
-{
-	struct call_context *context = call->context;
-	const struct handles_wanted wanted = { .kind = &map_kind,
-					       .id = id,
-					       .restricted = restricted };
-
-	return handles_find(context->common->handles, context->owner, &wanted,
-			    ref);
-}
-
-/* Opens the map of that id with flags, and makes a shared handle for it. */
-static int add_shared(struct call *call, uint32_t id, uint32_t flags,
-		      erlang_ref *ref)
-{
-	struct call_context *context = call->context;
-	struct map *map;
-	int error = map_memory_open_id(context->common->map_memory, id, flags,
-				       &map);
-
-	if (error < 0)
-		return error;
-	error = handles_add_shared(context->common->handles, context->owner,
-				   &map->resource, ref);
-	if (error < 0)
-		map_unref(map);
-	return error;
-}
-
-/*
- * A restricted handle is only used if there can be no other: the map may not be
- * opened by its id, or a security module allows only reading.
- */
-static int share_restricted(struct call *call, uint32_t id, erlang_ref *ref)
-{
-	int error = find_live(call, id, true, ref);
-
-	return error == -ENOENT ? add_shared(call, id, BPF_F_RDONLY, ref)
-				: error;
-}
-
-/* A handle for the map of that id: a live one, or a new one to share. */
-static int share(struct call *call, uint32_t id, erlang_ref *ref)
-{
-	int error = find_live(call, id, false, ref);
-
-	if (error != -ENOENT)
-		return error;
-	error = add_shared(call, id, 0, ref);
-	return error == -EPERM || error == -EACCES
-		       ? share_restricted(call, id, ref)
-		       : error;
-}
-
 /* The value of a map-in-map, as read, is the id of a map. Errors are raised. */
 static void write_map(struct call *call, const char *bytes)
 {
-	struct map *map = NULL;
+	struct resource *map = NULL;
 	erlang_ref ref;
 	uint32_t id;
 	int error;
 
 	memcpy(&id, bytes, sizeof(id));
-	error = share(call, id, &ref);
+	error = inner_maps_share(call, id, &ref);
 	if (error == 0)
-		map = call_get_map(call, &ref);
+		map = objects_get(call, &ref, &map_kind);
 	if (map) {
-		call_write_handle(call, map, &ref);
-		map_unref(map);
+		objects_write_handle(call, map, &ref);
+		resource_unref(map);
 	} else {
 		raise_errno(call, error ? error : -ENOENT);
 		call->out->failed = true;
@@ -437,6 +302,12 @@ void values_write(struct call *call, const char *bytes)
 
 	if (map->traits & MAP_VALUE_IS_MAP) {
 		write_map(call, bytes);
+		return;
+	}
+	if (program_values_may_be(map) && program_values_write(call, bytes))
+		return;
+	if (typed_has_value(map)) {
+		typed_write(call, bytes);
 		return;
 	}
 	if (!(map->traits & MAP_PER_CPU)) {
@@ -456,7 +327,7 @@ int values_hold_map(struct call *call, const char *value)
 	uint32_t id;
 
 	memcpy(&id, value, sizeof(id));
-	return share(call, id, &ref);
+	return inner_maps_share(call, id, &ref);
 }
 
 int values_keep_map(void *context, const void *value)
@@ -467,7 +338,7 @@ int values_keep_map(void *context, const void *value)
 	int error;
 
 	memcpy(&id, value, sizeof(id));
-	error = share(call, id, &ref);
+	error = inner_maps_share(call, id, &ref);
 	if (error == 0)
 		handles_keep(call->context->common->handles, &ref);
 	return error;
@@ -496,9 +367,42 @@ bool values_take(struct call *call, const char *key, int *error, char **value)
 
 size_t values_size(const struct map *map)
 {
+	size_t size;
+
 	if (map->traits & MAP_VALUE_IS_MAP)
 		return CALL_MAX_HANDLE_SIZE;
-	return map_entry_size(map) + (size_t)map->cpus * BINARY_HEADER_SIZE;
+	size = typed_has_value(map)
+		       ? typed_size(map)
+		       : map_entry_size(map) +
+				 (size_t)map->cpus * BINARY_HEADER_SIZE;
+	return program_values_may_be(map) && size < PROGRAM_VALUES_SIZE
+		       ? PROGRAM_VALUES_SIZE
+		       : size;
+}
+
+size_t values_key_size(const struct map *map)
+{
+	return typed_has_key(map) ? typed_key_size(map)
+				  : map->key_size + BINARY_HEADER_SIZE;
+}
+
+void values_write_key(struct call *call, const char *bytes)
+{
+	if (typed_has_key(call->map))
+		typed_write_key(call, bytes);
+	else
+		term_write_binary(call->out, bytes, call->map->key_size);
+}
+
+bool values_read_key_bytes(struct call *call, struct term t, const char **key)
+{
+	size_t size;
+
+	if (!typed_has_key(call->map))
+		return values_read_key(call, t, key);
+	return (term_read_binary(t, key, &size) &&
+		size == call->map->key_size) ||
+	       raise_reason(call, RAISED_BADARG);
 }
 
 bool values_lookup(struct call *call, struct term key_term, int *error,

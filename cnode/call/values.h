@@ -18,6 +18,11 @@ bool values_find_key(struct call *call, struct term t, const char **key,
 		     int *error);
 bool values_read(struct call *call, struct term t, const char **value);
 
+/* Writes a key to the answer. */
+void values_write_key(struct call *call, const char *bytes);
+/* As values_read_key(), for a key that was not given as a term of its type. */
+bool values_read_key_bytes(struct call *call, struct term t, const char **key);
+
 /*
  * Reserves the answer for a value of call->map and its handle, as it came,
  * before anything is taken out. Raises {too_big, Max} or enomem.
@@ -46,7 +51,8 @@ int values_hold_map(struct call *call, const char *value);
 /* The same as a map_keeper: the handle stays until it is closed. */
 int values_keep_map(void *call, const void *value);
 
-/* The most bytes that a value takes in an answer. */
+/* The most bytes that a value or a key takes in an answer. */
 size_t values_size(const struct map *map);
+size_t values_key_size(const struct map *map);
 
 #endif

@@ -68,7 +68,7 @@ static const struct {
 	{ 1, 13, 0, 0 },
 };
 
-static int forbid_all(int version)
+static int forbid_all(int version, uint64_t scopes)
 {
 	struct ruleset all = { 0 };
 	long fd;
@@ -78,7 +78,7 @@ static int forbid_all(int version)
 			continue;
 		all.fs = (1ull << versions[i].fs_rights) - 1;
 		all.net = versions[i].net;
-		all.scoped = versions[i].scoped;
+		all.scoped = versions[i].scoped & scopes;
 		break;
 	}
 	fd = syscall(SYS_landlock_create_ruleset, &all, sizeof(all), 0);
@@ -148,6 +148,24 @@ static int allow_pins(int ruleset, int pin_root)
 		       : bpf_fs_each_mount_below(pin_root, allow_mount, &rule);
 }
 
+/* What is not there needs no rule. */
+static int allow_reading(int ruleset, const struct landlock_path *path)
+{
+	static const uint64_t rights[] = {
+		[LANDLOCK_FILE] = FS_READ_FILE,
+		[LANDLOCK_FOLDER] = FS_READ_FILE | FS_READ_DIR,
+		[LANDLOCK_NAMES] = FS_READ_DIR,
+	};
+	int fd = open(path->path, O_PATH | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == EMFILE || errno == ENFILE || errno == ENOMEM
+			       ? -errno
+			       : 0;
+	/* it stays open: see allow_own_proc() */
+	return allow_below(ruleset, fd, rights[path->kind]);
+}
+
 static int allow_epmd(int ruleset, uint16_t port)
 {
 	struct net_port rule = { .allowed = NET_CONNECT_TCP, .port = port };
@@ -158,24 +176,60 @@ static int allow_epmd(int ruleset, uint16_t port)
 		       : 0;
 }
 
+static long version_here(void)
+{
+	return syscall(SYS_landlock_create_ruleset, NULL, 0,
+		       CREATE_RULESET_VERSION);
+}
+
+int landlock_prepare(const struct landlock_path *paths, size_t count)
+{
+	long version = version_here();
+	int ruleset, error = 0;
+
+	if (version < 0)
+		return errno == EOPNOTSUPP ? -ENOSYS : -errno;
+	ruleset = forbid_all((int)version, UINT64_MAX);
+	if (ruleset < 0)
+		return ruleset;
+	for (size_t i = 0; error == 0 && i < count; i++)
+		error = allow_reading(ruleset, &paths[i]);
+	if (error == 0)
+		return ruleset;
+	close(ruleset);
+	return error;
+}
+
+int landlock_enter(int ruleset)
+{
+	return syscall(SYS_landlock_restrict_self, ruleset, 0) < 0 ? -errno : 0;
+}
+
 int landlock_confine(const struct landlock_limits *limits)
 {
-	long version = syscall(SYS_landlock_create_ruleset, NULL, 0,
-			       CREATE_RULESET_VERSION);
+	static const struct landlock_path counting = {
+		"/proc/sys/kernel/bpf_stats_enabled", LANDLOCK_FILE
+	};
+	long version = version_here();
 	int ruleset, error;
 
 	if (version < 0)
 		return errno == EOPNOTSUPP ? -ENOSYS : -errno;
-	ruleset = forbid_all((int)version);
+	ruleset = forbid_all((int)version,
+			     limits->signals ? ~SCOPE_SIGNAL : UINT64_MAX);
 	if (ruleset < 0)
 		return ruleset;
 	error = allow_own_proc(ruleset);
 	if (error == 0)
 		error = allow_pins(ruleset, limits->pin_root);
+	if (error == 0 && limits->netns_root >= 0)
+		error = allow_below(ruleset, limits->netns_root, FS_READ_FILE);
+	if (error == 0 && limits->counting)
+		error = allow_reading(ruleset, &counting);
 	if (error == 0 && version >= LANDLOCK_WITH_NET)
 		error = allow_epmd(ruleset, limits->epmd_port);
-	if (error == 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
-		error = -errno;
+	if (error == 0)
+		error = landlock_enter(ruleset);
 	close(ruleset);
 	return error < 0 ? error : (int)version;
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
@@ -49,25 +50,31 @@ void privilege_give(const char *folder, const struct user *user)
 			 user->name, strerror(errno));
 }
 
-/* bpf(2) needs these; README.md says for what. */
+/* README.md says for what. */
 static const struct {
 	cap_value_t capability;
-	bool for_ids; /* only where maps are opened by their ids */
-} needed[] = {
-	{ CAP_BPF, false },
-	{ CAP_NET_ADMIN, false },
-	{ CAP_SYS_ADMIN, true },
+	unsigned privilege;
+	const char *name;
+} capabilities[] = {
+	{ CAP_BPF, PRIVILEGE_BPF, "cap_bpf" },
+	{ CAP_NET_ADMIN, PRIVILEGE_NET_ADMIN, "cap_net_admin" },
+	{ CAP_SYS_ADMIN, PRIVILEGE_SYS_ADMIN, "cap_sys_admin" },
+	{ CAP_PERFMON, PRIVILEGE_PERFMON, "cap_perfmon" },
+	{ CAP_DAC_READ_SEARCH, PRIVILEGE_DAC_READ_SEARCH,
+	  "cap_dac_read_search" },
 };
 
-/* Adds to caps those of needed that were permitted. */
-static int choose(cap_t caps, cap_t permitted, bool open_by_id)
+#define CAPABILITIES (sizeof(capabilities) / sizeof(capabilities[0]))
+
+/* Adds to caps those of the set that were permitted. */
+static int choose(cap_t caps, cap_t permitted, unsigned set)
 {
 	cap_flag_value_t there;
 
-	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
-		const cap_value_t *one = &needed[i].capability;
+	for (size_t i = 0; i < CAPABILITIES; i++) {
+		const cap_value_t *one = &capabilities[i].capability;
 
-		if (needed[i].for_ids && !open_by_id)
+		if (!(capabilities[i].privilege & set))
 			continue;
 		if (cap_get_flag(permitted, *one, CAP_PERMITTED, &there) < 0)
 			return -errno;
@@ -110,24 +117,64 @@ static int set(cap_t caps)
 	return error;
 }
 
-enum exit_status privilege_keep(bool open_by_id)
+static const char *names_of(unsigned set)
+{
+	static char text[128];
+	int at = 0;
+
+	for (size_t i = 0; i < CAPABILITIES; i++)
+		if (capabilities[i].privilege & set)
+			at += snprintf(text + at, sizeof(text) - (size_t)at,
+				       "%s%s", at > 0 ? ", " : "",
+				       capabilities[i].name);
+	return text;
+}
+
+static int keep(unsigned privileges, bool for_good)
 {
 	cap_t permitted = cap_get_proc(), caps = cap_init();
-	int error = permitted && caps ? choose(caps, permitted, open_by_id)
+	int error = permitted && caps ? choose(caps, permitted, privileges)
 				      : -errno;
 
 	if (error == 0) {
-		empty_bounding_set(permitted);
+		if (for_good)
+			empty_bounding_set(permitted);
 		error = set(caps);
 	}
 	cap_free(permitted);
 	cap_free(caps);
+	return error;
+}
+
+enum exit_status privilege_keep(unsigned privileges)
+{
+	int error = keep(privileges, true);
+
 	if (error == 0)
 		return STATUS_OK;
 	log_error("cannot drop capabilities: %s; if capset(2) is refused, "
-		  "start it with no more than cap_bpf, cap_net_admin%s",
-		  strerror(-error), open_by_id ? ", cap_sys_admin" : "");
+		  "start it with no more than %s",
+		  strerror(-error), names_of(privileges));
 	return STATUS_OTHER;
+}
+
+int privilege_narrow(unsigned privileges)
+{
+	return keep(privileges, false);
+}
+
+bool privilege_has(enum privilege privilege)
+{
+	cap_t caps = cap_get_proc();
+	cap_flag_value_t there = CAP_CLEAR;
+
+	for (size_t i = 0; caps && i < CAPABILITIES; i++)
+		if (capabilities[i].privilege == (unsigned)privilege &&
+		    cap_get_flag(caps, capabilities[i].capability,
+				 CAP_PERMITTED, &there) < 0)
+			there = CAP_CLEAR;
+	cap_free(caps);
+	return there == CAP_SET;
 }
 
 bool privilege_may_make_maps(void)

@@ -24,11 +24,26 @@ enum exit_status privilege_change_user(const struct user *user);
 /* Tries to make user the owner of a folder. */
 void privilege_give(const char *folder, const struct user *user);
 
+/* Capabilities: bits of a set. */
+enum privilege {
+	PRIVILEGE_BPF = 1,
+	PRIVILEGE_NET_ADMIN = 2,
+	PRIVILEGE_SYS_ADMIN = 4,
+	PRIVILEGE_PERFMON = 8,
+	PRIVILEGE_DAC_READ_SEARCH = 16,
+};
+
 /*
- * Drops all capabilities that the functions served do not need. The process
- * must be single-threaded.
+ * Drops all capabilities but these, as far as it has them. The process must be
+ * single-threaded.
  */
-enum exit_status privilege_keep(bool open_by_id);
+enum exit_status privilege_keep(unsigned privileges);
+
+/* The same once more, in a process of the loader: logs nothing. 0 or -errno. */
+int privilege_narrow(unsigned privileges);
+
+/* Whether it could use that capability. */
+bool privilege_has(enum privilege privilege);
 
 /* Whether it has the capabilities; a security module may still refuse. */
 bool privilege_may_make_maps(void);

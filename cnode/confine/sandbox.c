@@ -90,7 +90,11 @@ static int confine_files_and_ports(const struct sandbox *sandbox)
 {
 	const struct landlock_limits limits = {
 		.pin_root = sandbox->pin_root,
+		.netns_root = sandbox->netns_root,
+		.counting = sandbox->programs,
 		.epmd_port = sandbox->epmd_port,
+		/* the system calls for them are not let through anyway */
+		.signals = sandbox->programs,
 	};
 	int version = landlock_confine(&limits);
 
@@ -131,9 +135,20 @@ static enum exit_status check_proc(void)
 	return STATUS_OTHER;
 }
 
+static enum syscalls_of filter_of(const struct sandbox *sandbox)
+{
+	if (sandbox->programs)
+		return sandbox->open_by_id ? SYSCALLS_OF_PROGRAMS
+					   : SYSCALLS_OF_PROGRAMS_WITHOUT_IDS;
+	return sandbox->open_by_id ? SYSCALLS_OF_NODE
+				   : SYSCALLS_OF_NODE_WITHOUT_IDS;
+}
+
 enum exit_status sandbox_enter(const struct sandbox *sandbox)
 {
-	enum exit_status status = privilege_keep(sandbox->open_by_id);
+	enum exit_status status =
+		privilege_keep(PRIVILEGE_BPF | PRIVILEGE_NET_ADMIN |
+			       (sandbox->open_by_id ? PRIVILEGE_SYS_ADMIN : 0));
 	int error;
 
 	if (status == STATUS_OK)
@@ -157,7 +172,7 @@ enum exit_status sandbox_enter(const struct sandbox *sandbox)
 	error = confine_files_and_ports(sandbox);
 	if (error < 0)
 		return fail("Landlock", error);
-	error = syscalls_confine(sandbox->open_by_id);
+	error = syscalls_confine(filter_of(sandbox));
 	if (error < 0)
 		return fail("seccomp", error);
 	log_info("system calls are confined by seccomp");

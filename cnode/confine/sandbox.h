@@ -8,10 +8,12 @@
 #include "base/exit_status.h"
 
 struct sandbox {
-	int pin_root; /* descriptor of a folder; -1: any bpf file system */
+	int pin_root;   /* descriptor of a folder; -1: any bpf file system */
+	int netns_root; /* descriptor of a folder; -1: none */
 	uint16_t epmd_port;
 	uint64_t memory; /* limit of the data segment in bytes; 0: none */
 	bool open_by_id; /* maps may be opened by id */
+	bool programs;   /* there is a loader, and programs to attach */
 	bool off;        /* drop nothing but capabilities */
 };
 

@@ -18,18 +18,28 @@
 		sizeof(steps) / sizeof((steps)[0]), steps                      \
 	}
 
-int syscalls_confine(bool open_by_id)
+static const struct sock_fprog programs[] = {
+	[SYSCALLS_OF_NODE] = PROGRAM(with_ids),
+	[SYSCALLS_OF_NODE_WITHOUT_IDS] = PROGRAM(without_ids),
+	[SYSCALLS_OF_PROGRAMS] = PROGRAM(programs_with_ids),
+	[SYSCALLS_OF_PROGRAMS_WITHOUT_IDS] = PROGRAM(programs_without_ids),
+	[SYSCALLS_OF_LOADER] = PROGRAM(loader),
+	[SYSCALLS_OF_LOAD] = PROGRAM(load),
+	[SYSCALLS_OF_RUN] = PROGRAM(run),
+	[SYSCALLS_OF_ATTACH] = PROGRAM(attach),
+	[SYSCALLS_OF_KEEP] = PROGRAM(keep),
+};
+
+int syscalls_confine(enum syscalls_of of)
 {
-	static const struct sock_fprog programs[] = { PROGRAM(without_ids),
-						      PROGRAM(with_ids) };
 	long result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-			      SECCOMP_FILTER_FLAG_TSYNC, &programs[open_by_id]);
+			      SECCOMP_FILTER_FLAG_TSYNC, &programs[of]);
 
 	/* some containers allow only prctl(2), which is as good for one thread
 	 */
 	if (result < 0 && (errno == EPERM || errno == ENOSYS))
 		result = prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER,
-			       &programs[open_by_id]);
+			       &programs[of]);
 	if (result < 0)
 		return -errno;
 	return result > 0 ? -ESRCH : 0; /* the id of a thread it failed for */

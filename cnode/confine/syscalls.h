@@ -2,13 +2,24 @@
 #ifndef SYSCALLS_H
 #define SYSCALLS_H
 
-#include <stdbool.h>
+/* Whose filter. */
+enum syscalls_of {
+	SYSCALLS_OF_NODE,
+	SYSCALLS_OF_NODE_WITHOUT_IDS,
+	SYSCALLS_OF_PROGRAMS, /* the node, with --programs */
+	SYSCALLS_OF_PROGRAMS_WITHOUT_IDS,
+	SYSCALLS_OF_LOADER, /* includes those of its children */
+	SYSCALLS_OF_LOAD,
+	SYSCALLS_OF_RUN,
+	SYSCALLS_OF_ATTACH,
+	SYSCALLS_OF_KEEP,
+};
 
 /*
- * From here on a system call, or an argument of one, that the node never uses
- * kills the process. Applies to all threads, for good, and needs no_new_privs.
- * Without open_by_id, opening a map by id fails with EPERM. 0 or -errno.
+ * From here on a system call, or an argument of one, that this process never
+ * uses kills it. Applies to all threads, for good, and needs no_new_privs.
+ * Without ids, opening a map by id fails with EPERM. 0 or -errno.
  */
-int syscalls_confine(bool open_by_id);
+int syscalls_confine(enum syscalls_of of);
 
 #endif

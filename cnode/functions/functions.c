@@ -14,15 +14,18 @@
 #include "call/refusal.h"
 #include "functions/handlers.h"
 
+#define MAPS "ebpf_maps"
+#define PROGRAMS "ebpf_programs"
+
 enum module {
 	EBPF_MAPS,
+	EBPF_PROGRAMS,
 };
 
 static const char *const modules[] = {
-	[EBPF_MAPS] = "ebpf_maps",
+	[EBPF_MAPS] = MAPS,
+	[EBPF_PROGRAMS] = PROGRAMS,
 };
-
-#define MODULES (sizeof(modules) / sizeof(modules[0]))
 
 static const struct function {
 	uint8_t module;
@@ -78,6 +81,11 @@ static const struct function {
 	  map_functions_unpin },
 	{ EBPF_MAPS, "freeze", 1, PERMISSION_WRITE, LOCATED_TO_WRITE,
 	  map_functions_freeze },
+	/* type_functions.c */
+	{ EBPF_MAPS, "typed", 2, PERMISSION_READ, LOCATED_NEVER,
+	  type_functions_typed },
+	{ EBPF_MAPS, "types", 1, PERMISSION_READ, LOCATED_TO_READ,
+	  type_functions_types },
 	/* check_functions.c */
 	{ EBPF_MAPS, "check", 4, PERMISSION_READ, LOCATED_NEVER,
 	  check_functions_check },
@@ -125,6 +133,47 @@ static const struct function {
 	  many_functions_without },
 	{ EBPF_MAPS, "merge", 2, PERMISSION_WRITE, LOCATED_TO_WRITE,
 	  many_functions_merge },
+	/* load_functions.c */
+	{ EBPF_PROGRAMS, "load", 2, PERMISSION_LOAD, LOCATED_NEVER,
+	  load_functions_object },
+	{ EBPF_PROGRAMS, "load", 3, PERMISSION_LOAD, LOCATED_NEVER,
+	  load_functions_instructions },
+	/* link_functions.c */
+	{ EBPF_PROGRAMS, "attach", 2, PERMISSION_LOAD, LOCATED_NEVER,
+	  link_functions_attach },
+	{ EBPF_PROGRAMS, "attach", 3, PERMISSION_LOAD, LOCATED_NEVER,
+	  link_functions_attach },
+	{ EBPF_PROGRAMS, "detach", 1, PERMISSION_LOAD, LOCATED_NEVER,
+	  link_functions_detach },
+	{ EBPF_PROGRAMS, "update", 2, PERMISSION_LOAD, LOCATED_NEVER,
+	  link_functions_update },
+	/* run_functions.c */
+	{ EBPF_PROGRAMS, "run", 3, PERMISSION_LOAD, LOCATED_NEVER,
+	  run_functions_run },
+	/* program_functions.c */
+	{ EBPF_PROGRAMS, "open", 1, PERMISSION_LOAD, LOCATED_NEVER,
+	  program_functions_open },
+	{ EBPF_PROGRAMS, "open", 2, PERMISSION_LOAD, LOCATED_NEVER,
+	  program_functions_open },
+	{ EBPF_PROGRAMS, "pin", 2, PERMISSION_LOAD, LOCATED_NEVER,
+	  program_functions_pin },
+	{ EBPF_PROGRAMS, "unpin", 2, PERMISSION_LOAD, LOCATED_NEVER,
+	  program_functions_unpin },
+	{ EBPF_PROGRAMS, "close", 1, PERMISSION_READ, LOCATED_NEVER,
+	  program_functions_close },
+	{ EBPF_PROGRAMS, "type", 1, PERMISSION_READ, LOCATED_NEVER,
+	  program_functions_type },
+	{ EBPF_PROGRAMS, "count", 1, PERMISSION_WRITE, LOCATED_NEVER,
+	  program_functions_count },
+	/* loaded_functions.c */
+	{ EBPF_PROGRAMS, "info", 1, PERMISSION_READ, LOCATED_NEVER,
+	  loaded_functions_info },
+	{ EBPF_PROGRAMS, "list", 0, PERMISSION_READ, LOCATED_NEVER,
+	  loaded_functions_list },
+	{ EBPF_PROGRAMS, "links", 0, PERMISSION_READ, LOCATED_NEVER,
+	  loaded_functions_links },
+	{ EBPF_PROGRAMS, "handles", 0, PERMISSION_READ, LOCATED_NEVER,
+	  loaded_functions_handles },
 };
 
 #define FUNCTIONS (sizeof(functions) / sizeof(functions[0]))
@@ -142,14 +191,11 @@ void functions_print(FILE *file)
 			function.arity);
 }
 
+/* Each request comes here: with constants, no name is measured. */
 static bool read_module(struct term t, uint8_t *module)
 {
-	for (size_t i = 0; i < MODULES; i++)
-		if (term_is_atom(t, modules[i])) {
-			*module = (uint8_t)i;
-			return true;
-		}
-	return false;
+	*module = term_is_atom(t, MAPS) ? EBPF_MAPS : EBPF_PROGRAMS;
+	return *module == EBPF_MAPS || term_is_atom(t, PROGRAMS);
 }
 
 bool functions_has_module(struct term module)
@@ -214,12 +260,26 @@ void functions_log_for(const struct call_context *context)
 	log_fields_set_origin(describe, context);
 }
 
+static bool may_call(struct call *call, const struct function *served)
+{
+	enum permission has = call->context->permission;
+
+	if (served->module == EBPF_PROGRAMS && !call->context->common->loader)
+		return refusal_raise(call, REFUSAL_NO_PROGRAMS, NULL);
+	return served->needs <= has ||
+	       refusal_raise(call,
+			     served->needs == PERMISSION_LOAD
+				     ? REFUSAL_MAY_NOT_LOAD
+				     : REFUSAL_MAY_ONLY_READ,
+			     NULL);
+}
+
 static bool serve(struct call *call, const struct function *served)
 {
 	bool returned;
 
-	if (served->needs > call->context->permission)
-		return refusal_raise(call, REFUSAL_MAY_ONLY_READ, NULL);
+	if (!may_call(call, served))
+		return false;
 	call->key_fd = call->value_fd = -1;
 	returned = served->handler(call) && check_answer(call);
 	call_end(call);
@@ -237,6 +297,7 @@ bool functions_call(struct call *call, struct term module, struct term function,
 	stats_add(&call->context->stats->requests[served - functions], 1);
 	call->function = served->name;
 	call->arity = arity;
+	call->of_programs = served->module == EBPF_PROGRAMS;
 	call->located = served->located;
 	call->context->served = call;
 	returned = serve(call, served);
@@ -256,4 +317,9 @@ bool functions_name(size_t row, struct function_name *name)
 					functions[row].name,
 					functions[row].arity };
 	return true;
+}
+
+bool functions_needs_module(const struct function_name *name)
+{
+	return name->module != modules[EBPF_MAPS];
 }

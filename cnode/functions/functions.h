@@ -13,6 +13,9 @@ struct function_name {
 	uint32_t arity;
 };
 
+/* In counts and logs a name without a module is one of ebpf_maps. */
+bool functions_needs_module(const struct function_name *name);
+
 /* False past the last row of the table. */
 bool functions_name(size_t row, struct function_name *name);
 

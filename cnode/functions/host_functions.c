@@ -15,70 +15,19 @@
 
 #include "bpf/pins.h"
 #include "call/call.h"
+#include "call/descriptions.h"
 #include "functions/handlers.h"
-
-/* --- Handles ------------------------------------------------------------ */
-
-struct listing {
-	struct call *call;
-	uint32_t count;
-};
-
-static void write_handle(const struct handles_info *info, void *context)
-{
-	struct listing *listing = context;
-
-	call_write_handle(listing->call, map_of(info->resource), info->ref);
-	listing->count++;
-}
-
-static void write_owned_handle(const struct handles_info *info, void *context)
-{
-	static const char *const lifetimes[] = {
-		[HANDLES_NODE] = "node",
-		[HANDLES_PROCESS] = "process",
-		[HANDLES_PERMANENT] = "permanent",
-	};
-	struct listing *listing = context;
-	struct term_writer *out = listing->call->out;
-
-	term_write_tuple(out, 3);
-	write_handle(info, context);
-	if (info->lifetime == HANDLES_PROCESS)
-		term_write_raw(out, info->process, info->process_size);
-	else
-		term_write_atom(out, info->owner ? info->owner : "none");
-	term_write_atom(out, lifetimes[info->lifetime]);
-}
-
-static void write_handles(struct call *call, uint32_t id, handles_visitor visit)
-{
-	struct listing listing = { .call = call };
-	size_t list = term_write_list_open(call->out);
-
-	handles_each(call->context->common->handles, &map_kind, id, visit,
-		     &listing);
-	term_write_list_close(call->out, list, listing.count);
-}
 
 bool host_functions_handles(struct call *call)
 {
-	write_handles(call, 0, write_owned_handle);
+	size_t list = term_write_list_open(call->out);
+	uint32_t n = descriptions_write_owned(call, &map_kind);
+
+	term_write_list_close(call->out, list, n);
 	return true;
 }
 
 /* --- Maps --------------------------------------------------------------- */
-
-static void write_pins(struct term_writer *w, uint32_t id,
-		       const struct pins *pins)
-{
-	size_t list = term_write_list_open(w), count;
-	const struct pin *pin = pins_of(pins, id, &count);
-
-	for (size_t i = 0; i < count; i++)
-		term_write_binary(w, pin[i].path, strlen(pin[i].path));
-	term_write_list_close(w, list, (uint32_t)count);
-}
 
 #define INFO_PAIRS 12
 
@@ -100,15 +49,8 @@ static void write_info(struct call *call, const struct map_info *info,
 	term_write_atom(w, "frozen");
 	term_write_atom(w, info->frozen ? "true" : "false");
 	term_write_entry(w, "memlock", info->memlock);
-	term_write_atom(w, "btf");
-	if (info->btf_id > 0)
-		term_write_uint(w, info->btf_id);
-	else
-		term_write_atom(w, "none");
-	term_write_atom(w, "pinned");
-	write_pins(w, info->id, pins);
-	term_write_atom(w, "handles");
-	write_handles(call, info->id, write_handle);
+	descriptions_write_id(w, "btf", info->btf_id);
+	descriptions_write_holders(call, &map_kind, info->id, pins);
 	term_write_map_close(w, map, INFO_PAIRS);
 }
 
@@ -122,7 +64,8 @@ bool host_functions_info(struct call *call)
 		return false;
 	error = map_get_info(call->map, &info);
 	if (error == 0)
-		error = pins_find_of(&pins, info.id, call->context->stopped);
+		error = pins_find_of(&pins, &call->map->resource,
+				     call->context->stopped);
 	if (error < 0)
 		return raise_errno(call, error);
 	write_info(call, &info, &pins);
@@ -172,7 +115,7 @@ static bool write_infos(struct call *call, const struct pins *pins)
 bool host_functions_list(struct call *call)
 {
 	struct pins pins;
-	int error = pins_find(&pins, call->context->stopped);
+	int error = pins_find(&pins, &map_kind, call->context->stopped);
 	bool good;
 
 	if (error < 0)

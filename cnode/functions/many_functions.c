@@ -231,7 +231,8 @@ static bool make_load(struct call *call, struct load *load, uint32_t pairs)
 				       fit < pairs ? (uint32_t)fit : pairs };
 	/* reading a key or value closes the descriptor of the one before */
 	if (load->capacity == 0 ||
-	    call->map->traits & (MAP_KEY_IS_FD | MAP_VALUE_IS_FD))
+	    call->map->traits &
+		    (MAP_KEY_IS_FD | MAP_VALUE_IS_FD | MAP_VALUE_HAS_FD))
 		load->capacity = 1;
 	load->values = call_batch_buffer(call, load->capacity * entry);
 	load->keys = load->values + load->capacity * value;

@@ -2,10 +2,11 @@
 /*
  * The functions on maps and their handles:
  *
- *	new(Type, KeySize, ValueSize, MaxEntries[, Options])
+ *	new(Type, KeySize, ValueSize, MaxEntries[, Options]),
+ *	new(Type, KeyLayout, ValueLayout, MaxEntries[, Options])
  *	           -> ebpf_map() | {error, Posix}
  *	open({id, Id} | {pinned, Path} | {name, Name}[, Options])
- *	           -> ebpf_map() | {error, Posix | ambiguous}
+ *	           -> ebpf_map() | {error, Posix | ambiguous | notype}
  *	close(Map) -> ok | {error, ebadf}
  *	fd(Map)    -> integer()
  *	type(Map)  -> atom() | integer()
@@ -21,38 +22,16 @@
 #include "call/call.h"
 #include "call/locators.h"
 #include "call/map_options.h"
+#include "call/new_types.h"
+#include "call/objects.h"
+#include "call/pinning.h"
 #include "call/refusal.h"
+#include "call/views.h"
 #include "functions/handlers.h"
 #include "handles/audit.h"
-#include "host/pin_path.h"
 #include "limits/map_memory.h"
-#include "limits/pin_limit.h"
 
 /* --- new/4,5 ------------------------------------------------------------ */
-
-/* Consumes the map, and writes its handle or an error. */
-static bool write_new_handle(struct call *call, struct map *map,
-			     enum handles_lifetime lifetime)
-{
-	struct call_context *context = call->context;
-	struct handles_lease lease = { .lifetime = lifetime,
-				       .process = call->caller.at,
-				       .process_size = call->caller.size };
-	int error;
-
-	/* another thread may end the handle at once */
-	call->map = map_ref(map);
-	error = handles_add(context->common->handles, context->owner,
-			    &map->resource, &lease, &call->ref);
-
-	if (error < 0) {
-		map_unref(map);
-		return call_write_error(call, error);
-	}
-	call->watch = lifetime == HANDLES_PROCESS;
-	call_write_handle(call, map, &call->ref);
-	return true;
-}
 
 static void log_fault(const char *text, void *context)
 {
@@ -63,28 +42,65 @@ static void log_fault(const char *text, void *context)
 		    call->context->peer, text);
 }
 
-bool map_functions_new(struct call *call)
+static int make(struct call *call, struct map_options *options,
+		struct map **map)
 {
 	struct call_context *context = call->context;
-	struct map_options options;
+	int error = handles_check_capacity(context->common->handles,
+					   context->owner, RESOURCE_MAPS, 1);
+
+	if (error == 0 && !options->name_is_valid)
+		error = -EINVAL;
+	if (error < 0)
+		return error;
+	options->spec.stopped = context->stopped;
+	if (options->plans)
+		new_types_load(options->plans, &options->spec);
+	error = map_memory_make(context->common->map_memory, &options->spec,
+				context->peer, map);
+	new_types_close(&options->spec);
+	return error;
+}
+
+static bool make_new(struct call *call, struct map_options *options)
+{
 	struct map *map = NULL;
 	int error;
 
-	if (!map_options_read_new(call, &options) ||
-	    !call_check_answer(call, CALL_MAX_HANDLE_SIZE))
+	if (!call_check_answer(call, CALL_MAX_HANDLE_SIZE))
 		return false;
-	error = handles_check_capacity(context->common->handles,
-				       context->owner);
-	if (error == 0 && !options.name_is_valid)
-		error = -EINVAL;
-	options.spec.stopped = context->stopped;
+	error = make(call, options, &map);
+	if (error < 0) {
+		map_rules_check(&options->spec, options->name_is_valid,
+				log_fault, call);
+		return call_write_error(call, error);
+	}
+	if (options->plans &&
+	    !views_make_of(call, &options->view,
+			   types_plans_ref(options->plans), map, &error)) {
+		map_unref(map);
+		return false;
+	}
 	if (error == 0)
-		error = map_memory_make(context->common->map_memory,
-					&options.spec, context->peer, &map);
-	if (error == 0)
-		return write_new_handle(call, map, options.lifetime);
-	map_rules_check(&options.spec, options.name_is_valid, log_fault, call);
+		return objects_hold_and_write(call, &map->resource,
+					      options->lifetime, NULL);
+	map_unref(map);
 	return call_write_error(call, error);
+}
+
+bool map_functions_new(struct call *call)
+{
+	struct map_options options;
+	bool good;
+	int error;
+
+	if (!map_options_read_new(call, &options, &error))
+		return false;
+	if (error != 0)
+		return views_write_error(call, error);
+	good = make_new(call, &options);
+	types_plans_unref(options.plans);
+	return good;
 }
 
 /* --- open/1,2 ----------------------------------------------------------- */
@@ -103,8 +119,9 @@ static bool open_map(struct call *call, const struct map_options *options)
 {
 	uint32_t flags = options->spec.flags;
 	struct map *map = NULL;
-	int error = handles_check_capacity(call->context->common->handles,
-					   call->context->owner);
+	int error =
+		handles_check_capacity(call->context->common->handles,
+				       call->context->owner, RESOURCE_MAPS, 1);
 
 	if (!may_open(call, options))
 		return refusal_raise(call, REFUSAL_MAY_ONLY_READ, NULL);
@@ -113,16 +130,20 @@ static bool open_map(struct call *call, const struct map_options *options)
 	if (error == 0 &&
 	    !locators_open(call, call->args[0], flags, &map, &error))
 		return false;
-	if (error == LOCATORS_AMBIGUOUS) {
-		call->returned = STATS_RAISED + RAISED_AMBIGUOUS;
-		term_write_tuple(call->out, 2);
-		term_write_atom(call->out, "error");
-		term_write_atom(call->out, "ambiguous");
-		return true;
-	}
+	if (error == LOCATORS_AMBIGUOUS)
+		return call_write_ambiguous(call);
 	if (error < 0)
 		return call_write_error(call, error);
-	return write_new_handle(call, map, options->lifetime);
+	if (views_are_wanted(&options->view) &&
+	    !views_make(call, &options->view, NULL, map, &error)) {
+		map_unref(map);
+		return false;
+	}
+	if (error == 0)
+		return objects_hold_and_write(call, &map->resource,
+					      options->lifetime, NULL);
+	map_unref(map);
+	return views_write_error(call, error);
 }
 
 bool map_functions_open1(struct call *call)
@@ -153,30 +174,12 @@ bool map_functions_open2(struct call *call)
 
 /* --- Handles ------------------------------------------------------------ */
 
-static bool write_ok_or_error(struct call *call, int error)
-{
-	if (error < 0)
-		return call_write_error(call, error);
-	term_write_atom(call->out, "ok");
-	return true;
-}
-
 bool map_functions_close(struct call *call)
 {
-	struct call_context *context = call->context;
-	int error = -EBADF;
-
 	if (locators_is(call->args[0]))
 		return raise_reason(call, RAISED_BADARG);
-	if (!call_is_handle(call->args[0]))
-		return raise_term(call, RAISED_BADMAP, call->args[0]);
-	if (call_read_handle_ref(call->args[0], &call->ref))
-		error = handles_close(
-			context->common->handles, context->owner, &call->ref,
-			context->permission < PERMISSION_WRITE, &call->unwatch);
-	if (error == -EACCES)
-		return refusal_raise(call, REFUSAL_NOT_ITS_OWN, NULL);
-	return write_ok_or_error(call, error);
+	return objects_close(call, call->args[0], &map_kind, PERMISSION_WRITE,
+			     REFUSAL_NOT_ITS_OWN);
 }
 
 bool map_functions_fd(struct call *call)
@@ -195,66 +198,16 @@ bool map_functions_type(struct call *call)
 	return true;
 }
 
-static void audit_pin(const char *event, const struct map *map,
-		      const struct pin_path *path, const char *text)
-{
-	char real[PATH_MAX];
-	struct audit audit = {
-		.event = event,
-		.handle = AUDIT_NO_HANDLE,
-		.path = pin_path_real(path, real) ? real : text,
-	};
-
-	audit_resource(audit, &map->resource);
-}
-
-static bool with_path(struct call *call, const char *event,
-		      int (*operation)(struct call *call,
-				       const struct pin_path *path))
-{
-	const struct root *root = &call->context->common->pin_root;
-	char text[PATH_MAX];
-	struct pin_path path;
-	int error;
-
-	if (!call_read_map(call, call->args[1]) ||
-	    !call_read_path(call, call->args[0], text))
-		return false;
-	error = pin_path_open_folder(&path, root, text);
-	if (error == -EACCES && root->path)
-		return refusal_raise(call, REFUSAL_OUTSIDE_PIN_ROOT, text);
-	if (error == 0)
-		error = operation(call, &path);
-	if (error == 0 && audit_is_on())
-		audit_pin(event, call->map, &path, text);
-	pin_path_close(&path);
-	return write_ok_or_error(call, error);
-}
-
-static int pin(struct call *call, const struct pin_path *path)
-{
-	const struct call_context *context = call->context;
-
-	map_memory_will_be_pinned(call->map);
-	return pin_limit_pin(&context->common->pin_limit,
-			     &context->common->pin_root, call->map, path,
-			     context->peer);
-}
-
-static int unpin(struct call *call, const struct pin_path *path)
-{
-	return pin_limit_unpin(&call->context->common->pin_limit, call->map,
-			       path);
-}
-
 bool map_functions_pin(struct call *call)
 {
-	return with_path(call, "pinned", pin);
+	return call_read_map(call, call->args[1]) &&
+	       pinning_pin(call, call->args[0], &call->map->resource);
 }
 
 bool map_functions_unpin(struct call *call)
 {
-	return with_path(call, "unpinned", unpin);
+	return call_read_map(call, call->args[1]) &&
+	       pinning_unpin(call, call->args[0], &call->map->resource);
 }
 
 bool map_functions_freeze(struct call *call)
@@ -268,5 +221,5 @@ bool map_functions_freeze(struct call *call)
 		audit_resource((struct audit){ .event = "frozen",
 					       .handle = AUDIT_NO_HANDLE },
 			       &call->map->resource);
-	return write_ok_or_error(call, error);
+	return call_write_ok(call, error);
 }

@@ -3,8 +3,10 @@
  * Counts since this node started, for all callers together:
  *
  *	stats() -> #{uptime => Milliseconds, connections => N, refused => N,
- *	             handles => N, bytes => #{in => N, out => N},
- *	             requests => #{{Function, Arity} => N},
+ *	             handles => N, loader => none | running | gone,
+ *	             bytes => #{in => N, out => N},
+ *	             requests => #{{Function, Arity} of ebpf_maps
+ *	                           | {Module, Function, Arity} => N},
  *	             errors => #{Reason => N},
  *	             latency => [{LessThanNanoseconds, N}]}
  *
@@ -12,6 +14,7 @@
  */
 #include "functions/functions.h"
 #include "functions/handlers.h"
+#include "loader/loader.h"
 
 static void write_bytes(struct term_writer *w, const struct stats *sum)
 {
@@ -20,6 +23,17 @@ static void write_bytes(struct term_writer *w, const struct stats *sum)
 	term_write_entry(w, "in", sum->bytes_in);
 	term_write_entry(w, "out", sum->bytes_out);
 	term_write_map_close(w, map, 2);
+}
+
+static void write_function(struct term_writer *w,
+			   const struct function_name *function)
+{
+	bool with_module = functions_needs_module(function);
+
+	term_write_tuple(w, with_module ? 3 : 2);
+	if (with_module)
+		term_write_atom(w, function->module);
+	term_write_entry(w, function->name, function->arity);
 }
 
 static void write_requests(struct term_writer *w, const struct stats *sum)
@@ -31,8 +45,7 @@ static void write_requests(struct term_writer *w, const struct stats *sum)
 	for (size_t i = 0; functions_name(i, &function); i++) {
 		if (sum->requests[i] == 0)
 			continue;
-		term_write_tuple(w, 2);
-		term_write_entry(w, function.name, function.arity);
+		write_function(w, &function);
 		term_write_uint(w, sum->requests[i]);
 		n++;
 	}
@@ -71,6 +84,13 @@ static void write_latencies(struct term_writer *w, const struct stats *sum)
 	term_write_list_close(w, list, n);
 }
 
+static const char *state_of(struct loader *loader)
+{
+	if (!loader)
+		return "none";
+	return loader_is_there(loader) ? "running" : "gone";
+}
+
 bool stats_functions_stats(struct call *call)
 {
 	struct term_writer *w = call->out;
@@ -83,6 +103,8 @@ bool stats_functions_stats(struct call *call)
 	term_write_entry(w, "refused", report.refused);
 	term_write_entry(w, "handles",
 			 handles_count(call->context->common->handles));
+	term_write_atom(w, "loader");
+	term_write_atom(w, state_of(call->context->common->loader));
 	term_write_atom(w, "bytes");
 	write_bytes(w, &report.sum);
 	term_write_atom(w, "requests");
@@ -91,6 +113,6 @@ bool stats_functions_stats(struct call *call)
 	write_errors(w, &report.sum);
 	term_write_atom(w, "latency");
 	write_latencies(w, &report.sum);
-	term_write_map_close(w, map, 8);
+	term_write_map_close(w, map, 9);
 	return true;
 }

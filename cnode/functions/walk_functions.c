@@ -16,11 +16,13 @@
  * The iterator or cursor holds all the state of a walk, so any node can
  * continue it; none of it is trusted. Pending comes before the cursor: next
  * looks a key up, and returns a pair as it is. Prefetch belongs to the facade,
- * which fills Pending with pairs.
+ * which fills Pending with pairs. Of a view, its keys are bytes: a key that is
+ * a tuple would look like a pair.
  */
 #include <errno.h>
 
 #include "call/entries.h"
+#include "call/typed.h"
 #include "call/values.h"
 #include "functions/handlers.h"
 
@@ -93,7 +95,7 @@ static bool write_pending_entry(struct call *call, struct term item,
 		term_write_term(call->out, pair[1]);
 		return true;
 	}
-	if (!values_read_key(call, item, &key))
+	if (!values_read_key_bytes(call, item, &key))
 		return false;
 	value = values_buffer(call);
 	if (!value)
@@ -103,7 +105,7 @@ static bool write_pending_entry(struct call *call, struct term item,
 	if (error < 0)
 		return error == -ENOENT || raise_errno(call, error);
 	term_write_tuple(call->out, 3);
-	term_write_binary(call->out, key, call->map->key_size);
+	values_write_key(call, key);
 	values_write(call, value);
 	return true;
 }
@@ -122,7 +124,7 @@ static bool next_read(struct call *call, struct iterator *iterator)
 		return true;
 	}
 	term_write_tuple(call->out, 3);
-	term_write_binary(call->out, entries_key(call, entries, 0), key_size);
+	values_write_key(call, entries_key(call, entries, 0));
 	values_write(call, entries_value(call, entries, 0));
 	write_iterator_head(call, iterator);
 	if (entries->count > 1)
@@ -236,7 +238,7 @@ bool walk_functions_drain_chunk(struct call *call)
 {
 	struct entries entries = { .walk.mode = MAP_WALK_TAKE };
 
-	if (!call_read_map(call, call->args[1]))
+	if (!call_read_map(call, call->args[1]) || !typed_check_writable(call))
 		return false;
 	if (call->map->key_size == 0)
 		return pop_chunk(call);

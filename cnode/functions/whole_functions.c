@@ -24,8 +24,7 @@ typedef void (*writer)(struct call *call, const struct entries *entries,
 static void write_key(struct call *call, const struct entries *entries,
 		      uint32_t n)
 {
-	term_write_binary(call->out, entries_key(call, entries, n),
-			  call->map->key_size);
+	values_write_key(call, entries_key(call, entries, n));
 }
 
 static void write_value(struct call *call, const struct entries *entries,

@@ -29,6 +29,9 @@ static void add_fields(struct log_fields *fields, const struct audit *audit)
 	log_fields_text(fields, "type", audit->type);
 	log_fields_text(fields, "name", audit->name);
 	log_fields_text(fields, "access", audit->access);
+	if (audit->program > 0)
+		log_fields_number(fields, "program", audit->program);
+	log_fields_text(fields, "target", audit->target);
 	if (audit->handle != AUDIT_NO_HANDLE)
 		log_fields_number(fields, "handle", audit->handle);
 	log_fields_text(fields, "lifetime", audit->lifetime);
@@ -101,6 +104,10 @@ static void add_rest(struct words *words, const struct audit *audit)
 {
 	if (audit->access)
 		add(words, ", access %s", audit->access);
+	if (audit->program > 0)
+		add(words, ", program %u", audit->program);
+	if (audit->target)
+		add(words, ", target %s", audit->target);
 	if (audit->handle != AUDIT_NO_HANDLE)
 		add(words, ", handle %u", audit->handle);
 	if (audit->lifetime)

@@ -17,6 +17,8 @@ struct audit {
 	const char *type;
 	const char *name;
 	const char *access; /* NULL: both read and write */
+	uint32_t program;   /* of a link: an id */
+	const char *target; /* of a link */
 	uint32_t handle;    /* its slot, or AUDIT_NO_HANDLE */
 	const char *lifetime;
 	const char *owner;

@@ -18,13 +18,7 @@ struct handle_ending {
 
 static const char *lifetime(const struct handle *handle)
 {
-	static const char *const names[] = {
-		[HANDLES_NODE] = "node",
-		[HANDLES_PROCESS] = "process",
-		[HANDLES_PERMANENT] = "permanent",
-	};
-
-	return handle->shared ? "shared" : names[handle->lifetime];
+	return handle->shared ? "shared" : handles_lifetimes[handle->lifetime];
 }
 
 void handle_audit_begins(const char *event, const struct handle *handle,

@@ -13,7 +13,8 @@
 #include "base/log.h"
 #include "handles/handles_internal.h"
 
-/* Disconnected owners without maps of their own: many, with little to lose. */
+/* Disconnected owners without handles of their own: many, with little to lose.
+ */
 #define MAX_BORROWERS 4096
 
 /* Freeing this many handles leaves enough holes in the heap to trim it. */
@@ -48,6 +49,11 @@ static void stop_waiting(struct handles_owner *owner)
 	owner->queue = NULL;
 }
 
+static enum resource_class class_of(const struct handle *handle)
+{
+	return handle->resource->kind->class;
+}
+
 /* --- Holdings ----------------------------------------------------------- */
 
 int handle_owners_hold(struct handles *h, struct handles_owner *owner,
@@ -62,7 +68,7 @@ int handle_owners_hold(struct handles *h, struct handles_owner *owner,
 	owner->own += !handle->shared;
 	LIST_INSERT_HEAD(&owner->holdings, holding, of_owner);
 	LIST_INSERT_HEAD(&handle->holdings, holding, of_handle);
-	owner->holder->handles++;
+	owner->holder->handles[class_of(handle)]++;
 	h->holdings++;
 	return 0;
 }
@@ -91,7 +97,7 @@ static void free_holding(struct handles *h, struct holding *holding)
 	LIST_REMOVE(holding, of_handle);
 	LIST_REMOVE(holding, of_owner);
 	owner->own -= !holding->handle->shared;
-	owner->holder->handles--;
+	owner->holder->handles[class_of(holding->handle)]--;
 	h->holdings--;
 	free(holding);
 	if (owner->queue && LIST_EMPTY(&owner->holdings)) {
@@ -116,7 +122,7 @@ void handle_owners_end_handle(struct handles *h, struct handle *handle,
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): as below */
 		free_holding(h, holding);
 	if (handle->creator)
-		handle->creator->handles--;
+		handle->creator->handles[class_of(handle)]--;
 	holders_close(handle->creator);
 	handle_idle_remove(h, handle);
 	handle_table_remove(&h->table, handle);

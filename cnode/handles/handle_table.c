@@ -5,7 +5,7 @@
  *
  *	n[0] slot   n[1], n[2] random
  *
- * The id of a kernel map selects the bucket of all its handles.
+ * The id of a kernel object selects the bucket of all its handles.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -67,7 +67,7 @@ struct handle *handle_table_add(struct handle_table *t,
 	t->first_free = slot->next_free;
 	LIST_INSERT_HEAD(handle_table_bucket(t, handle->resource->id), handle,
 			 of_bucket);
-	t->used++;
+	t->used[handle->resource->kind->class]++;
 	return handle;
 }
 
@@ -76,7 +76,7 @@ void handle_table_remove(struct handle_table *t, struct handle *handle)
 	t->table[handle->slot] =
 		(struct handle_slot){ .next_free = t->first_free };
 	t->first_free = handle->slot;
-	t->used--;
+	t->used[handle->resource->kind->class]--;
 	LIST_REMOVE(handle, of_bucket);
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * handle -> kernel object, and the limits on handles. Owners are in
- * handle_owners.c, references in handle_table.c.
+ * handle -> kernel object. Owners are in handle_owners.c, references in
+ * handle_table.c, the limits on handles in handle_capacity.c.
  *
- * One lock guards it all; no map is opened or closed under it.
+ * One lock guards it all; no object is opened or closed under it.
  */
 #include "handles/handles.h"
 
@@ -17,8 +17,29 @@
 #include "handles/audit.h"
 #include "handles/handles_internal.h"
 
-#define HOLDERS_OF_EACH 64 /* on average; checked for shared ones only */
+const char *const handles_lifetimes[] = {
+	[HANDLES_NODE] = "node",
+	[HANDLES_PROCESS] = "process",
+	[HANDLES_PERMANENT] = "permanent",
+};
+
 #define LEAST_IDLE_MS 1000 /* time for a node to use a handle it has read */
+
+static uint32_t least(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+/* A reference has not enough bits for more of both. */
+static void set_limits(struct handles *h, const struct handles_limits *limits)
+{
+	h->max[RESOURCE_PROGRAMS] =
+		least(limits->max_programs, HANDLES_MAX / 2);
+	h->max[RESOURCE_MAPS] =
+		least(limits->max, HANDLES_MAX - h->max[RESOURCE_PROGRAMS]);
+	h->max_per_node[RESOURCE_PROGRAMS] = limits->max_programs_per_node;
+	h->max_per_node[RESOURCE_MAPS] = limits->max_per_node;
+}
 
 struct handles *handles_new(const char *node, uint32_t creation,
 			    const struct handles_limits *limits)
@@ -28,34 +49,17 @@ struct handles *handles_new(const char *node, uint32_t creation,
 	if (!h)
 		return NULL;
 	rwlock_init(&h->lock);
-	handle_table_init(&h->table, node, creation, limits->max);
-	h->max_per_node = limits->max_per_node;
+	set_limits(h, limits);
+	handle_table_init(&h->table, node, creation,
+			  h->max[RESOURCE_MAPS] + h->max[RESOURCE_PROGRAMS]);
 	h->grace = (int64_t)limits->grace * 1000;
 	h->idle = h->grace > LEAST_IDLE_MS ? h->grace : LEAST_IDLE_MS;
-	h->max_holdings = (uint64_t)limits->max * HOLDERS_OF_EACH;
+	h->max_holdings =
+		(uint64_t)h->max[RESOURCE_MAPS] * HANDLES_HOLDERS_OF_EACH;
 	TAILQ_INIT(&h->idle_handles);
 	TAILQ_INIT(&h->creators.owners);
 	TAILQ_INIT(&h->borrowers.owners);
 	return h;
-}
-
-/* --- Capacity ---------------------------------------------------------------
- */
-
-enum capacity {
-	CAPACITY_LEFT,
-	CAPACITY_NOT_OF_NODE,
-	CAPACITY_NOT_OF_ANY,
-	CAPACITY_NOT_OF_HOLDERS,
-};
-
-static enum capacity capacity(const struct handles *h,
-			      const struct handles_owner *owner)
-{
-	if (h->table.used >= h->table.max)
-		return CAPACITY_NOT_OF_ANY;
-	return owner->holder->handles < h->max_per_node ? CAPACITY_LEFT
-							: CAPACITY_NOT_OF_NODE;
 }
 
 uint32_t handles_count(struct handles *h)
@@ -63,48 +67,9 @@ uint32_t handles_count(struct handles *h)
 	uint32_t count;
 
 	pthread_rwlock_rdlock(&h->lock);
-	count = h->table.used;
+	count = h->table.used[RESOURCE_MAPS] + h->table.used[RESOURCE_PROGRAMS];
 	pthread_rwlock_unlock(&h->lock);
 	return count;
-}
-
-/* Call without the lock: the log may be slow. 0 or -EMFILE. */
-static int log_refusal(const struct handles *h,
-		       const struct handles_owner *owner, enum capacity left)
-{
-	static struct log_limit any = LOG_LIMIT_OF("refused", "max_maps");
-	static struct log_limit node =
-		LOG_LIMIT_OF("refused", "max_maps_per_node");
-	static struct log_limit holders =
-		LOG_LIMIT_OF("refused", "max_holders");
-
-	if (left == CAPACITY_NOT_OF_ANY)
-		log_limited(&any, LOG_WARNING,
-			    "refused %s a map: there are --max-maps %u already",
-			    owner->holder->node, h->table.max);
-	else if (left == CAPACITY_NOT_OF_NODE)
-		log_limited(&node, LOG_WARNING,
-			    "refused %s a map: it has --max-maps-per-node %u "
-			    "already",
-			    owner->holder->node, h->max_per_node);
-	else if (left == CAPACITY_NOT_OF_HOLDERS)
-		log_limited(&holders, LOG_WARNING,
-			    "refused %s a map that others hold: nodes hold "
-			    "%llu, %d times --max-maps, already",
-			    owner->holder->node,
-			    (unsigned long long)h->max_holdings,
-			    HOLDERS_OF_EACH);
-	return left == CAPACITY_LEFT ? 0 : -EMFILE;
-}
-
-int handles_check_capacity(struct handles *h, const struct handles_owner *owner)
-{
-	enum capacity found;
-
-	pthread_rwlock_rdlock(&h->lock);
-	found = capacity(h, owner);
-	pthread_rwlock_unlock(&h->lock);
-	return log_refusal(h, owner, found);
 }
 
 /* --- Adding ------------------------------------------------------------- */
@@ -122,7 +87,7 @@ static int add(struct handles *h, struct handles_owner *owner,
 		return -ENOMEM;
 	if (new->lifetime == HANDLES_PERMANENT) {
 		handle->creator = holders_ref(owner->holder);
-		owner->holder->handles++;
+		owner->holder->handles[new->resource->kind->class]++;
 	} else if (handle_owners_hold(h, owner, handle) < 0) {
 		handle_table_remove(&h->table, handle);
 		free(handle); /* the caller still owns the rest */
@@ -135,20 +100,26 @@ static int add(struct handles *h, struct handles_owner *owner,
 }
 
 static int add_locked(struct handles *h, struct handles_owner *owner,
-		      struct handle *new, erlang_ref *ref)
+		      struct handle *new,
+		      struct handles_reservation *reservation, erlang_ref *ref)
 {
-	enum capacity found;
+	enum resource_class class = new->resource->kind->class;
+	enum capacity found = CAPACITY_LEFT;
 	int error = 0;
 
 	if (getrandom(new->random, sizeof(new->random), 0) !=
 	    sizeof(new->random))
 		return -EIO;
 	pthread_rwlock_wrlock(&h->lock);
-	found = capacity(h, owner);
+	if (!handle_capacity_use(h, owner->holder, reservation, class))
+		found = handle_capacity(h, owner->holder, class, 1);
 	if (found == CAPACITY_LEFT)
 		error = add(h, owner, new, ref);
 	pthread_rwlock_unlock(&h->lock);
-	return found == CAPACITY_LEFT ? error : log_refusal(h, owner, found);
+	return found == CAPACITY_LEFT
+		       ? error
+		       : handle_capacity_refuse(h, owner->holder->node, class,
+						1, found);
 }
 
 /* Logs the caller's copy: the handle itself may have ended already. */
@@ -176,7 +147,7 @@ int handles_add(struct handles *h, struct handles_owner *owner,
 		}
 		memcpy(new.process, lease->process, lease->process_size);
 	}
-	error = add_locked(h, owner, &new, ref);
+	error = add_locked(h, owner, &new, lease->reservation, ref);
 	if (error < 0)
 		free(new.process);
 	else
@@ -230,26 +201,30 @@ static struct handle *find(struct handles *h,
 	LIST_FOREACH(handle, handle_table_bucket(&h->table, wanted->id),
 		     of_bucket)
 	if (is_for(handle, wanted->kind, wanted->id) &&
-	    handle->resource->restricted == wanted->restricted)
+	    handle->resource->restricted == wanted->restricted &&
+	    handle->resource->is_view == wanted->is_view)
 		oldest = handle;
 	return oldest;
 }
 
 /*
  * Takes no slot, but counts as a handle of the node. If owner becomes a holder
- * and the audit trail is on, *copy is the handle, with a reference to its map.
+ * and the audit trail is on, *copy is the handle, with a reference to its
+ * object.
  */
 static int share(struct handles *h, struct handles_owner *owner,
 		 struct handle *handle, enum capacity *found,
 		 struct handle *copy)
 {
+	enum resource_class class = handle->resource->kind->class;
 	int error;
 
 	if (owner->ended)
 		return -ESTALE;
 	if (!handle->shared || handle_owners_hold_it(owner, handle))
 		return 0;
-	if (owner->holder->handles >= h->max_per_node)
+	if (owner->holder->handles[class] + owner->holder->reserved[class] >=
+	    h->max_per_node[class])
 		*found = CAPACITY_NOT_OF_NODE;
 	else if (h->holdings >= h->max_holdings)
 		*found = CAPACITY_NOT_OF_HOLDERS;
@@ -281,7 +256,10 @@ int handles_find(struct handles *h, struct handles_owner *owner,
 	if (copy.resource)
 		handle_audit_begins("handle_shared", &copy, owner);
 	resource_unref(copy.resource);
-	return found == CAPACITY_LEFT ? error : log_refusal(h, owner, found);
+	return found == CAPACITY_LEFT
+		       ? error
+		       : handle_capacity_refuse(h, owner->holder->node,
+						wanted->kind->class, 1, found);
 }
 
 /* If another thread was faster, its handle replaces the new one. */
@@ -310,7 +288,7 @@ int handles_add_shared(struct handles *h, struct handles_owner *owner,
 	struct handle new = { .resource = resource_ref(resource),
 			      .lifetime = HANDLES_NODE,
 			      .shared = true };
-	int error = add_locked(h, owner, &new, ref);
+	int error = add_locked(h, owner, &new, NULL, ref);
 
 	if (error == 0)
 		settle_shared(h, owner, &new, ref);

@@ -32,9 +32,14 @@ enum handles_lifetime {
 	HANDLES_PERMANENT, /* never; it has no owner */
 };
 
+/* node, process or permanent. */
+extern const char *const handles_lifetimes[HANDLES_PERMANENT + 1];
+
 struct handles_limits {
-	uint32_t max;
+	uint32_t max; /* of maps */
 	uint32_t max_per_node;
+	uint32_t max_programs; /* of programs and links; 0: there are none */
+	uint32_t max_programs_per_node;
 	unsigned grace; /* s that handles outlive their node's connections */
 };
 
@@ -66,16 +71,47 @@ int handles_reap(struct handles *handles);
  */
 int handles_end_idle(struct handles *handles);
 
+/* Places for handles of objects that the kernel is about to make. */
+struct handles_reservation {
+	uint32_t left[RESOURCE_CLASSES];
+};
+
+/*
+ * Before objects are made for new handles: reserves as many places as the
+ * reservation says. 0, or -EMFILE as handles_add(), with an empty reservation.
+ * Otherwise call handles_unreserve() in the end, which gives back what
+ * handles_add() has not used.
+ */
+int handles_reserve(struct handles *handles, struct handles_owner *owner,
+		    struct handles_reservation *reservation);
+/*
+ * The same for a guess, before it is known how many objects there will be: as
+ * many places of each class where that is a small part of those that are left,
+ * and none where it is not. So that guesses refuse nothing to others, what
+ * comes close to a limit is counted first.
+ */
+void handles_reserve_guess(struct handles *handles, struct handles_owner *owner,
+			   struct handles_reservation *reservation);
+void handles_unreserve(struct handles *handles, struct handles_owner *owner,
+		       struct handles_reservation *reservation);
+
+/* The same without a reservation, for so many objects of a class. */
+int handles_check_capacity(struct handles *handles,
+			   const struct handles_owner *owner,
+			   enum resource_class class, uint32_t wanted);
+
 /* How long a new handle lives. */
 struct handles_lease {
 	enum handles_lifetime lifetime;
 	const char *process; /* HANDLES_PROCESS: an encoded pid, copied */
 	size_t process_size;
+	struct handles_reservation *reservation; /* NULL: none */
 };
 
 /*
  * Makes a handle for resource; on success it takes over the caller's reference
- * to that. -EMFILE: the total or the node's limit is reached, which is logged.
+ * to that. It uses up a place of the reservation, if there is one. -EMFILE: the
+ * total or the node's limit is reached, which is logged.
  * -ESTALE: the owner has ended. -ENOMEM, -EIO.
  */
 int handles_add(struct handles *handles, struct handles_owner *owner,
@@ -85,7 +121,8 @@ int handles_add(struct handles *handles, struct handles_owner *owner,
 struct handles_wanted {
 	const struct resource_kind *kind;
 	uint32_t id;
-	bool restricted; /* as in struct resource */
+	bool restricted; /* both as in struct resource */
+	bool is_view;
 };
 
 /*
@@ -96,7 +133,8 @@ struct handles_wanted {
 int handles_find(struct handles *handles, struct handles_owner *owner,
 		 const struct handles_wanted *wanted, erlang_ref *ref);
 
-/* As handles_add(), for a node's handle that handles_find() may share. */
+/* As handles_add(), for a node's handle of a map that handles_find() may share.
+ */
 int handles_add_shared(struct handles *handles, struct handles_owner *owner,
 		       struct resource *resource, erlang_ref *ref);
 
@@ -107,10 +145,6 @@ int handles_add_shared(struct handles *handles, struct handles_owner *owner,
 void handles_keep(struct handles *handles, const erlang_ref *ref);
 
 uint32_t handles_count(struct handles *handles);
-
-/* Before a map is created for a new handle. 0, or -EMFILE as handles_add(). */
-int handles_check_capacity(struct handles *handles,
-			   const struct handles_owner *owner);
 
 /*
  * The object of a live handle, of any kind, with a reference for the caller;

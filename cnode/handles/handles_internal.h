@@ -30,7 +30,7 @@ struct handle {
 	uint32_t slot;
 	uint32_t random[2];
 	enum handles_lifetime lifetime;
-	bool shared;            /* nodes that find its map also hold it */
+	bool shared; /* of a map; nodes that find that also hold it */
 	struct holder *creator; /* HANDLES_PERMANENT: the node it counts for */
 	char *process;          /* HANDLES_PROCESS: an encoded pid */
 	size_t process_size;
@@ -43,7 +43,7 @@ struct handle {
 	struct handle_ending *ending; /* for the audit trail, once ended */
 
 	union {
-		LIST_ENTRY(handle) of_bucket; /* by the map's id */
+		LIST_ENTRY(handle) of_bucket; /* by the object's id */
 		SLIST_ENTRY(handle) ended;
 	};
 };
@@ -61,11 +61,11 @@ struct handle_table {
 	char node[MAXATOMLEN_UTF8];
 	uint32_t creation;
 	uint32_t max;
-	uint32_t used;
+	uint32_t used[RESOURCE_CLASSES];
 	uint32_t slots;
 	uint32_t first_free;
 	struct handle_slot *table;
-	struct handle_bucket buckets[HANDLE_BUCKETS]; /* by the map's id */
+	struct handle_bucket buckets[HANDLE_BUCKETS]; /* by the object's id */
 };
 
 /* Owners without connections, by deadline. */
@@ -91,7 +91,9 @@ struct handles_owner {
 
 struct handles {
 	pthread_rwlock_t lock;
-	uint32_t max_per_node;
+	uint32_t max[RESOURCE_CLASSES];
+	uint32_t max_per_node[RESOURCE_CLASSES];
+	uint32_t reserved[RESOURCE_CLASSES];
 	int64_t grace; /* ms */
 	struct handle_table table;
 	struct holders holders;
@@ -105,8 +107,8 @@ struct handles {
 };
 
 /*
- * Ended handles, whose maps are closed once the lock is released; and the event
- * and reason for the audit trail.
+ * Ended handles, whose objects are closed once the lock is released; and the
+ * event and reason for the audit trail.
  */
 struct ended_handles {
 	SLIST_HEAD(, handle) list;
@@ -116,12 +118,38 @@ struct ended_handles {
 
 #define HANDLE_ENDED "handle_ended"
 
+#define HANDLES_HOLDERS_OF_EACH 64 /* on average; for shared ones only */
+
+/* --- handle_capacity.c: limits and reservations -------------------------- */
+
+enum capacity {
+	CAPACITY_LEFT,
+	CAPACITY_NOT_OF_NODE,
+	CAPACITY_NOT_OF_ANY,
+	CAPACITY_NOT_OF_HOLDERS,
+};
+
+/* Whether there may be so many more; the read lock is enough. */
+enum capacity handle_capacity(const struct handles *handles,
+			      const struct holder *holder,
+			      enum resource_class class, uint32_t wanted);
+
+/* Turns a reserved place into one that may be used; false: there is none. */
+bool handle_capacity_use(struct handles *handles, struct holder *holder,
+			 struct handles_reservation *reservation,
+			 enum resource_class class);
+
+/* Without the lock: the log may be slow. 0 or -EMFILE. */
+int handle_capacity_refuse(const struct handles *handles, const char *node,
+			   enum resource_class class, uint32_t wanted,
+			   enum capacity found);
+
 /* --- handle_table.c: references and handles ----------------------------- */
 
 void handle_table_init(struct handle_table *table, const char *node,
 		       uint32_t creation, uint32_t max);
 
-/* Copies handle into a free slot: used must be below max. NULL: no memory. */
+/* Copies handle into a free slot: there must be one. NULL: no memory. */
 struct handle *handle_table_add(struct handle_table *table,
 				const struct handle *handle);
 
@@ -134,7 +162,7 @@ struct handle *handle_table_find(const struct handle_table *table,
 void handle_table_make_ref(const struct handle_table *table,
 			   const struct handle *handle, erlang_ref *ref);
 
-/* Also has handles of maps with other ids. */
+/* Also has handles of objects with other ids. */
 struct handle_bucket *handle_table_bucket(struct handle_table *table,
 					  uint32_t id);
 
@@ -150,7 +178,7 @@ bool handle_owners_hold_it(const struct handles_owner *owner,
 void handle_owners_end_handle(struct handles *handles, struct handle *handle,
 			      struct ended_handles *ended);
 
-/* Without the lock: closing the maps may take the kernel long. */
+/* Without the lock: closing the objects may take the kernel long. */
 void handle_owners_free_ended(struct ended_handles *ended);
 
 /* --- handle_idle.c: shared handles out of use ---------------------------- */
@@ -175,7 +203,7 @@ static inline void handle_idle_use(struct handle *handle)
 
 /*
  * Call without the lock, with a copy of the handle: others may end the handle
- * itself. The caller has a reference to its map.
+ * itself. The caller has a reference to its object.
  */
 void handle_audit_begins(const char *event, const struct handle *handle,
 			 const struct handles_owner *owner);

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "bpf/resource.h"
+
 /*
  * Counts the handles of each node, by its name: those held by its incarnations,
  * and the permanent ones that they made. Callers do the locking.
@@ -13,7 +15,8 @@
 struct holder {
 	LIST_ENTRY(holder) entry; /* beside node: lookups read both */
 	char node[MAXATOMLEN_UTF8];
-	uint32_t handles;
+	uint32_t handles[RESOURCE_CLASSES];
+	uint32_t reserved[RESOURCE_CLASSES];
 	unsigned users;                    /* owners and permanent handles */
 	LIST_HEAD(, handles_owner) owners; /* incarnations of node */
 };

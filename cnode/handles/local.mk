@@ -3,6 +3,7 @@
 cnode_but_main += \
 	%D%/audit.c %D%/audit.h \
 	%D%/handle_audit.c \
+	%D%/handle_capacity.c \
 	%D%/handle_idle.c \
 	%D%/handle_owners.c \
 	%D%/handle_table.c \

@@ -113,6 +113,27 @@ int names_open_cgroup(const char *path)
 	return -EACCES;
 }
 
+/* Opened again: bpf(2) takes no descriptor that only names a place. */
+int names_open_netns(const struct root *root, const char *path)
+{
+	int place = open_below(root, path, 0), fd;
+	struct statfs status;
+	char link[32];
+
+	if (place < 0)
+		return place;
+	if (fstatfs(place, &status) < 0 || status.f_type != NSFS_MAGIC) {
+		close(place);
+		return -EACCES;
+	}
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", place);
+	fd = open(link, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		fd = -errno;
+	close(place);
+	return fd;
+}
+
 /*
  * As if_nametoindex(3), but without ioctl(2): for a process with CAP_NET_ADMIN,
  * that makes the kernel load a module of a name that it does not know.

@@ -40,6 +40,12 @@ int names_open_file(const struct root *root, const char *path);
 /* A cgroup: /sys/fs/cgroup, or a folder below. */
 int names_open_cgroup(const char *path);
 
+/*
+ * A network namespace below root, open to read. -EACCES as names_open_file(),
+ * and for any other file.
+ */
+int names_open_netns(const struct root *root, const char *path);
+
 /* The index of a network interface. 0 or -errno; -ENODEV if there is none. */
 int names_interface(const char *name, uint32_t *index);
 

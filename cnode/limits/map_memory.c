@@ -70,6 +70,11 @@ void map_memory_will_be_pinned(struct map *map)
 	atomic_store(&map->kept, true);
 }
 
+void map_memory_will_be_used(struct map *map)
+{
+	atomic_store(&map->kept, true);
+}
+
 void map_memory_will_be_inner(struct map *map)
 {
 	atomic_store(&map->kept, true);
@@ -121,8 +126,8 @@ static void release(struct resource *resource)
 
 /* --- Making ------------------------------------------------------------- */
 
-static int refuse(const struct map_memory *memory, const char *caller,
-		  uint64_t bytes)
+int map_memory_refuse(const struct map_memory *memory, const char *caller,
+		      uint64_t bytes)
 {
 	static struct log_limit limit =
 		LOG_LIMIT_OF("refused", "max_map_memory");
@@ -168,7 +173,7 @@ static int raise_charge(struct map_memory *memory, struct map_charge *charge,
 		return error;
 	more = bytes - charge->bytes;
 	if (!reserve_or_sweep(memory, more))
-		return refuse(memory, caller, bytes);
+		return map_memory_refuse(memory, caller, bytes);
 	charge->bytes += more;
 	return 0;
 }
@@ -181,7 +186,7 @@ static int make(struct map_memory *memory, struct map_charge *charge,
 	int error;
 
 	if (!reserve_or_sweep(memory, charge->bytes))
-		return refuse(memory, caller, charge->bytes);
+		return map_memory_refuse(memory, caller, charge->bytes);
 	error = map_new(spec, map);
 	if (error == 0 && !is_small(memory, charge->bytes))
 		error = raise_charge(memory, charge, *map, caller);
@@ -249,6 +254,116 @@ int map_memory_make(struct map_memory *memory, const struct map_spec *spec,
 	register_open(charge, *map);
 	pthread_mutex_unlock(&memory->lock);
 	return 0;
+}
+
+/* --- Adopting ----------------------------------------------------------- */
+
+/* Less than this part of the limit left: charges of maps gone count. */
+#define LITTLE 4
+
+static uint64_t left(struct map_memory *memory)
+{
+	uint64_t bytes;
+
+	pthread_mutex_lock(&memory->lock);
+	bytes = memory->max - memory->used;
+	pthread_mutex_unlock(&memory->lock);
+	return bytes;
+}
+
+uint64_t map_memory_left(struct map_memory *memory)
+{
+	if (!has_limit(memory))
+		return UINT64_MAX;
+	bound_charges(memory);
+	if (left(memory) < memory->max / LITTLE)
+		map_sweep(memory);
+	return left(memory);
+}
+
+/* What it takes when full, or what the kernel reports if that is more. */
+static int measure(const struct map *map, uint64_t *bytes)
+{
+	struct map_info info;
+	struct map_spec spec = { .type = 0 };
+	int error = map_get_info(map, &info);
+
+	if (error < 0)
+		return error;
+	spec.type = info.type;
+	spec.key_size = info.key_size;
+	spec.value_size = info.value_size;
+	spec.max_entries = info.max_entries;
+	spec.flags = info.flags;
+	*bytes = map_size_needed(&spec);
+	if (info.memlock > *bytes)
+		*bytes = info.memlock;
+	return 0;
+}
+
+/* True: it has a charge already, which counts for this descriptor as well. */
+static bool register_known(struct map_memory *memory, struct map *map)
+{
+	struct map_charge *charge = map_charges_find(memory, map->resource.id);
+
+	if (charge)
+		register_open(charge, map);
+	return charge != NULL;
+}
+
+/* Frees what it does not need, as when another thread was faster. */
+static void register_adopted(struct map_memory *memory,
+			     struct map_charge *charge, struct map *map)
+{
+	pthread_mutex_lock(&memory->lock);
+	if (register_known(memory, map)) {
+		memory->used -= charge->bytes;
+		free(charge);
+	} else {
+		map_charges_add(memory, charge, map);
+		charge->kept = true; /* by its program */
+		register_open(charge, map);
+	}
+	pthread_mutex_unlock(&memory->lock);
+}
+
+static int charge_adopted(struct map_memory *memory, const char *caller,
+			  struct map *map)
+{
+	struct map_charge *charge = calloc(1, sizeof(*charge));
+	int error = charge ? measure(map, &charge->bytes) : -ENOMEM;
+
+	if (error == 0 && !reserve_or_sweep(memory, charge->bytes))
+		error = map_memory_refuse(memory, caller, charge->bytes);
+	if (error < 0)
+		free(charge);
+	else
+		register_adopted(memory, charge, map);
+	return error;
+}
+
+static int adopt(struct map_memory *memory, const char *caller, struct map *map)
+{
+	bool known;
+
+	map_memory_will_be_used(map);
+	pthread_mutex_lock(&memory->lock);
+	known = register_known(memory, map);
+	pthread_mutex_unlock(&memory->lock);
+	return known ? 0 : charge_adopted(memory, caller, map);
+}
+
+int map_memory_adopt(struct map_memory *memory, const char *caller,
+		     struct map *const *maps, size_t count)
+{
+	int error = 0;
+
+	if (!has_limit(memory))
+		return 0;
+	bound_charges(memory);
+	for (size_t i = 0; i < count && error == 0; i++)
+		error = adopt(memory, caller, maps[i]);
+	return error;
 }
 
 /* --- Opening ------------------------------------------------------------ */
@@ -327,4 +442,18 @@ int map_memory_open_id(struct map_memory *memory, uint32_t id, uint32_t flags,
 		pthread_mutex_unlock(&memory->lock);
 	}
 	return map_open_id(id, flags, map);
+}
+
+/* The map is open, so that its charge stays. */
+int map_memory_open_view(struct map_memory *memory, const struct map *map,
+			 struct map **view)
+{
+	int error = map_open_view(map, view);
+
+	if (error < 0 || !map->charge)
+		return error;
+	pthread_mutex_lock(&memory->lock);
+	register_open(map->charge, *view);
+	pthread_mutex_unlock(&memory->lock);
+	return 0;
 }

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The limit on pins. A pin keeps its map in the kernel's memory even after this
- * process ends, and info/1 and list/0 have to open each one. Other processes
- * may remove pins at any time, so they are counted anew for each new pin, by
- * reading the folders, which costs less than the request itself.
+ * The limit on pins. A pin keeps its object in the kernel's memory even after
+ * this process ends, and info/1 and list/0 have to open each one. Other
+ * processes may remove pins at any time, so they are counted anew for each new
+ * pin, by reading the folders, which costs less than the request itself.
  */
 #include "limits/pin_limit.h"
 
 #include <errno.h>
 
 #include "base/log.h"
-#include "bpf/map.h"
 #include "bpf/pins.h"
+#include "bpf/resource_pin.h"
 #include "host/bpf_fs.h"
 #include "host/pin_path.h"
 
@@ -37,31 +37,31 @@ static int refuse(const struct pin_limit *limit, const char *caller)
  * lock is held then.
  */
 int pin_limit_pin(struct pin_limit *limit, const struct root *root,
-		  const struct map *map, const struct pin_path *path,
+		  const struct resource *resource, const struct pin_path *path,
 		  const char *caller)
 {
 	int result;
 
 	if (!bpf_fs_has(path->fd)) /* the kernel pins nothing there */
-		return map_pin(map, path->text);
+		return resource_pin(resource, path->text);
 	pthread_mutex_lock(&limit->lock);
 	result = pins_reach(root->fd, limit->max);
 	if (result == 0)
-		result = map_pin(map, path->text);
+		result = resource_pin(resource, path->text);
 	pthread_mutex_unlock(&limit->lock);
 	return result > 0 ? refuse(limit, caller) : result;
 }
 
 /* Locked, so that no thread replaces the pin between check and removal. */
-int pin_limit_unpin(struct pin_limit *limit, const struct map *map,
+int pin_limit_unpin(struct pin_limit *limit, const struct resource *resource,
 		    const struct pin_path *path)
 {
 	int error;
 
 	if (!bpf_fs_has(path->fd))
-		return map_unpin(map, path->text);
+		return resource_unpin(resource, path->text);
 	pthread_mutex_lock(&limit->lock);
-	error = map_unpin(map, path->text);
+	error = resource_unpin(resource, path->text);
 	pthread_mutex_unlock(&limit->lock);
 	return error;
 }

@@ -5,8 +5,8 @@
 #include <pthread.h>
 #include <stdint.h>
 
-struct map;
 struct pin_path;
+struct resource;
 struct root;
 
 /*
@@ -23,15 +23,16 @@ struct pin_limit {
 void pin_limit_init(struct pin_limit *limit, uint32_t max);
 
 /*
- * As map_pin() at an open path; -ENOSPC at the limit, which is logged with
+ * As resource_pin() at an open path; -ENOSPC at the limit, which is logged with
  * caller. 0 or -errno.
  */
 int pin_limit_pin(struct pin_limit *limit, const struct root *root,
-		  const struct map *map, const struct pin_path *path,
+		  const struct resource *resource, const struct pin_path *path,
 		  const char *caller);
 
-/* As map_unpin(); another map that a thread pins there meanwhile stays. */
-int pin_limit_unpin(struct pin_limit *limit, const struct map *map,
+/* As resource_unpin(); another object that a thread pins there meanwhile stays.
+ */
+int pin_limit_unpin(struct pin_limit *limit, const struct resource *resource,
 		    const struct pin_path *path);
 
 #endif

@@ -5,6 +5,7 @@
  */
 #include "node/node_internal.h"
 
+#include <bpf/btf.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include "base/log.h"
 #include "dist/epmd.h"
 #include "limits/map_memory.h"
+#include "loader/loader.h"
 #include "node/signals.h"
 #include "node/stats_log.h"
 
@@ -113,13 +115,15 @@ static void run(struct node *node)
 	enum {
 		SIGNALS,
 		LISTENER,
-		INPUT
+		INPUT,
+		LOADER
 	};
 	struct pollfd ready[] = {
 		[SIGNALS] = { .fd = node->signals, .events = POLLIN },
 		[LISTENER] = { .fd = node->service.listener, .events = POLLIN },
 		[INPUT] = { .fd = node->options->until_eof ? STDIN_FILENO : -1,
 			    .events = POLLIN },
+		[LOADER] = { .events = 0 }, /* for its end */
 	};
 	bool accepting = true;
 	int wait;
@@ -137,7 +141,11 @@ static void run(struct node *node)
 		if (!accepting)
 			wait = shorter(wait, NO_FD_PAUSE_MS);
 		ready[LISTENER].fd = accepting ? node->service.listener : -1;
-		if (poll(ready, 3, wait) < 0 && errno != EINTR) {
+		ready[LOADER].fd = loader_fd(node->service.common.loader);
+		ready[LOADER].revents = 0;
+		if (poll(ready, ready[LOADER].fd < 0 ? LOADER : LOADER + 1,
+			 wait) < 0 &&
+		    errno != EINTR) {
 			log_error("poll: %s", strerror(errno));
 			return;
 		}
@@ -147,6 +155,8 @@ static void run(struct node *node)
 			log_end_of_input();
 			return;
 		}
+		if (ready[LOADER].revents)
+			loader_is_there(node->service.common.loader);
 		if (!accepting)
 			accepting = true;
 		else if (ready[LISTENER].revents)
@@ -172,6 +182,11 @@ static void stop(struct node *node)
 	map_memory_free(service->common.map_memory);
 	root_close(&service->common.pin_root);
 	root_close(&service->common.file_root);
+	root_close(&service->common.netns_root);
+	btf__free(service->common.vmlinux);
+	if (service->common.own_netns >= 0)
+		close(service->common.own_netns);
+	loader_stop(service->common.loader);
 }
 
 static void log_ready(const struct node *node)
@@ -191,6 +206,8 @@ enum exit_status node_run(const struct options *options)
 				    .service.listener = -1,
 				    .service.common.pin_root.fd = -1,
 				    .service.common.file_root.fd = -1,
+				    .service.common.netns_root.fd = -1,
+				    .service.common.own_netns = -1,
 				    .signals = -1,
 				    .notify.fd = -1 };
 	enum exit_status status;

@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "bpf/kernel_btf.h"
+#include "bpf/program_words.h"
 #include "confine/privilege.h"
 #include "confine/sandbox.h"
 #include "dist/cookie.h"
@@ -26,12 +29,14 @@
 #include "host/host_memory.h"
 #include "host/pin_path.h"
 #include "limits/map_memory.h"
+#include "loader/loader.h"
 #include "node/signals.h"
 
 #define BACKLOG 512
 #define EI_MAX_FDS (1u << 20)
 #define SPARE_FDS 64 /* listener, epmd, files that a call opens */
 #define CONNECTION_FDS 8
+#define LOAD_FDS 3 /* of a request to the loader, without its answer's */
 #define KEPT_FREE (64 << 20) /* bytes, until a connection ends */
 #define OWN_MEMORY (KEPT_FREE + ((uint64_t)64 << 20)) /* without peers */
 #define MAP_SIZE 4096 /* bytes of a handle with all that belongs to it */
@@ -177,7 +182,73 @@ static enum exit_status open_roots(struct node *node)
 	if (status == STATUS_OK)
 		status = root_open(&service->common.file_root, "file-root",
 				   options->file_root);
+	if (status == STATUS_OK)
+		status = root_open(&service->common.netns_root, "netns-root",
+				   options->netns_root);
 	return status;
+}
+
+/* Once read, they leave a hole of their size in the heap. */
+static enum exit_status read_kernel_types(struct node *node)
+{
+	int error;
+
+	if (!node->options->vmlinux_types)
+		return STATUS_OK;
+	error = kernel_btf_read_own(&node->service.common.vmlinux);
+	malloc_trim(0);
+	if (error == 0)
+		return STATUS_OK;
+	log_error("cannot read the types of the kernel in " KERNEL_BTF_OWN
+		  ": %s; they are there if it was built with "
+		  "CONFIG_DEBUG_INFO_BTF; or leave out --vmlinux-types",
+		  strerror(-error));
+	return STATUS_OTHER;
+}
+
+/* The kernel will refuse them one by one, with no word of why. */
+static void warn_of_missing_privileges(uint32_t words)
+{
+	if ((words & (1u << PROGRAMS_TRACING)) &&
+	    !privilege_has(PRIVILEGE_PERFMON))
+		log_warning("--programs has tracing types, which take "
+			    "cap_perfmon, and this process lacks it: none of "
+			    "them can be loaded");
+	if ((words & ~((1u << PROGRAMS_TRACING) | (1u << PROGRAMS_SOCKET))) &&
+	    !privilege_has(PRIVILEGE_NET_ADMIN))
+		log_warning("--programs has types of the network, which take "
+			    "cap_net_admin, and this process lacks it: none of "
+			    "them can be loaded");
+}
+
+/* Before this process knows the cookie. */
+static enum exit_status start_loader(struct node *node)
+{
+	const struct options *options = node->options;
+	struct call_common *common = &node->service.common;
+	const struct loader_options loader = {
+		.words = options->programs,
+		.max_loads = options->max_loads,
+		.max_keepers = options->max_programs,
+		.load_seconds = options->load_seconds,
+		.run_seconds = options->run_seconds,
+		.memory = options->load_memory,
+		.user = &options->user,
+		.no_sandbox = options->no_sandbox,
+	};
+	enum exit_status status;
+
+	if (options->programs == 0)
+		return STATUS_OK;
+	status = check_privilege();
+	if (status != STATUS_OK)
+		return status;
+	warn_of_missing_privileges(options->programs);
+	common->program_words = options->programs;
+	/* without it, {netns, own} is no target */
+	common->own_netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	common->loader = loader_start(&loader);
+	return common->loader ? STATUS_OK : STATUS_OTHER;
 }
 
 static enum exit_status open_listener(struct node *node)
@@ -206,11 +277,15 @@ static uint32_t bound_descriptors(const struct options *options)
 {
 	rlim_t connections =
 		(rlim_t)options->max_connections + options->max_handshakes;
-	rlim_t needed = connections + SPARE_FDS;
-	rlim_t most =
-		connections * CONNECTION_FDS + SPARE_FDS + options->max_maps;
+	rlim_t loads = options->programs ? options->max_loads : 0;
+	rlim_t needed = connections + SPARE_FDS + loads * LOAD_FDS;
+	rlim_t most = connections * CONNECTION_FDS + SPARE_FDS +
+		      options->max_maps +
+		      loads * (LOAD_FDS + LOADER_MAX_ANSWER_FDS);
 	struct rlimit limit;
 
+	if (options->programs)
+		most += options->max_programs;
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return options->max_maps;
 	if (limit.rlim_cur > most) {
@@ -282,6 +357,8 @@ static enum exit_status init_service(struct node *node)
 	struct handles_limits limits = {
 		.max = bound_descriptors(options),
 		.max_per_node = options->max_maps_per_node,
+		.max_programs = options->programs ? options->max_programs : 0,
+		.max_programs_per_node = options->max_programs_per_node,
 		.grace = options->grace,
 	};
 
@@ -292,6 +369,8 @@ static enum exit_status init_service(struct node *node)
 		.max_maps = limits.max,
 		.max_maps_per_node = limits.max_per_node,
 		.grace = limits.grace,
+		.max_programs = options->max_programs,
+		.max_programs_per_node = options->max_programs_per_node,
 	};
 	service->permissions = &options->permissions;
 	service->max_waiting = options->max_waiting;
@@ -333,9 +412,11 @@ static enum exit_status give_up_privileges(const struct node *node)
 	const struct options *options = node->options;
 	const struct sandbox sandbox = {
 		.pin_root = node->service.common.pin_root.fd,
+		.netns_root = node->service.common.netns_root.fd,
 		.epmd_port = epmd_port(),
 		.memory = most_memory(options),
 		.open_by_id = !options->no_open_by_id,
+		.programs = options->programs != 0,
 		.off = options->no_sandbox,
 	};
 	enum exit_status status = privilege_change_user(&options->user);
@@ -349,6 +430,9 @@ static enum exit_status give_up_privileges(const struct node *node)
 	if (status == STATUS_OK)
 		status = root_check(&node->service.common.file_root,
 				    "file-root");
+	if (status == STATUS_OK)
+		status = root_check(&node->service.common.netns_root,
+				    "netns-root");
 	return status;
 }
 
@@ -365,6 +449,8 @@ enum exit_status node_start(struct node *node)
 	libbpf_set_print(log_libbpf);
 	status = epmd_check_port(options->port);
 	if (status == STATUS_OK)
+		status = start_loader(node);
+	if (status == STATUS_OK)
 		status = init_ei_node(node);
 	if (status == STATUS_OK)
 		status = check_privilege();
@@ -372,6 +458,8 @@ enum exit_status node_start(struct node *node)
 		mount_bpf_fs(&options->user);
 		status = open_roots(node);
 	}
+	if (status == STATUS_OK)
+		status = read_kernel_types(node);
 	if (status == STATUS_OK)
 		status = open_listener(node);
 	if (status == STATUS_OK)

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bpf/program_words.h"
 #include "functions/functions.h"
 #include "host/host_name.h"
 
@@ -22,6 +23,9 @@
 #define KIB 1024u
 #define MIB (1024u * KIB)
 #define MAX_MEMORY ((uint64_t)512 << 20)
+#define LOAD_MEMORY ((uint64_t)512 << 20)
+#define MAX_LOADS 256
+#define MIN_LOAD_MEMORY ((uint64_t)128 << 20) /* libraries, types, a log */
 /* a request may take: its value, and the answer while its buffer grows */
 #define MESSAGE_COPIES 4
 
@@ -63,6 +67,13 @@ static const char *read_max_map_memory(struct options *options,
 				       const char *argument);
 static const char *read_max_memory(struct options *options,
 				   const char *argument);
+static const char *read_programs(struct options *options, const char *argument);
+static const char *read_load_memory(struct options *options,
+				    const char *argument);
+static const char *read_netns_root(struct options *options,
+				   const char *argument);
+static const char *read_vmlinux_types(struct options *options,
+				      const char *argument);
 
 #define NUMBER(member, low, high)                                              \
 	.number = offsetof(struct options, member), .min = (low), .max = (high)
@@ -110,14 +121,37 @@ static const struct row rows[] = {
 	{ "file-root", "DIR",
 	  "callers may name files below it, for inode_storage (none)",
 	  .read = read_file_root },
-	{ "allow", "PATTERN=rw|ro|none",
-	  "what nodes with such names may do; repeatable (*=rw)",
+	{ "allow", "PATTERN=PERMISSION",
+	  "load, rw, ro or none to nodes of such names; repeatable (*=rw)",
 	  .read = read_allow },
 	{ "read-only", NULL, "no node may write, whatever --allow says",
 	  .read = read_read_only },
 	{ "pin-root", "DIR",
 	  "callers may pin, unpin and open pins only below it (/)",
 	  .read = read_pin_root },
+	{ "programs", "WORDS",
+	  "load programs of these types: xdp,tc,cgroup,... or all (none)",
+	  .read = read_programs },
+	{ "max-programs", "N", "open handles of programs and links (1000)",
+	  NUMBER(max_programs, 1, 1u << 18) },
+	{ "max-programs-per-node", "N",
+	  "open handles of programs and links of one node (no limit)",
+	  NUMBER(max_programs_per_node, 1, 1u << 18) },
+	{ "max-loads", "N",
+	  "programs loaded, run or attached at once (number of processors)",
+	  NUMBER(max_loads, 1, MAX_LOADS) },
+	{ "load-seconds", "SECONDS", "end a load that takes longer (10)",
+	  NUMBER(load_seconds, 1, 3600) },
+	{ "run-seconds", "SECONDS", "end a run that takes longer (1)",
+	  NUMBER(run_seconds, 1, 3600) },
+	{ "load-memory", "BYTES", "address space of a load (536870912)",
+	  .read = read_load_memory },
+	{ "netns-root", "DIR",
+	  "callers may name network namespaces below it (none)",
+	  .read = read_netns_root },
+	{ "vmlinux-types", NULL,
+	  "layouts may name types of the kernel; takes 6 MiB of memory",
+	  .read = read_vmlinux_types },
 	{ "user", "USER", "become this user, with its groups, once started",
 	  .read = read_user },
 	{ "no-open-by-id", NULL,
@@ -318,6 +352,36 @@ static const char *read_max_memory(struct options *options,
 	return read_bytes(&options->max_memory, argument);
 }
 
+static const char *read_programs(struct options *options, const char *argument)
+{
+	return program_words_read(argument, &options->programs);
+}
+
+static const char *read_load_memory(struct options *options,
+				    const char *argument)
+{
+	const char *wrong = read_bytes(&options->load_memory, argument);
+
+	return wrong || options->load_memory < MIN_LOAD_MEMORY
+		       ? "give a number of bytes, at least 134217728"
+		       : NULL;
+}
+
+static const char *read_netns_root(struct options *options,
+				   const char *argument)
+{
+	options->netns_root = argument;
+	return *argument == '/' ? NULL : "give an absolute path";
+}
+
+static const char *read_vmlinux_types(struct options *options,
+				      const char *argument)
+{
+	(void)argument;
+	options->vmlinux_types = true;
+	return NULL;
+}
+
 static const char *read_number(struct options *options, const struct row *row,
 			       const char *argument)
 {
@@ -342,7 +406,8 @@ static void print_help(void)
 	char left[40];
 
 	printf("Usage: " PROGRAM " [OPTION]...\n"
-	       "Serves the eBPF maps of this host to an Erlang cluster.\n\n");
+	       "Serves the eBPF maps and programs of this host to an Erlang "
+	       "cluster.\n\n");
 	for (size_t i = 0; i < ROWS; i++) {
 		snprintf(left, sizeof(left), "--%s%s%s", rows[i].name,
 			 rows[i].argument ? " " : "",
@@ -395,6 +460,11 @@ static void set_defaults(struct options *options)
 		.max_pins = 4096,
 		.grace = 60,
 		.ticktime = 60,
+		.max_programs = 1000,
+		.max_programs_per_node = UINT32_MAX,
+		.load_seconds = 10,
+		.run_seconds = 1,
+		.load_memory = LOAD_MEMORY,
 		.log_level = LOG_NOTICE,
 	};
 }
@@ -444,6 +514,25 @@ static bool settle_max_memory(struct options *options)
 	return false;
 }
 
+static bool settle_programs(struct options *options)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (options->max_loads == 0)
+		options->max_loads = processors < 1 ? 1
+				     : processors > MAX_LOADS
+					     ? MAX_LOADS
+					     : (uint32_t)processors;
+	if (options->programs == 0 ||
+	    permissions_may_load(&options->permissions))
+		return true;
+	log_error("--programs: no node may load any: %s",
+		  options->permissions.read_only
+			  ? "leave out --read-only"
+			  : "give the permission by --allow PATTERN=load");
+	return false;
+}
+
 /* getopt_long(3) would take --cookie SECRET for --cookie-file. */
 static bool is_whole(const char *argument, const char *name)
 {
@@ -488,7 +577,7 @@ enum options_result options_read(struct options *options, int argc,
 	}
 	if (optind < argc)
 		return bad_usage(argv[optind], "unexpected argument");
-	if (!settle_max_memory(options))
+	if (!settle_max_memory(options) || !settle_programs(options))
 		return OPTIONS_BAD;
 	log_set_level(options->log_level);
 	if (!options->host[0] && !host_name_find(options->host))

@@ -19,6 +19,7 @@ struct options {
 	const char *cookie_file; /* NULL: as for erl */
 	const char *file_root;   /* NULL: no file may be named */
 	const char *pin_root;    /* NULL: pins may be anywhere */
+	const char *netns_root;  /* NULL: no network namespace may be named */
 	struct permissions permissions;
 	struct user user;
 	struct in_addr listen;
@@ -34,10 +35,18 @@ struct options {
 	uint64_t max_memory; /* bytes */
 	uint32_t grace;      /* s */
 	uint32_t ticktime;   /* s */
+	uint32_t programs;   /* set of program_words.h; 0: none */
+	uint32_t max_programs;
+	uint32_t max_programs_per_node;
+	uint32_t max_loads; /* at once; 0: not given */
+	uint32_t load_seconds;
+	uint32_t run_seconds;
+	uint64_t load_memory; /* bytes */
 	enum log_level log_level;
 	bool until_eof;
 	bool no_open_by_id;
 	bool no_sandbox;
+	bool vmlinux_types;
 };
 
 enum options_result {

@@ -10,7 +10,7 @@
 
 /* A list as text; elements that do not fit are left out. */
 struct text {
-	char bytes[STATS_FUNCTIONS * 24];
+	char bytes[STATS_FUNCTIONS * 32];
 	size_t size;
 };
 
@@ -33,10 +33,15 @@ static void list_requests(struct text *text, const struct stats *sum)
 {
 	struct function_name function;
 
-	for (size_t i = 0; functions_name(i, &function); i++)
-		if (sum->requests[i] > 0)
-			add(text, " %s/%u %" PRIu64, function.name,
-			    function.arity, (uint64_t)sum->requests[i]);
+	for (size_t i = 0; functions_name(i, &function); i++) {
+		bool with_module = functions_needs_module(&function);
+
+		if (sum->requests[i] == 0)
+			continue;
+		add(text, " %s%s%s/%u %" PRIu64,
+		    with_module ? function.module : "", with_module ? ":" : "",
+		    function.name, function.arity, (uint64_t)sum->requests[i]);
+	}
 }
 
 static void list_errors(struct text *text, const struct stats *sum)

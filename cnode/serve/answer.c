@@ -238,8 +238,8 @@ static void answer_spawn(struct session *session, struct request *request,
 }
 
 /*
- * Starts or stops monitoring the process that a handle ends with; the handle's
- * reference is the monitor's, too.
+ * Starts or stops monitoring the process that handles end with; the reference
+ * of each is its monitor's, too.
  */
 static void write_watches(struct session *session, struct term_writer *w,
 			  const struct call *call)
@@ -247,8 +247,8 @@ static void write_watches(struct session *session, struct term_writer *w,
 	struct term self = pids_self(&session->pids);
 	struct term process = { call->unwatch.pid, call->unwatch.size };
 
-	if (call->watch)
-		control_write_monitor(w, self, call->caller, &call->ref);
+	for (size_t i = 0; i < call->watched_count; i++)
+		control_write_monitor(w, self, call->caller, &call->watched[i]);
 	if (call->unwatch.pid)
 		control_write_demonitor(w, self, process, &call->ref);
 }
@@ -273,5 +273,6 @@ void serve_request(struct session *session, struct request *request,
 	raise_count(&call);
 	stats_add_latency(session->context.stats,
 			  clock_ns() - session->arrived);
+	free(call.watched);
 	free(call.unwatch.pid);
 }

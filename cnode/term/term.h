@@ -120,6 +120,12 @@ bool term_read_atom(struct term t, const char **text, size_t *size);
  */
 bool term_read_text(struct term t, char *text, size_t size);
 
+/*
+ * A list of characters as at most max bytes of UTF-8, *size of them, without a
+ * NUL at their end. False for any other term, and for one that does not fit.
+ */
+bool term_read_characters(struct term t, char *text, size_t max, size_t *size);
+
 /* Whether it is a proper list of characters, of any length. */
 bool term_is_characters(struct term t);
 

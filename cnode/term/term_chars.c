@@ -15,23 +15,26 @@ static size_t put_utf8(char *to, uint32_t c)
 	return n;
 }
 
-/* A NUL is refused: the text is used as a C string. */
-static bool read_characters(struct term t, char *text, size_t size)
+bool term_read_characters(struct term t, char *text, size_t max, size_t *size)
 {
 	struct term_items items;
 	struct term item;
-	size_t length = 0;
+	char utf8[4];
+	size_t n;
 	uint32_t c;
 
+	*size = 0;
 	if (!term_list(t, &items))
 		return false;
 	while (term_next(&items, &item)) {
-		if (!term_read_uint32(item, &c) || c == 0 || c > 0x10ffff ||
-		    length + 4 >= size)
+		if (!term_read_uint32(item, &c) || c > 0x10ffff)
 			return false;
-		length += put_utf8(text + length, c);
+		n = put_utf8(utf8, c);
+		if (n > max - *size)
+			return false;
+		memcpy(text + *size, utf8, n);
+		*size += n;
 	}
-	text[length] = '\0';
 	return term_end(&items);
 }
 
@@ -54,12 +57,16 @@ bool term_read_text(struct term t, char *text, size_t size)
 	const char *bytes;
 	size_t length;
 
-	if (!term_read_atom(t, &bytes, &length) &&
-	    !term_read_binary(t, &bytes, &length))
-		return read_characters(t, text, size);
-	if (length >= size || memchr(bytes, '\0', length))
+	if (term_read_atom(t, &bytes, &length) ||
+	    term_read_binary(t, &bytes, &length)) {
+		if (length >= size)
+			return false;
+		memcpy(text, bytes, length);
+	} else if (!term_read_characters(t, text, size - 1, &length)) {
 		return false;
-	memcpy(text, bytes, length);
+	}
+	if (memchr(text, '\0', length)) /* it is used as a C string */
+		return false;
 	text[length] = '\0';
 	return true;
 }

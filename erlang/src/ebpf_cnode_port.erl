@@ -285,7 +285,7 @@ node_name() ->
     is_alive() orelse
         throw({notalive, "this node is not distributed: start it with -sname or -name"}),
     [_, Host] = string:split(atom_to_list(node()), "@"),
-    Node = ebpf_maps_request:node_name(),
+    Node = ebpf_cnode_request:node_name(),
     case is_atom(Node) andalso string:split(atom_to_list(Node), "@") of
         [_, Host] when Node =/= node() ->
             Node;

@@ -20,7 +20,8 @@
 %% 1
 %% '''
 %% Keys and values are bytes of the sizes given to {@link new/5}, here 4 and 8. An integer is stored
-%% in the byte order of the C node's host, and comes back as a binary.
+%% in the byte order of the C node's host, and comes back as a binary. A typed handle has terms
+%% instead: see {@section Values as terms}.
 %%
 %% == Cost ==
 %% Every function takes one message to the C node and one back, about 0.1 to 0.2 ms on one host, and
@@ -48,6 +49,62 @@
 %% {@link close/1}, {@link fd/1}, {@link iterator/1}, {@link next/1}, {@link next_chunk/3} and
 %% {@link drain_chunk/3} take handles only, and otherwise raise `badarg': they are about a handle,
 %% or continue where another message stopped.
+%%
+%% == Values as terms ==
+%% The kernel keeps the types of most maps, as BTF. A handle that has them, here called typed, has
+%% terms in place of bytes, in all functions:
+%% ```
+%% 6> T = ebpf_maps:open({name, flows}, [{types, btf}]), ebpf_maps:to_list(T).
+%% [{#{<<"saddr">> => 16777343,<<"dport">> => 443},#{<<"packets">> => 7,<<"bytes">> => 4711}}]
+%% '''
+%% {@link typed/2} returns one of a map that is open; {@link open/2} and `ebpf_programs:load/2' do
+%% with the option `{types, btf}'. {@link open/2} and {@link typed/2} also take
+%% `{types, {KeyLayout, ValueLayout}}', for maps without BTF and for C nodes that may not read it.
+%% {@link new/4} takes layouts in place of sizes, and {@link types/1} returns them: see
+%% {@type layout()}. {@link i/1} and {@link table/2} print such a map.
+%%
+%% The terms are:
+%% <dl>
+%% <dt>numbers</dt><dd>Integers and floats; also `nan', `infinity' and `-infinity', as atoms. An
+%%   integer that does not fit is refused. Pointers are unsigned integers, and an integer in network
+%%   order (`be16', `be32', `be64') is the number that it means.</dd>
+%% <dt>`bool'</dt><dd>`true' and `false'; another byte is an integer.</dd>
+%% <dt>`enum'</dt><dd>The name of the constant, a binary; of several the first. A number without a
+%%   name is an integer. Put is either; a name can also be an atom or a string.</dd>
+%% <dt>text (`char')</dt><dd>A binary up to the first zero byte. Put is a binary or a string that
+%%   fits; the rest becomes zeros.</dd>
+%% <dt>bytes</dt><dd>A binary of exactly that size.</dd>
+%% <dt>arrays</dt><dd>Lists of exactly that length. An array at the end whose length is 0 has as many
+%%   elements as the value has room for.</dd>
+%% <dt>structures</dt><dd>Erlang maps whose keys are the names of members, as binaries; those of a
+%%   member without a name are among those of its parent. Put must be all members and no others;
+%%   their names can also be atoms or strings. Padding is always written as zeros: a key that a
+%%   program wrote with other bytes in it, or behind the zero byte of a text, is listed, and its term
+%%   finds no entry.</dd>
+%% <dt>unions</dt><dd>An Erlang map of all members; put must be exactly one, and of a union without a
+%%   name the names of exactly one alternative. So what was read cannot be put back as it is.</dd>
+%% <dt>hidden</dt><dd>What the kernel keeps for itself (a spin lock, a timer, a kernel pointer, a
+%%   list) is not there. Zeros are put in its place, for which the kernel keeps its own; a member that
+%%   a layout of yours hides is zeros afterwards.</dd>
+%% <dt>values per CPU</dt><dd>Lists of such terms, one for each possible CPU; one term is put for
+%%   all.</dd>
+%% </dl>
+%% The option `{as, tuple}' makes tuples of structures, of their members in the order of
+%% {@link types/1}; a member without a name is a tuple of its own there, and a union always an Erlang
+%% map. This is faster, as no names travel, and suits readers of whole maps: an entry whose value is
+%% four numbers takes 10 words of the caller's memory, and 29 with an Erlang map. With
+%% `{as, [Member]}' a value is a tuple of those members; its key is as with `{as, map}', and the
+%% handle only reads. `{percpu, sum}', `max' or `min' has the C node fold the values of all CPUs into
+%% one, number by number, for values that have nothing but numbers; sums do not wrap. Such a handle
+%% only reads, too: what puts or removes raises `enotsup'.
+%%
+%% Values that name objects of the kernel (maps, programs, cgroups, sockets) stay what they are in
+%% other handles: see {@type value()}.
+%%
+%% A typed handle is one more handle of the same map, and counts as one. It never has more rights
+%% than the one that it was made from, and each lives until it is closed itself. Of what is put, the
+%% first member that does not fit raises `{badmember, Path}', and nothing of its message is put; see
+%% {@link merge/2} for more than a message has.
 %%
 %% == Walks ==
 %% While others insert and delete all the time, a walk through a map guarantees the following,
@@ -90,10 +147,14 @@
 %% <dt>`{badmap, Term}'</dt><dd>`Term' is not a handle, or the map is not live: it was closed, its
 %%   {@type lifetime()} is over, or its C node has restarted.</dd>
 %% <dt>`badarg'</dt><dd>An argument has the wrong type, or not the map's size.</dd>
+%% <dt>`{badmember, Path}'</dt><dd>Only on a typed handle: what is put is not as its layout wants it.
+%%   `Path' leads there from the key or the value, by names of members (binaries) and by indexes of
+%%   arrays from 0 on; `[]' is the key or the value itself.</dd>
+%% <dt>`notype'</dt><dd>The handle has no types: see {@link put_members/3}.</dd>
 %% <dt>{@type posix()}</dt><dd>An error of the kernel, such as `eperm' or `e2big'.</dd>
 %% <dt>`enotsup'</dt><dd>The type of the map does not support this operation: a queue has nothing to
-%%   walk, and a bloom filter only {@link push/2} and {@link is_key/2}. Also for putting into
-%%   sockmap, sockhash, reuseport_sockarray, xskmap and sk_storage, which needs a socket of the C
+%%   walk, and a bloom filter only {@link push/2} and {@link is_key/2}. Also for putting and removing
+%%   with a handle that has `{as, [Member]}' or folds the values of CPUs, and for putting into sockmap, sockhash, reuseport_sockarray, xskmap and sk_storage, which needs a socket of the C
 %%   node's own process: such maps can be created, shared, listed, and read where the kernel lets
 %%   them be read.</dd>
 %% <dt>`enospc'</dt><dd>The trie is full. Also for reading a value of a sockmap, a sockhash or a
@@ -147,9 +208,12 @@
     fd/1,
     node/1,
     type/1,
+    typed/2,
+    types/1,
     info/1,
     list/0, list/1,
     i/0, i/1,
+    table/1, table/2,
     handles/0, handles/1,
     stats/0, stats/1,
     features/0, features/1,
@@ -163,6 +227,7 @@
     insert/3,
     update/3,
     update_with/3,
+    put_members/3,
     remove/2,
     take/2,
     push/2,
@@ -197,8 +262,17 @@
     cursor/0,
     key/0,
     value/0,
+    typed_key/0,
+    typed_value/0,
+    layout/0,
+    layout_member/0,
+    member/0,
+    path/0,
     type/0,
     map_option/0,
+    open_option/0,
+    view_option/0,
+    display/0,
     map_info/0,
     stats/0,
     features/0,
@@ -219,7 +293,8 @@
     end
 ).
 
--import(ebpf_maps_request, [ask/3, ask/4, ask_node/4, error_instead/1, node_option/1]).
+-import(ebpf_maps_request, [ask/3, ask_node/4]).
+-import(ebpf_cnode_request, [error_instead/1, node_option/1]).
 
 -opaque ebpf_map() :: tuple().
 %% The handle of a map. It prints readably and names its C node. It can be sent and kept like any
@@ -243,7 +318,8 @@
     | integer()
     | {inet:ip_address(), PrefixLength :: 0..128}
     | {pid, OsPid :: non_neg_integer()}
-    | {file | cgroup | ifname, text()}.
+    | {file | cgroup | ifname, text()}
+    | typed_key().
 %% A binary of exactly the map's key size, or an integer that fits in it: two's complement in the
 %% byte order of the C node's host, `-(2^(8n-1)) =< I < 2^(8n)' for `n' bytes. A map without keys
 %% (queue, stack) has the key `<<>>'.
@@ -257,19 +333,27 @@
 %% What no longer exists has no entry: {@link find/2} returns `error', {@link is_key/2} `false', and
 %% so on. Putting it raises the kernel's `esrch', `enoent' or `enodev'.
 %%
-%% Keys are returned as binaries.
+%% Keys are returned as binaries; those of a typed handle as {@type typed_key()}.
 
 -type value() ::
     binary()
     | integer()
     | [binary() | integer()]
     | any_map()
-    | {cgroup | ifname, text()}.
+    | {cgroup | ifname, text()}
+    | ebpf_programs:program()
+    | {non_neg_integer() | {ifname, text()}, ebpf_programs:program()}
+    | typed_value().
 %% As {@type key()}, of the map's value size. The value of a per-CPU map is a list with one for each
 %% possible CPU, in order; a single one is put for all of them. The value of an array_of_maps or a
 %% hash_of_maps is the handle of a map of the same C node, or a {@type locator()} on its host; that
 %% of a cgroup_array is `{cgroup, Path}'. `{ifname, Name}' stands for the index of a network
 %% interface.
+%%
+%% The value of a prog_array is the handle of a program of the same C node; that of a devmap,
+%% devmap_hash or cpumap with values of 8 bytes can be `{Number, Program}', with the index of an
+%% interface or the length of a queue. Putting a program takes the permission `load', as in {@link
+%% ebpf_programs}.
 %%
 %% A value with a `bpf_spin_lock' is read and written whole, under that lock, by all functions; the
 %% bytes of the lock itself read as zeros and are left alone.
@@ -279,6 +363,63 @@
 %% expires earlier if its map is no longer in the map of maps that it was read from, and nobody has
 %% used it for the C node's `--grace'. Handles that {@link take/2} and {@link drain/1} have taken
 %% out do not.
+%%
+%% A program is returned by its id, `{id, Id}' or `{Number, {id, Id}}', by a C node that
+%% runs with `--programs', and otherwise as part of the binary.
+%%
+%% With a typed handle, values are {@type typed_value()}.
+
+-type typed_key() :: term().
+%% A key of a typed handle, as the layout says: see {@section Values as terms}. `#{pid => 1}' and
+%% `#{<<"pid">> => 1}' are put alike, and returned as the latter.
+
+-type typed_value() :: term().
+%% A value of a typed handle, as the layout says: see {@section Values as terms}. Of a per-CPU map
+%% it is a list of them, unless the handle folds them.
+
+-type layout() ::
+    u8 | u16 | u32 | u64 | u128 | s8 | s16 | s32 | s64 | s128
+    | be16 | be32 | be64
+    | bool | f32 | f64 | ptr
+    | {char | bytes, Size :: non_neg_integer()}
+    | {array, Length :: non_neg_integer(), layout()}
+    | {enum, Size :: 1 | 2 | 4 | 8, [{member(), integer()}]}
+    | {struct | union, Size :: non_neg_integer(), [layout_member()]}
+    | {vmlinux, text()}.
+%% How the bytes of a key or a value are a term: see {@section Values as terms}. Sizes are in bytes.
+%% The number in a name is its bits; numbers are in the byte order of the C node's host, `be16',
+%% `be32' and `be64' in network order. `bool' has 1 byte, `ptr' 8.
+%%
+%% ```
+%% {struct, 24, [{pid, 0, u32}, {comm, 32, {char, 16}}, {up, 160, 1, u32}, {ttl, 161, 7, u32}]}
+%% '''
+%% {@link types/1} returns names as binaries. An array of length 0 as the last member of the whole
+%% takes what the size leaves. A layout may have 4096 parts (members, constants, arrays) in all, 64
+%% KiB of names and 32 levels; with those of all elements of its arrays, 67108864 parts and no more
+%% than 4096 and another 64 for each byte. More is `e2big'. It has less than 512 MiB. Members of a
+%% structure must not overlap, and no two share a name.
+%%
+%% `{vmlinux, Name}' is a type of the kernel of the C node's host: the struct, union, typedef, enum or
+%% int of that name, the first that there is in this order. It stands for a whole key or value, not
+%% for a part of one, and takes a C node that runs with `--vmlinux-types'; others raise `eacces'.
+%% Where the kernel has no such type, `{error, notype}' is returned.
+%% ```
+%% 1> M = ebpf_maps:new(hash, u32, {vmlinux, "in6_addr"}, 16), ebpf_maps:types(M).
+%% '''
+
+-type layout_member() ::
+    {member(), BitOffset :: non_neg_integer(), layout() | hidden}
+    | {member(), BitOffset :: non_neg_integer(), BitSize :: 1..64, layout()}.
+%% A member of a structure or a union. Offsets are in bits from its start, as in BTF: a multiple of
+%% 8, but for a bit-field, which has a `BitSize' and is of an integer, `bool' or `enum'. `hidden' is
+%% what the kernel keeps for itself; it is not in the term. `<<>>' names a structure or a union
+%% whose members are among those of its parent.
+
+-type member() :: text().
+%% The name of a member.
+
+-type path() :: [member() | non_neg_integer()].
+%% Leads to a part of a key or a value, by names of members and by indexes from 0 on.
 
 -type text() :: atom() | string() | binary().
 %% A name, or a path on the C node's host.
@@ -303,6 +444,9 @@
     | {flags, non_neg_integer()}
     | {lifetime, lifetime()}
     | {node, node()}.
+%% Options of {@link new/5}. With layouts in place of sizes it also takes `as' and `percpu', of
+%% {@type view_option()}.
+%%
 %% The atoms are the kernel's flags of that name: `read' and `write' limit user space to that,
 %% `prog_read' and `prog_write' eBPF programs; `inner_map_resizable' is its `BPF_F_INNER_MAP', an
 %% inner array whose siblings may differ in their number of entries. `flags' adds bits that have no
@@ -312,6 +456,30 @@
 %% and hash_of_maps need: the maps that they hold have its type and sizes. `map_extra' is the number
 %% of hash functions of a bloom filter, `numa_node' is where the memory comes from. `node' is the C
 %% node that creates the map; if it is given twice, the first counts.
+
+-type view_option() ::
+    {types, btf | {KeyLayout :: 0 | layout(), ValueLayout :: layout()}}
+    | {as, map | tuple | [member()]}
+    | {percpu, list | sum | max | min}.
+%% How a typed handle shows its map: see {@section Values as terms}. `types' says by what layouts;
+%% `btf' are those that the kernel has. `as' says what a structure is, an Erlang map by default;
+%% `percpu' what the value of a per-CPU map is, a list by default.
+%% A list of members goes with `list' only. A handle with it, or one that folds, neither puts nor
+%% removes.
+
+-type open_option() :: read | write | {lifetime, lifetime()} | {node, node()} | view_option().
+%% Options of {@link open/2}. `as' or `percpu' without `types' takes those of the kernel.
+
+-type display() :: ipv4 | ipv6 | mac | ifname | {nanoseconds, boot | unix} | log2.
+%% What a member means, for {@link table/2}. `ipv4', `ipv6' and `mac' are addresses in network
+%% order, of 4, 16 and 6 bytes: an integer, bytes, an array or a structure. Of an integer the bytes
+%% are taken to be in the order of this node, unless its type says that they are in network order.
+%%
+%% `ifname' is the index of a network interface. Its name is known if this node runs on the C node's
+%% host, as the names of the two nodes tell; elsewhere it stays a number. `{nanoseconds, boot}' is
+%% the time since that host has booted, as `bpf_ktime_get_ns' returns it, in seconds;
+%% `{nanoseconds, unix}' is a time of day, in UTC. `log2' is a histogram: an array whose element `N'
+%% counts values from `2^N' to `2^(N+1)-1', the first one also 0.
 
 -type lifetime() :: node | process | permanent.
 %% How long a handle lives unless it is closed. `node', the default: until the node that created it
@@ -343,32 +511,43 @@
     connections := non_neg_integer(),
     refused := non_neg_integer(),
     handles := non_neg_integer(),
+    loader := none | running | gone,
     bytes := #{in | out := non_neg_integer()},
-    requests := #{{Function :: atom(), arity()} => pos_integer()},
+    requests := #{
+        {Function :: atom(), arity()} => pos_integer(),
+        {module(), Function :: atom(), arity()} => pos_integer()
+    },
     errors := #{Reason :: atom() => pos_integer()},
     latency := [{LessThan :: pos_integer(), pos_integer()}]
 }.
 %% What a C node has done for all nodes since it started. `uptime' is in milliseconds, `connections'
 %% are those open now, `refused' those turned away, and `bytes' those received from nodes and sent
-%% to them after their handshakes. `errors' counts what was raised, by its first atom, such as
-%% `badkey', and what was returned as `{error, Reason}'; refused requests are among them, as
-%% `eacces', `emfile' or `enomem'. `latency' counts requests that were answered in less than so many
-%% nanoseconds, and in no less than half of that: from reading the last byte of a request until its
-%% answer is ready to be sent.
+%% to them after their handshakes. `loader' is the process that loads and runs programs: `none'
+%% without `--programs', and `gone' if it was killed, after which the C node has to be started anew
+%% for programs. `requests' has functions of this module as `{Function, Arity}', and those of others
+%% with their module. `errors' counts what was raised, by its first atom, such as `badkey', and what
+%% was returned as `{error, Reason}'; refused requests are among them, as `eacces', `emfile' or
+%% `enomem'. `latency' counts requests that were answered in less than so many nanoseconds, and in
+%% no less than half of that: from reading the last byte of a request until its answer is ready to
+%% be sent.
 
 -type features() :: #{
     version := binary(),
     modules := #{module() => [{Function :: atom(), arity()}]},
     options := #{
-        read_only | open_by_id | pin_root | file_root := boolean(),
-        max_message | grace := non_neg_integer(),
-        max_maps | max_maps_per_node | max_pins := pos_integer() | infinity
+        read_only | may_load | open_by_id | pin_root | file_root | vmlinux_types := boolean(),
+        programs := [Word :: atom()],
+        max_message | grace | max_programs := non_neg_integer(),
+        max_maps | max_maps_per_node | max_programs_per_node | max_pins :=
+            pos_integer() | infinity
     }
 }.
 %% What a C node serves. `options' are those options of its command line that change what its
 %% callers may do, as they are for this node: `read_only' is true if it may only read, by `--allow'
-%% or by `--read-only'; `pin_root' and `file_root' say whether there is such a folder, and not
-%% which; `grace' is in seconds. Later versions may have more keys.
+%% or by `--read-only'; `may_load' if it may load programs; `programs' are the words of
+%% `--programs', `[]' without it; `pin_root' and `file_root' say whether there is such a folder, and
+%% not which; `vmlinux_types' if layouts may name types of the kernel; `grace' is in seconds. Later
+%% versions may have more keys.
 
 -type progress() :: fun((Done :: non_neg_integer(), Total :: non_neg_integer()) -> term()).
 %% Is called as the work goes on: see {@section Progress}.
@@ -383,18 +562,27 @@
 %% @equiv new(Type, KeySize, ValueSize, MaxEntries, [])
 -spec new(Type, KeySize, ValueSize, MaxEntries) -> ebpf_map() | {error, Reason} when
     Type :: type(),
-    KeySize :: non_neg_integer(),
-    ValueSize :: non_neg_integer(),
+    KeySize :: non_neg_integer() | layout(),
+    ValueSize :: non_neg_integer() | layout(),
     MaxEntries :: non_neg_integer(),
     Reason :: posix() | nodedown | timeout | notalive.
 new(Type, KeySize, ValueSize, MaxEntries) ->
     Args = [Type, KeySize, ValueSize, MaxEntries],
-    ?RESULT(error_instead(ask_node(ebpf_maps_request:default_node(), new, Args, Args))).
+    ?RESULT(error_instead(ask_node(ebpf_cnode_request:default_node(), new, Args, Args))).
 
 %% @doc Creates a map.
 %%
 %% `KeySize' and `ValueSize' are in bytes; `MaxEntries' is the number of entries that the map can
 %% hold. All are from 0 to 2^32-1, within the limits that the kernel has for the type.
+%%
+%% With layouts in place of both sizes, the map has keys and values that are terms: see
+%% {@section Values as terms}. The layout of no keys is 0. Where it can, the kernel gets BTF that is
+%% made of them, so that `bpftool' shows the types, too. The options `as' and `percpu' of {@type view_option()} go with them.
+%% ```
+%% 1> Flow = {struct, 16, [{packets, 0, u64}, {bytes, 64, u64}]}.
+%% 2> M = ebpf_maps:new(hash, be32, Flow, 1024).
+%% 3> ebpf_maps:put(16#7f000001, #{packets => 1, bytes => 60}, M).
+%% '''
 %%
 %% The handle belongs to this node, or as the option `lifetime' says: see {@type lifetime()}.
 %%
@@ -414,16 +602,18 @@ new(Type, KeySize, ValueSize, MaxEntries) ->
 %% <li>`nodedown', `timeout', `notalive': no answer from the C node. After a `timeout', or if the
 %%   connection was lost meanwhile, the map may have been created; it goes when this node does.</li>
 %% </ul>
-%% Raises `badarg' for an unknown type or option, and for a size out of range.
+%% Raises `badarg' for an unknown type or option, for a size out of range and for a wrong layout: the
+%% shell says what is wrong with it. For one that is too large, returns `{error, e2big}'. A layout
+%% `{vmlinux, Name}' raises `eacces' and returns `{error, notype}' as {@type layout()} says.
 %%
-%% Cost: one round trip, one system call to create the map and a few to look at it. A preallocated
-%% hash of a million entries takes the kernel about 50 ms.
+%% Cost: one round trip, one system call to create the map and a few to look at it; with layouts one
+%% more. A preallocated hash of a million entries takes the kernel about 50 ms.
 -spec new(Type, KeySize, ValueSize, MaxEntries, Options) -> ebpf_map() | {error, Reason} when
     Type :: type(),
-    KeySize :: non_neg_integer(),
-    ValueSize :: non_neg_integer(),
+    KeySize :: non_neg_integer() | layout(),
+    ValueSize :: non_neg_integer() | layout(),
     MaxEntries :: non_neg_integer(),
-    Options :: [map_option()],
+    Options :: [map_option() | view_option()],
     Reason :: posix() | nodedown | timeout | notalive.
 new(Type, KeySize, ValueSize, MaxEntries, Options) ->
     {Node, Rest} = node_option(Options),
@@ -435,12 +625,12 @@ new(Type, KeySize, ValueSize, MaxEntries, Options) ->
 %% @since 0.2.0
 -spec check(Type, KeySize, ValueSize, MaxEntries) -> ok | {error, [Text :: binary()]} when
     Type :: type(),
-    KeySize :: non_neg_integer(),
-    ValueSize :: non_neg_integer(),
+    KeySize :: non_neg_integer() | layout(),
+    ValueSize :: non_neg_integer() | layout(),
     MaxEntries :: non_neg_integer().
 check(Type, KeySize, ValueSize, MaxEntries) ->
     Args = [Type, KeySize, ValueSize, MaxEntries],
-    ?RESULT(ask_node(ebpf_maps_request:default_node(), check, Args, Args)).
+    ?RESULT(ask_node(ebpf_cnode_request:default_node(), check, Args, Args)).
 
 %% @doc Says in words what is wrong with the arguments of {@link new/5}. Creates no map.
 %%
@@ -461,10 +651,10 @@ check(Type, KeySize, ValueSize, MaxEntries) ->
 %% @since 0.2.0
 -spec check(Type, KeySize, ValueSize, MaxEntries, Options) -> ok | {error, [Text :: binary()]} when
     Type :: type(),
-    KeySize :: non_neg_integer(),
-    ValueSize :: non_neg_integer(),
+    KeySize :: non_neg_integer() | layout(),
+    ValueSize :: non_neg_integer() | layout(),
     MaxEntries :: non_neg_integer(),
-    Options :: [map_option()].
+    Options :: [map_option() | view_option()].
 check(Type, KeySize, ValueSize, MaxEntries, Options) ->
     {Node, Rest} = node_option(Options),
     Sent = [Type, KeySize, ValueSize, MaxEntries, Rest],
@@ -476,7 +666,7 @@ check(Type, KeySize, ValueSize, MaxEntries, Options) ->
     What :: locator(),
     Reason :: posix() | ambiguous | nodedown | timeout | notalive.
 open(What) ->
-    ?RESULT(error_instead(ask_node(ebpf_maps_request:default_node(), open, [What], [What]))).
+    ?RESULT(error_instead(ask_node(ebpf_cnode_request:default_node(), open, [What], [What]))).
 
 %% @doc Opens an existing map, whoever created it: by its id, by a path at which it is pinned, or by
 %% its name.
@@ -485,19 +675,24 @@ open(What) ->
 %% option `lifetime' says. `read' and `write' limit this handle to that. `node' is the C node on
 %% whose host the map is.
 %%
+%% With `{types, btf}' the handle has terms in place of bytes, by the types that the kernel has of
+%% the map; `{types, {KeyLayout, ValueLayout}}' gives them. The options `as' and `percpu' go with
+%% it: see {@type view_option()}.
+%%
 %% Returns `{error, enoent}' if there is no such map, `{error, ambiguous}' if several maps have that
 %% name, and `{error, eacces}' if the permissions of the pin do not allow it: a pin that may only be
 %% read opens with `read'. `{error, nodedown | timeout | notalive}' is as in {@link new/5}.
 %%
 %% Raises `badarg' for any other argument. An id or a name raises `eperm' if the C node may not open
 %% maps by id, which takes CAP_SYS_ADMIN, or if a security module of the host refuses the map. A
-%% name is looked for among the maps that the C node may read.
+%% name is looked for among the maps that the C node may read. With `types', `as' or `percpu' it
+%% returns and raises what {@link typed/2} does, too.
 %%
 %% Cost: one round trip and a few system calls; by name, a few for each map of the host.
 -spec open(What, Options) -> ebpf_map() | {error, Reason} when
     What :: locator(),
-    Options :: [read | write | {lifetime, lifetime()} | {node, node()}],
-    Reason :: posix() | ambiguous | nodedown | timeout | notalive.
+    Options :: [open_option()],
+    Reason :: posix() | ambiguous | notype | nodedown | timeout | notalive.
 open(What, Options) ->
     {Node, Rest} = node_option(Options),
     ?RESULT(error_instead(ask_node(Node, open, [What, Rest], [What, Options]))).
@@ -532,6 +727,50 @@ node(Map) -> ?RESULT(ebpf_maps_request:node_of(Map, [Map])).
 -spec type(Map :: any_map()) -> type() | non_neg_integer().
 type(Map) -> ?RESULT(ask(Map, type, [Map])).
 
+%% @doc Returns another handle of the same map, whose keys and values are terms: see
+%% {@section Values as terms}.
+%%
+%% `{types, btf}' takes the types that the kernel has of the map, `{types, {KeyLayout, ValueLayout}}'
+%% gives them, and without either they are those of `Map', or else the kernel's. `as' and `percpu'
+%% say how they are shown, and have their defaults whatever they are for `Map': see
+%% {@type view_option()}. The sizes of layouts must be those of the map. The handle belongs to this
+%% node, or as the option `lifetime' says, has the rights of `Map' and counts as a handle. Closing one
+%% leaves the other.
+%%
+%% Returns `{error, Reason}':
+%% <ul>
+%% <li>`notype': the kernel has no BTF of the map. Give layouts. Or it has no type of the name in a
+%%   layout `{vmlinux, Name}'.</li>
+%% <li>`eperm': the C node may not read BTF by its id, which takes CAP_SYS_ADMIN and is given up with
+%%   `--no-open-by-id'. Give layouts.</li>
+%% <li>`e2big': the types are too large; see {@type layout()}.</li>
+%% <li>`emfile': the C node has no handle left.</li>
+%% </ul>
+%% Raises `badarg' for a layout that is wrong, or not of the map's size; for a member in
+%% `{as, [Member]}' that is not there; and for `percpu' where there is anything but numbers, or no
+%% value per CPU; the shell says which it is. Raises `eacces' for a layout `{vmlinux, Name}' if the C
+%% node runs without `--vmlinux-types'.
+%%
+%% Cost: one round trip and a few system calls. The layout is read once, in less than a millisecond.
+%% @since 0.4.0
+-spec typed(Map, Options) -> ebpf_map() | {error, notype | posix()} when
+    Map :: ebpf_map(),
+    Options :: [view_option() | {lifetime, lifetime()}].
+typed(Map, Options) -> ?RESULT(ask(Map, typed, [Map, Options])).
+
+%% @doc Returns the layouts of the keys and values of a typed handle, or of another map those that
+%% the kernel has. Names are binaries; the layout of no keys is 0.
+%%
+%% They can be given to {@link new/4} and, as `{types, {KeyLayout, ValueLayout}}', to {@link open/2}
+%% and {@link typed/2}, on any host. Returns `{error, notype | eperm | e2big}' as {@link typed/2}
+%% does.
+%%
+%% Cost: one round trip; without types a few system calls, to read the kernel's.
+%% @since 0.4.0
+-spec types(Map :: any_map()) ->
+    {KeyLayout :: 0 | layout(), ValueLayout :: layout()} | {error, notype | posix()}.
+types(Map) -> ?RESULT(ask(Map, types, [Map])).
+
 %% @doc Returns what is known of a map: its entry in {@link list/0}.
 %%
 %% Cost: one round trip and a few system calls; to look for pins, as many as there are files in the
@@ -548,22 +787,22 @@ info(Map) -> ?RESULT(ask(Map, info, [Map])).
 %%
 %% Cost: one round trip, a few system calls for each map and one for each pin.
 -spec list() -> [map_info()].
-list() -> ?RESULT(ask_node(ebpf_maps_request:default_node(), list, [], [])).
+list() -> ?RESULT(ask_node(ebpf_cnode_request:default_node(), list, [], [])).
 
 %% @doc Returns the maps of the host of that C node; otherwise as {@link list/0}.
 -spec list(Node :: node()) -> [map_info()].
-list(Node) -> ?RESULT(ask_node(ebpf_maps_request:remote_node(Node), list, [], [Node])).
+list(Node) -> ?RESULT(ask_node(ebpf_cnode_request:remote_node(Node), list, [], [Node])).
 
 %% @doc Returns the live handles of the default C node, each with the node or the process that it
 %% belongs to.
 %%
 %% Cost: one round trip, no system call.
 -spec handles() -> [{ebpf_map(), Owner :: node() | pid() | none, lifetime()}].
-handles() -> ?RESULT(ask_node(ebpf_maps_request:default_node(), handles, [], [])).
+handles() -> ?RESULT(ask_node(ebpf_cnode_request:default_node(), handles, [], [])).
 
 %% @doc Returns the live handles of that C node; otherwise as {@link handles/0}.
 -spec handles(Node :: node()) -> [{ebpf_map(), Owner :: node() | pid() | none, lifetime()}].
-handles(Node) -> ?RESULT(ask_node(ebpf_maps_request:remote_node(Node), handles, [], [Node])).
+handles(Node) -> ?RESULT(ask_node(ebpf_cnode_request:remote_node(Node), handles, [], [Node])).
 
 %% @doc Prints a table of the maps of the default C node's host, as `ets:i/0' does of tables: what
 %% {@link list/0} says of each, in lines of up to 80 columns.
@@ -576,22 +815,69 @@ handles(Node) -> ?RESULT(ask_node(ebpf_maps_request:remote_node(Node), handles, 
 %% Raises and costs the same as {@link list/0}.
 %% @since 0.2.0
 -spec i() -> ok.
-i() -> ?RESULT(ebpf_maps_table:print(ebpf_maps_request:default_node(), [])).
+i() -> ?RESULT(ebpf_maps_table:print(ebpf_cnode_request:default_node(), [])).
 
-%% @doc Prints the maps of the host of that C node; otherwise as {@link i/0}.
+%% @doc Prints the maps of the host of that C node, as {@link i/0} does; or the entries of a map, as
+%% {@link table/1} does.
 %% @since 0.2.0
--spec i(Node :: node()) -> ok.
-i(Node) -> ?RESULT(ebpf_maps_table:print(ebpf_maps_request:remote_node(Node), [Node])).
+-spec i(Node :: node() | any_map()) -> ok.
+i(Node) when is_atom(Node) ->
+    ?RESULT(ebpf_maps_table:print(ebpf_cnode_request:remote_node(Node), [Node]));
+i(Map) ->
+    ?RESULT(ebpf_maps_show:print(Map, [], [Map])).
+
+%% @equiv table(Map, [])
+%% @since 0.4.0
+-spec table(Map :: any_map()) -> ok.
+table(Map) -> ?RESULT(ebpf_maps_show:print(Map, [], [Map])).
+
+%% @doc Prints the entries of a map as a table: a line for each, and a column for each member of a
+%% typed handle's keys and values; of a handle without types by those that the kernel has. Where
+%% there are none, keys and values are bytes in hexadecimal digits.
+%%
+%% Columns of the key come first. A member of a structure within has a name with a dot, `a.b'. Numbers
+%% are aligned to the right. An entry of a per-CPU map has a line for each CPU, unless the handle
+%% folds them. The table is cut to the width of the terminal, or to 80 columns where there is none,
+%% and a last line counts what is not shown. Entries are sorted if these are all, and otherwise in
+%% the kernel's order.
+%% ```
+%% 1> ebpf_maps:table(M, [{rows, 2}, {display, #{saddr => ipv4}}]).
+%% saddr      dport  packets  bytes
+%% 10.0.0.1     443        7   4711
+%% 127.0.0.1   8080        1     60
+%% 12 entries are not shown
+%% ok
+%% '''
+%%
+%% `{rows, N}' prints up to `N' entries, 20 by default, or with `infinity' all. `{display, Displays}'
+%% says what members mean that are mere numbers or bytes: see {@type display()}. A member goes by
+%% the name of its column, or by the last part of it; a whole key or value by `key' or `value'. With
+%% `log2' each entry is printed as a histogram, under its other members; if that is the whole value
+%% of a map whose keys are the slots, the map is printed as one.
+%%
+%% Raises `badarg' for other options, and `enotsup' for maps without keys.
+%%
+%% Cost: one round trip for the layout, one or a few for the entries that are printed, and one to
+%% count the others, which is a walk in the C node as for {@link size/1}. A handle whose structures
+%% are no Erlang maps is opened once more meanwhile, and then has the values of all CPUs.
+%% @since 0.4.0
+-spec table(Map, Options) -> ok when
+    Map :: any_map(),
+    Options :: [
+        {rows, pos_integer() | infinity}
+        | {display, #{member() => display()}}
+    ].
+table(Map, Options) -> ?RESULT(ebpf_maps_show:print(Map, Options, [Map, Options])).
 
 %% @doc Returns what the default C node has done since it started.
 %%
 %% Cost: one round trip, no system call. No other request waits for it.
 -spec stats() -> stats().
-stats() -> ?RESULT(ask_node(ebpf_maps_request:default_node(), stats, [], [])).
+stats() -> ?RESULT(ask_node(ebpf_cnode_request:default_node(), stats, [], [])).
 
 %% @doc Returns what that C node has done since it started.
 -spec stats(Node :: node()) -> stats().
-stats(Node) -> ?RESULT(ask_node(ebpf_maps_request:remote_node(Node), stats, [], [Node])).
+stats(Node) -> ?RESULT(ask_node(ebpf_cnode_request:remote_node(Node), stats, [], [Node])).
 
 %% @doc Returns what the default C node serves: its version, its functions and the options that are
 %% on.
@@ -601,12 +887,12 @@ stats(Node) -> ?RESULT(ask_node(ebpf_maps_request:remote_node(Node), stats, [], 
 %% Cost: one round trip, no system call.
 %% @since 0.2.0
 -spec features() -> features().
-features() -> ?RESULT(ask_node(ebpf_maps_request:default_node(), features, [], [])).
+features() -> ?RESULT(ask_node(ebpf_cnode_request:default_node(), features, [], [])).
 
 %% @doc Returns what that C node serves.
 %% @since 0.2.0
 -spec features(Node :: node()) -> features().
-features(Node) -> ?RESULT(ask_node(ebpf_maps_request:remote_node(Node), features, [], [Node])).
+features(Node) -> ?RESULT(ask_node(ebpf_cnode_request:remote_node(Node), features, [], [Node])).
 
 %% @doc Pins a map at a path on the C node's host: the kernel keeps the map until it is unpinned,
 %% with or without handles.
@@ -709,10 +995,39 @@ update(Key, Value, Map) -> ?RESULT(ask(Map, update, [Key, Value, Map])).
 %% if others remove it in between.
 %%
 %% Cost: two round trips and their system calls.
--spec update_with(Key :: key(), Fun, Map :: any_map()) -> any_map() when
+-spec update_with(Key, Fun, Map) -> any_map() when
+    Key :: key(),
+    Map :: any_map(),
     Fun :: fun((Value :: value()) -> value()).
 update_with(Key, Fun, Map) ->
     ?RESULT(ebpf_maps_walk:update_with(Key, Fun, Map, [Key, Fun, Map])).
+
+%% @doc Puts some members of the value of a key that exists, leaves the others as they are, and
+%% returns the map. It takes a typed handle whose structures are Erlang maps.
+%% ```
+%% 1> ebpf_maps:put_members(Pid, #{limit => 100}, M).
+%% '''
+%%
+%% This is a {@link get/2}, a change here, and an {@link update/3}, so it is not atomic: what others
+%% put under the key in between is lost, and what an eBPF program adds to a counter of the same value
+%% is lost too. It is no way to change one member of a value that is being written. What has no term
+%% becomes zeros: padding, and what is behind the zero byte of a text. Of a union, which is read as all
+%% of its members, the one that shows most is put back, unless `Members' has another one of a
+%% union without a name.
+%%
+%% Members are those of the outermost structure, and of those in it without a name; each is put
+%% whole. In a per-CPU map they are put for all CPUs.
+%%
+%% Raises `{badkey, Key}' if the key does not exist, or if others remove it in between;
+%% `{badmember, [Member]}' if the value has no such member, and `{badmember, Path}' if what it is to
+%% be does not fit; `notype' for a handle without types, whether or not the kernel has types of the
+%% map; and `enotsup' if its values are no structures, or not Erlang maps. Then nothing has been put.
+%%
+%% Cost: three round trips, and the system calls of two of them.
+%% @since 0.4.0
+-spec put_members(Key :: key(), Members :: #{member() => term()}, Map :: ebpf_map()) -> ebpf_map().
+put_members(Key, Members, Map) ->
+    ?RESULT(ebpf_maps_walk:put_members(Key, Members, Map, [Key, Members, Map])).
 
 %% @doc Removes a key if it exists, and returns the map.
 %%
@@ -779,7 +1094,7 @@ without(Keys, Map) -> ?RESULT(ask(Map, without, [Keys, Map])).
 
 %% @doc Puts many pairs, in order, and returns the map, which comes first here as in `maps:merge/2'.
 %%
-%% All pairs are checked before the first is put: after `badarg' nothing has been put. If the kernel
+%% Bytes are all checked before the first is put: after `badarg' nothing has been put. If the kernel
 %% refuses a pair, raises `{Posix, Done}', such as `{e2big, Done}' for a full map: the first `Done'
 %% pairs of the list have been put, and no others. The same goes for something that a pair names and
 %% that has gone while others were put: for a handle that is `{ebadf, Done}'.
@@ -787,7 +1102,8 @@ without(Keys, Map) -> ?RESULT(ask(Map, without, [Keys, Map])).
 %% Pairs are sent in messages of up to 16384 pairs and about 1 MiB; of 256 if values are maps,
 %% because the kernel may take 10 ms for each. All are checked here before the first message is
 %% sent, against the sizes and the type that the handle prints, and the C node checks those of a
-%% message again. What only the C node can know (how many CPUs there are, and whether paths,
+%% message again. Terms of a typed handle are checked by the C node alone, message by message, which
+%% takes one more round trip. What only the C node can know (how many CPUs there are, and whether paths,
 %% processes, interfaces and handles are good) it may still refuse in a later message. When anything
 %% but the kernel stops the work after the first message, that is raised as `{Reason, Done}':
 %% `{badarg, Done}', `{{nodedown, Node}, Done}'. Then at least the first `Done' pairs have been put,
@@ -853,8 +1169,10 @@ to_list(Map, Options) -> ?RESULT(ebpf_maps_walk:to_list(Map, Options, [Map, Opti
 %% other, and while it takes its time the entries to come grow old. Guarantees and cost are those of
 %% {@link to_list/1}, except that here only one chunk at a time is in memory. Raises `badarg' if
 %% `Fun' is not a fun of arity 3.
--spec fold(Fun, Acc, Map :: any_map()) -> Acc when
-    Fun :: fun((Key :: key(), Value :: value(), Acc) -> Acc).
+-spec fold(Fun, Acc, Map) -> Acc when
+    Fun :: fun((key(), value(), Acc) -> Acc),
+    Acc :: term(),
+    Map :: any_map().
 fold(Fun, Acc, Map) -> ?RESULT(ebpf_maps_walk:fold(Fun, Acc, Map, [], [Fun, Acc, Map])).
 
 %% @doc As {@link fold/3}, and reports progress each time that `Fun' has had all entries of a chunk:
@@ -862,13 +1180,17 @@ fold(Fun, Acc, Map) -> ?RESULT(ebpf_maps_walk:fold(Fun, Acc, Map, [], [Fun, Acc,
 %%
 %% Raises `badarg' for other options.
 %% @since 0.2.0
--spec fold(Fun, Acc, Map :: any_map(), Options :: [{progress, progress()}]) -> Acc when
-    Fun :: fun((Key :: key(), Value :: value(), Acc) -> Acc).
+-spec fold(Fun, Acc, Map, Options) -> Acc when
+    Fun :: fun((key(), value(), Acc) -> Acc),
+    Acc :: term(),
+    Map :: any_map(),
+    Options :: [{progress, progress()}].
 fold(Fun, Acc, Map, Options) ->
     ?RESULT(ebpf_maps_walk:fold(Fun, Acc, Map, Options, [Fun, Acc, Map, Options])).
 
 %% @doc Calls `Fun(Key, Value)' for every entry; otherwise as {@link fold/3}.
--spec foreach(Fun, Map :: any_map()) -> ok when
+-spec foreach(Fun, Map) -> ok when
+    Map :: any_map(),
     Fun :: fun((Key :: key(), Value :: value()) -> term()).
 foreach(Fun, Map) -> ?RESULT(ebpf_maps_walk:foreach(Fun, Map, [Fun, Map])).
 

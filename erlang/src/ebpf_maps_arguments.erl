@@ -15,17 +15,18 @@
     bad_what/1
 ]).
 
--export_type([role/0, words/0]).
+-export_type([role/0]).
 
--import(ebpf_maps_terms, [shown/1, number/2]).
+-import(ebpf_cnode_arguments, [
+    bad_list/2, bad_node/1, bad_path/1, bad_text/1, bad_uint32/1, first/1, named/2
+]).
+-import(ebpf_cnode_words, [shown/1, number/2]).
 
 -define(IS_UINT32(N), (is_integer(N) andalso N >= 0 andalso N < 1 bsl 32)).
 
 -type role() ::
     map | key | member | value | keys | pairs | cursor | max_entries | iterator | prefetch
-    | progress | 'fun' | acc | default | type | key_size | value_size | options | what | path | node.
-
--type words() :: #{pos_integer() | general => unicode:chardata()}.
+    | members | table | progress | 'fun' | acc | default | type | key_size | value_size | options | what | path | node.
 
 %%--------------------------------------------------------------------------------------------------
 %% Roles by position
@@ -36,6 +37,8 @@
 roles(new, 4) -> [type, key_size, value_size, max_entries];
 roles(new, 5) -> [type, key_size, value_size, max_entries, options];
 roles(check, Arity) when Arity =:= 4; Arity =:= 5 -> roles(new, Arity);
+roles(typed, 2) -> [map, options];
+roles(table, 2) -> [map, table];
 roles(open, 1) -> [what];
 roles(open, 2) -> [what, options];
 roles(list, 1) -> [node];
@@ -53,6 +56,7 @@ roles(put, 3) -> [key, value, map];
 roles(insert, 3) -> [key, value, map];
 roles(update, 3) -> [key, value, map];
 roles(update_with, 3) -> [key, 'fun', map];
+roles(put_members, 3) -> [key, members, map];
 roles(remove, 2) -> [key, map];
 roles(take, 2) -> [key, map];
 roles(push, 2) -> [value, map];
@@ -75,11 +79,7 @@ roles(_Function, _Arity) -> [].
 %% The position of the argument with that role.
 -spec position(role(), atom(), arity()) -> pos_integer() | none.
 position(Role, Function, Arity) ->
-    position(Role, roles(Function, Arity), 1, none).
-
-position(_Role, [], _N, Default) -> Default;
-position(Role, [Role | _], N, _Default) -> N;
-position(Role, [_ | Roles], N, Default) -> position(Role, Roles, N + 1, Default).
+    ebpf_cnode_arguments:position(Role, roles(Function, Arity)).
 
 -spec argument(role(), atom(), Args :: [term()]) -> {value, term()} | none.
 argument(Role, Function, Args) ->
@@ -95,7 +95,7 @@ signature(Function, Arity) ->
 
 name(member) ->
     "Key";
-name(progress) ->
+name(Role) when Role =:= progress; Role =:= table ->
     "Options";
 name(Role) ->
     [[Initial - 32 | Letters] || [Initial | Letters] <- string:split(atom_to_list(Role), "_", all)].
@@ -104,20 +104,51 @@ name(Role) ->
 %% Faults
 %%--------------------------------------------------------------------------------------------------
 
--spec faults(atom(), Args :: [term()]) -> words().
+-spec faults(atom(), Args :: [term()]) -> ebpf_cnode_words:words().
 faults(Function, Args) ->
     Fields = fields_of(Function, Args),
     Roles = roles(Function, length(Args)),
-    case [Bad || {_, Text} = Bad <- check_all(Roles, Args, Fields, Function, 1), Text =/= none] of
-        [] -> otherwise(Function, Args, Fields);
-        Bad -> maps:from_list(Bad)
+    Bad = [{Role, N, Text} || {Role, {N, Text}} <- lists:zip(Roles, check_all(Roles, Args, Fields,
+                                                                             Function, 1)),
+                              Text =/= none],
+    case {Bad, [One || {Role, _, _} = One <- Bad, not may_be_typed(Role, Fields)]} of
+        {[], _} -> otherwise(Function, Args, Fields);
+        {_, []} -> numbered(Bad);
+        {_, Bad} -> numbered(Bad);
+        {_, Others} -> faults(Function, Args, Bad, Others)
     end.
 
+%% Bad are also keys or values that are not bytes. A typed handle has terms, which raise badmember:
+%% if it may be one, then the other arguments are to blame.
+faults(Function, Args, Bad, Others) ->
+    {value, Map} = argument(map, Function, Args),
+    case ebpf_maps_typed:layouts(Map) of
+        unknown -> numbered(Bad);
+        _ -> numbered(Others)
+    end.
+
+numbered(Bad) -> maps:from_list([{N, Text} || {_, N, Text} <- Bad]).
+
+may_be_typed(_Role, unknown) -> false;
+may_be_typed(pairs, _Fields) -> true;
+may_be_typed(member, {bloom_filter, _, _, _}) -> true;
+may_be_typed(value, Fields) -> ebpf_maps_terms:may_be_typed(value, Fields);
+may_be_typed(Role, Fields) ->
+    lists:member(Role, [key, member, keys]) andalso ebpf_maps_terms:may_be_typed(key, Fields).
+
+fields_of(open, [What, Options]) ->
+    located(bad_what(What), What, Options);
 fields_of(Function, Args) ->
     case argument(map, Function, Args) of
         {value, Map} -> ebpf_maps_terms:fields(Map);
         none -> unknown
     end.
+
+located(none, What, Options) when length(Options) >= 0 ->
+    {Node, _} = ebpf_cnode_request:node_option(Options),
+    ebpf_maps_locators:fields(What, Node);
+located(_Bad, _What, _Options) ->
+    unknown.
 
 check_all([Role | Roles], [Arg | Args], Fields, Function, N) ->
     [{N, check(Role, Arg, Fields, Function)} | check_all(Roles, Args, Fields, Function, N + 1)];
@@ -133,25 +164,53 @@ check(value, Value, Fields, _) when Fields =/= unknown -> ebpf_maps_terms:bad_va
 check(keys, Keys, Fields, _) -> bad_each(Keys, Fields, fun ebpf_maps_terms:bad_key/2);
 check(pairs, Pairs, Fields, _) -> bad_pairs(Pairs, Fields);
 check(cursor, Cursor, Fields, _) -> bad_cursor(Cursor, Fields);
-check(max_entries, N, _, Function) when Function =:= new; Function =:= check -> bad_size(N);
+check(max_entries, N, _, Function) when Function =:= new; Function =:= check -> bad_uint32(N);
 check(max_entries, N, _, _) -> bad_count(N);
 check(iterator, Iterator, _, _) -> bad_iterator(Iterator);
-check(prefetch, Options, _, _) -> bad_prefetch(Options);
-check(progress, Options, _, _) -> bad_progress(Options);
+check(prefetch, Options, _, _) -> bad_list(Options, fun bad_prefetch/1);
+check(progress, Options, _, _) -> bad_list(Options, fun bad_progress/1);
 check('fun', Fun, _, update_with) -> bad_fun(Fun, 1);
 check('fun', Fun, _, foreach) -> bad_fun(Fun, 2);
 check('fun', Fun, _, fold) -> bad_fun(Fun, 3);
 check(type, Type, _, _) -> bad_type(Type);
-check(Size, N, _, _) when Size =:= key_size; Size =:= value_size -> bad_size(N);
+check(key_size, Term, _, _) -> bad_size("key", Term);
+check(value_size, Term, _, _) -> bad_size("value", Term);
+check(members, Members, _, _) -> bad_members(Members);
+check(table, Options, _, _) -> bad_list(Options, fun ebpf_maps_show:bad_option/1);
 check(what, What, _, _) -> bad_what(What);
 check(path, Path, _, _) -> bad_path(Path);
 check(node, Node, _, _) -> bad_node(Node);
-check(options, Options, _, Function) -> bad_options(Options, Function);
+check(options, Options, Fields, Function) -> bad_options(Options, Function, Fields);
 check(_Role, _Arg, _Fields, _Function) -> none.
 
 %% Every argument looks good from here: only the C node knows what is wrong.
-otherwise(Function, [Type | _], _Fields) when Function =:= new; Function =:= check ->
-    #{1 => ["the C node's libbpf knows no map type ", shown(Type)]};
+otherwise(typed, Args, _Fields) ->
+    NoView = "these options make no view of this map",
+    case ebpf_maps_typed:bad_of_kernel(typed, Args) of
+        none -> #{2 => NoView};
+        Text -> #{2 => [NoView, ": ", Text]}
+    end;
+otherwise(open, [_, _] = Args, _Fields) ->
+    case ebpf_maps_typed:bad_of_kernel(open, Args) of
+        none -> #{2 => "the layouts do not have the sizes of the map's keys and values, or the "
+                       "other options show no such map: open it without them, and see info/1"};
+        Text -> #{2 => Text}
+    end;
+otherwise(Function, [_, Key, Value | _], _Fields) when
+    Function =:= new orelse Function =:= check, Key =/= 0, is_integer(Key) =/= is_integer(Value)
+->
+    #{2 => "give two sizes or two layouts, not one of each"};
+otherwise(Function, [Type, Key, Value, _ | Options] = Args, _Fields) when
+    Function =:= new; Function =:= check
+->
+    Unknown = ["the C node's libbpf knows no map type ", shown(Type)],
+    case {ebpf_maps_typed:bad_form(lists:append(Options), {Key, Value}, Type),
+          ebpf_maps_typed:bad_of_kernel(Function, Args)}
+    of
+        {none, none} -> #{1 => Unknown};
+        {none, Text} -> #{general => [Unknown, "; or ", Text]};
+        {Text, _} -> #{5 => Text}
+    end;
 otherwise(next, _Args, _Fields) ->
     #{1 => "not a valid iterator: its cursor or its pending entries are not of its map"};
 otherwise(Function, [Cursor | _], _Fields) when Function =:= next_chunk; Function =:= drain_chunk ->
@@ -164,19 +223,19 @@ otherwise(Function, Args, Fields) ->
     HasProgram = Fields =/= unknown andalso ebpf_maps_terms:has_program(Fields),
     case {argument(value, Function, Args), argument(pairs, Function, Args)} of
         {{value, Values}, none} when PerCpu, length(Values) >= 0 ->
-            #{position(value, Function, length(Args)) => per_cpu(length(Values))};
+            #{position(value, Function, length(Args)) => ebpf_maps_terms:not_each_cpu(Values)};
         {{value, _}, none} when HasProgram ->
             #{position(value, Function, length(Args)) =>
                 "bytes 5 to 8 are the descriptor of a program in the C node, and must be 0"};
         {none, {value, Pairs}} when PerCpu ->
-            #{2 => per_cpu(hd([length(Values) || {_, Values} <- list(Pairs), is_list(Values)]))};
+            [Values | _] = [Values || {_, Values} <- list(Pairs), is_list(Values)],
+            #{2 => ebpf_maps_terms:not_each_cpu(Values)};
         _ ->
-            #{general => "an argument has the wrong type, or not the map's size"}
+            wrong(ebpf_maps_typed:bad_of_kernel(Function, Args))
     end.
 
-per_cpu(N) ->
-    ["a list of ", number(N, "value"), ": it must have one for each possible CPU of the C node's "
-     "host"].
+wrong(none) -> #{general => "an argument has the wrong type, or not the map's size"};
+wrong(Text) -> #{general => Text}.
 
 %%--------------------------------------------------------------------------------------------------
 %% Entries
@@ -198,17 +257,21 @@ first_fault([Term | Terms], Check, Fields, N) ->
         Text -> [io_lib:format("element ~w: ", [N]), Text]
     end.
 
-%% The pairs of a map have no position: the key says which one it is.
+%% The pairs of a map have no position: the key says which one it is. What a typed handle may have is
+%% blamed last.
 bad_pairs(Pairs, unknown) ->
     bad_each(list(Pairs), any, fun bad_pair/2);
-bad_pairs(Pairs, Fields) when is_map(Pairs) ->
-    first([by_key(Key, ebpf_maps_terms:bad_pair(Fields, Pair))
-           || {Key, _} = Pair <- maps:to_list(Pairs)] ++ [bad_lengths(list(Pairs))]);
-bad_pairs(Pairs, Fields) ->
-    case bad_each(Pairs, Fields, fun ebpf_maps_terms:bad_pair/2) of
-        none -> bad_lengths(Pairs);
-        Text -> Text
-    end.
+bad_pairs(Pairs, Fields) when is_map(Pairs); length(Pairs) >= 0 ->
+    first([bad_pairs(Pairs, Fields, fun ebpf_maps_terms:bad_untyped/2),
+           bad_pairs(Pairs, Fields, fun ebpf_maps_terms:bad_pair/2),
+           bad_lengths(list(Pairs))]);
+bad_pairs(Term, Fields) ->
+    bad_each(Term, Fields, fun bad_pair/2).
+
+bad_pairs(Pairs, Fields, Bad) when is_map(Pairs) ->
+    first([by_key(Key, Bad(Fields, Pair)) || {Key, _} = Pair <- maps:to_list(Pairs)]);
+bad_pairs(Pairs, Fields, Bad) ->
+    bad_each(Pairs, Fields, Bad).
 
 bad_pair(_Fields, {_, _}) -> none;
 bad_pair(_Fields, Term) -> ["not a pair {Key, Value}: ", shown(Term)].
@@ -224,12 +287,6 @@ bad_lengths(Pairs) ->
                           [Some, Others]);
         _ ->
             none
-    end.
-
-first(Texts) ->
-    case [Text || Text <- Texts, Text =/= none] of
-        [Text | _] -> Text;
-        [] -> none
     end.
 
 list(Pairs) when is_map(Pairs) -> maps:to_list(Pairs);
@@ -255,41 +312,41 @@ bad_iterator({ebpf_iterator, Map, _, _, _}) ->
 bad_iterator(Term) ->
     ["not an iterator: ", shown(Term)].
 
-bad_prefetch(Options) when length(Options) >= 0 ->
-    case [Option || Option <- Options, not is_prefetch(Option)] of
-        [] -> none;
-        [Option | _] -> ["not {prefetch, N} with an integer from 1 to 4294967295: ", shown(Option)]
-    end;
-bad_prefetch(Term) ->
-    ["not a list of options: ", shown(Term)].
+bad_prefetch(Option) ->
+    case ebpf_maps_walk:is_option(Option) of
+        true -> none;
+        false -> ["not {prefetch, N} with an integer from 1 to 4294967295: ", shown(Option)]
+    end.
 
-bad_progress(Options) when length(Options) >= 0 ->
-    case [Option || Option <- Options, not ebpf_maps_progress:is_option(Option)] of
-        [] -> none;
-        [Option | _] -> ["not {progress, Fun} with a fun of 2 arguments: ", shown(Option)]
-    end;
-bad_progress(Term) ->
-    ["not a list of options: ", shown(Term)].
+bad_progress(Option) ->
+    case ebpf_maps_progress:is_option(Option) of
+        true -> none;
+        false -> ["not {progress, Fun} with a fun of 2 arguments: ", shown(Option)]
+    end.
 
-is_prefetch({prefetch, N}) -> ?IS_UINT32(N) andalso N > 0;
-is_prefetch(_) -> false.
+bad_members(Members) when is_map(Members) ->
+    Names = maps:keys(Members),
+    case [Name || Name <- Names, not ebpf_cnode_arguments:is_text(Name)] of
+        [Name | _] -> ["not the name of a member: ", shown(Name)];
+        [] ->
+            bad_twice(lists:sort([ebpf_maps_layout:name(Name) || Name <- Names]))
+    end;
+bad_members(Term) ->
+    ["not an Erlang map of members: ", shown(Term)].
+
+bad_twice([Name, Name | _]) -> ["a member is there twice: ", Name];
+bad_twice([_ | Names]) -> bad_twice(Names);
+bad_twice([]) -> none.
 
 %%--------------------------------------------------------------------------------------------------
 %% Maps
 %%--------------------------------------------------------------------------------------------------
 
+bad_size(_What, N) when is_integer(N); is_float(N) -> bad_uint32(N);
+bad_size(What, Layout) -> ebpf_maps_typed:bad_layout(What, Layout).
+
 bad_type(Type) when is_atom(Type) -> none;
 bad_type(Term) -> ["not an atom that names a map type: ", shown(Term)].
-
-bad_size(Size) when ?IS_UINT32(Size) -> none;
-bad_size(Term) -> ["not an integer from 0 to 4294967295: ", shown(Term)].
-
-bad_node(Node) ->
-    case ebpf_maps_request:is_node_name(Node) of
-        true when Node =/= node() -> none;
-        true -> [shown(Node), " is this node itself, not a C node"];
-        false -> ["not the name of a node: ", shown(Node)]
-    end.
 
 %% A locator, which open/1 takes, and other functions in place of a map.
 -spec bad_what(term()) -> none | unicode:chardata().
@@ -299,35 +356,31 @@ bad_what({pinned, Path}) -> bad_path(Path);
 bad_what({name, Name}) -> bad_text(Name);
 bad_what(Term) -> ["not {id, Id}, {pinned, Path} or {name, Name}: ", shown(Term)].
 
-bad_path(Path) ->
-    case bad_text(Path) of
-        none -> ebpf_maps_terms:bad_path(Path);
-        Text -> Text
+%% Those of new/5 go with its layouts: see otherwise/3.
+bad_options(Options, Function, Fields) ->
+    case bad_list(Options, fun(Option) -> bad(Option, Function) end) of
+        none when Function =/= new, Function =/= check ->
+            ebpf_maps_typed:bad_view(Options, Fields);
+        Fault ->
+            Fault
     end.
 
-bad_text(Text) when is_atom(Text); is_binary(Text) ->
-    none;
-bad_text(Text) ->
-    case io_lib:char_list(Text) of
-        true -> none;
-        false -> ["neither a string nor a binary: ", shown(Text)]
+bad({types, _}, Function) when Function =:= new; Function =:= check ->
+    "new/5 takes layouts in place of sizes, not the option types";
+bad(Option, Function) ->
+    case ebpf_maps_typed:bad_option(Option) of
+        unknown -> bad_option(Option, Function);
+        Fault -> Fault
     end.
 
-bad_options(Options, Function) when length(Options) >= 0 ->
-    case [Text || Option <- Options, (Text = bad_option(Option, Function)) =/= none] of
-        [] -> none;
-        Texts -> lists:join("; ", Texts)
-    end;
-bad_options(Term, _Function) ->
-    ["not a list of options: ", shown(Term)].
-
-%% open/2 takes some of the options of new/5.
+%% open/2 takes some of the options of new/5, and typed/2 one.
+bad_option({lifetime, Lifetime}, typed) ->
+    named("lifetime", ebpf_cnode_arguments:bad_lifetime(Lifetime));
+bad_option(Option, typed) ->
+    ["there is no option ", shown(Option), " of typed/2"];
 bad_option({node, Node}, _) -> named("node", bad_node(Node));
 bad_option({lifetime, Lifetime}, _) ->
-    case lists:member(Lifetime, [node, process, permanent]) of
-        true -> none;
-        false -> named("lifetime", ["not node, process or permanent: ", shown(Lifetime)])
-    end;
+    named("lifetime", ebpf_cnode_arguments:bad_lifetime(Lifetime));
 bad_option(Option, _) when Option =:= read; Option =:= write -> none;
 bad_option({flags, N}, open) when is_integer(N), N band (bnot 16#18) =:= 0 -> none;
 bad_option({map_extra, 0}, open) -> none;
@@ -339,8 +392,8 @@ bad_option(Option, Function) ->
     end.
 
 bad_option_of_new({name, Name}) -> named("name", bad_text(Name));
-bad_option_of_new({numa_node, N}) -> named("numa_node", bad_size(N));
-bad_option_of_new({flags, N}) -> named("flags", bad_size(N));
+bad_option_of_new({numa_node, N}) -> named("numa_node", bad_uint32(N));
+bad_option_of_new({flags, N}) -> named("flags", bad_uint32(N));
 bad_option_of_new({map_extra, N}) when is_integer(N), N >= 0, N < 1 bsl 64 -> none;
 bad_option_of_new({map_extra, N}) ->
     named("map_extra", ["not an integer from 0 to 2^64-1: ", shown(N)]);
@@ -360,6 +413,3 @@ flags() ->
      stack_build_id, preserve_elems, inner_map_resizable].
 
 only_new(Option) -> ["only new/5 takes the option ", shown(Option)].
-
-named(_Option, none) -> none;
-named(Option, Text) -> ["the option ", Option, ": ", Text].

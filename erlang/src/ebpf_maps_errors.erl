@@ -9,17 +9,18 @@
 -export([format_error/2]).
 
 -import(ebpf_maps_arguments, [argument/3, position/3]).
--import(ebpf_maps_terms, [shown/1]).
+-import(ebpf_cnode_words, [shown/1]).
 
--type words() :: #{pos_integer() | general => binary()}.
-
--spec format_error(Reason :: term(), erlang:stacktrace()) -> words().
+-spec format_error(Reason :: term(), erlang:stacktrace()) ->
+    #{pos_integer() | general => binary()}.
 format_error(Reason, [{ebpf_maps, Function, Args, _Info} | _]) when is_list(Args) ->
-    maps:map(fun(_, Text) -> unicode:characters_to_binary(Text) end,
-             words(Reason, Function, Args));
+    ebpf_cnode_words:binaries(words(Reason, Function, Args));
 format_error(_Reason, _Stack) ->
     #{}.
 
+%% i/1 is table/1 of anything but a node.
+words(Reason, i, [Map]) when not is_atom(Map) ->
+    words(Reason, table, [Map]);
 words(badarg, Function, Args) ->
     explain(badarg, Function, Args);
 words(Reason, Function, Args) ->
@@ -62,38 +63,24 @@ explain({badkey, Key}, Function, Args) ->
     #{1 => ebpf_maps_posix:absent(Key, Function, Args)};
 explain({keyexists, _}, _Function, _Args) ->
     #{1 => "already present in the map"};
+explain({badmember, Path}, Function, Args) ->
+    ebpf_maps_typed:bad_member(Path, Function, Args);
 explain({badmap, Term}, Function, Args) ->
     bad_map(Term, Function, Args);
+explain({badprogram, Term}, Function, Args) ->
+    bad_program(Term, Function, Args);
 explain({Reason, Taken}, drain, Args) when is_list(Taken) ->
     #{general => [number(length(Taken), "entry", "entries"), " removed, and kept in this reason; "
                   "then: ", why(explain(Reason, drain, Args))]};
-explain({too_big, Max}, _Function, _Args) ->
-    #{general => io_lib:format("the request or its answer would be longer than ~w bytes, the C "
-                               "node's --max-message: ask for less at a time, or raise it", [Max])};
 explain({Reason, Done}, merge, [Map, Pairs | _]) when is_integer(Done) ->
     #{general => [number(Done, "pair", "pairs"), " put; ",
                   explain_rest(Reason, Map, Pairs, Done)]};
-explain({nodedown, Node}, _Function, _Args) ->
-    #{general => io_lib:format("no connection to ~ts: check that ebpf_cnode runs there under this "
-                               "name, with the same cookie; if the connection was lost during the "
-                               "call, the operation may have been carried out", [Node])};
-explain({timeout, Node}, _Function, _Args) ->
-    #{general => io_lib:format("no answer from ~ts in time; the operation may have been carried "
-                               "out, or may still be", [Node])};
-explain(notalive, _Function, _Args) ->
-    #{general => "this node is not distributed: start it with -sname or -name"};
-explain({undef, Node}, Function, Args) ->
-    #{general => ebpf_maps_since:missing(Node, Function, length(Args))};
-explain({badenv, {node, Node}}, _Function, _Args) ->
-    #{general => ["the variable node of the application ebpf_cnode is not the name of another "
-                  "node, such as ebpf@host: ", shown(Node)]};
-explain({badenv, {timeout, Timeout}}, _Function, _Args) ->
-    #{general => ["the variable timeout of the application ebpf_cnode is neither a number of "
-                  "milliseconds nor infinity: ", shown(Timeout)]};
-explain(Posix, Function, Args) when is_atom(Posix) ->
-    ebpf_maps_posix:explain(Posix, Function, Args);
-explain(_Reason, _Function, _Args) ->
-    #{}.
+explain(Reason, Function, Args) ->
+    case ebpf_cnode_words:of_request(Reason, ebpf_maps, Function, length(Args)) of
+        none when is_atom(Reason) -> ebpf_maps_posix:explain(Reason, Function, Args);
+        none -> #{};
+        Text -> #{general => Text}
+    end.
 
 why(Words) ->
     case lists:sort(maps:values(Words)) of
@@ -141,12 +128,23 @@ bad_map(Term, Function, Args) ->
 elsewhere(Term, next, 1) -> #{1 => ["the iterator's map is ", no_map(Term)]};
 elsewhere(Term, check, 5) -> elsewhere(Term, new, 5);
 elsewhere(Term, new, 5) -> #{5 => ["the option inner_map: ", no_map(Term)]};
-elsewhere(Term, merge, _Arity) -> #{2 => ["a value: ", no_map(Term)]};
-elsewhere(Term, update_with, 3) -> #{2 => ["the result of the fun: ", no_map(Term)]};
-elsewhere(Term, _Function, _Arity) -> #{general => no_map(Term)}.
+elsewhere(Term, Function, _Arity) -> of_value(no_map(Term), Function).
 
-numbered(Args) -> lists:zip(lists:seq(1, length(Args)), Args).
+%% A value that is no argument by itself.
+of_value(Text, merge) -> #{2 => ["a value: ", Text]};
+of_value(Text, update_with) -> #{2 => ["the result of the fun: ", Text]};
+of_value(Text, _Function) -> #{general => Text}.
 
+bad_program(Term, Function, Args) ->
+    Text = ebpf_programs_errors:no_handle(program, Term),
+    case argument(value, Function, Args) of
+        {value, _} -> #{position(value, Function, length(Args)) => Text};
+        none -> of_value(Text, Function)
+    end.
+
+no_map({error, notype}) ->
+    ["not a map handle but {error,notype}: the kernel has no types of the map; give layouts, "
+     "{types, {KeyLayout, ValueLayout}}; or it has none of the name in {vmlinux, Name}"];
 no_map({error, Reason}) when is_atom(Reason) ->
     ["not a map handle but ", shown({error, Reason}), ", as a failed new or open returns"];
 no_map(Term) ->
@@ -163,7 +161,7 @@ no_map(Term) ->
 %% Says so if another argument is the map.
 order(Term, Function, Args) ->
     IsHandle = fun ebpf_maps_terms:is_handle/1,
-    case {IsHandle(Term), [N || {N, Arg} <- numbered(Args), IsHandle(Arg)]} of
+    case {IsHandle(Term), [N || {N, Arg} <- lists:enumerate(Args), IsHandle(Arg)]} of
         {false, [N]} ->
             [io_lib:format("; argument ~w is one: call ", [N]),
              ebpf_maps_arguments:signature(Function, length(Args))];

@@ -5,12 +5,23 @@
 %% @private
 -module(ebpf_maps_locators).
 
--export([takes/1, words/3]).
+-export([takes/1, fields/2, words/3]).
 
 %% A function that is about a handle, or continues from message to message, needs one.
 -spec takes(Function :: atom()) -> boolean().
 takes(Function) ->
-    not lists:member(Function, [close, fd, iterator, next, next_chunk, drain_chunk]).
+    not lists:member(Function, [close, fd, typed, iterator, next, next_chunk, drain_chunk]).
+
+%% Those of the map that it names, as far as the C node can be asked at once.
+-spec fields(Locator :: term(), ebpf_cnode_request:destination()) ->
+    ebpf_maps_terms:fields() | unknown.
+fields(Locator, Node) ->
+    case ebpf_cnode_request:ask_at_once(Node, info, [Locator]) of
+        {value, #{type := Type, key_size := KeySize, value_size := ValueSize, max_entries := N}} ->
+            {Type, KeySize, ValueSize, N};
+        _ ->
+            unknown
+    end.
 
 %% none if the reason is not about the locator.
 -spec words(Reason :: term(), Function :: atom(), Locator :: term()) ->

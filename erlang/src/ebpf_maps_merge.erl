@@ -16,7 +16,7 @@
 -define(IS_SMALL(I), (I >= -(1 bsl 59) andalso I < 1 bsl 59)).
 
 -spec merge(Map :: term(), Pairs :: term(), Options :: term(), Args :: [term()]) ->
-    ebpf_maps_request:outcome().
+    ebpf_cnode_request:outcome().
 merge(Map, Pairs, Options, Args) ->
     Progress = ebpf_maps_progress:option(Options),
     Merge = fun(Handle) -> merge_into(Handle, Pairs, Progress, Args) end,
@@ -33,9 +33,10 @@ merge_into(Map, Pairs, Progress, Args) ->
             {raise, badarg, Args};
         {true, List} ->
             Fields = ebpf_maps_terms:fields(Map),
-            case are_good(Fields, List) of
+            case are_good(Fields, List) orelse are_terms(Fields, List, Map, Args) of
                 true -> put_all(List, limits(Fields), 0, Map, start(Progress, length(List)), Args);
-                false -> {raise, badarg, Args}
+                false -> {raise, badarg, Args};
+                Raise -> Raise
             end
     end.
 
@@ -48,6 +49,25 @@ are_good(unknown, Pairs) ->
 are_good(Fields, Pairs) ->
     lists:all(fun(Pair) -> ebpf_maps_terms:bad_pair(Fields, Pair) =:= none end, Pairs) andalso
         (not ebpf_maps_terms:is_per_cpu(Fields) orelse have_one_length(Pairs)).
+
+%% A typed handle looks like any other, but takes terms, which the C node alone checks. For a pair
+%% that no map takes, that raises badmember if the handle is typed, and badarg if it is not. Any
+%% other reason stands in the way of the merge itself.
+are_terms(Fields, [{Key, _} | _] = Pairs, Map, Args) when Fields =/= unknown ->
+    lists:all(fun(Pair) -> ebpf_maps_terms:bad_untyped(Fields, Pair) =:= none end, Pairs) andalso
+        case ebpf_maps_request:ask(Map, merge, [Map, [impossible(Fields, Key)]], Args) of
+            {raise, {badmember, _}, _} -> true;
+            Raise -> Raise
+        end;
+are_terms(_Fields, _Pairs, _Map, _Args) ->
+    false.
+
+%% A key that can have no layout would be refused first: a good one stands there.
+impossible(Fields, Key) ->
+    case ebpf_maps_terms:may_be_typed(key, Fields) of
+        true -> {self(), self()};
+        false -> {Key, self()}
+    end.
 
 %% Only the C node knows the number of CPUs, but lists of two lengths cannot both be right.
 have_one_length(Pairs) ->

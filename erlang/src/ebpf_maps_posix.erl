@@ -8,16 +8,16 @@
 -export([explain/3, absent/3, named/2]).
 
 -import(ebpf_maps_arguments, [argument/3, position/3]).
--import(ebpf_maps_terms, [shown/1]).
+-import(ebpf_cnode_words, [shown/1]).
 
--type words() :: ebpf_maps_arguments:words().
+-type words() :: ebpf_cnode_words:words().
 
 -spec explain(Posix :: atom(), atom(), Args :: [term()]) -> words().
 explain(Posix, Function, Args) ->
-    Fields = fields_of_map(Function, Args),
+    Fields = fields_of_map(Posix, Function, Args),
     case words(Posix, Function, Fields, Args) of
         Words when is_map(Words) -> Words;
-        unknown -> #{general => kernel_says(Posix)};
+        unknown -> #{general => ebpf_cnode_words:kernel_says(Posix)};
         Text -> #{general => Text}
     end.
 
@@ -36,6 +36,16 @@ absent(Key, Function, Args) ->
             "not present in the map"
     end.
 
+%% What a map that is only named cannot do is asked for; other reasons are explained without.
+fields_of_map(enotsup, Function, Args) ->
+    case argument(map, Function, Args) of
+        {value, {_, _} = Locator} ->
+            ebpf_maps_locators:fields(Locator, ebpf_cnode_request:default_node());
+        _ -> fields_of_map(Function, Args)
+    end;
+fields_of_map(_Posix, Function, Args) ->
+    fields_of_map(Function, Args).
+
 fields_of_map(next, [{ebpf_iterator, Map, _, _, _}]) ->
     ebpf_maps_terms:fields(Map);
 fields_of_map(Function, Args) ->
@@ -47,16 +57,12 @@ fields_of_map(Function, Args) ->
 type(unknown) -> unknown;
 type({Type, _, _, _}) -> Type.
 
-kernel_says(Posix) ->
-    case file:format_error(Posix) of
-        "unknown POSIX error" ++ _ -> ["the kernel says ", atom_to_list(Posix)];
-        Text -> ["the kernel says: ", Text]
-    end.
-
 %%--------------------------------------------------------------------------------------------------
 %% By the number
 %%--------------------------------------------------------------------------------------------------
 
+words(notype, _Function, _Fields, _Args) ->
+    "the handle has no types: typed/2 returns one that has";
 words(e2big, Function, {Type, _, _, Max}, Args) when is_integer(Max), Max > 0 ->
     case is_indexed(Type) of
         true -> at(key, Function, Args, no_index(Max));
@@ -72,6 +78,8 @@ words(enotsupp, _Function, unknown, _Args) ->
     "the kernel does not support this operation on a map of this type";
 words(enotsupp, _Function, {Type, _, _, _}, _Args) ->
     ["the kernel does not support this operation on a map of type ", shown(Type)];
+words(enotsup, put_members, Fields, [_, _, Map]) ->
+    no_members(ebpf_maps_typed:layouts(Map), type(Fields));
 words(enotsup, Function, Fields, _Args) ->
     unsupported(Function, type(Fields));
 words(eacces, Function, _Fields, Args) ->
@@ -81,6 +89,12 @@ words(eperm, Function, Fields, _Args) ->
 words(emfile, _Function, _Fields, _Args) ->
     "the C node has no handle or descriptor left: close some maps, or raise its --max-maps, "
     "--max-maps-per-node or ulimit -n";
+words(enomem, Function, {cpumap, _, _, _}, Args) ->
+    case puts_program(Function, Args) of
+        true ->
+            ["the program was not loaded for a cpumap; or ", words(enomem, Function, unknown, Args)];
+        false -> words(enomem, Function, unknown, Args)
+    end;
 words(enomem, _Function, _Fields, _Args) ->
     "the C node's host is out of memory, or the C node has reached its --max-memory or "
     "--max-map-memory";
@@ -117,9 +131,7 @@ at(Role, Function, Args, Text) ->
 %%--------------------------------------------------------------------------------------------------
 
 invalid(Function, Type, Fields, Args) ->
-    Removes = lists:member(Function, [remove, take, without, clear, drain, drain_chunk]),
-    Puts = lists:member(Function, [put, insert, update, update_with, merge]),
-    case {Removes, Puts} of
+    case {removes(Function), puts(Function)} of
         {true, _} when
             Type =:= array; Type =:= percpu_array; Type =:= cgroup_storage;
             Type =:= percpu_cgroup_storage
@@ -129,8 +141,12 @@ invalid(Function, Type, Fields, Args) ->
             "the map has no keys: remove values with pop/1, drain/1, or take/2 of <<>>";
         {_, true} when Type =:= queue; Type =:= stack ->
             "the map has no keys: add values with push/2, or put/3 under <<>>";
+        {_, true} when Type =:= prog_array ->
+            at(value, Function, Args, "the program is not of the type of those that use this map");
         {_, true} when Type =:= devmap; Type =:= devmap_hash ->
-            at(value, Function, Args, "the C node's host has no network interface with this index");
+            at(value, Function, Args,
+               ["the C node's host has no network interface with this index"
+                | ["; or the program was not loaded for a devmap" || puts_program(Function, Args)]]);
         {_, true} when Type =:= array_of_maps; Type =:= hash_of_maps ->
             at(value, Function, Args, "its type or sizes are not those of this map's inner_map");
         _ when Type =:= lpm_trie ->
@@ -145,40 +161,122 @@ invalid(Function, Type, Fields, Args) ->
 %% enotsup
 %%--------------------------------------------------------------------------------------------------
 
-unsupported(_Function, sk_storage) ->
-    "its keys are sockets of the C node's own process, which callers cannot name";
+no_members({_, {Tag, _, _}}, Type) when Tag =:= struct; Tag =:= union ->
+    case ebpf_maps_terms:may_be_typed(value, Type) of
+        true ->
+            "the handle's values are not Erlang maps: make one with {as, map}; or it only reads, as "
+            "it folds the values of CPUs or has {as, [Member]}";
+        false ->
+            ["the values of a map of type ", shown(Type), " have no members"]
+    end;
+no_members({_, Layout}, _Type) ->
+    ["a value of the map has no members: it is ", shown(Layout)];
+no_members(unknown, _Type) ->
+    "a value of the map has no members, or the handle's values are not Erlang maps".
+
+unsupported(_Function, unknown) ->
+    unknown;
 unsupported(Function, Type) ->
-    case lists:member(Function, [put, insert, update, update_with, merge]) of
+    case lacks(Function, Type) of
+        none -> only_reads(Function, Type);
+        Text -> Text
+    end.
+
+%% Only the words for it know that it reads: it prints as any other.
+only_reads(Function, Type) ->
+    case writes(Function) andalso ebpf_maps_terms:may_be_typed(value, Type) of
+        true -> "the handle only reads: it folds the values of CPUs, or has {as, [Member]}";
+        false -> unable(Type)
+    end.
+
+unable(Type) ->
+    ["a map of type ", shown(Type), " does not support this operation"].
+
+%% What no handle of the type can do, or none.
+lacks(_Function, sk_storage) ->
+    "its keys are sockets of the C node's own process, which callers cannot name";
+lacks(_Function, Type) when Type =:= ringbuf; Type =:= user_ringbuf ->
+    io_lib:format("a map of type ~w has no keys or entries: eBPF programs and those that map its "
+                  "memory share it", [Type]);
+lacks(_Function, struct_ops) ->
+    unable(struct_ops);
+lacks(Function, bloom_filter) when Function =/= push, Function =/= put, Function =/= merge ->
+    "a bloom filter has no keys or entries to read: use push/2 and is_key/2";
+lacks(_Function, bloom_filter) ->
+    none;
+lacks(Function, Type) when Type =:= queue; Type =:= stack ->
+    case writes(Function) of
+        true -> none;
+        false -> "a queue or a stack has no keys: use push/2, pop/1, peek/1, drain/1 or clear/1"
+    end;
+lacks(Function, _Type) when Function =:= push; Function =:= pop; Function =:= peek ->
+    "the map has keys: this function is for queues, stacks and bloom filters";
+lacks(Function, Type) when Type =:= task_storage; Type =:= inode_storage; Type =:= cgrp_storage ->
+    case walks(Function) of
+        true -> io_lib:format("the kernel cannot walk through a map of type ~w: ask for single keys",
+                              [Type]);
+        false -> none
+    end;
+lacks(Function, Type) ->
+    case puts(Function) of
         true when
             Type =:= sockmap; Type =:= sockhash; Type =:= reuseport_sockarray; Type =:= xskmap
         ->
             io_lib:format("the values of a ~w are sockets of the C node's own process, which "
                           "callers cannot name", [Type]);
-        _ when Type =:= bloom_filter ->
-            "a bloom filter has no keys or entries to read: use push/2 and is_key/2";
-        _ when Type =:= queue; Type =:= stack ->
-            "a queue or a stack has no keys: use push/2, pop/1, peek/1, drain/1 or clear/1";
-        _ when Function =:= push; Function =:= pop; Function =:= peek ->
-            "the map has keys: this function is for queues, stacks and bloom filters";
-        _ when Type =:= unknown ->
-            unknown;
-        _ ->
-            ["a map of type ", shown(Type), " does not support this operation"]
+        true when Type =:= stack_trace -> unable(Type);
+        _ -> none
     end.
+
+puts(Function) ->
+    lists:member(Function, [put, insert, update, update_with, put_members, merge]).
+
+removes(Function) ->
+    lists:member(Function, [remove, take, without, clear, drain, drain_chunk]).
+
+writes(Function) ->
+    puts(Function) orelse removes(Function) orelse Function =:= push orelse Function =:= pop.
+
+walks(Function) ->
+    lists:member(Function, [table, to_list, keys, values, fold, foreach, size, clear, drain,
+                            drain_chunk, next_chunk, iterator, next]).
 
 %%--------------------------------------------------------------------------------------------------
 %% eacces, eperm
 %%--------------------------------------------------------------------------------------------------
 
-refused(open, [{pinned, _} | _]) ->
-    [not_below_root(), "; or ", may_only_open_to_read()];
-refused(open, _Args) ->
-    may_only_open_to_read();
+refused(Function, Args) when
+    Function =:= new; Function =:= check; Function =:= open; Function =:= typed
+->
+    case {ebpf_maps_typed:of_kernel(Function, Args), refused_to_open(Function, Args)} of
+        {[], Words} -> Words;
+        {_, unknown} -> no_kernel_types();
+        {_, Words} -> [no_kernel_types(), "; or ", Words]
+    end;
 refused(Function, _Args) when Function =:= pin; Function =:= unpin ->
     [not_below_root(), "; or ", may_only_read()];
 refused(close, _Args) ->
     ["the handle is not this node's own, and ", may_only_read()];
 refused(Function, Args) ->
+    case puts_program(Function, Args) of
+        true -> [refused_without(Function, Args), "; or ", may_not_put_programs()];
+        false -> refused_without(Function, Args)
+    end.
+
+refused_to_open(open, [{pinned, _} | _]) ->
+    [not_below_root(), "; or ", may_only_open_to_read()];
+refused_to_open(open, _Args) ->
+    may_only_open_to_read();
+refused_to_open(typed, [_, Options]) ->
+    case lists:member({lifetime, permanent}, Options) of
+        true -> "this node may only read (--allow, --read-only of the C node): make a handle that "
+                "is not permanent";
+        false -> unknown
+    end;
+refused_to_open(Function, Args) ->
+    refused_without(Function, Args).
+
+refused_without(Function, Args) ->
     Paths = [Term || {Tag, _} = Term <- named(Function, Args), Tag =:= file orelse Tag =:= cgroup],
     case {Paths, rights(Function)} of
         {[], read} -> unknown;
@@ -187,12 +285,18 @@ refused(Function, Args) ->
         {[Path | _], _} -> [not_there(Path), "; or ", may_only_read()]
     end.
 
+may_not_put_programs() ->
+    "it may not load programs, as putting one takes (--allow, --programs of the C node)".
+
 not_there({Tag, Path}) ->
     ["the C node does not use the path ", shown(Path), ": ",
      case Tag of
          file -> "a file must be below its --file-root";
          cgroup -> "a cgroup must be in the cgroup file system"
      end].
+
+no_kernel_types() ->
+    "the C node runs without --vmlinux-types, which layouts {vmlinux, Name} take".
 
 not_below_root() ->
     "the path is not below the C node's --pin-root".
@@ -239,6 +343,7 @@ rights(Function) when
     write;
 rights(Function) when
     Function =:= insert; Function =:= update; Function =:= update_with; Function =:= take;
+    Function =:= put_members;
     Function =:= pop; Function =:= drain; Function =:= drain_chunk; Function =:= clear
 ->
     both;
@@ -292,6 +397,20 @@ gone(_Posix, _Function, _Fields) ->
 %%--------------------------------------------------------------------------------------------------
 
 holds_maps(Type) -> Type =:= array_of_maps orelse Type =:= hash_of_maps.
+
+%% Whether a value that is put is a program, or has one.
+puts_program(Function, Args) ->
+    Roles = ebpf_maps_arguments:roles(Function, length(Args)),
+    lists:any(fun({Role, Arg}) -> has_program(Role, Arg) end, lists:zip(Roles, Args)).
+
+has_program(value, Value) ->
+    ebpf_maps_terms:program_of(Value) =/= none;
+has_program(pairs, Pairs) when is_map(Pairs) ->
+    has_program(pairs, maps:to_list(Pairs));
+has_program(pairs, Pairs) when length(Pairs) >= 0 ->
+    lists:any(fun({_, Value}) -> has_program(value, Value); (_) -> false end, Pairs);
+has_program(_Role, _Arg) ->
+    false.
 
 %% Its keys are indexes from 0 to max_entries - 1.
 is_indexed(Type) ->

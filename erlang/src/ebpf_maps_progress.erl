@@ -20,15 +20,9 @@
 %% Reporting
 %%--------------------------------------------------------------------------------------------------
 
-%% The first option counts, but all must be valid.
 -spec option(Options :: term()) -> ebpf_maps:progress() | none | badarg.
-option(Options) when length(Options) >= 0 ->
-    case lists:all(fun is_option/1, Options) of
-        true -> proplists:get_value(progress, Options, none);
-        false -> badarg
-    end;
-option(_Term) ->
-    badarg.
+option(Options) ->
+    ebpf_cnode_arguments:option(progress, Options, fun is_option/1, none).
 
 -spec is_option(term()) -> boolean().
 is_option({progress, Fun}) -> is_function(Fun, 2);

@@ -1,7 +1,6 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
-%% Calls a C node: which one, for how long, and what the outcome means. An exception of the C node,
-%% or of the call itself, is a result here, for the facade to raise as its own.
+%% Asks the C node of a map, or the default one for a locator.
 %% @private
 -module(ebpf_maps_request).
 
@@ -9,35 +8,23 @@
     ask/3, ask/4,
     ask_node/4,
     with_handle/4,
-    node_of/2,
-    error_instead/1,
-    node_option/1,
-    default_node/0,
-    node_name/0,
-    remote_node/1,
-    is_node_name/1
+    node_of/2
 ]).
 
--export_type([outcome/0, destination/0]).
+-import(ebpf_cnode_request, [default_node/0]).
 
--define(SERVED, ebpf_maps).
-
--type outcome() :: {value, term()} | {raise, Reason :: term(), Args :: [term()]}.
-%% What the facade's function returns; or raises, with the arguments of its call.
-
--type destination() :: node() | {raise, Reason :: term()}.
+-type outcome() :: ebpf_cnode_request:outcome().
 
 %% @equiv ask(Map, Function, Args, Args)
 -spec ask(Map :: term(), atom(), [term()]) -> outcome().
 ask(Map, Function, Args) ->
     ask(Map, Function, Args, Args).
 
-%% Asks the C node of a map, or the default one for a locator. Args are those of the exception. A
-%% reference that this node created is no C node's; calling ourselves would never end.
+%% Args are those of the exception.
 -spec ask(Map :: term(), atom(), Sent :: [term()], Args :: [term()]) -> outcome().
 ask(Map, Function, Sent, Args) ->
     case {ebpf_maps_terms:is_handle(Map), ebpf_maps_terms:is_locator(Map)} of
-        {true, _} -> ask_its_node(node(element(2, Map)), Map, Function, Sent, Args);
+        {true, _} -> ask_its_node(Map, Function, Sent, Args);
         {_, true} -> ask_located(Function, Sent, Args);
         _ -> no_handle(Map, Function, Args)
     end.
@@ -53,12 +40,18 @@ ask_located(Function, Sent, Args) ->
 no_handle(Map, close, _Args) when element(1, Map) =:= ebpf_map -> {value, {error, ebadf}};
 no_handle(Term, _Function, Args) -> {raise, {badmap, Term}, Args}.
 
-ask_its_node(Node, Map, Function, Sent, Args) ->
-    case Node =:= node() andalso is_alive() of
-        false -> ask_node(Node, Function, Sent, Args);
-        true when Function =:= close -> {value, {error, ebadf}};
-        true -> {raise, {badmap, Map}, Args}
-    end.
+ask_its_node(Map, close, Sent, Args) ->
+    ask_owner(Map, close, Sent, Args, {value, {error, ebadf}});
+ask_its_node(Map, Function, Sent, Args) ->
+    ask_owner(Map, Function, Sent, Args, {raise, {badmap, Map}, Args}).
+
+ask_owner(Map, Function, Sent, Args, Dead) ->
+    ebpf_cnode_request:ask_owner(ebpf_maps, element(2, Map), Function, Sent, Args, Dead).
+
+-spec ask_node(ebpf_cnode_request:destination(), atom(), Sent :: [term()], Args :: [term()]) ->
+    outcome().
+ask_node(Node, Function, Sent, Args) ->
+    ebpf_cnode_request:ask_node(ebpf_maps, Node, Function, Sent, Args).
 
 %% Calls Fun with a handle. For a locator, opens one with these rights and closes it however Fun
 %% ends; if this process is killed, the handle ends with it.
@@ -89,97 +82,6 @@ with_opened(Raise, _Args, _Fun) ->
 node_of(Map, Args) ->
     case {ebpf_maps_terms:is_handle(Map), ebpf_maps_terms:is_locator(Map)} of
         {true, _} -> {value, node(element(2, Map))};
-        {_, true} -> node_or_raise(default_node(), Args);
+        {_, true} -> ebpf_cnode_request:node_or_raise(default_node(), Args);
         _ -> {raise, {badmap, Map}, Args}
     end.
-
-node_or_raise({raise, Reason}, Args) -> {raise, Reason, Args};
-node_or_raise(Node, _Args) -> {value, Node}.
-
--spec ask_node(destination(), atom(), Sent :: [term()], Args :: [term()]) -> outcome().
-ask_node({raise, Reason}, _Function, _Sent, Args) ->
-    {raise, Reason, Args};
-ask_node(Node, Function, Sent, Args) ->
-    case {is_alive(), ebpf_cnode_env:get(timeout)} of
-        {false, _} ->
-            {raise, notalive, Args};
-        {true, Timeout} when
-            Timeout =:= infinity; is_integer(Timeout), Timeout >= 0, Timeout < 1 bsl 32
-        ->
-            %% erpc spawns from the calling process, so the C node knows the caller and can tie a
-            %% handle to its life.
-            try
-                {value, erpc:call(Node, ?SERVED, Function, Sent, Timeout)}
-            catch
-                Class:Reason -> {raise, reason(Class, Reason, Node), Args}
-            end;
-        {true, Timeout} ->
-            {raise, {badenv, {timeout, Timeout}}, Args}
-    end.
-
-%% From what erpc raises to the reason that is raised here. The last clause is for what no C node
-%% causes: exits, throws, and erpc's own failures.
-reason(error, {exception, undef, [{?SERVED, _, _, _} | _]}, Node) -> {undef, Node};
-reason(error, {exception, Reason, _Stack}, _Node) -> Reason;
-reason(error, {erpc, noconnection}, Node) -> {nodedown, Node};
-reason(error, {erpc, timeout}, Node) -> {timeout, Node};
-reason(error, {erpc, notsup}, Node) -> {undef, Node};
-reason(_Class, Reason, _Node) -> Reason.
-
-%% For functions that return {error, Reason} if no C node can be asked.
--spec error_instead(outcome()) -> outcome().
-error_instead({raise, {nodedown, _}, _}) -> {value, {error, nodedown}};
-error_instead({raise, {timeout, _}, _}) -> {value, {error, timeout}};
-error_instead({raise, notalive, _}) -> {value, {error, notalive}};
-error_instead(Outcome) -> Outcome.
-
-%%--------------------------------------------------------------------------------------------------
-%% Which C node, if no map says it
-%%--------------------------------------------------------------------------------------------------
-
-%% The node in the options, or the default one; and the options for the C node.
--spec node_option(term()) -> {destination(), term()}.
-node_option(Options) when length(Options) >= 0 ->
-    case lists:partition(fun is_node_option/1, Options) of
-        {[{node, Node} | _], Rest} -> {remote_node(Node), Rest};
-        {[], Options} -> {default_node(), Options}
-    end;
-node_option(Term) ->
-    {default_node(), Term}.
-
-is_node_option(Option) ->
-    is_tuple(Option) andalso tuple_size(Option) =:= 2 andalso element(1, Option) =:= node.
-
--spec default_node() -> destination().
-default_node() ->
-    Node = node_name(),
-    remote_node(Node, {badenv, {node, Node}}).
-
-%% The variable `node`, whatever it is; or else `ebpf` on the host of this node.
--spec node_name() -> term().
-node_name() ->
-    case ebpf_cnode_env:get(node) of
-        undefined ->
-            [_, Host] = string:split(atom_to_list(node()), "@"),
-            list_to_atom("ebpf@" ++ Host);
-        Node ->
-            Node
-    end.
-
--spec remote_node(term()) -> destination().
-remote_node(Node) ->
-    remote_node(Node, badarg).
-
-remote_node(Node, Reason) ->
-    case is_node_name(Node) andalso Node =/= node() of
-        true -> Node;
-        false -> {raise, Reason}
-    end.
-
--spec is_node_name(term()) -> boolean().
-is_node_name(Term) ->
-    is_atom(Term) andalso
-        case string:split(atom_to_list(Term), "@", all) of
-            [[_ | _], [_ | _]] -> true;
-            _ -> false
-        end.

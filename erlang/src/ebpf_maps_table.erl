@@ -10,7 +10,7 @@
 -define(WIDTH, 80).
 -define(LEAST_TYPE, 8).
 
--spec print(ebpf_maps_request:destination(), Args :: [term()]) -> ebpf_maps_request:outcome().
+-spec print(ebpf_cnode_request:destination(), Args :: [term()]) -> ebpf_cnode_request:outcome().
 print(Node, Args) ->
     case ebpf_maps_request:ask_node(Node, list, [], Args) of
         {value, Infos} ->
@@ -50,25 +50,8 @@ short(N, [_ | Units]) -> short((N + 1023) div 1024, Units).
 name(Name) -> [C || <<C>> <= Name, C > 32, C < 127].
 
 table(Rows) ->
-    [Id, Name, Type | Numbers] = Widths = widths(Rows),
+    [Id, Name, Type | Numbers] = Widths = ebpf_maps_grid:widths(Rows),
     Rest = lists:sum(Widths) - Type + length(Widths) - 1,
     Fit = min(Type, max(?LEAST_TYPE, ?WIDTH - Rest)),
-    [line(Row, [-Id, -Name, -Fit | Numbers]) || Row <- Rows].
-
-widths(Rows) ->
-    lists:foldl(fun(Row, Widths) -> lists:zipwith(fun wider/2, Row, Widths) end,
-                [0 || _ <- hd(Rows)], Rows).
-
-wider(Cell, Width) -> max(string:length(Cell), Width).
-
-line(Row, Widths) ->
-    [lists:join(" ", lists:zipwith(fun cell/2, Row, Widths)), $\n].
-
-%% Numbers are aligned to the right; a text that is too long is cut and ends in two dots.
-cell(Cell, Width) when Width >= 0 ->
-    string:pad(Cell, Width, leading);
-cell(Cell, Width) ->
-    case string:length(Cell) > -Width of
-        true -> [string:slice(Cell, 0, -Width - 2), ".."];
-        false -> string:pad(Cell, -Width, trailing)
-    end.
+    Shown = [{left, Width} || Width <- [Id, Name, Fit]] ++ [{right, Width} || Width <- Numbers],
+    [[lists:join(" ", lists:zipwith(fun ebpf_maps_grid:cell/2, Row, Shown)), $\n] || Row <- Rows].

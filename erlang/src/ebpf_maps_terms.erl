@@ -14,15 +14,18 @@
     bad_key/2,
     bad_value/2,
     bad_pair/2,
-    bad_path/1,
+    bad_untyped/2,
+    not_each_cpu/1,
+    may_be_typed/2,
     has_program/1,
-    shown/1,
-    number/2
+    program_of/1
 ]).
 
 -export_type([fields/0]).
 
--define(PATH_SIZE, 4096). % in the C node, with the final zero
+-import(ebpf_cnode_arguments, [bad_path/1, bad_uint32/1, is_text/1, utf8/1]).
+-import(ebpf_cnode_words, [shown/1, number/2]).
+
 -define(IFNAME_SIZE, 64).
 -define(IS_SIZE(N), (is_integer(N) andalso N >= 0 andalso N < 1 bsl 32)).
 
@@ -54,9 +57,22 @@ fields({ebpf_map, Ref, Type, KeySize, ValueSize, MaxEntries}) when
 fields(_Term) ->
     unknown.
 
--spec is_per_cpu(fields()) -> boolean().
+-spec is_per_cpu(fields() | ebpf_maps:type() | non_neg_integer()) -> boolean().
 is_per_cpu({Type, _, _, _}) ->
+    is_per_cpu(Type);
+is_per_cpu(Type) ->
     lists:member(Type, [percpu_hash, percpu_array, lru_percpu_hash, percpu_cgroup_storage]).
+
+%% As the C node sees it, which then looks for the program.
+-spec is_program_like(term()) -> boolean().
+is_program_like(Term) when element(1, Term) =:= ebpf_program -> true;
+is_program_like(_Term) -> false.
+
+%% The program that a value has, or is.
+-spec program_of(term()) -> {value, term()} | none.
+program_of({_Number, Program}) when element(1, Program) =:= ebpf_program -> {value, Program};
+program_of(Term) when element(1, Term) =:= ebpf_program -> {value, Term};
+program_of(_Term) -> none.
 
 %% Bytes 5 to 8 of a value are the descriptor of a program.
 -spec has_program(fields()) -> boolean().
@@ -72,6 +88,31 @@ bad_pair(Fields, {Key, Value}) ->
     end;
 bad_pair(_Fields, Term) ->
     ["not a pair {Key, Value}: ", shown(Term)].
+
+%% The same, but of what has no layout, even with a typed handle.
+-spec bad_untyped(fields(), term()) -> none | unicode:chardata().
+bad_untyped(Fields, {Key, Value}) ->
+    case {may_be_typed(key, Fields), may_be_typed(value, Fields)} of
+        {true, true} -> none;
+        {true, false} -> bad_value(Fields, Value);
+        {false, true} -> bad_key(Fields, Key);
+        {false, false} -> bad_pair(Fields, {Key, Value})
+    end;
+bad_untyped(Fields, Term) ->
+    bad_pair(Fields, Term).
+
+%% Keys and values that name objects, and the key of a map without keys, have no layout.
+%% Of values the type says it all.
+-spec may_be_typed(key, fields()) -> boolean();
+                  (value, fields() | ebpf_maps:type() | non_neg_integer()) -> boolean().
+may_be_typed(key, {Type, KeySize, _, _}) ->
+    KeySize > 0 andalso
+        not lists:member(Type, [sk_storage, task_storage, inode_storage, cgrp_storage]);
+may_be_typed(value, {Type, _, _, _}) ->
+    may_be_typed(value, Type);
+may_be_typed(value, Type) ->
+    not lists:member(Type, [array_of_maps, hash_of_maps, prog_array, perf_event_array, cgroup_array,
+                            sockmap, sockhash, reuseport_sockarray, xskmap]).
 
 -spec bad_key(fields(), term()) -> none | unicode:chardata().
 bad_key({task_storage, _, _, _}, Key) ->
@@ -131,11 +172,20 @@ bad_value({Type, _, _, _}, Value) when Type =:= array_of_maps; Type =:= hash_of_
     end;
 bad_value({cgroup_array, _, _, _}, Value) ->
     bad_tagged_path(cgroup, Value);
-bad_value({Type, _, _, _}, Value) when Type =:= prog_array; Type =:= perf_event_array ->
-    io_lib:format("a value of a ~w is a descriptor in the C node, which callers cannot put: ~ts",
-                  [Type, shown(Value)]);
+bad_value({prog_array, _, _, _}, Value) ->
+    case is_program_like(Value) of
+        true -> none;
+        false -> ["not a program handle, as ebpf_programs:load/2 returns: ", shown(Value)]
+    end;
+bad_value({perf_event_array, _, _, _}, Value) ->
+    ["a value of a perf_event_array is a descriptor in the C node, which callers cannot put: ",
+     shown(Value)];
 bad_value({_Type, _, Size, _} = Fields, Value) when byte_size(Value) =:= Size ->
     bad_program(Fields, Value);
+bad_value({_Type, _, 8, _} = Fields, {Number, Program}) when
+    element(1, Program) =:= ebpf_program
+->
+    bad_numbered(Fields, Number);
 bad_value({Type, _, Size, _}, {ifname, Name}) ->
     bad_ifname(Type, Name, Size =:= 4 orelse Size =:= 8);
 bad_value({_Type, _, Size, _} = Fields, Values) when is_list(Values) ->
@@ -144,8 +194,18 @@ bad_value({_Type, _, Size, _} = Fields, Values) when is_list(Values) ->
         true -> ["not a list: ", shown(Values)];
         false -> bad_bytes("value", Values, Size)
     end;
+bad_value({_Type, _, Size, _} = Fields, Value) when is_map(Value) ->
+    [bad_bytes("value", Value, Size)
+     | ["; or it has some, and bytes 5 to 8 are not 0: they are the descriptor of a program in the "
+        "C node" || has_program(Fields)]];
 bad_value({_Type, _, Size, _}, Value) ->
     bad_bytes("value", Value, Size).
+
+%% Of a list of another length than there are CPUs, which only the C node knows.
+-spec not_each_cpu([term()]) -> unicode:chardata().
+not_each_cpu(Values) ->
+    ["a list of ", number(length(Values), "value"), ": it must have one for each possible CPU of the "
+     "C node's host"].
 
 bad_each(_What, [], _Size) ->
     none;
@@ -155,11 +215,21 @@ bad_each(What, [Term | Terms], Size) ->
         Text -> Text
     end.
 
+%% {Number, Program}: an interface, or the length of a queue.
+bad_numbered({Type, _, _, _} = Fields, Number) ->
+    case {has_program(Fields), Number} of
+        {false, _} -> io_lib:format("a map of type ~w does not take {_, Program}", [Type]);
+        {true, {ifname, Name}} -> bad_ifname(Type, Name, true);
+        {true, _} -> bad_uint32(Number)
+    end.
+
 bad_program(Fields, <<_:4/binary, Program:4/binary, _/binary>> = Value) when
     Program =/= <<0:32>>
 ->
     case has_program(Fields) of
-        true -> ["bytes 5 to 8 are the descriptor of a program in the C node, and must be 0: ", shown(Value)];
+        true ->
+            ["bytes 5 to 8 are the descriptor of a program in the C node, and must be 0: ",
+             shown(Value)];
         false -> none
     end;
 bad_program(_Fields, _Value) ->
@@ -173,23 +243,6 @@ bad_tagged_path(Tag, {Tag, Path}) ->
 bad_tagged_path(Tag, Term) ->
     [io_lib:format("not {~w, Path}: ", [Tag]), shown(Term)].
 
-%% Why a text is not a path for the C node.
--spec bad_path(atom() | string() | binary()) -> none | unicode:chardata().
-bad_path(Text) ->
-    Path = utf8(Text),
-    case Path of
-        <<"/", _/binary>> when byte_size(Path) < ?PATH_SIZE ->
-            case binary:match(Path, <<0>>) of
-                nomatch -> none;
-                _ -> ["the path has a zero byte: ", shown(Text)]
-            end;
-        <<"/", _/binary>> ->
-            io_lib:format("the path has ~w bytes, more than ~w",
-                          [byte_size(Path), ?PATH_SIZE - 1]);
-        _ ->
-            ["not an absolute path: ", shown(Text)]
-    end.
-
 bad_ifname(Type, _Name, _Fits) when Type =/= devmap, Type =/= devmap_hash ->
     io_lib:format("a map of type ~w does not take {ifname, _}", [Type]);
 bad_ifname(_Type, _Name, false) ->
@@ -199,17 +252,6 @@ bad_ifname(_Type, Name, true) ->
         Text when is_binary(Text), byte_size(Text) < ?IFNAME_SIZE -> none;
         _ -> ["not the name of an interface: ", shown(Name)]
     end.
-
-is_text(Text) when is_list(Text) ->
-    length(Text) >= 0 andalso
-        lists:all(fun(C) -> is_integer(C) andalso C >= 0 andalso C =< 16#10ffff end, Text);
-is_text(Text) ->
-    is_atom(Text) orelse is_binary(Text).
-
-%% Half of a surrogate pair is a character for the C node, but not in Erlang.
-utf8(Text) when is_atom(Text) -> atom_to_binary(Text);
-utf8(Text) when is_binary(Text) -> Text;
-utf8(Text) -> << <<(case C band 16#1ff800 of 16#d800 -> 16#fffd; _ -> C end)/utf8>> || C <- Text >>.
 
 bad_bytes(_What, Bytes, Size) when byte_size(Bytes) =:= Size ->
     none;
@@ -223,19 +265,7 @@ bad_bytes(_What, Integer, Size) when is_integer(Integer) ->
         Sign when Sign >= -1, Sign =< 1 -> none;
         _ -> [shown(Integer), " does not fit in ", number(Size, "byte")]
     end;
+bad_bytes(_What, Term, _Size) when is_map(Term) ->
+    ["an Erlang map, but the handle has no types, and so takes bytes: typed/2 returns one that has"];
 bad_bytes(_What, Term, _Size) ->
     ["neither a binary nor an integer: ", shown(Term)].
-
-%%--------------------------------------------------------------------------------------------------
-%% Texts
-%%--------------------------------------------------------------------------------------------------
-
-%% A term as the shell prints it, but shortened to one line.
--spec shown(term()) -> unicode:chardata().
-shown(Term) ->
-    io_lib:format("~0tp", [Term], [{chars_limit, 60}]).
-
-%% 1 byte, 2 bytes
--spec number(non_neg_integer(), string()) -> iolist().
-number(1, Noun) -> ["1 ", Noun];
-number(N, Noun) -> [integer_to_list(N), $\s, Noun, $s].

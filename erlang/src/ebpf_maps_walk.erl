@@ -13,8 +13,10 @@
     fold/5,
     foreach/3,
     update_with/4,
+    put_members/4,
     drain/3,
     iterator/3,
+    is_option/1,
     next/2
 ]).
 
@@ -25,7 +27,7 @@
 -define(DRAIN_MAPS, 256).
 -define(PREFETCH, 1000).
 
--type outcome() :: ebpf_maps_request:outcome().
+-type outcome() :: ebpf_cnode_request:outcome().
 -type args() :: [term()].
 
 %%--------------------------------------------------------------------------------------------------
@@ -171,13 +173,79 @@ update_with(Key, Fun, Map, Args) when is_function(Fun, 1) ->
 update_with(_Key, _Term, Map, Args) ->
     no_fun(Map, Args).
 
+%% Asks for the layout first: a value that has a union cannot be put as it was read.
+-spec put_members(Key :: term(), Members :: term(), Map :: term(), args()) -> outcome().
+put_members(Key, Members, Map, Args) ->
+    case {ebpf_maps_terms:is_map_like(Map), by_name(Members)} of
+        {false, _} -> {raise, {badmap, Map}, Args};
+        {true, badarg} -> {raise, badarg, Args};
+        {true, Named} -> put_named(Key, Named, Map, Args)
+    end.
+
+put_named(Key, Members, Map, Args) ->
+    case ask(Map, types, [Map], Args) of
+        %% why the kernel's types cannot be read does not matter: the handle has none
+        {value, {error, _}} ->
+            {raise, notype, Args};
+        {value, {_, Layout}} ->
+            case ask(Map, get, [Key, Map], Args) of
+                {value, Value} -> put_changed(Key, change(Layout, Value, Members), Map, Args);
+                Raise -> Raise
+            end;
+        Raise ->
+            Raise
+    end.
+
+put_changed(Key, {ok, Value}, Map, Args) -> ask(Map, update, [Key, Value, Map], Args);
+put_changed(_Key, notype, _Map, Args) -> {raise, notype, Args};
+put_changed(_Key, {badmember, _} = Reason, _Map, Args) -> {raise, Reason, Args};
+put_changed(_Key, none, _Map, Args) -> {raise, enotsup, Args}.
+
+%% The values of all CPUs alike. Texts, bytes and names of constants are binaries with types, too.
+change(Layout, Bytes, _Members) when
+    is_binary(Bytes),
+    not is_tuple(Layout) orelse
+        element(1, Layout) =/= bytes andalso element(1, Layout) =/= char andalso
+            element(1, Layout) =/= enum
+->
+    notype;
+change(Layout, Values, Members) when
+    is_list(Values), not is_tuple(Layout) orelse element(1, Layout) =/= array
+->
+    Changed = [change(Layout, Value, Members) || Value <- Values],
+    case [Bad || Bad <- Changed, not is_ok(Bad)] of
+        [] -> {ok, [Value || {ok, Value} <- Changed]};
+        [Bad | _] -> Bad
+    end;
+change(Layout, Value, Members) ->
+    ebpf_maps_member:change(Layout, Value, Members).
+
+is_ok({ok, _}) -> true;
+is_ok(_) -> false.
+
+%% Members by their names as binaries; badarg for other terms, and for one that comes twice.
+by_name(Members) when is_map(Members) ->
+    case lists:all(fun ebpf_cnode_arguments:is_text/1, maps:keys(Members)) of
+        true ->
+            Named = maps:from_list([{ebpf_maps_layout:name(Name), Term}
+                                    || {Name, Term} <- maps:to_list(Members)]),
+            case map_size(Named) =:= map_size(Members) of
+                true -> Named;
+                false -> badarg
+            end;
+        false ->
+            badarg
+    end;
+by_name(_Term) ->
+    badarg.
+
 %%--------------------------------------------------------------------------------------------------
 %% Iterators: {ebpf_iterator, Map, Cursor, Pending, Prefetch}, as in the C node
 %%--------------------------------------------------------------------------------------------------
 
 -spec iterator(Map :: term(), Options :: term(), args()) -> outcome().
 iterator(Map, Options, Args) ->
-    case prefetch(Options) of
+    case ebpf_cnode_arguments:option(prefetch, Options, fun is_option/1, ?PREFETCH) of
         badarg ->
             {raise, badarg, Args};
         Prefetch ->
@@ -187,17 +255,10 @@ iterator(Map, Options, Args) ->
             end
     end.
 
-%% The first option counts, but all must be valid.
-prefetch(Options) when length(Options) >= 0 ->
-    case lists:all(fun is_iterator_option/1, Options) of
-        true -> proplists:get_value(prefetch, Options, ?PREFETCH);
-        false -> badarg
-    end;
-prefetch(_Term) ->
-    badarg.
-
-is_iterator_option({prefetch, N}) -> is_integer(N) andalso N > 0 andalso N < 1 bsl 32;
-is_iterator_option(_Term) -> false.
+%% Of iterator/2.
+-spec is_option(term()) -> boolean().
+is_option({prefetch, N}) -> is_integer(N) andalso N > 0 andalso N < 1 bsl 32;
+is_option(_Term) -> false.
 
 %% Returns pending pairs from here, and fetches more by the chunk. Pending keys, and a walk without
 %% prefetching, are for the C node.

@@ -23,11 +23,14 @@ The files, in reading order:
     turns.py      contenders take turns; medians of ratios
     calls.py      contests of single requests
     whole.py      contests of whole maps
+    typed.py      contests of typed maps, beside bytes
+    programs.py   contests of programs: loads, and gets meanwhile
     nodes.py      many nodes at once, start, memory
     world.py      the processes: C node, Erlang nodes, the C programs
     bench_*.erl   the code in the Erlang nodes, which also takes the times
     pingpong.c    a TCP round trip between two cores
     maploop.c     the bpf(2) calls of an operation, in a loop
+    loadloop.c    libbpf's load of an object, in a loop
     report.py     results, table
     picture.py    bench.svg, from bench.json alone; draws it again, too
     caption.py    the sentences below the picture
@@ -58,7 +61,7 @@ import contests  # noqa: E402
 import picture  # noqa: E402
 import report  # noqa: E402
 from beam import BeamError, BeamTimeout  # noqa: E402
-from turns import take_turns  # noqa: E402
+from turns import NotGiven, take_turns  # noqa: E402
 from world import World  # noqa: E402
 
 
@@ -75,6 +78,7 @@ class Size:
     nodes: int  # C nodes at once
     connections: int
     handles: int
+    loads: int  # of small objects; fewer of big ones
     most: int = 1_000_000  # entries of a map
     most_held: int = 512  # connections at once
     warm_up: bool = True  # except for long runs
@@ -86,10 +90,12 @@ class Size:
         return min(wanted, self.most_held)
 
 
-FULL = Size("full", 5, 3000, 8192, 100_000, 5000, 200, 400, 4000)
-QUICK = Size("quick", 5, 1000, 4096, 20_000, 1000, 200, 100, 4000, most=100_000)
+FULL = Size("full", 5, 3000, 8192, 100_000, 5000, 200, 400, 4000, 40)
+QUICK = Size(
+    "quick", 5, 1000, 4096, 20_000, 1000, 200, 100, 4000, 12, most=100_000
+)
 SMALLEST = Size(
-    "smallest", 2, 8, 256, 40, 10, 3, 4, 50, most=60, most_held=8, warm_up=False
+    "smallest", 2, 8, 256, 40, 10, 3, 4, 50, 2, most=60, most_held=8, warm_up=False
 )
 SIZES = {size.name: size for size in (FULL, QUICK, SMALLEST)}
 
@@ -105,7 +111,7 @@ def arguments():
     add = parser.add_argument
     add("--program", default=TOP / "cnode" / "ebpf_cnode", help="the C node")
     add("--ebin", default=TOP / "erlang" / "ebin", help="the compiled facade")
-    add("--helpers", default=HERE, help="folder of pingpong and maploop")
+    add("--helpers", default=HERE, help="folder of the C programs")
     add("--output", type=Path, default=Path(), help="folder of the results")
     add("--size", choices=SIZES, default="quick" if on("QUICK") else "full")
     add("--only", default=os.environ.get("ONLY", ""), help="contests with this prefix")
@@ -145,6 +151,10 @@ def run_all(world, size, only, results):
         begun = time.monotonic()
         try:
             values = run(contest, world, size)
+        except NotGiven as lacking:
+            results["left_out"][contest.id] = str(lacking)
+            progress(f"{contest.id} left out: {lacking}")
+            continue
         except FAULTS as fault:
             results["failed"].append(contest.id)
             progress(f"{contest.id} failed: {fault!r}")

@@ -5,7 +5,9 @@
 %% Entries}.
 -module(bench_whole).
 
--export([facade/3, bare/4, iterated/5, bpftool/1]).
+-export([facade/3, bare/4, iterated/5, bpftool/1, run/2]).
+
+-export_type([times/0]).
 
 -define(CHUNK, 16384).
 
@@ -85,6 +87,8 @@ count_keys([], N) -> N.
 
 %%--------------------------------------------------------------------------------------------------
 
+%% The clock stops before its entries are counted.
+-spec run(fun(() -> Value), Count :: fun((Value) -> non_neg_integer())) -> times().
 run(Fun, Count) ->
     bench_calls:in_process(fun() ->
         Begun = erlang:monotonic_time(nanosecond),

@@ -2,12 +2,14 @@
 """The sentences below the picture: what the bars are, what is missing, what was missed."""
 
 import labels as by
+from turns import ABOVE
 
 PHRASES = {
-    "its time": "the time of",
-    "its rate": "the rate of",
-    "its size": "the size of",
-    "as fast": "as fast as",
+    "its time": "× the time of",
+    "its rate": "× the rate of",
+    "its size": "× the size of",
+    "as fast": "× as fast as",
+    ABOVE: ABOVE,
 }
 NO_POINT = {  # why a contender stops at fewer entries than others
     by.CNODE: "its answer would be one message of more than --max-message",
@@ -16,6 +18,7 @@ NO_POINT = {  # why a contender stops at fewer entries than others
 }
 NO_CONTENDER = {
     by.BPFTOOL: "no bpftool in PATH",
+    by.BPFTOOL_LOAD: "no bpftool in PATH",
     **{
         label: "EBPF_NIF_DIR names no built copy of it"
         for label in (by.NIF_ERPC, by.NIF, by.NIF_EACH)
@@ -31,6 +34,7 @@ def sentences(results, lines):
     )
     yield from not_run(results)
     yield from short_lines(lines)
+    yield from differences(results["contests"])
     yield from missed(results["contests"])
 
 
@@ -46,6 +50,8 @@ def not_run(results):
         yield f"Not run: {'; '.join(labels)} ({reason})."
     if results["failed"]:
         yield f"Failed, and left out: {', '.join(results['failed'])}."
+    for id, lacking in results.get("left_out", {}).items():
+        yield f"Left out: {id} ({lacking})."
 
 
 def short_lines(lines):
@@ -59,6 +65,18 @@ def short_lines(lines):
         yield f"No point at {most:,} entries: {'; '.join(labels)} ({reason})."
 
 
+def differences(contests):
+    """Those with a target: the bars show ratios alone."""
+    for contest in contests:
+        for row in contest["rows"]:
+            if contest["shows"] == ABOVE and row["target"] and row["ratio"]:
+                median, low, high = (row["ratio"][k] for k in ("median", "low", "high"))
+                yield (
+                    f"{contest['work']}: {median:.3g} {ABOVE} {row['against']}"
+                    f" ({low:.3g} to {high:.3g})."
+                )
+
+
 def missed(contests):
     texts = [text for contest in contests for text in missed_in(contest)]
     if texts:
@@ -69,7 +87,7 @@ def missed_in(contest):
     for row in contest["rows"]:
         target = row["target"]
         if target and target["met"] is False:
-            ratio = f"{row['ratio']['median']:.3g} × {PHRASES[contest['shows']]}"
+            ratio = f"{row['ratio']['median']:.3g} {PHRASES[contest['shows']]}"
             wanted = f"{target['relation']} {target['number']:g}"
             yield f"{contest['work']}: {ratio} {row['against']}, target {wanted}"
     limit = contest["limit"]

@@ -9,8 +9,10 @@ contender is ours; each of the others makes a row of the table: ours against it.
     as fast    its time / our time        more is better
     its rate   our rate / its rate        more is better
     its size   our size / its size        less is better
+    ms above   our time - its time        less is better, below 0 ours is less
 
-The target of a ratio is at_most or at_least a number; a limit is for our own
+The last one is a difference in place of a ratio. The target of either is at_most or
+at_least a number; a limit is for our own
 median, in the unit of the contest. Counts are contests like times.
 """
 
@@ -21,8 +23,10 @@ import calls
 import counts
 import labels as by
 import nodes
+import programs
+import typed
 import whole
-from turns import ratios
+from turns import ABOVE, differences, ratios
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class Contest:
     quick: bool = True  # also in a quick run
 
     def ratio(self, ours, theirs):
+        if self.shows == ABOVE:
+            return differences(ours, theirs)
         return ratios(theirs, ours) if self.shows == "as fast" else ratios(ours, theirs)
 
     def note(self, label, size):
@@ -233,6 +239,109 @@ WHOLE_MAPS_CPU = (
     ),
 )
 
+# --- Typed maps ---------------------------------------------------------------
+
+MANY = 100_000  # entries
+
+
+def typed_map(form, ours, others, most):
+    """By the clock, and by the C node's CPU, which alone has a target: much of the
+    caller's time is that of its garbage collector."""
+    work = f"to_list of {MANY:,} as {form}"
+    make = partial(typed.whole, entries=MANY)
+    return (
+        Contest(
+            f"typed-{form}",
+            work,
+            "ms",
+            "its time",
+            make,
+            (ours, by.BYTES, *others),
+            entries=MANY,
+        ),
+        Contest(
+            f"typed-{form}-cpu",
+            f"{work}, CPU",
+            "ms",
+            "its time",
+            partial(make, cpu=True),
+            (ours, by.BYTES),
+            targets={by.BYTES: at_most(most)},
+            entries=MANY,
+        ),
+    )
+
+
+def typed_call(function, **more):
+    return Contest(
+        f"typed-{function}",
+        f"{function}, 1 caller, ten members",
+        "µs",
+        "its time",
+        partial(typed.calls, function=function),
+        (by.MAPS, by.BYTES, by.TUPLES),
+        **more,
+    )
+
+
+TYPED = (
+    *typed_map("tuples", by.TUPLES, (by.DECODED_TUPLES,), 1.4),
+    *typed_map("maps", by.MAPS, (by.DECODED_MAPS, by.BPFTOOL), 2),
+    typed_call("get", targets={by.BYTES: at_most(1.1)}),
+    typed_call("put"),
+    Contest(
+        "typed-view",
+        "a view of ten members made and closed, CPU",
+        "µs",
+        "its time",
+        typed.views,
+        (by.OF_BTF, by.OF_LAYOUT, by.NO_TYPES),
+        limit=at_most(200),
+    ),
+)
+
+# --- Programs -----------------------------------------------------------------
+
+
+def load(object, work):
+    return Contest(
+        f"load-{object}",
+        work,
+        "ms",
+        ABOVE,
+        partial(programs.load, object=object),
+        (by.CNODE, by.LOAD_LOOP, by.BPFTOOL_LOAD, by.FACADE),
+        targets={by.LOAD_LOOP: at_most(6)},
+    )
+
+
+def get_while_loading(object, work, **more):
+    return Contest(
+        f"get-while-loading-{object}",
+        work,
+        "µs",
+        "its time",
+        partial(programs.get_while_loading, object=object),
+        (by.LOADING, by.NOT_LOADING, by.LOADING_IN_C),
+        **more,
+    )
+
+
+PROGRAMS = (
+    load("small", "load, attach, detach a program of two instructions"),
+    load("big", "load, attach, detach a tool's six programs"),
+    get_while_loading(
+        "small",
+        "get, 1 caller, others load two instructions",
+        targets={by.NOT_LOADING: at_most(1.1)},
+    ),
+    get_while_loading(
+        "big",
+        "get, 1 caller, others load a tool's programs",
+        targets={by.NOT_LOADING: at_most(1.1)},
+    ),
+)
+
 # --- Nodes --------------------------------------------------------------------
 
 NODES = (
@@ -347,7 +456,7 @@ COUNTS = (
     ),
 )
 
-CONTESTS = (*REQUESTS, *WHOLE_MAPS, *WHOLE_MAPS_CPU, *NODES, *COUNTS)
+CONTESTS = (*REQUESTS, *WHOLE_MAPS, *WHOLE_MAPS_CPU, *TYPED, *PROGRAMS, *NODES, *COUNTS)
 
 # In the smallest run these would all be of the same size.
 SAME_BUT_LARGER = {c.id for c in WHOLE_MAPS if c.entries > 1000}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import caption
 import labels as by
+from turns import ABOVE
 
 OURS = "#b5179e"
 THEIRS = "#8d99ae"
@@ -94,8 +95,11 @@ def times_as_fast(contest, ratio):
 
 
 def compared(contests):
-    """(words, times as fast) of the comparisons that have a target."""
+    """(words, times as fast) of the comparisons that have a target; differences are
+    told below the picture."""
     for contest in contests:
+        if contest["shows"] == ABOVE:
+            continue
         for row in contest["rows"]:
             if row["target"] and row["ratio"]:
                 words = f"{contest['work']}\nbeside {row['against']}"

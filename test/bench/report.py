@@ -10,7 +10,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from turns import Spread
+from turns import ABOVE, Spread
 
 COLUMNS = ("work", "who", "against", "ratio", "lowest to highest")
 COLUMNS += ("median", "its median", "target")
@@ -36,6 +36,7 @@ def header(size, program):
         "erlang_nodes": "the default flags of erl in all, busy waiting included",
         "contests": [],
         "failed": [],
+        "left_out": {},
     }
 
 
@@ -148,19 +149,24 @@ def lines_of(contest):
     own = [work, ours["label"], "", "", "", with_unit(ours, unit), "", ""]
     own[-1] = said_target(limit, unit) if limit else ""
     yield tuple(own)
+    above = unit if contest["shows"] == ABOVE else ""
     for row, their in zip(contest["rows"], theirs, strict=True):
         ratio = row["ratio"]
         if not ratio:
             cells = ["not given", "", "", ""]
         else:
             cells = [
-                f"{short(ratio['median'])} × {contest['shows']}",
+                f"{short(ratio['median'])} {said_how(contest['shows'])}",
                 f"{short(ratio['low'])} to {short(ratio['high'])}",
                 "",
                 with_unit(their, unit),
             ]
-        target = said_target(row["target"]) if row["target"] else ""
+        target = said_target(row["target"], above) if row["target"] else ""
         yield ("", "", row["against"], *cells, target)
+
+
+def said_how(shows):
+    return shows if shows == ABOVE else f"× {shows}"
 
 
 def with_unit(contender, unit):
@@ -183,7 +189,7 @@ def summary(results):
     amounts = results["amounts"]
     return (
         "'0.5 × its time': the time of `who` divided by that of `against`; rates and"
-        " sizes alike; '2 × as fast' is the other way round.\n"
+        " sizes alike; '2 × as fast' is the other way round; 'ms above' is a difference.\n"
         f"{results['size']} run of {results['made']}, {results['seconds']} s;"
         f" medians of {amounts['rounds']} rounds, in which the contenders take turns.\n"
         f"Calls in a run: {amounts['calls']:,} of a lone caller,"

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from statistics import median
 
 
+ABOVE = "ms above"  # how a difference is read; all others are ratios
+
+
 class NotGiven(Exception):
     """Raised with the name of something that a contender needs and that this machine
     lacks."""
@@ -45,6 +48,11 @@ class Spread:
     @property
     def high(self):
         return max(self.values)
+
+
+def differences(ours, theirs):
+    """How much more ours are than those of the same rounds."""
+    return Spread(tuple(a - b for a, b in zip(ours, theirs, strict=True)))
 
 
 def ratios(upper, lower):

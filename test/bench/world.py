@@ -42,7 +42,8 @@ class World:
         self.cluster = Cluster(self.home)
 
     def __enter__(self):
-        for path in (self.program, self.helpers / "pingpong", self.helpers / "maploop"):
+        helpers = (self.helpers / name for name in ("pingpong", "maploop", "loadloop"))
+        for path in (self.program, *helpers):
             if not os.access(path, os.X_OK):
                 raise SystemExit(f"bench: no program {path}: make builds it")
         if self.nif_dir and not (self.nif_dir / "ebin" / "ebpf_maps.beam").exists():

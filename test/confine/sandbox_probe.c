@@ -3,7 +3,7 @@
  * Tries what the C node may not do, from inside: links the node's own objects,
  * enters the sandbox by the function that the node enters it by, and does one
  * thing then, in a thread as those of connections are. The node itself has no
- * such hook.
+ * such hook. With --job it is the loader, or the child of it that has this job.
  *
  *	sandbox_probe [OPTION]... ACTION [ARGUMENT]
  *
@@ -31,8 +31,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bpf/program_words.h"
 #include "confine/privilege.h"
 #include "confine/sandbox.h"
+#include "host/user.h"
+#include "loader/loader_confine.h"
 
 /* Returns -1 with errno where it fails. */
 typedef long (*action)(const char *argument);
@@ -253,25 +256,63 @@ static bool run_in_thread(struct task *task)
 	       pthread_join(thread, NULL) == 0 && task->done;
 }
 
-static void read_options(struct sandbox *sandbox, int argc, char *argv[])
+/* What is to be entered. */
+struct place {
+	struct sandbox sandbox;
+	const char *job; /* NULL: the node's sandbox */
+};
+
+static bool enter_loader(const struct place *place)
 {
+	static const char *const jobs[] = {
+		[LOADER_LOAD] = "load", [LOADER_INSTRUCTIONS] = "instructions",
+		[LOADER_RUN] = "run",   [LOADER_ATTACH] = "attach",
+		[LOADER_KEEP] = "keep",
+	};
+	static struct user nobody_else;
+	const struct loader_options options = {
+		.words = (1u << PROGRAMS_WORDS) - 1,
+		.user = &nobody_else,
+		.no_sandbox = place->sandbox.off,
+	};
+	struct loader_confine confine;
+
+	if (!loader_confine_self(&confine, &options))
+		return false;
+	for (unsigned i = 0; i < LOADER_JOBS; i++)
+		if (strcmp(place->job, jobs[i]) == 0)
+			return loader_confine_child(&confine,
+						    (enum loader_job)i) == 0;
+	return strcmp(place->job, "loader") == 0;
+}
+
+static void read_options(struct place *place, int argc, char *argv[])
+{
+	struct sandbox *sandbox = &place->sandbox;
 	static const struct option options[] = {
 		{ "epmd-port", required_argument, NULL, 'e' },
 		{ "no-open-by-id", no_argument, NULL, 'i' },
+		{ "job", required_argument, NULL, 'j' },
 		{ "no-sandbox", no_argument, NULL, 'n' },
 		{ "pin-root", required_argument, NULL, 'p' },
+		{ "programs", no_argument, NULL, 'P' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int c;
 
-	*sandbox = (struct sandbox){ .pin_root = -1,
-				     .epmd_port = 4369,
-				     .open_by_id = true };
+	*place = (struct place){ .sandbox = { .pin_root = -1,
+					      .netns_root = -1,
+					      .epmd_port = 4369,
+					      .open_by_id = true } };
 	while ((c = getopt_long(argc, argv, "+", options, NULL)) != -1) {
 		if (c == 'e')
 			sandbox->epmd_port = (uint16_t)atoi(optarg);
 		else if (c == 'i')
 			sandbox->open_by_id = false;
+		else if (c == 'j')
+			place->job = optarg;
+		else if (c == 'P')
+			sandbox->programs = true;
 		else if (c == 'n')
 			sandbox->off = true;
 		else if (c == 'p')
@@ -285,10 +326,10 @@ static void read_options(struct sandbox *sandbox, int argc, char *argv[])
 int main(int argc, char *argv[])
 {
 	struct task task = { .argument = "" };
-	struct sandbox sandbox;
+	struct place place;
 	const char *result;
 
-	read_options(&sandbox, argc, argv);
+	read_options(&place, argc, argv);
 	for (size_t i = 0;
 	     optind < argc && i < sizeof(actions) / sizeof(*actions); i++)
 		if (strcmp(argv[optind], actions[i].name) == 0)
@@ -297,11 +338,17 @@ int main(int argc, char *argv[])
 		return STATUS_USAGE;
 	if (optind + 1 < argc)
 		task.argument = argv[optind + 1];
-	privilege_begin(!sandbox.off);
-	if (sandbox_enter(&sandbox) != STATUS_OK)
+	privilege_begin(!place.sandbox.off);
+	if (place.job ? !enter_loader(&place)
+		      : sandbox_enter(&place.sandbox) != STATUS_OK)
 		return STATUS_OTHER;
-	if (!run_in_thread(&task))
+	if (place.job) /* it has no threads, and may make none */
+		run(&task);
+	else if (!run_in_thread(&task))
 		return STATUS_OTHER;
 	result = task.error ? strerrorname_np(task.error) : "ok";
-	return puts(result ? result : "unknown") < 0;
+	/* stdio would make calls that not all of them may */
+	if (!result)
+		result = "unknown";
+	_exit(write(STDOUT_FILENO, result, strlen(result)) < 0);
 }

@@ -12,6 +12,9 @@ import dist
 import etf
 from cluster import wait_until
 from native import u32, u64
+from served import served
+
+pytestmark = pytest.mark.single
 
 HASH = ("hash", 4, 8, 16)
 EACCES = ("error", "eacces")
@@ -19,7 +22,7 @@ EACCES = ("error", "eacces")
 READING = """
     close/1 fd/1 open/1 open/2 type/1 list/0 info/1 handles/0 get/2 get/3 find/2
     is_key/2 peek/1 iterator/1 next/1 next_chunk/3 keys/1 values/1 to_list/1
-    size/1 with/2 stats/0 features/0 check/4 check/5""".split()
+    size/1 with/2 stats/0 features/0 check/4 check/5 typed/2 types/1""".split()
 WRITING = """
     new/4 new/5 pin/2 unpin/2 freeze/1 put/3 insert/3 update/3 remove/2 take/2
     push/2 pop/1 drain_chunk/3 clear/1 drain/1 without/2 merge/2""".split()
@@ -86,6 +89,7 @@ def arguments(function, map, iterator):
         "without/2": [[1], map],
         "merge/2": [map, pairs],
         "next/1": [iterator],
+        "typed/2": [map, [("types", ("u32", "u64"))]],
         "next_chunk/3": ["start", map, 10],
         "drain_chunk/3": ["start", map, 10],
         "list/0": [],
@@ -95,14 +99,9 @@ def arguments(function, map, iterator):
     }.get(function, [map])
 
 
-@pytest.fixture(scope="module")
-def served(program):
-    listed = subprocess.run([program, "--functions"], capture_output=True, text=True)
-    return {line.split(":")[1] for line in listed.stdout.split()}
-
-
-def test_every_function_is_known_to_read_or_to_write(served):
-    assert served == set(READING) | set(WRITING)
+def test_every_function_is_known_to_read_or_to_write(program):
+    functions = {f"{name}/{arity}" for name, arity in served(program)}
+    assert functions == set(READING) | set(WRITING)
 
 
 @pytest.mark.parametrize("function", WRITING)
@@ -384,9 +383,19 @@ def test_who_is_refused_within_its_handshake_is_counted(start_cnode, connect):
     assert peer.maps("stats")["refused"] == 3
 
 
+def test_who_may_load_may_write_and_read_only_takes_both_away(start_cnode, connect):
+    rules = ["--allow", "a@*=load", "--allow", "*=ro"]
+    peer = connect(start_cnode(*rules), name="a@h")
+    map = peer.maps("new", *HASH)
+    peer.maps("put", 1, 7, map)
+    assert peer.maps("get", 1, map) == u64(7)
+    peer = connect(start_cnode(*rules, "--read-only"), name="a@h")
+    assert ask(peer, "new", *HASH) == EACCES
+
+
 @pytest.mark.parametrize(
     "rule",
-    ["", "=", "=rw", "a@b", "a@b=", "a@b=RW", "a@b=rw ", "app=rw", "rw", "a@b=rw=x"],
+    ["", "=", "=rw", "a@b", "a@b=", "a@b=RW", "a@b=rw ", "app=rw", "rw", "a@b=rw=x", "a@b=LOAD"],
 )
 def test_what_is_no_rule_is_told_with_status_2(rule, program):
     done = subprocess.run(

@@ -17,6 +17,7 @@ import dist
 import etf
 from cluster import wait_until
 from conftest import Maps, raises
+from processes import processes
 
 pytestmark = pytest.mark.sandbox
 
@@ -236,20 +237,8 @@ def epmd_of(port):
 
 
 def epmds(port):
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/comm") as comm, open(
-                f"/proc/{pid}/environ", "rb"
-            ) as environ:
-                if (
-                    comm.read() == "epmd\n"
-                    and b"ERL_EPMD_PORT=%d" % port in environ.read()
-                ):
-                    found.append(int(pid))
-        except OSError:
-            continue
-    return found
+    told = b"%d" % port
+    return [p.pid for p in processes() if p.name == "epmd" and p.env.get(b"ERL_EPMD_PORT") == told]
 
 
 def test_with_ambient_capabilities_it_needs_no_root(

@@ -24,15 +24,17 @@ def warm(fresh_cnode, alice):
     return map
 
 
-def test_a_lone_get_costs_recv_bpf_and_send(trace, fresh_cnode, alice, warm):
+@pytest.mark.parametrize("options", [None, ("types", ("u32", "u64"))], ids=["bytes", "typed"])
+def test_a_lone_get_costs_recv_bpf_and_send(options, trace, fresh_cnode, alice, warm):
     count = 200
+    map = alice.erpc(fresh_cnode.name, "typed", warm, [options]) if options else warm
     with trace(fresh_cnode) as traced:
         alice.eval(
             """
             [erpc:call(N, ebpf_maps, get, [1, Map]) || _ <- lists:seq(1, Count)],
             ok""",
             N=fresh_cnode.name,
-            Map=warm,
+            Map=map,
             Count=count,
         )
     calls = traced.calls

@@ -42,7 +42,7 @@ catch_signals() {
 
 prepare_nodes() {
 	catch_signals
-	tmp=$(mktemp -d "${TMPDIR:-/tmp}/ebpf_maps.XXXXXX") || exit 1
+	tmp=$(mktemp -d "${TMPDIR:-/tmp}/ebpf_cnode.XXXXXX") || exit 1
 	start_epmd
 }
 

@@ -39,7 +39,7 @@ run([{comment, Comment} | Parts], N, Bindings) ->
     io:format("~n# ~ts~n", [Comment]),
     run(Parts, N, Bindings);
 run([{command, Command} | Parts], N, Bindings) ->
-    shell_command(Command),
+    shell_command(filled_in(Command, Bindings)),
     run(Parts, N, Bindings);
 run([{expression, Text} | Parts], N, Bindings) ->
     String = lists:flatten(Text),
@@ -67,6 +67,15 @@ evaluate(String, Bindings) ->
         Class:Reason:Stack ->
             fail("~ts", [erl_error:format_exception(Class, Reason, Stack)])
     end.
+
+%% With the value of a variable, an integer, in place of $Variable.
+filled_in(Command, Bindings) ->
+    lists:foldl(fun({Name, Value}, Text) when is_integer(Value) ->
+                        Number = integer_to_list(Value),
+                        lists:append(string:replace(Text, [$$ | atom_to_list(Name)], Number, all));
+                   (_, Text) ->
+                        Text
+                end, Command, erl_eval:bindings(Bindings)).
 
 %% As deep and as wide as the shell prints by default.
 printed(Value) ->

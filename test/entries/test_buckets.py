@@ -119,6 +119,7 @@ def test_next_goes_through_a_bucket_of_any_size(count, kib, message, fits, bucke
     assert sorted(b.maps.walk(b.map)) == b.pairs
 
 
+@pytest.mark.many
 def test_a_bucket_near_all_the_memory_of_a_step_is_walked(start_cnode, alice):
     """70 entries of 3 MiB: twice as many as 64 would be more than 256 MiB."""
     node = start_cnode("--max-memory", str(1 << 30))

@@ -10,6 +10,8 @@ from host import CPUS
 from map_calls import chunked, chunks_of, flat, with_
 from native import ORDER, u32, u64
 
+pytestmark = pytest.mark.single
+
 NO_PREALLOC = ["no_prealloc"]
 SMALL = 65536
 MIB = 1024 * 1024
@@ -317,3 +319,24 @@ def test_a_small_call_gets_in_between_two_chunks(alice, cnode, maps):
         return gets >= chunks // 2
 
     wait_until(walked, 20, "a get for every two chunks")
+
+
+def test_the_last_map_of_a_walk_that_finds_no_place_stays_and_is_told(start_cnode, connect):
+    """Those before it were taken: they are given, and the walk is not over."""
+    node = start_cnode("--max-maps-per-node", 3, "--grace", 0)
+    maker, taker = connect(node), connect(node)
+    inner = maker.maps("new", "array", 4, 4, 1)
+    outer = maker.maps("new", "hash_of_maps", 4, 4, 8, [("inner_map", inner)])
+    for key in range(4):
+        map = maker.maps("new", "array", 4, 4, 1)
+        maker.maps("put", key, map, outer)
+        maker.maps("close", map)
+    pairs, cursor = taker.maps("drain_chunk", "start", outer, 10)
+    assert len(pairs) == 3
+    assert cursor != "done"
+    kind, reason, *_ = taker.erpc("ebpf_maps", "drain_chunk", [cursor, outer, 10])
+    assert (kind, reason) == ("error", "emfile")
+    assert maker.maps("size", outer) == 1
+    taker.maps("close", pairs[0][1])
+    rest, cursor = taker.maps("drain_chunk", cursor, outer, 10)
+    assert (len(rest), cursor) == (1, "done")

@@ -16,6 +16,8 @@ from counting import Trace
 from dist import Refused
 from native import u32
 
+pytestmark = pytest.mark.single
+
 KIB = 1024
 
 
@@ -55,6 +57,7 @@ def test_a_drain_by_chunks_that_is_done_takes_no_more(type, fresh_cnode, alice):
 # --- memory
 
 
+@pytest.mark.many
 def test_the_keys_of_a_with_take_memory_for_as_long_as_it_lasts(start_cnode, alice):
     """Each takes a quarter of what all may have; a hundred of them go through."""
     node = start_cnode("--max-message", str(1024 * KIB), "--max-memory", str(4096 * KIB))
@@ -77,6 +80,26 @@ def test_what_is_in_a_map_too_wide_to_look_into_counts_on(start_cnode, alice):
     assert maps.new("array", 4, KIB * KIB, 2) == ("error", "enomem")
     node.wait_log("not looking into map .* of 3000000 entries")
     assert maps.new("array", 4, KIB, 2)[0] == "ebpf_map"
+
+
+@pytest.mark.many
+def test_arrays_of_maps_are_looked_into_up_to_so_many_slots_in_all(start_cnode, alice):
+    """Each has less than that; a map that was in one of them has gone since."""
+    slots = 1_500_000
+    node = start_cnode("--no-open-by-id", "--max-map-memory", str(28 * KIB * KIB))
+    maps = Maps(alice, node)
+    inner = maps.new("array", 4, KIB * KIB, 4)
+    options = [("inner_map", inner)]
+    outer, other = (maps.new("array_of_maps", 4, 4, slots, options) for _ in range(2))
+    maps.put(0, inner, outer)
+    maps.close(inner)
+    maps.remove(0, outer)
+    # a million and a half look-ups
+    assert maps.call("new", "array", 4, KIB * KIB, 2, timeout=120) == ("error", "enomem")
+    node.wait_log(f"not looking into map .* of {slots} entries")
+    assert len(node.find_log("not looking into map")) == 1
+    maps.close(other)
+    assert maps.call("new", "array", 4, KIB * KIB, 14, timeout=120)[0] == "ebpf_map"
 
 
 # --- descriptors

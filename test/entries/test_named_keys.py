@@ -5,7 +5,6 @@ and when it has gone, its entry with it."""
 import os
 import subprocess
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -52,9 +51,9 @@ def test_a_thread_has_an_entry_of_its_own(maps, thread):
 
 @pytest.mark.preload
 def test_without_threads_in_the_kernel_processes_have_entries(
-    start_cnode, cluster, alice, thread, srcdir, tmp_path
+    start_cnode, cluster, alice, thread, tmp_path
 ):
-    library = preload.build(srcdir / "test" / "lib" / "odd_kernel.c", tmp_path)
+    library = preload.build("odd_kernel", tmp_path)
     odd = odd_kernel.OddKernel(library, tmp_path / "odd")
     odd.threadless = 1
     node = start_cnode(env={**cluster.env, **odd.env})

@@ -23,6 +23,8 @@ from churn import (
 from cluster import PATIENCE
 from native import ORDER, u32
 
+pytestmark = pytest.mark.single
+
 TRIE = ("lpm_trie", 8, 4, 900, ["no_prealloc"])
 TRIE_BOUND = 4 * TRIE[3]  # map_walk.h: it may begin anew, but not for ever
 

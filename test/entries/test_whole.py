@@ -9,6 +9,8 @@ from host import CPUS
 from map_calls import chunked, chunks_of, flat, with_
 from native import ORDER, u32, u64
 
+pytestmark = pytest.mark.single
+
 NO_PREALLOC = ["no_prealloc"]
 
 MIB = 1024 * 1024

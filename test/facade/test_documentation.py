@@ -11,6 +11,9 @@ from beam import Beam
 from cluster import PATIENCE
 
 
+FACADES = ["ebpf_maps", "ebpf_programs"]
+
+
 @pytest.fixture(scope="module")
 def modules(ebin):
     return sorted(path.stem for path in ebin.glob("*.beam"))
@@ -18,7 +21,10 @@ def modules(ebin):
 
 def help_of(ebin, *arguments):
     """What the shell's h shows; it has no terminal, and so no pages."""
-    call = f"ok = c:h({', '.join(map(str, arguments))}), halt()."
+    return run_erl(ebin, f"ok = c:h({', '.join(map(str, arguments))}), halt().")
+
+
+def run_erl(ebin, call):
     done = subprocess.run(
         ["erl", "-noinput", "-pa", str(ebin), "-eval", call],
         stdin=subprocess.DEVNULL,
@@ -28,6 +34,13 @@ def help_of(ebin, *arguments):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return " ".join(done.stdout.split())
+
+
+def help_of_all(ebin, module):
+    """What h shows of each function that has a page."""
+    functions = "{ok, {docs_v1, _, _, _, _, _, Docs}} = code:get_doc(%s)" % module
+    shows = "[c:h(%s, F, A) || {{function, F, A}, _, _, #{}, _} <- Docs]" % module
+    return run_erl(ebin, f"{functions}, {shows}, halt().")
 
 
 def in_iex(ebin, home, line):
@@ -54,9 +67,20 @@ def test_h_3_shows_the_function_of_that_arity(ebin):
     assert "the next value" not in shown  # that is get/2
 
 
+@pytest.mark.parametrize("module", FACADES)
+def test_h_3_shows_the_specs_of_all_functions(module, ebin):
+    """It cannot print one that has types both in its head and behind a `when'."""
+    shown = help_of_all(ebin, module)
+    assert shown.count("-spec ") > 20 and "INVALID" not in shown
+
+
 def test_iex_shows_what_a_function_does(ebin, tmp_path):
     shown = in_iex(ebin, tmp_path, "h :ebpf_maps.put/3")
     assert "Puts a value under a key" in shown
+
+
+def test_h_2_shows_what_a_function_of_programs_does(ebin):
+    assert "Loads the programs of an object file" in help_of(ebin, "ebpf_programs", "load", 2)
 
 
 def test_iex_shows_what_a_type_means(ebin, tmp_path):
@@ -81,16 +105,17 @@ def chunks(cluster, ebin, modules):
     beam.close()
 
 
-def test_all_modules_but_the_facade_are_hidden(chunks, modules):
+def test_all_modules_but_the_facades_are_hidden(chunks, modules):
     shown = [module for module in modules if chunks[0][module][4] != "hidden"]
-    assert shown == ["ebpf_maps"]
+    assert shown == FACADES
 
 
-def test_each_function_and_type_of_the_facade_says_something(chunks):
+@pytest.mark.parametrize("module", FACADES)
+def test_each_function_and_type_of_the_facade_says_something(module, chunks):
     docs, beam = chunks
-    exported = set(beam.eval("ebpf_maps:module_info(exports)"))
+    exported = set(beam.apply(module, "module_info", "exports"))
     exported -= {("module_info", 0), ("module_info", 1)}
-    entries = {entry[0]: entry[3] for entry in docs["ebpf_maps"][6]}
+    entries = {entry[0]: entry[3] for entry in docs[module][6]}
     functions = {k[1:]: doc for k, doc in entries.items() if k[0] == "function"}
     assert set(functions) == exported
     empty = [k for k, doc in entries.items() if not doc]

@@ -206,6 +206,31 @@ def test_an_embedded_c_node_that_cannot_run_says_why(env, word, embedded):
     assert word in bytes(text).decode()
 
 
+def test_where_none_is_installed_it_says_what_to_do(embedded):
+    embedded = embedded(program="undefined")
+    embedded.beam.eval('os:putenv("PATH", "/nonexistent")')
+    answer = embedded.start()
+    assert answer[0] == "error"
+    text = embedded.beam.eval('lists:flatten(io_lib:format("~p", [E]))', E=answer)
+    assert b"{cnode,no_program," in bytes(text)
+    assert b"there is no ebpf_cnode in PATH" in bytes(text)
+
+
+def test_a_name_that_stays_taken_is_told_after_four_tries(embedded, tmp_path):
+    script, tries = tmp_path / "taken", tmp_path / "tries"
+    script.write_text(f"#!/bin/sh\necho >>'{tries}'\necho 'it is taken' >&2\nexit 7\n")
+    script.chmod(0o755)
+    embedded = embedded(program=list(str(script).encode()))
+    answer = embedded.start()
+    assert answer[0] == "error"
+    text = embedded.beam.eval('lists:flatten(io_lib:format("~p", [E]))', E=answer)
+    assert b"name_taken" in bytes(text)
+    assert tries.read_text() == "\n" * 4
+    told = "the C node does not run: it is taken (exit status 7)"
+    assert embedded.beam.printed().count(told) == 1
+    assert embedded.beam.eval("whereis(ebpf_cnode_sup)") == "undefined"
+
+
 # --- while it does not start yet
 
 # Starts the application, without waiting for it.

@@ -74,6 +74,7 @@ class World:
             "slow": nodes.start(),
             "guarded": nodes.start("--allow", f"{alice.sname}@*=rw", "--allow", "*=ro"),
             "tight": nodes.start("--max-message", "65536", "--max-maps", "4"),
+            "loading": nodes.start("--programs", "all", "--allow", "*=load"),
             "blind": nodes.start("--no-open-by-id"),
         }
         self.names = {name: node.name for name, node in self.nodes.items()}

@@ -10,15 +10,28 @@ import etf
 from beam import Beam, BeamError
 from cluster import kill, spawn
 from conftest import raises
+from served import served
 
 HASH = ("hash", 4, 8, 4)
+ANY_MODULE = {("format_error", 2), ("module_info", 0), ("module_info", 1)}
 NOT_SERVED = {
-    *(("fold", 3), ("foreach", 2), ("update_with", 3)),  # these take a fun,
-    *(("node", 1), ("list", 1), ("handles", 1), ("stats", 1)),  # or a node,
-    *(("features", 1), ("iterator", 2)),  # or options
-    *(("i", 0), ("i", 1), ("progress", 0)),  # or print
-    *(("merge", 3), ("to_list", 2), ("fold", 4), ("drain", 2)),  # or tell a fun
-    *(("format_error", 2), ("module_info", 0), ("module_info", 1)),
+    "ebpf_maps": {
+        *(("fold", 3), ("foreach", 2), ("update_with", 3)),  # these take a fun,
+        *(("node", 1), ("list", 1), ("handles", 1), ("stats", 1)),  # or a node,
+        *(("features", 1), ("iterator", 2)),  # or options
+        *(("i", 0), ("i", 1), ("progress", 0)),  # or print
+        *(("table", 1), ("table", 2)),
+        ("put_members", 3),  # or ask for more
+        *(("merge", 3), ("to_list", 2), ("fold", 4), ("drain", 2)),  # or tell a fun
+        *ANY_MODULE,
+    },
+    "ebpf_programs": {
+        *(("list", 1), ("links", 1), ("handles", 1)),  # these take a node,
+        ("load_file", 2),  # or read here,
+        *(("attach_all", 1), ("attach_all", 2), ("with_program", 3)),  # or ask for more
+        ("verifier", 1),  # or for nothing
+        *ANY_MODULE,
+    },
 }
 
 
@@ -62,16 +75,11 @@ def u64(number):
 # --- the module
 
 
-def test_it_exports_what_the_c_node_serves(facade, program):
-    exported = set(facade.beam.eval("ebpf_maps:module_info(exports)"))
-    served = subprocess.run([program, "--functions"], capture_output=True, text=True)
-    table = set()
-    for line in served.stdout.splitlines():
-        name, arity = line.removeprefix("ebpf_maps:").split("/")
-        table.add((name, int(arity)))
-    assert table
-    assert exported - NOT_SERVED == table
-    assert NOT_SERVED <= exported
+@pytest.mark.parametrize("module", NOT_SERVED)
+def test_it_exports_what_the_c_node_serves(module, facade_beam, program):
+    exported = set(facade_beam.apply(module, "module_info", "exports"))
+    assert exported - NOT_SERVED[module] == served(program, module)
+    assert NOT_SERVED[module] <= exported
 
 
 FUN_OR_OPTIONS = {("fold", 3), ("foreach", 2), ("update_with", 3), ("iterator", 2)}
@@ -129,6 +137,7 @@ def test_every_function_does_what_it_is_for(facade, cnode, start_cnode, folder):
     whole_maps_of(f, named)
     queues_of(f, queue)
     walks_of(f, hash)
+    types_of(f, named)
     assert f"{f.fd(hash)}" in os.listdir(f"/proc/{cnode.pid}/fd")
     assert (f.type(queue), f.node(hash)) == ("queue", cnode.name)
     pins_of(f, named, str(folder / "map").encode())
@@ -140,6 +149,17 @@ def test_every_function_does_what_it_is_for(facade, cnode, start_cnode, folder):
     others = {("format_error", 2), ("module_info", 0), ("module_info", 1)}
     others |= {("i", 0), ("i", 1), ("progress", 0)}
     assert f.called == exported - FUN_OR_OPTIONS - others
+
+
+def types_of(f, hash):
+    """As many bytes as those of HASH."""
+    point = ("struct", 8, [(b"x", 0, "u32"), (b"y", 32, "u32")])
+    map = f.typed(hash, [("types", ("u32", point))])
+    assert f.types(map) == ("u32", point)
+    assert f.put(9, {b"x": 1, b"y": 2}, map) == f.put_members(9, {b"y": 3}, map) == map
+    assert f.take(9, map) == ({b"x": 1, b"y": 3}, map)
+    assert f.table(map) == f.table(map, [("rows", 1)]) == "ok"
+    assert f.close(map) == "ok"
 
 
 def entries_of(f, hash):

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 import locators
-from beam import Beam, BeamError
+from beam import BeamError
 from cluster import wait_until
 from conftest import raises
 from locators import HANDLES_ONLY, HASH, KINDS, MAP, READING, WRITING, fill
@@ -19,24 +19,9 @@ each_kind = pytest.mark.parametrize("kind", KINDS)
 each_function = pytest.mark.parametrize("function", READING | WRITING)
 
 
-@pytest.fixture(scope="module")
-def facade_beam(cluster, ebin):
-    beam = Beam(cluster, paths=[ebin], hint="facade")
-    yield beam
-    beam.close()
-
-
 @pytest.fixture
-def beam(facade_beam, cnode):
-    """With the facade, whose default C node is the one that tests share."""
-    facade_beam.forget()
-    facade_beam.apply("application", "set_env", "ebpf_cnode", "node", cnode.name)
-    return facade_beam
-
-
-@pytest.fixture
-def facade(beam):
-    return partial(beam.apply, "ebpf_maps")
+def facade(usual_beam):
+    return partial(usual_beam.apply, "ebpf_maps")
 
 
 @pytest.fixture
@@ -63,10 +48,10 @@ def test_a_function_takes_a_locator_for_a_map(
 
 
 @each_kind
-def test_those_that_take_a_fun_take_a_locator(kind, beam, named, left_alone):
+def test_those_that_take_a_fun_take_a_locator(kind, usual_beam, named, left_alone):
     _, whats = named("hash")
     with left_alone:
-        got = beam.eval(
+        got = usual_beam.eval(
             """
             Add = fun(<<N:64/native>>) -> N + 1 end,
             What = ebpf_maps:update_with(1, Add, What),
@@ -91,17 +76,17 @@ def test_what_needs_a_handle_is_badarg(function, kind, facade, named, left_alone
         facade(function, *fill(HANDLES_ONLY[function], what))
 
 
-def test_a_fun_that_fails_leaves_no_handle(beam, named, left_alone):
+def test_a_fun_that_fails_leaves_no_handle(usual_beam, named, left_alone):
     _, whats = named("hash")
     with left_alone, pytest.raises(BeamError) as caught:
-        beam.eval("ebpf_maps:foreach(fun(_, _) -> throw(up) end, M)", M=whats["id"])
+        usual_beam.eval("ebpf_maps:foreach(fun(_, _) -> throw(up) end, M)", M=whats["id"])
     assert (caught.value.kind, caught.value.reason) == ("throw", "up")
 
 
-def test_a_caller_that_is_killed_leaves_no_handle(beam, maps, named):
+def test_a_caller_that_is_killed_leaves_no_handle(usual_beam, maps, named):
     map, whats = named("hash")
     handles = len(maps.info(map)["handles"])
-    beam.eval(
+    usual_beam.eval(
         """
         Self = self(),
         Wait = fun(_, _) -> Self ! {walks, self()}, receive never -> ok end end,
@@ -111,17 +96,17 @@ def test_a_caller_that_is_killed_leaves_no_handle(beam, maps, named):
         keep=True,
     )
     assert len(maps.info(map)["handles"]) == handles + 1
-    beam.eval("exit(Pid, kill)")
+    usual_beam.eval("exit(Pid, kill)")
     wait_until(lambda: len(maps.info(map)["handles"]) == handles)
 
 
 def test_a_whole_map_of_many_chunks_is_merged_read_and_drained(
-    beam, maps, folder, left_alone
+    usual_beam, maps, folder, left_alone
 ):
     name = "facade_many"
     map = maps.new("hash", 4, 8, MANY, [("name", name)])
     with left_alone:
-        sizes = beam.eval(
+        sizes = usual_beam.eval(
             """
             What = {name, Name},
             What = ebpf_maps:merge(What, [{K, K} || K <- lists:seq(1, Many)]),
@@ -196,9 +181,9 @@ WORDS = {
 
 
 @pytest.mark.parametrize("case", WORDS.values(), ids=WORDS)
-def test_an_error_names_the_locator_in_words(case, beam):
+def test_an_error_names_the_locator_in_words(case, usual_beam):
     function, args, what, position, words = case
-    told = beam.eval(
+    told = usual_beam.eval(
         """
         try apply(ebpf_maps, Function, Args)
         catch error:Reason:Stack -> ebpf_maps:format_error(Reason, Stack)
@@ -212,10 +197,10 @@ def test_an_error_names_the_locator_in_words(case, beam):
     assert words in text.decode()
 
 
-def test_the_words_for_a_name_of_several_maps(beam, maps, named):
+def test_the_words_for_a_name_of_several_maps(usual_beam, maps, named):
     _, whats = named("hash")
     maps.new(*HASH, [("name", whats["name"][1])])
-    told = beam.eval(
+    told = usual_beam.eval(
         """
         try ebpf_maps:get(1, What)
         catch error:Reason:Stack -> ebpf_maps:format_error(Reason, Stack)

@@ -10,7 +10,6 @@ for the C node alone.
 import pytest
 
 import etf
-from beam import Beam
 from churn import (
     ARRAYS,
     COMING,
@@ -93,13 +92,6 @@ class Facade(Maps):
             {Got, Received()}""",
             Map=map,
         )
-
-
-@pytest.fixture(scope="module")
-def facade_beam(cluster, ebin):
-    beam = Beam(cluster, paths=[ebin])
-    yield beam
-    beam.close()
 
 
 def facade_of(beam, node):

@@ -48,17 +48,20 @@ def test_undef_of_a_node_that_is_gone_is_said_at_once(facade_beam):
 
 def test_the_facade_knows_its_own_version(facade_beam, ebin):
     vsn = facade_beam.eval("application:load(ebpf_cnode), application:get_key(ebpf_cnode, vsn)")
-    assert vsn == ("ok", facade_beam.eval("ebpf_maps_since:version()"))
+    assert vsn == ("ok", facade_beam.eval("ebpf_cnode_since:version()"))
 
 
-def test_the_docs_say_the_same_version(facade_beam, srcdir):
-    source = (srcdir / "erlang/src/ebpf_maps.erl").read_text()
+@pytest.mark.parametrize(
+    "module, known", [("ebpf_maps", ("0.2.0", "check")), ("ebpf_programs", ("0.3.0", "load"))]
+)
+def test_the_docs_say_the_same_version(module, known, facade_beam, srcdir):
+    source = (srcdir / f"erlang/src/{module}.erl").read_text()
     tagged = re.findall(r"^%% @since (\S+)\n(?:%%.*\n)*-spec (\w+)\(", source, re.M)
-    assert ("0.2.0", "check") in tagged
+    assert known in tagged
     for version, function in tagged:
         since = facade_beam.eval(
-            "[ebpf_maps_since:since(F, A) || {F, A} <- ebpf_maps:module_info(exports),"
-            " F =:= F0]",
+            "[ebpf_cnode_since:since(M, F, A) || {F, A} <- M:module_info(exports), F =:= F0]",
+            M=module,
             F0=function,
         )
         assert list(version.encode()) in since

@@ -52,7 +52,7 @@ loop(W) ->
 steps() ->
     {fun put/3, fun put/3, fun put/3, fun get/3, fun find/3, fun remove/3, fun take/3, fun insert/3,
      fun update/3, fun lists/3, fun merge/3, fun with/3, fun chunks/3, fun walk/3, fun empty/3,
-     fun push/3, fun push/3, fun pop/3, fun handle/3, fun look/3}.
+     fun push/3, fun push/3, fun pop/3, fun handle/3, fun view/3, fun look/3}.
 
 %%--------------------------------------------------------------------------------------------------
 %% Steps
@@ -190,6 +190,17 @@ handle(K, V, #worker{pin = Pin} = W) ->
     {error, ebadf} = call(W, close, [New]),
     {badmap, New} = raised(W, get, [K, New]),
     W.
+
+%% The hash with terms for its entries, and with bytes again.
+view(K, V, #worker{hash = H} = W) ->
+    Types = {u32, {struct, 8, [{<<"n">>, 0, u64}]}},
+    Typed = call(W, typed, [H, [{types, Types}]]),
+    Types = call(W, types, [Typed]),
+    Typed = call(W, put, [K, #{n => V}, Typed]),
+    #{<<"n">> := V} = call(W, get, [K, Typed]),
+    ok = call(W, close, [Typed]),
+    true = value(V) =:= call(W, get, [K, H]),
+    known(K, V, W).
 
 look(_K, _V, #worker{hash = H} = W) ->
     hash = call(W, type, [H]),

@@ -22,6 +22,7 @@ import preload
 from beam import Beam
 from cluster import SANITIZED, wait_until
 from conftest import CI
+from served import served
 
 NODES = 8
 WORKERS = 3  # processes on each
@@ -50,9 +51,12 @@ def compiled(srcdir, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def heap_report(srcdir, tmp_path_factory):
-    source = srcdir / "test" / "lib" / "heap_report.c"
-    return preload.build(source, tmp_path_factory.mktemp("preload"))
+def heap_report(tmp_path_factory):
+    """The environment in which the C node tells of its heap."""
+    if SANITIZED:
+        return {}
+    library = preload.build("heap_report", tmp_path_factory.mktemp("preload"))
+    return {"LD_PRELOAD": str(library)}
 
 
 class Crowd:
@@ -144,19 +148,15 @@ def resources(node, connect):
 
 def never_called(node, connect, program):
     """The functions that are served and that nobody has asked for."""
-    listed = subprocess.run([program, "--functions"], capture_output=True, text=True)
-    served = re.findall(r"ebpf_maps:(\w+)/(\d+)", listed.stdout)
-    assert served
     with connect(node) as peer:
         called = peer.maps("stats")["requests"]
-    return [f"{f}/{n}" for f, n in served if (f, int(n)) not in called]
+    return served(program) - called.keys()
 
 
 def test_a_soak_leaves_the_node_as_it_was(
     start_cnode, cluster, compiled, heap_report, folder, connect, program
 ):
-    preloaded = {} if SANITIZED else {"LD_PRELOAD": str(heap_report)}
-    node = start_cnode("--grace", "1", env={**cluster.env, **preloaded})
+    node = start_cnode("--grace", "1", env={**cluster.env, **heap_report})
     end = time.monotonic() + SECONDS
     seen = []
     with Crowd(node, cluster, compiled, folder) as crowd:
@@ -164,7 +164,7 @@ def test_a_soak_leaves_the_node_as_it_was(
             crowd.round(ROUND)
             seen.append(resources(node, connect))
             print(f"{crowd.steps} steps, {crowd.kills} kills: {seen[-1]}")
-    assert never_called(node, connect, program) == []
+    assert never_called(node, connect, program) == set()
     settled, last = seen[1], seen[-1]
     assert last[:2] == settled[:2]
     assert min(s[2] for s in seen[-2:]) <= settled[2] + KEPT_KIB

@@ -3,7 +3,7 @@
 # this with the results of configure. Always with clang, which has libFuzzer.
 
 FUZZ_SECONDS = 60
-FUZZ_TARGETS = term dist rpc connection
+FUZZ_TARGETS = term dist rpc connection records jobs types
 FUZZ_DIR = fuzz.build
 CLANG = clang
 
@@ -38,13 +38,17 @@ $(FUZZ_DIR)/%.o: $(tests)/%.c
 $(FUZZ_DIR)/fuzz_connection: $(FUZZ_DIR)/client.o $(FUZZ_DIR)/fuzz_node.o
 $(FUZZ_DIR)/fuzz_connection: wrapped += getpeername
 
+$(FUZZ_DIR)/fuzz_jobs: wrapped += bpf_prog_load bpf_prog_test_run_opts \
+	bpf_obj_get_info_by_fd bpf_link_create libbpf_find_vmlinux_btf_id \
+	privilege_narrow open
+
 $(FUZZ_DIR)/fuzz_%: $(FUZZ_DIR)/fuzz_%.o $(FUZZ_DIR)/world.o $(objects)
 	@echo "  LINK     $@"
 	@$(CLANG) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ \
 	  $(wrapped:%=-Wl,--wrap=%) $(FUZZ_LIBS)
 
 # The words come last and stand for all.
-$(FUZZ_DIR)/seeds/words: $(tests)/traffic $(tests)/seeds.py
+$(FUZZ_DIR)/seeds/words: $(tests)/traffic $(tests)/seeds.py $(tests)/type_seeds.py
 	@rm -rf $(@D)
 	@mkdir -p $(@D)
 	@$(PYTHON) -B $(tests)/seeds.py split $< $(@D)

@@ -38,6 +38,7 @@ void fuzz_node_start(void)
 	const struct handles_limits limits = {
 		.max = world_maps() + ROOM,
 		.max_per_node = UINT32_MAX,
+		.max_programs_per_node = UINT32_MAX,
 	};
 	service = (struct service){
 		.node = &node,

@@ -82,6 +82,7 @@ static void serve_anew(unsigned settings, char *packet, size_t size)
 	const struct handles_limits limits = {
 		.max = world_maps() + (settings & FULL ? 0 : ROOM),
 		.max_per_node = UINT32_MAX,
+		.max_programs_per_node = UINT32_MAX,
 	};
 	static struct stats stats;
 	struct handles *handles =

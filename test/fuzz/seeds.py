@@ -3,7 +3,7 @@
 """The fuzzers' seeds: packets that the tests have sent.
 
     seeds.py make RECORDED... > traffic     of pytest --record-traffic RECORDED
-    seeds.py split traffic FOLDER           term, dist, rpc, connection below it
+    seeds.py split traffic FOLDER           a folder for each fuzzer below it
 
 traffic has one packet on each line, as a Python literal, and an empty line
 between connections.  Names of nodes are replaced by those that the fuzzers know;
@@ -18,6 +18,8 @@ import re
 import struct
 import sys
 from pathlib import Path
+
+from type_seeds import types
 
 NODE = b"ebpf@localhost"
 PEER = b"peer@localhost"
@@ -259,8 +261,47 @@ def play(packets, first):
     return b"".join(struct.pack(">BH", k, len(p)) + p for k, p in acts)
 
 
+def record(kind, fd, number, name, data):
+    name = name + b"\0" if name else b""
+    head = struct.pack("=IIQII", kind, fd, number, len(name), len(data))
+    return head + name + data + bytes(-len(name + data) % 8)
+
+
+def records():
+    """What a child of the loader might say: one record, and several."""
+    kinds = [
+        record(kind, kind % 3, kind << 32 | 8, b"name"[: kind % 5], bytes(range(kind)))
+        for kind in range(12)
+    ]
+    return kinds + [b"".join(kinds[i:]) for i in range(0, 12, 4)]
+
+
+def jobs():
+    """What the loader may be asked for: each option, with instructions behind it."""
+    load_map = struct.pack("=BBhi", 0x18, 0x51, 0, 0) + bytes(8)
+    code = load_map + struct.pack("=BBhi", 0xB7, 0, 0, 0) + struct.pack("=BBhi", 0x95, 0, 0, 0)
+    perf = struct.pack("=I128s128s4xQIII??xxii", 10, b"", b"", 0, 0, 99, 0, 0, 0, -1, -1)
+    target = perf.replace(struct.pack("=I", 10), struct.pack("=I", 0), 1)
+    values = [b"", b"data", b"GPL", perf, target[:4] + b"syscalls" + target[12:]]
+    common = record(17, 2**32 - 1, 6, b"", b"") + record(18, 0, 0, b"", b"GPL")
+    for job in range(12):
+        for kind in range(25):
+            data = values[kind * (job + 1) % len(values)]
+            options = common + record(kind, 2**32 - 1, kind % 3, b"", data)
+            yield struct.pack("<BH", job, len(options)) + options + code
+        for data in values[3:]:
+            options = record(24, 2**32 - 1, 0, b"", data)
+            yield struct.pack("<BH", job, len(options)) + options
+
+
 def split(path, folder):
     folder = Path(folder)
+    for data in jobs():
+        save(folder / "jobs", data)
+    for data in records():
+        save(folder / "records", data)
+    for data in types():
+        save(folder / "types", data)
     for connection in read_traffic(path):
         for i, packet in enumerate(connection):
             save(folder / "dist", packet)

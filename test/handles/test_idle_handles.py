@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Handles that came from reading a map of maps, once their maps have left it."""
 
+import copy
 import ctypes
 import os
+import time
 
 import pytest
 
@@ -79,7 +81,7 @@ def world(start_cnode, alice):
 def test_a_handle_ends_whose_map_has_left_the_outer_one(type, world):
     world = world(type)
     maps = world.maps
-    before = maps.node.settled_map_count()
+    before = maps.node.held_maps()
     world.put(0, 7)
     handle = world.read(0)
     world.put(0, 8)
@@ -87,7 +89,7 @@ def test_a_handle_ends_whose_map_has_left_the_outer_one(type, world):
     with raises(("badmap", handle)):
         maps.get(1, handle)
     assert maps.get(1, world.read(0)) == u64(8)
-    assert maps.node.map_count() == before + 1
+    assert maps.node.new_maps(before) == 1
 
 
 def test_a_handle_ends_when_no_outer_map_is_held_here(world, folder):
@@ -114,6 +116,19 @@ def test_a_map_ends_with_the_handle(world, maps):
 # --- what does not
 
 
+@pytest.mark.parametrize("grace, least", [(0, 1), (3, 3)])
+def test_a_handle_ends_no_sooner_than_after_the_grace_period_or_a_second(
+    grace, least, start_cnode, alice
+):
+    world = World(Maps(alice, start_cnode("--grace", grace)), "array_of_maps")
+    world.put(0, 1)
+    begun = time.monotonic()
+    handle = world.read(0)
+    world.maps.remove(0, world.outer)
+    world.wait_end(handle)
+    assert time.monotonic() - begun >= least
+
+
 @each_type
 def test_a_handle_stays_whose_map_is_in_the_outer_one(type, world):
     world = world(type)
@@ -136,6 +151,19 @@ def test_a_handle_stays_whose_map_is_in_another_outer_one(world):
     maps.remove(0, world.outer)
     world.outlast()
     assert maps.get(1, handle) == u64(7)
+
+
+def test_a_handle_stays_where_the_outer_map_was_the_first_handle(
+    world, start_cnode, alice
+):
+    first = world()
+    first.put(0, 7)
+    other = copy.copy(first)
+    other.maps = Maps(alice, start_cnode("--grace", "1"))
+    other.outer = other.maps.open(("id", first.maps.info(first.outer)["id"]))
+    handle = other.read(0)
+    other.outlast()
+    assert other.is_live(handle)
 
 
 def test_a_handle_stays_that_is_used(world):
@@ -203,6 +231,7 @@ def test_a_map_of_many_is_looked_through_in_pieces(world):
     assert world.is_live(handle)
 
 
+@pytest.mark.many
 def test_a_bucket_of_many_is_looked_through(world):
     """More of them than a step of a walk has room for."""
     world = world()

@@ -15,6 +15,7 @@ from dist import Closed, Refused
 from hostile import HASH
 from host import CGROUPS, OLD_CGROUPS
 from impostor import Impostor, hang_up
+from others import others_link, others_program, pinned
 
 NO_PREALLOC = ["no_prealloc"]
 MAX = 4096
@@ -50,6 +51,9 @@ class World:
         self.id = new("info", self.hash)[etf.Atom("id")]
         self.path = str(folder / "map").encode()
         assert new("pin", self.path, self.hash) == "ok"
+        self.program, self.link = (str(folder / name).encode() for name in ("program", "link"))
+        pinned(others_program, self.program)
+        pinned(others_link, self.link)
         self.wide = new("new", "array", 4, 3 * MAX, 1)
         self.percpu = new("new", "percpu_hash", 4, 8, 4)
         inner = new("new", "array", 4, 4, 1)
@@ -141,6 +145,15 @@ REFUSED = {
     "a pin elsewhere": (WRITER, "pin", lambda w: (b"/sys/fs/bpf/x", w.hash), "eacces"),
     "a pin that is there": (WRITER, "pin", lambda w: (w.path, w.hash), ("return", "eexist")),
     "the pin of another map": (WRITER, "unpin", lambda w: (w.path, w.wide), ("return", "einval")),
+    **{
+        f"the pin of a {kind}, {words}": (WRITER, function, args, ("return", "einval"))
+        for kind in ("program", "link")
+        for words, function, args in (
+            ("opened", "open", lambda w, kind=kind: (("pinned", getattr(w, kind)),)),
+            ("to read", "open", lambda w, kind=kind: (("pinned", getattr(w, kind)), ["read"])),
+            ("removed", "unpin", lambda w, kind=kind: (getattr(w, kind), w.hash)),
+        )
+    },
     "a map that is none": (WRITER, "new", lambda w: ("hash", 0, 8, 4), ("return", "einval")),
     "a map in a shape that is none": (
         *(WRITER, "new", lambda w: ("hash_of_maps", 4, 8, 4, [("inner_map", w.hash)])),
@@ -310,6 +323,23 @@ def test_a_connection_that_ends_leaves_no_descriptor_and_no_thread(
         end(fresh_cnode, connect)
     nothing_is_left(fresh_cnode, before)
     wait_until(lambda: fresh_cnode.threads() == idle)
+
+
+@pytest.mark.counts  # and a sanitizer needs memory where it may be refused
+def test_a_connection_that_gets_no_thread_leaves_no_descriptor(start_cnode, connect):
+    node = start_cnode()
+    status = Path(f"/proc/{node.pid}/status").read_text()
+    used = int(re.search(r"^VmSize:\s+(\d+) kB", status, re.M)[1]) * 1024
+    limits = resource.prlimit(node.pid, resource.RLIMIT_AS)
+    before = kinds(node)
+    resource.prlimit(node.pid, resource.RLIMIT_AS, (used + 65536, limits[1]))
+    for _ in range(5):
+        start = node.mark()
+        connect(node, handshake=False).wait_closed()
+        node.wait_log("warning refused a connection: ", start=start)
+    resource.prlimit(node.pid, resource.RLIMIT_AS, limits)
+    nothing_is_left(node, before)
+    assert connect(node).serves()
 
 
 def test_a_connection_too_many_leaves_no_descriptor_and_no_thread(start_cnode, connect):

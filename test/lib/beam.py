@@ -165,10 +165,10 @@ class Beam:
         """rpc:call of a function of ebpf_maps in node."""
         return self.apply("rpc", "call", node, "ebpf_maps", function, list(args))
 
-    def erpc(self, node, function, *args, timeout=15):
-        """erpc:call of a function of ebpf_maps; raises what it raised there."""
+    def erpc(self, node, function, *args, timeout=15, module="ebpf_maps"):
+        """erpc:call of a function that a C node serves; raises what it raised there."""
         limit = int(timeout * PATIENCE * 1000)
-        request = [node, "ebpf_maps", function, list(args), limit]
+        request = [node, module, function, list(args), limit]
         try:
             return self.apply("erpc", "call", *request, timeout=timeout + 5)
         except BeamError as e:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The processes of a test: a private epmd, C nodes, and what they share."""
 
-import ctypes
 import itertools
 import os
 import re
@@ -24,8 +23,6 @@ PATIENCE = 4 if SANITIZED else 1
 REPORT = re.compile(
     r"ERROR: AddressSanitizer|runtime error:|WARNING: ThreadSanitizer|LeakSanitizer"
 )
-PR_SET_PDEATHSIG = 1
-libc = ctypes.CDLL(None, use_errno=True)
 
 
 def wait_until(predicate, timeout=10, what=None):
@@ -60,19 +57,31 @@ def free_port():
             return port
 
 
-def die_with_parent():
-    """A run under nohup(1), or in the background of a script, ignores some signals;
-    its processes begin as in any other."""
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
-        signal.signal(ignored, signal.SIG_DFL)
+# Programs that then become the one that is meant. A function between fork and exec
+# would do the same, but that fork copies the page tables of all our memory.
+DIES_WITH_PARENT = ["/usr/bin/setpriv", "--pdeathsig", "KILL"]
+ENV = "/usr/bin/env"
+NOT_IGNORED = "--default-signal=HUP,INT,QUIT"
 
 
-def spawn(args, **options):
-    """Popen of a process that cannot outlive this one."""
-    return subprocess.Popen(
-        [str(a) for a in args], preexec_fn=die_with_parent, **options
-    )
+def ignores_signals():
+    """As a run does under nohup(1), or in the background of a script."""
+    signals = signal.SIGHUP, signal.SIGINT, signal.SIGQUIT
+    return any(signal.getsignal(one) == signal.SIG_IGN for one in signals)
+
+
+def spawn(args, env=None, **options):
+    """Popen of a process that cannot outlive this one, and begins with no signal ignored.
+
+    A library to preload is for that program alone.
+    """
+    env = dict(os.environ if env is None else env)
+    preload = env.pop("LD_PRELOAD", None)
+    given = [NOT_IGNORED] if ignores_signals() else []
+    if preload:
+        given.append(f"LD_PRELOAD={preload}")
+    before = [*DIES_WITH_PARENT, *([ENV, *given] if given else [])]
+    return subprocess.Popen([*before, *map(str, args)], env=env, **options)
 
 
 def kill(process):
@@ -332,6 +341,19 @@ class CNode:
             except FileNotFoundError:
                 pass
         return found
+
+    def held_maps(self):
+        """The ids of the maps it holds, and how many descriptors of each."""
+        ids = Counter()
+        for info in Path(f"/proc/{self.pid}/fdinfo").iterdir():
+            with suppress(FileNotFoundError):
+                ids.update(re.findall(r"^map_id:\s+(\d+)", info.read_text(), re.M))
+        return ids
+
+    def new_maps(self, before):
+        """How many map descriptors came since it held before. Those of a node that
+        has left may go meanwhile, and count for nothing."""
+        return (self.held_maps() - before).total()
 
     def map_count(self):
         """How many map descriptors the process holds."""

@@ -3,10 +3,13 @@
 the part of the table of error_words.py that is written out.
 """
 
-from error_words import ENDED, READ_ONLY
+from error_words import ENDED, FAILED, READ_ONLY
 from error_words import case, of_any_function
 
 ABSENT = "not present in the map"
+HANDLE = (
+    "this function takes a handle: open the map with open/1, and close it afterwards"
+)
 PRESENT = "already present in the map"
 NO_INDEX = "out of range: the map's indexes are 0 to 3"
 SHORT = "<<1>> has 1 byte; a key of the map has 4 bytes"
@@ -21,7 +24,14 @@ FULL = "the map is full (max_entries is 1)"
 CPUS = (
     "a list of 99 values: it must have one for each possible CPU of the C node's host"
 )
-DESCRIPTOR = "is a descriptor in the C node, which callers cannot put: 1"
+DESCRIPTOR = (
+    "a value of a perf_event_array is a descriptor in the C node, which callers cannot "
+    "put: 1"
+)
+NO_PROGRAM = "not a program handle, as ebpf_programs:load/2 returns: "
+MAY_NOT_PUT = (
+    "it may not load programs, as putting one takes (--allow, --programs of the C node)"
+)
 PROGRAM = "bytes 5 to 8 are the descriptor of a program in the C node, and must be 0: "
 LONG = (
     "the request or its answer would be longer than 65536 bytes, the C node's "
@@ -42,7 +52,10 @@ SOCKET = (
 SOCKET_KEY = (
     "its keys are sockets of the C node's own process, which callers cannot name"
 )
-UNABLE = "a map of type ringbuf does not support this operation"
+UNABLE = (
+    "a map of type ringbuf has no keys or entries: eBPF programs and those that map its "
+    "memory share it"
+)
 NO_READ = (
     "this handle cannot read: the map was created or opened with the option write, or "
     "a security module forbids it"
@@ -109,6 +122,11 @@ OF_KEYS = [
         "badarg",
         arg1="not {pid, OsPid} with an integer from 1 to 2147483647: {pid,0}",
     ),
+    case(
+        "get({pid, 2147483648}, Tasks)",
+        "badarg",
+        arg1="not {pid, OsPid} with an integer from 1 to 2147483647: {pid,2147483648}",
+    ),
     case("find({file, x}, Inodes)", "badarg", arg1="not an absolute path: x"),
     case(
         "find({file, 1}, Inodes)",
@@ -171,8 +189,47 @@ OF_VALUES = [
     ),
     case("put(0, lists:duplicate(99, 0), PerCpu)", "badarg", arg2=CPUS),
     case("put(0, [<<1>>], PerCpu)", "badarg", arg2=SHORT_VALUE),
+    case("put(0, [0, 0, <<1>>], PerCpu)", "badarg", arg2=SHORT_VALUE),
     case("put(0, [0 | 0], PerCpu)", "badarg", arg2="not a list: [0|0]"),
-    case("put(0, 1, Programs)", "badarg", arg2=f"a value of a prog_array {DESCRIPTOR}"),
+    case("put(0, 1, Programs)", "badarg", arg2=f"{NO_PROGRAM}1"),
+    case("put(0, {id, 1}, Programs)", "badarg", arg2=f"{NO_PROGRAM}{{id,1}}"),
+    case("put(0, 1, Events)", "badarg", arg2=DESCRIPTOR),
+    case("merge(Programs, [{0, 1}])", "badarg", arg2=f"element 1: {NO_PROGRAM}1"),
+    case(
+        "put(1, {1, {ebpf_program, 1}}, Hash)",
+        "badarg",
+        arg2="a map of type hash does not take {_, Program}",
+    ),
+    case(
+        "merge(Devices, [{0, {-1, {ebpf_program, 1}}}])",
+        "badarg",
+        arg2=f"element 1: {SIZE}-1",
+    ),
+    case(
+        "merge(Cpus, [{0, {{ifname, lo}, {ebpf_program, 1}}}])",
+        "badarg",
+        arg2="element 1: a map of type cpumap does not take {ifname, _}",
+    ),
+    case(
+        "put(0, {ebpf_program, 1}, Programs)",
+        "eacces",
+        f"{READ_ONLY}; or {MAY_NOT_PUT}",
+    ),
+    case(
+        "merge(Devices, [{0, {1, {ebpf_program, 1}}}])",
+        "eacces",
+        f"{READ_ONLY}; or {MAY_NOT_PUT}",
+    ),
+    case(
+        "put(0, {ebpf_program, 1}, Callees)",
+        "badprogram",
+        arg2="not a program handle: {ebpf_program,1}",
+    ),
+    case(
+        "merge(Callees, [{0, {ebpf_program, 1}}])",
+        "badprogram",
+        arg2="a value: not a program handle: {ebpf_program,1}",
+    ),
     case(
         "put(0, <<1, 0, 0, 0, 3, 0, 0, 0>>, Devices)",
         "badarg",
@@ -214,6 +271,45 @@ OF_VALUES = [
         arg2="lists of 1 and of 2 values: each must have one for each possible CPU",
     ),
     case("merge(PerCpu, [{0, lists:duplicate(99, 0)}])", "badarg", arg2=CPUS),
+]
+
+OF_TYPES = [
+    case(
+        "put(1, #{a => -1, b => <<>>}, Typed)",
+        "badmember",
+        arg2="the member a: not an integer from 0 to 4294967295: -1",
+    ),
+    case("put(1, #{a => 1}, Typed)", "badmember", arg2="the member b: it is missing"),
+    case("get(x, Typed)", "badmember", arg1="not an integer from 0 to 4294967295: x"),
+    case(
+        "merge(Typed, [{1, #{a => 1, b => <<>>}}, {2, 3}])",
+        "badmember",
+        arg2="element 2: the value: not an Erlang map with a, b: 3",
+    ),
+    case(
+        "put_members(1, #{c => 1}, Typed)",
+        "badkey",
+        arg1=ABSENT,
+    ),
+    case(
+        "put_members(1, #{a => 1}, Hash)",
+        "notype",
+        "the handle has no types: typed/2 returns one that has",
+    ),
+    case("new(hash, u7, u32, 1)", "badarg", arg2="the layout: there is no type u7"),
+    case(
+        "typed(Hash, [{types, {u32, u32}}])",
+        "badarg",
+        arg2=(
+            "the option types: the value's layout has 4 bytes; a value of the map has "
+            "8 bytes"
+        ),
+    ),
+    case("typed(Hash, fast)", "badarg", arg2="not a list of options: fast"),
+    case("typed({id, 1}, [])", "badarg", arg1=HANDLE),
+    case("table(Hash, [fast])", "badarg", arg2="there is no option fast"),
+    case("i({error, einval})", "badmap", arg1=FAILED),
+    case("i(Closed)", "badmap", arg1=ENDED),
 ]
 
 OF_OTHER_ARGUMENTS = [
@@ -377,9 +473,6 @@ OF_OTHER_ARGUMENTS = [
 ]
 
 NO_ID = "there is no map with this id"
-HANDLE = (
-    "this function takes a handle: open the map with open/1, and close it afterwards"
-)
 NO_PATH = "there is nothing at this path"
 
 OF_LOCATORS = [
@@ -529,6 +622,7 @@ def cases():
         *of_any_function(),
         *OF_KEYS,
         *OF_VALUES,
+        *OF_TYPES,
         *OF_OTHER_ARGUMENTS,
         *OF_LOCATORS,
         *OF_THE_KERNEL,

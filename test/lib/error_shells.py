@@ -35,7 +35,7 @@ class Erl:
     def lines(case, setting):
         yield f"application:set_env(ebpf_cnode, node, '{setting['node']}')."
         yield f"application:set_env(ebpf_cnode, timeout, {setting['timeout']})."
-        yield f"ebpf_maps:{case.call}."
+        yield f"{case.module}:{case.call}."
 
     @staticmethod
     def expected(case, words):
@@ -75,7 +75,7 @@ class Iex:
         call = case.call.replace("\\", "\\\\").replace('"', '\\"').replace("#{", "\\#{")
         yield f":application.set_env(:ebpf_cnode, :node, :\"{setting['node']}\")"
         yield f":application.set_env(:ebpf_cnode, :timeout, {setting['timeout']})"
-        yield f'call.("ebpf_maps:{call}.")'
+        yield f'call.("{case.module}:{call}.")'
 
     @classmethod
     def expected(cls, case, words):

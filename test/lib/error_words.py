@@ -24,6 +24,8 @@ MAPS = {
     "Bloom": "new(bloom_filter, 0, 4, 4, On(UsualNode))",
     "Trie": "new(lpm_trie, 8, 4, 1, [no_prealloc | On(UsualNode)])",
     "Programs": "new(prog_array, 4, 4, 2, On(UsualNode))",
+    "Events": "new(perf_event_array, 4, 4, 2, On(UsualNode))",
+    "Callees": "new(prog_array, 4, 4, 2, On(LoadingNode))",
     "Devices": "new(devmap, 4, 8, 2, On(UsualNode))",
     "Cpus": "new(cpumap, 4, 8, 1, On(UsualNode))",
     "Cgroups": "new(cgroup_array, 4, 4, 2, On(UsualNode))",
@@ -37,6 +39,7 @@ MAPS = {
     "WriteOnly": "new(hash, 4, 4, 2, [write | On(UsualNode)])",
     "ReadOnly": "new(hash, 4, 4, 2, [read | On(UsualNode)])",
     "Holder": "new(array_of_maps, 4, 4, 1, [{inner_map, Array} | On(UsualNode)])",
+    "Typed": "new(hash, u32, {struct, 8, [{a, 0, u32}, {b, 32, {char, 4}}]}, 4, On(UsualNode))",
     "Closed": "new(hash, 4, 8, 4, On(UsualNode))",
     "Gone": "new(hash, 4, 8, 4, On(GoneNode))",
     "Slow": "new(hash, 4, 8, 4, On(SlowNode))",
@@ -83,6 +86,7 @@ class Case:
     call: str
     reason: str  # or what it begins with
     words: dict
+    module: str = "ebpf_maps"
 
     def __str__(self):
         return f"{self.call} raises {self.reason}"
@@ -103,6 +107,8 @@ ON_A_MAP = [
     *("next_chunk(start, $M, 2)", "drain_chunk(start, $M, 2)"),
     *("merge($M, [{1, 1}], [])", "to_list($M, [])", "drain($M, [])"),
     "fold(fun(_, _, A) -> A end, 0, $M, [])",
+    *("typed($M, [])", "types($M)", "table($M)", "table($M, [])"),
+    "put_members(1, #{a => 1}, $M)",
     "next({ebpf_iterator, $M, start, [], 1})",
 ]
 WRITING = (
@@ -114,6 +120,7 @@ MAKING = ["new(hash, 4, 4, 4, $M)", "check(hash, 4, 4, 4, $M)", "open({id, 1}, $
 ASKING = ["list()", "handles()", "stats()", "features()", "i()", "new(hash, 4, 4, 4)"]
 ASKING += ["check(hash, 4, 4, 4)", "open({id, 1})"]
 SINCE = {"check": "0.2.0", "features": "0.2.0"}
+SINCE |= {name: "0.4.0" for name in ("typed", "types", "put_members")}
 
 DOWN = (
     "no connection to $gone: check that ebpf_cnode runs there under this name, with "
@@ -150,7 +157,7 @@ def place(call):
     """The number of the argument that is the map."""
     two = ("pin", "unpin", "get", "find", "is_key", "remove", "take", "push", "with")
     two += ("without", "foreach", "next_chunk", "drain_chunk")
-    if name_of(call) in ("put", "insert", "update", "update_with", "fold"):
+    if name_of(call) in ("put", "insert", "update", "update_with", "put_members", "fold"):
         return 3
     return 2 if name_of(call) in two else 1
 

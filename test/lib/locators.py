@@ -25,6 +25,7 @@ READING = {
     "is_key": ("hash", [1, MAP], "true"),
     "peek": ("queue", [MAP], u64(2)),
     "type": ("hash", [MAP], "hash"),
+    "types": ("hash", [MAP], ("error", "notype")),
     "keys": ("hash", [MAP], [u32(1)]),
     "values": ("hash", [MAP], [u64(2)]),
     "to_list": ("hash", [MAP], [ENTRY]),
@@ -48,6 +49,7 @@ WRITING = {
 HANDLES_ONLY = {
     "close": [MAP],
     "fd": [MAP],
+    "typed": [MAP, []],
     "iterator": [MAP],
     "next": [("ebpf_iterator", MAP, "start", [], 1)],
     "next_chunk": ["start", MAP, 1],
@@ -94,12 +96,13 @@ class LeftAlone:
     def look(self):
         node = self.maps.node
         others = [d for d in node.descriptors() if not d.startswith("socket:")]
-        return self.maps.handles(), node.map_count(), len(others)
+        return self.maps.handles(), len(others), node.held_maps()
 
     def __enter__(self):
-        self.before = self.look()
+        self.handles, self.others, self.held = self.look()
 
     def __exit__(self, *exception):
-        after = self.look()
-        assert after[:2] == self.before[:2]
-        assert after[2] <= self.before[2]
+        handles, others, held = self.look()
+        assert handles == self.handles
+        assert others <= self.others
+        assert not held - self.held

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -34,6 +35,18 @@ struct control {
 	atomic_long refused; /* so many times */
 	/* the last of so many batches that take out is ENOMEM */
 	atomic_long takes;
+	atomic_long unread; /* so many batches that read are ENOMEM */
+	/* not 0: what removes an entry waits, */
+	atomic_long held;
+	atomic_long waiting; /* so many of them */
+	/* a set of these: it has no such links */
+	atomic_long linkless;
+};
+
+enum {
+	NO_TCX = 1,           /* before 6.6 */
+	NO_SOCKMAP_LINKS = 2, /* before 6.10 */
+	NO_SOCKMAP_QUERY = 4, /* before 5.18 */
 };
 
 static struct control unused;
@@ -86,15 +99,20 @@ static long stop_at_hole(union bpf_attr *attr, size_t size)
 	return fail(EINTR);
 }
 
-static int is_starved(void)
+/* One less of so many. */
+static int is_one_of(atomic_long *count)
 {
-	long left = atomic_load(&control->starved);
+	long left = atomic_load(count);
 
 	while (left > 0)
-		if (atomic_compare_exchange_weak(&control->starved, &left,
-						 left - 1))
+		if (atomic_compare_exchange_weak(count, &left, left - 1))
 			return 1;
 	return 0;
+}
+
+static int is_starved(void)
+{
+	return is_one_of(&control->starved);
 }
 
 static long put_some(union bpf_attr *attr, size_t size)
@@ -109,10 +127,44 @@ static long put_some(union bpf_attr *attr, size_t size)
 	return fail(ENOMEM);
 }
 
+/* By poll(2), which the sandbox allows. */
+static void wait_while_held(void)
+{
+	atomic_fetch_add(&control->waiting, 1);
+	while (atomic_load(&control->held))
+		poll(NULL, 0, 1);
+	atomic_fetch_sub(&control->waiting, 1);
+}
+
+/* As for any type that the kernel does not know. */
+static int is_unknown(int command, const union bpf_attr *attr)
+{
+	long lacks = atomic_load(&control->linkless);
+	uint32_t type = command == BPF_LINK_CREATE
+				? attr->link_create.attach_type
+				: attr->query.attach_type;
+
+	switch (type) {
+	case 46: /* BPF_TCX_INGRESS */
+	case 47: /* BPF_TCX_EGRESS */
+		return command == BPF_LINK_CREATE && (lacks & NO_TCX);
+	case BPF_SK_SKB_STREAM_PARSER:
+	case BPF_SK_SKB_STREAM_VERDICT:
+	case BPF_SK_MSG_VERDICT:
+	case BPF_SK_SKB_VERDICT:
+		return lacks & (command == BPF_LINK_CREATE ? NO_SOCKMAP_LINKS
+							   : NO_SOCKMAP_QUERY);
+	default:
+		return 0;
+	}
+}
+
 static long odd_bpf(int command, union bpf_attr *attr, size_t size)
 {
 	switch (command) {
 	case BPF_MAP_LOOKUP_BATCH:
+		if (is_one_of(&control->unread))
+			return fail(ENOMEM);
 		if (atomic_load(&control->places) > 0)
 			return stop_at_hole(attr, size);
 		break;
@@ -125,10 +177,18 @@ static long odd_bpf(int command, union bpf_attr *attr, size_t size)
 		    atomic_fetch_sub(&control->takes, 1) == 1)
 			return fail(ENOMEM);
 		break;
+	case BPF_MAP_DELETE_ELEM:
+		wait_while_held();
+		break;
 	case BPF_MAP_UPDATE_ELEM:
 	case BPF_MAP_CREATE:
 		if (is_starved())
 			return fail(ENOMEM);
+		break;
+	case BPF_LINK_CREATE:
+	case BPF_PROG_QUERY:
+		if (is_unknown(command, attr))
+			return fail(EINVAL);
 		break;
 	default:
 		break;

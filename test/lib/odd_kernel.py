@@ -4,7 +4,11 @@
 import mmap
 import struct
 
-FIELDS = ("places", "interrupted", "starved", "after", "threadless", "refused", "takes")
+FIELDS = (
+    *("places", "interrupted", "starved", "after", "threadless", "refused", "takes"),
+    *("unread", "held", "waiting", "linkless"),
+)
+NO_TCX, NO_SOCKMAP_LINKS, NO_SOCKMAP_QUERY = 1, 2, 4
 
 
 class OddKernel:

@@ -27,3 +27,12 @@ def processes():
             continue
         env = dict(e.split(b"=", 1) for e in environ.split(b"\0") if b"=" in e)
         yield Process(int(folder.name), name, env)
+
+
+def children(pid):
+    """The ids of its child processes."""
+    return [
+        int(child)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]

@@ -14,9 +14,18 @@ SHELLS = {
 
 
 def steps_of(session):
-    """(prompt, what was typed, what was printed) of each prompt."""
+    """(prompt, what was typed, what was printed) of each.
+
+    What takes several lines has its prompt at each of them, as in a terminal.
+    """
     parts = PROMPT.split(session)[1:]
-    return [(p, *text.split("\n", 1)) for p, text in zip(parts[::2], parts[1::2])]
+    steps = []
+    for prompt, text in zip(parts[::2], parts[1::2]):
+        typed, printed = text.split("\n", 1)
+        if steps and steps[-1][0] == prompt:
+            typed = f"{steps.pop()[1]}\n{typed}"
+        steps.append((prompt, typed, printed))
+    return steps
 
 
 def plain(printed):
@@ -53,7 +62,9 @@ def check(session, cluster, ebin, wrapper=()):
     that runs the shell.
     """
     session = on_this_host(session, cluster)
-    shell, name = re.match(r"\s*(\w*)\((\w+)@", session).groups()
+    shell, name, host = re.match(r"\s*(\w*)\((\w+)@([\w.]+)", session).groups()
+    if host == "localhost":
+        name = f"{name}@localhost"
     command, halt = SHELLS[shell]
     steps = steps_of(session)
     lines = [line for _, line, _ in steps] + [halt]

@@ -9,12 +9,9 @@ by enomem, or its connection ends; and no block of memory is lost.
 """
 
 import itertools
-import mmap
 import os
 import re
 import shutil
-import struct
-import subprocess
 import time
 from collections import Counter
 
@@ -22,51 +19,25 @@ import pytest
 
 import dist
 import preload
+from allocator import Allocator
 from cluster import wait_until
 from conftest import CI
 from host import CPUS
 from hostile import requests, spawn_request
 from native import u64
 from processes import processes
+from served import served
 
 pytestmark = pytest.mark.preload
 
-FIELDS = ("armed", "left", "streak", "failed", "live")
 MANY = 600  # entries; their list does not fit into the first buffers
 ENDLESS = 1 << 30
 STREAKS = pytest.mark.parametrize("streak", [1, ENDLESS], ids=["one", "all"])
 
 
-class Allocator:
-    """The file by which failing_malloc.c is told when to fail."""
-
-    def __init__(self, library, path):
-        path.write_bytes(bytes(8 * len(FIELDS)))
-        with open(path, "r+b") as f:
-            self.page = mmap.mmap(f.fileno(), 0)
-        self.env = {"LD_PRELOAD": str(library), "FAILING_MALLOC": str(path)}
-
-    def get(self, field):
-        return struct.unpack_from("q", self.page, 8 * FIELDS.index(field))[0]
-
-    def set(self, field, value):
-        struct.pack_into("q", self.page, 8 * FIELDS.index(field), value)
-
-    def arm(self, n, streak=1):
-        for field, value in zip(FIELDS[1:4], (n, streak, 0)):
-            self.set(field, value)
-        self.set("armed", 1)
-
-    def disarm(self):
-        """How many allocations have failed."""
-        self.set("armed", 0)
-        return self.get("failed")
-
-
 @pytest.fixture(scope="module")
-def library(srcdir, tmp_path_factory):
-    source = srcdir / "test" / "lib" / "failing_malloc.c"
-    return preload.build(source, tmp_path_factory.mktemp("preload"))
+def library(tmp_path_factory):
+    return preload.build("failing_malloc", tmp_path_factory.mktemp("preload"))
 
 
 @pytest.fixture
@@ -198,6 +169,7 @@ class World:
         maps("put", 0, self.hash, self.maps)
         self.id = maps("info", self.hash)["id"]
         self.iterator = maps("iterator", self.hash)
+        self.view = maps("typed", self.hash, AS_NUMBER)
 
     def prepare(self):
         """As it is to be before each step."""
@@ -240,6 +212,9 @@ def is_chunk(value):
     return value[1] == "done" and len(value[0]) == MANY
 
 
+NUMBER = ("struct", 8, [(b"number", 0, "u64")])
+AS_NUMBER = [("types", ("u32", NUMBER))]
+
 # {function: [(arguments, what it gives, or whether that is right)]}
 STEPS = {
     "get": [
@@ -247,6 +222,7 @@ STEPS = {
         (lambda w: (9, w.hash, "no"), "no"),
         (lambda w: (1, w.percpu), lambda v: set(v) == {u64(1)}),
         (lambda w: (0, w.maps), is_map),
+        (lambda w: (1, w.view), {b"number": 2}),
     ],
     "find": [(lambda w: (1, w.hash), ("ok", u64(2)))],
     "is_key": [(lambda w: (1, w.hash), "true")],
@@ -254,6 +230,7 @@ STEPS = {
         (lambda w: (1, 9, w.hash), is_map),
         (lambda w: (1, [u64(1)] * CPUS, w.percpu), is_map),
         (lambda w: (1, w.hash, w.maps), is_map),
+        (lambda w: (1, {b"number": 9}, w.view), is_map),
     ],
     "insert": [(lambda w: (3, 9, w.hash), is_map)],
     "update": [(lambda w: (1, 9, w.hash), is_map)],
@@ -270,6 +247,7 @@ STEPS = {
     "new": [
         (lambda w: ("hash", 4, 8, 4), is_map),
         (lambda w: ("hash", 4, 8, 4, [("lifetime", "process")]), is_map),
+        (lambda w: ("hash", "u32", NUMBER, 4), is_map),
         (lambda w: ("sk_storage", 4, 8, 0, ["no_prealloc"]), is_map),
         (lambda w: ("hash_of_maps", 4, 4, 4, [("inner_map", w.hash)]), is_map),
     ],
@@ -281,6 +259,11 @@ STEPS = {
         (lambda w: (("pinned", w.pin), ["read"]), is_map),
     ],
     "type": [(lambda w: (w.hash,), "hash")],
+    "typed": [
+        (lambda w: (w.hash, AS_NUMBER), is_map),
+        (lambda w: (w.hash, [*AS_NUMBER, ("as", [b"number"])]), is_map),
+    ],
+    "types": [(lambda w: (w.view,), ("u32", NUMBER))],
     "pin": [(lambda w: (w.other_pin, w.hash), "ok")],
     "unpin": [(lambda w: (w.pin, w.hash), "ok")],
     "freeze": [(lambda w: (w.made,), "ok")],
@@ -323,9 +306,7 @@ def ask(peer, function, arguments):
 
 
 def test_there_is_a_step_for_each_function(program):
-    done = subprocess.run([program, "--functions"], capture_output=True, text=True)
-    served = {line.split(":")[1].split("/")[0] for line in done.stdout.split()}
-    assert served == set(STEPS)
+    assert {name for name, _ in served(program)} == set(STEPS)
 
 
 class Sweep:

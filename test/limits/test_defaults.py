@@ -24,6 +24,7 @@ def comes_in(peer):
         return False
 
 
+@pytest.mark.many
 def test_1024_nodes_are_connected_and_no_more(start_cnode, connect):
     allow_descriptors(CONNECTIONS + 200)
     node = start_cnode()

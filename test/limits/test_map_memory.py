@@ -180,6 +180,7 @@ def test_a_map_that_only_one_may_read_is_looked_into(limited, connect, folder):
     assert peer.maps("new", *BIG) == ENOMEM
 
 
+@pytest.mark.many
 def test_a_million_entries_hold_up_nobody_else(limited, connect):
     """Who makes, opens and writes goes on while what is in them is looked at."""
     node = limited

@@ -9,13 +9,16 @@ import pytest
 
 from cluster import wait_until
 
+pytestmark = pytest.mark.single
+
 MIB = 1 << 20
 CGROUPS = Path("/sys/fs/cgroup")
 V1 = CGROUPS / "memory"
 LINE = r"notice maps may take (\d+) bytes of memory, half of what (.*); --max-map-memory"
 
 # In a mount namespace: the files that there are of version 2, with these limits
-# of the cgroup of this process and of the one above it, or nothing for none.
+# of the cgroup of this process, of the one above it and of the topmost one, or
+# nothing for none.
 FILES = r"""
 set -e
 folder=`sed -n 's/^0:://p' /proc/self/cgroup`
@@ -23,7 +26,8 @@ mount -t tmpfs tmpfs /sys/fs/cgroup
 mkdir -p "/sys/fs/cgroup$folder"
 [ -z "$1" ] || echo "$1" >"/sys/fs/cgroup$folder/memory.max"
 [ -z "$2" ] || echo "$2" >"/sys/fs/cgroup$folder/../memory.max"
-shift 2
+[ -z "$3" ] || echo "$3" >/sys/fs/cgroup/memory.max
+shift 3
 exec "$@"
 """
 
@@ -46,8 +50,9 @@ def unified():
 def start(unified, start_cnode):
     """Starts a node below limits of version 2."""
 
-    def start(own, above, *options, **others):
-        files = ["unshare", "--mount", "sh", "-c", FILES, "sh", str(own), str(above)]
+    def start(own, above, *options, top="", **others):
+        limits = map(str, (own, above, top))
+        files = ["unshare", "--mount", "sh", "-c", FILES, "sh", *limits]
         node = start_cnode(*options, wrapper=[*unified, *files], **others)
         return node
 
@@ -79,6 +84,11 @@ def default(node):
 )
 def test_it_is_half_of_the_least_limit_of_the_cgroups(own, above, least, start):
     assert default(start(own, above)) == (least // 2, "the cgroup may use")
+
+
+def test_the_topmost_cgroup_has_a_limit_too_where_it_is_that_of_a_container(start):
+    node = start("max", "max", top=2800 * MIB)
+    assert default(node) == (1400 * MIB, "the cgroup may use")
 
 
 @pytest.mark.parametrize("own", ["max", "", 1 << 60])

@@ -31,6 +31,8 @@ from cluster import SANITIZED, wait_until
 from conftest import Maps
 from hostile import CONNECTION_KIB, HASH, KEPT_KIB, requests, spawn_request
 
+pytestmark = pytest.mark.single
+
 counts = pytest.mark.counts
 sandbox = pytest.mark.sandbox
 
@@ -112,6 +114,18 @@ def test_nothing_is_lost_for_want_of_memory(node, connect):
     give_back(node, holders)
     assert peer.maps("take", 1, hash_) == (value, hash_)
     assert peer.maps("pop", queue) == value
+
+
+def test_an_answer_too_long_after_one_without_memory_is_told_as_what_it_is(node, connect):
+    """On one connection; and what fits is answered after both."""
+    peer = connect(node)
+    map = peer.maps("new", "array", 4, FREE - 128, 2 * MESSAGE // FREE)
+    holders = use_up(node, connect)
+    assert peer.erpc("ebpf_maps", "get", [0, map])[:2] == ENOMEM
+    give_back(node, holders)
+    too_big = ("error", ("too_big", MESSAGE))
+    assert peer.erpc("ebpf_maps", "to_list", [map])[:2] == too_big
+    assert peer.erpc("ebpf_maps", "get", [0, map])[:2] == ("return", bytes(FREE - 128))
 
 
 def lengthen(peer, handle, function, before=(), behind=()):
@@ -476,6 +490,7 @@ def test_the_least_budget_is_enough_for_the_longest_answer(start_cnode, connect)
         assert peer.maps("get", 0, map) == value
 
 
+@pytest.mark.many
 def test_longer_messages_make_a_larger_budget(start_cnode, connect):
     node = start_cnode("--max-message", 256 * MIB)
     peer = connect(node)

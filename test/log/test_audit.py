@@ -193,8 +193,9 @@ def restart(trail):
 def come_shortly(trail):
     new_for_a_process(trail)
     for _ in range(3):
+        start = trail.node.mark()
         trail["app"].close()
-        trail.node.wait_log("disconnected app@h")
+        trail.node.wait_log("disconnected app@h", start=start)
         del trail.peers["app"]
         if not trail.events()[1:]:
             trail["app"]

@@ -9,6 +9,8 @@ import pytest
 from cluster import PATIENCE, wait_until
 from slow_calls import slow_calls, threads_of
 
+pytestmark = pytest.mark.single
+
 SLOW = 0.2 * PATIENCE  # s, and a quick one takes no ms
 LIMIT = SLOW * 1e9
 FIGURES = {"half of the requests": 500, "99%": 990, "all": 1000}  # thousandths

@@ -12,6 +12,8 @@ import pytest
 from cluster import wait_until
 from dist import Closed, Refused
 
+pytestmark = pytest.mark.single
+
 def of_json(line):
     """The same of one of JSON, whose form is looked at."""
     fields = json.loads(line)
@@ -102,3 +104,15 @@ def test_a_format_is_text_or_json(form, program):
     done = subprocess.run(args, capture_output=True, text=True)
     assert done.returncode == 2
     assert "give text or json" in done.stderr
+
+
+def test_a_long_message_is_whole_as_long_as_its_line_has_space(program):
+    """Longer than any field may be: a start that fails has none of those."""
+    path = "/etc" + 20 * ("/" + 120 * "p")
+    command = [program, "--log-format", "json", "--cookie-file", path]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 3
+    (line,) = done.stderr.splitlines()
+    told = json.loads(line)
+    assert path in told["message"]
+    assert "truncated" not in told

@@ -8,6 +8,8 @@ import pytest
 import etf
 from cluster import wait_until
 
+pytestmark = pytest.mark.single
+
 HASH = ("hash", 4, 8, 16)
 FILES = ("inode_storage", 4, 8, 0, ["no_prealloc"])
 CGROUPS = ("cgrp_storage", 4, 8, 0, ["no_prealloc"])
@@ -187,3 +189,27 @@ def test_refused_paths_cannot_flood_the_log(kind, row, words, refused):
 
     wait_until(told)
     assert len(node.find_log(words)) < 500
+
+
+def test_of_a_flood_over_seconds_each_line_is_logged_or_told_of_once(refused):
+    map, _ = refused.map()
+    node, reader = refused.node, refused.reader
+    asked = 0
+
+    def told():
+        numbers = node.find_log(r"warning (\d+) more (like the next line|of this kind) were not")
+        logged = node.find_log(rf"warning refused put/3 to {reader.name}")
+        return len(logged) + sum(int(match[1]) for match in numbers)
+
+    def is_flooded():
+        """For two seconds that came after one which had left lines out."""
+        nonlocal asked
+        requests = [reader.start_erpc("ebpf_maps", "put", [1, 1, map]) for _ in range(200)]
+        assert {reader.finish_erpc(request)[:2] for request in requests} == {EACCES}
+        asked += len(requests)
+        return len(node.find_log("more like the next line")) >= 2
+
+    wait_until(is_flooded, 30)
+    wait_until(lambda: told() == asked)
+    node.stop()
+    assert told() == asked

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a C node says it has done: stats/0, and the line at SIGUSR1."""
 
+import os
 import re
 import secrets
 import signal
-import subprocess
 import threading
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -26,6 +26,8 @@ from counting import (
 from dist import Closed, Refused, framed
 from host import PAGE
 from hostile import requests, spawn_request
+from processes import children
+from served import served
 
 
 @pytest.fixture
@@ -242,21 +244,39 @@ def test_the_line_has_the_histogram_of_stats(alice, node):
 
 def test_each_function_fits_into_the_counts(alice, node, program):
     """With all of them called, the answer and the line have them all."""
-    listed = subprocess.run(
-        [program, "--functions"], capture_output=True, text=True, check=True
-    ).stdout.split()
-    names = [line.removeprefix("ebpf_maps:") for line in listed]
-    for name in names:
-        function, arity = name.split("/")
-        try:
-            alice.erpc(node.name, function, *["x"] * int(arity))
-        except BeamError:
-            continue
+    functions = {("ebpf_maps", *function) for function in served(program)}
+    functions |= {("ebpf_programs", *function) for function in served(program, "ebpf_programs")}
+    for module, function, arity in functions:
+        with suppress(BeamError):
+            alice.erpc(node.name, function, *["x"] * arity, module=module)
     requests = stats(alice, node)["requests"]
-    assert {f"{f}/{n}" for f, n in requests} == set(names)
+    counted = {key if len(key) == 3 else ("ebpf_maps", *key) for key in requests}
+    assert counted == functions
     node.process.send_signal(signal.SIGUSR1)
     line = node.wait_log(r"notice stats: ").string
-    assert [name for name in names if f" {name} " not in line] == []
+    names = {f"{module}:{name}/{arity}" for module, name, arity in functions}
+    logged = {name.removeprefix("ebpf_maps:") for name in names}
+    assert {name for name in logged if f" {name} " not in line} == set()
+
+
+def test_the_same_function_of_two_modules_has_two_counts(alice, node):
+    alice.erpc(node.name, "handles")
+    for _ in range(2):
+        with raises("eacces"):
+            alice.erpc(node.name, "handles", module="ebpf_programs")
+    requests = stats(alice, node)["requests"]
+    assert (requests["handles", 0], requests["ebpf_programs", "handles", 0]) == (1, 2)
+    node.process.send_signal(signal.SIGUSR1)
+    line = node.wait_log(r"notice stats: ").string
+    assert " handles/0 1 " in line and " ebpf_programs:handles/0 2 " in line
+
+
+def test_the_loader_is_told_until_it_is_gone(alice, node, programs):
+    assert stats(alice, node)["loader"] == "none"
+    assert stats(alice, programs.node)["loader"] == "running"
+    (loader,) = children(programs.node.pid)
+    os.kill(loader, signal.SIGKILL)
+    wait_until(lambda: stats(alice, programs.node)["loader"] == "gone")
 
 
 # --- what it costs the others

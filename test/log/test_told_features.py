@@ -5,6 +5,8 @@ import subprocess
 
 import pytest
 
+pytestmark = pytest.mark.single
+
 
 @pytest.fixture
 def features(alice):
@@ -34,11 +36,16 @@ def test_features_have_the_defaults(features, start_cnode):
         "open_by_id": "true",
         "pin_root": "false",
         "file_root": "false",
+        "vmlinux_types": "false",
         "max_message": 16 << 20,
         "grace": 60,
         "max_maps": 64,
         "max_maps_per_node": "infinity",
         "max_pins": 4096,
+        "programs": [],
+        "may_load": "false",
+        "max_programs": 1000,
+        "max_programs_per_node": "infinity",
     }
 
 
@@ -47,19 +54,27 @@ def test_features_have_the_options_that_are_given(
 ):
     node = start_cnode(
         *("--no-open-by-id", "--pin-root", folder, "--file-root", tmp_path),
+        "--vmlinux-types",
         *("--max-message", "65536", "--grace", "3", "--max-maps", "17"),
         *("--max-maps-per-node", "5", "--max-pins", "7"),
+        *("--programs", "tc,xdp", "--allow", "*=load", "--max-programs", "9"),
+        *("--max-programs-per-node", "4"),
     )
     assert features(node)["options"] == {
         "read_only": "false",
         "open_by_id": "false",
         "pin_root": "true",
         "file_root": "true",
+        "vmlinux_types": "true",
         "max_message": 65536,
         "grace": 3,
         "max_maps": 17,
         "max_maps_per_node": 5,
         "max_pins": 7,
+        "programs": ["xdp", "tc"],
+        "may_load": "true",
+        "max_programs": 9,
+        "max_programs_per_node": 4,
     }
 
 
@@ -68,6 +83,21 @@ def test_read_only_is_as_it_is_for_the_caller(start_cnode, alice, bob):
     node = start_cnode(*rules)
     told = [beam.erpc(node.name, "features")["options"] for beam in (alice, bob)]
     assert [options["read_only"] for options in told] == ["true", "false"]
+
+
+WORDS = ["socket", "xdp", "tc", "cgroup", "sockmap", "netns", "lwt", "tracing"]
+
+
+def test_all_programs_are_told_by_their_words(features, programs):
+    assert features(programs.node)["options"]["programs"] == WORDS
+
+
+@pytest.mark.parametrize("rule, told", [("ro", "false"), ("rw", "false"), ("load", "true")])
+def test_the_right_to_load_is_as_it_is_for_the_caller(rule, told, start_cnode, alice):
+    rules = ("--allow", f"{alice.name}={rule}", "--allow", "*=load")
+    for programs, may_load in (("--programs", "all"), told), ((), "false"):
+        node = start_cnode(*rules, *programs)
+        assert alice.erpc(node.name, "features")["options"]["may_load"] == may_load
 
 
 def test_no_folder_is_told(start_cnode, alice, folder):

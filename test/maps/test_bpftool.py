@@ -12,6 +12,8 @@ import pytest
 from host import CPUS
 from native import u32
 
+pytestmark = pytest.mark.single
+
 
 @pytest.fixture(scope="module")
 def bpftool():

@@ -235,9 +235,20 @@ def test_all_that_is_wrong_is_said(agree):
     assert len(texts) == 6
 
 
-def test_a_text_names_what_is_wrong_and_what_would_be_right(agree):
-    [text] = agree("array", 8, 4, 16)
-    assert text == "the key size is 8: a map of type array takes 4"
+@pytest.mark.parametrize(
+    "shape, what, right",
+    [
+        (("array", 8, 4, 16), "key size is 8", "4"),
+        (("sockmap", 4, 6, 16), "value size is 6", "4 or 8"),
+        (("lpm_trie", 261, 4, 16), "key size is 261", "5 to 260"),
+        (("hash", 0, 4, 16), "key size is 0", "at least 1"),
+        (("stack_trace", 4, 12, 16), "value size is 12", "a multiple of 8"),
+    ],
+    ids=lambda part: part[0] if isinstance(part, tuple) else "",
+)
+def test_a_text_names_what_is_wrong_and_what_would_be_right(shape, what, right, agree):
+    [text] = agree(*shape)
+    assert text == f"the {what}: a map of type {shape[0]} takes {right}"
 
 
 @pytest.mark.parametrize(

@@ -67,13 +67,13 @@ PLAIN = [
 
 @pytest.mark.parametrize("shape", PLAIN, ids=str)
 def test_a_type_without_options_is_made_and_closed(shape, maps, cnode):
-    before = cnode.settled_map_count()
+    before = cnode.held_maps()
     map = maps.new(*shape)
     assert map[0] == "ebpf_map"
     assert map[2:] == shape
-    assert cnode.map_count() == before + 1
+    assert cnode.new_maps(before) == 1
     assert maps.close(map) == "ok"
-    assert cnode.map_count() == before
+    assert cnode.new_maps(before) == 0
 
 
 @pytest.mark.parametrize("options", [[], ["no_prealloc"]], ids=str)

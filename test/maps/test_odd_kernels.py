@@ -3,14 +3,17 @@
 moment: odd_kernel.c says it in their place."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
 import odd_kernel
 import preload
+from budget import has_come
 from cluster import wait_until
 from conftest import Maps, raises
 from native import u32
+from syscall_numbers import NUMBERS
 
 pytestmark = pytest.mark.preload
 
@@ -18,9 +21,8 @@ CHUNKS = (1, 2, 3, 100)
 
 
 @pytest.fixture(scope="module")
-def library(srcdir, tmp_path_factory):
-    source = srcdir / "test" / "lib" / "odd_kernel.c"
-    return preload.build(source, tmp_path_factory.mktemp("preload"))
+def library(tmp_path_factory):
+    return preload.build("odd_kernel", tmp_path_factory.mktemp("preload"))
 
 
 @pytest.fixture
@@ -192,3 +194,54 @@ def test_a_drain_that_fails_midway_returns_what_it_has(maps, odd):
     assert odd.takes == 0
     assert 0 < len(taken) < entries
     assert sorted(taken + maps.drain(map)) == sorted(pairs)
+
+
+# --- handles of what was read
+
+
+def test_a_handle_stays_while_its_outer_map_cannot_be_read(
+    start_cnode, cluster, odd, alice
+):
+    """For all that the node knows its map may still be in it."""
+    maps = Maps(alice, start_cnode("--grace", "1", env={**cluster.env, **odd.env}))
+    inner = maps.new("array", 4, 4, 1)
+    outer = maps.new("array_of_maps", 4, 4, 1, [("inner_map", inner)])
+    maps.put(0, inner, outer)
+    maps.close(inner)
+    handle = maps.get(0, outer)
+    odd.unread = ENDLESS
+    wait_until(lambda: ENDLESS - odd.unread >= 2, 10, "it has looked twice")
+    assert handle in [one for one, _, _ in maps.handles()]
+    maps.remove(0, outer)
+    odd.unread = 0
+    wait_until(lambda: handle not in [one for one, _, _ in maps.handles()])
+
+
+# --- what the kernel does in two steps
+
+
+def waits_for_a_lock(node):
+    calls = Path(f"/proc/{node.pid}/task").glob("*/syscall")
+    return any(call.read_text().startswith(f"{NUMBERS['futex']} ") for call in calls)
+
+
+@pytest.mark.parametrize("function", ["put", "insert", "update", "remove"])
+def test_what_comes_while_an_entry_is_taken_waits_for_it(function, node, odd, connect):
+    """The kernel cannot take from a devmap: it is read, and then removed."""
+    taker, other = connect(node), connect(node)
+    map = taker.maps("new", "devmap", 4, 4, 4)
+    taker.maps("put", 1, 1, map)
+    odd.held = 1
+    taken = taker.start_erpc("ebpf_maps", "take", [1, map])
+    wait_until(lambda: odd.waiting == 1)
+    args = [1, map] if function == "remove" else [1, 1, map]
+    asked = other.start_erpc("ebpf_maps", function, args)
+    wait_until(lambda: waits_for_a_lock(node) or odd.waiting == 2 or has_come(other))
+    assert odd.waiting == 1 and not has_come(other)
+    odd.held = 0
+    assert taker.finish_erpc(taken) == ("return", (u32(1), map))
+    gone = ("error", ("badkey", 1))
+    told = gone if function == "update" else ("return", map)
+    assert other.finish_erpc(asked)[:2] == told
+    there = "true" if function in ("put", "insert") else "false"
+    assert other.maps("is_key", 1, map) == there

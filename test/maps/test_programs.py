@@ -21,6 +21,8 @@ from conftest import raises
 from host import CPUS
 from native import ORDER, u32
 
+pytestmark = pytest.mark.single
+
 TRACEFS = Path("/sys/kernel/tracing")
 # Other tests on this host may be these very ones.
 PIDS, ALL = (f"{what}_{secrets.token_hex(4)}".encode() for what in ("pids", "all"))

@@ -12,6 +12,8 @@ import pytest
 from conftest import raises
 from native import u32
 
+pytestmark = pytest.mark.single
+
 libbpf = ctypes.CDLL("libbpf.so.1", use_errno=True)
 
 

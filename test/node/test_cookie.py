@@ -12,6 +12,8 @@ import pytest
 import dist
 from cluster import SANITIZED, wait_until
 
+pytestmark = pytest.mark.single
+
 GIVEN = "SUCHASECRET"
 
 

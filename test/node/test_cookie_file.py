@@ -6,6 +6,8 @@ import subprocess
 
 import pytest
 
+import preload
+
 pytestmark = pytest.mark.single
 
 # {what: content}
@@ -124,3 +126,17 @@ def test_a_pipe_that_nobody_writes_to_is_told_of(start_cnode, cluster, tmp_path)
     path.write_text(cluster.cookie + "\n")
     node.wait_ready()
     node.stop()
+
+
+@pytest.mark.preload
+def test_one_that_somebody_makes_at_the_same_time_is_taken(
+    start_cnode, cluster, connect, tmp_path
+):
+    """As erl does, when both are started on a new host."""
+    home = tmp_path / "home"
+    home.mkdir()
+    library = preload.build("late_cookie", tmp_path)
+    env = {"HOME": str(home), "LD_PRELOAD": str(library), "LATE_COOKIE": "FROMOTHERS"}
+    node = start_cnode(env={**cluster.env, **env})
+    assert not node.find_log("made a random cookie")
+    assert connect(node, cookie="FROMOTHERS").serves()

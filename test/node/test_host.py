@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
+pytestmark = pytest.mark.single
+
 # {what: (host name, the hosts file, services, what comes of it)}
 HOSTS = {
     "a canonical name with a domain": (

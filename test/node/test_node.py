@@ -18,6 +18,8 @@ from cluster import PATIENCE, free_port, wait_until
 from counting import Trace
 from processes import processes
 
+pytestmark = pytest.mark.single
+
 OPTIONS = """
     --sname --name --cookie-file --listen --port --max-connections --max-message
     --max-maps --grace --ticktime --user --no-open-by-id --no-sandbox --log-level
@@ -130,6 +132,11 @@ def test_functions_are_printed_one_a_line(run):
         ["--sname", "a b"],
         ["--sname", "a@b@c"],
         ["--sname", "a" * 300],
+        ["--cookie-file", ""],
+        ["--pin-root", ""],
+        ["--file-root", ""],
+        ["--user", ""],
+        ["--allow", ""],
         ["argument"],
     ],
     ids=str,
@@ -575,6 +582,20 @@ def test_it_is_raised_no_further_than_to_what_can_be_in_use(start_cnode):
     few = ("--max-connections", 2, "--max-handshakes", 3, "--max-maps", 4)
     node = start_cnode(*few, wrapper=["prlimit", "--nofile=256:2048"])
     assert descriptor_limits(node) == (8 * (2 + 3) + 4 + 64, 2048)
+
+
+@pytest.mark.parametrize(
+    ("limit", "maps"),
+    # beside 1024 connections, 128 handshakes and 64 for what a request names
+    [(10000 + 1216, 10000), (10000 + 1215, 9999), (10500, 9284), (1217, 1)],
+    ids=["enough", "one too few", "enough for maps alone", "hardly any"],
+)
+def test_maps_leave_the_descriptors_that_connections_need(limit, maps, start_cnode, connect):
+    node = start_cnode(wrapper=["prlimit", f"--nofile=256:{limit}"])
+    features = connect(node).maps("features")
+    assert features["options"]["max_maps"] == maps
+    lowered = node.find_log(rf"warning --max-maps 10000 is lowered to {maps}: ")
+    assert len(lowered) == (maps < 10000)
 
 
 def test_no_more_connections_than_allowed(start_cnode, connect):

@@ -4,12 +4,15 @@
 The manager is a datagram socket of the test.
 """
 
+import re
 import secrets
 import socket
+from contextlib import suppress
 
 import pytest
 
 from cluster import PATIENCE, wait_until
+from counting import Trace
 from processes import processes
 
 READY, WATCHDOG, STOPPING = "READY=1", "WATCHDOG=1", "STOPPING=1"
@@ -48,6 +51,14 @@ class Manager:
                 self.lines += self.socket.recv(4096).decode().splitlines()
         except BlockingIOError:
             pass
+
+    def fill(self):
+        """Until nothing more goes in."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.setblocking(False)
+            with suppress(BlockingIOError):
+                while True:
+                    s.sendto(b"FILL=1", self.address)
 
     def close(self):
         self.socket.close()
@@ -102,6 +113,23 @@ def test_the_status_counts_nodes_and_maps(
     assert WATCHDOG not in path_manager.lines
 
 
+@pytest.mark.counts
+def test_a_status_that_found_no_place_is_told_later(
+    path_manager, cluster, start_cnode, connect, tmp_path
+):
+    """The manager has not read for a while: what is new by then is not lost."""
+    node = start_cnode(env=path_manager.env(cluster))
+    path_manager.wait_for(IDLE)
+    path_manager.fill()
+    peer = connect(node)
+    assert peer.serves()
+    trace = tmp_path / "trace"
+    with Trace(node, trace):
+        wait_until(lambda: re.search('"STATUS=1 node.* = -1 EAGAIN', trace.read_text()))
+    path_manager.drain()
+    path_manager.wait_for("STATUS=1 nodes connected, 0 map handles")
+
+
 def test_signs_of_life_come_as_long_as_it_runs(manager, cluster, start_cnode):
     node = start_cnode(env=manager.env(cluster, WATCHDOG_USEC=str(TICK_US)))
     assert WATCHDOG in manager.wait_for(READY)
@@ -113,6 +141,39 @@ def test_signs_of_life_come_as_long_as_it_runs(manager, cluster, start_cnode):
     assert manager.receive() == [WATCHDOG]
     node.stop()
     manager.wait_for(STOPPING)
+
+
+@pytest.mark.counts
+def test_a_manager_that_has_gone_is_told_of_once_and_sent_nothing(
+    path_manager, cluster, start_cnode, connect, tmp_path
+):
+    node = start_cnode(env=path_manager.env(cluster, WATCHDOG_USEC=str(TICK_US)))
+    path_manager.wait_for(IDLE)
+    path_manager.close()
+    node.wait_log("warning the service manager is no longer notified: ")
+    with Trace(node, tmp_path / "trace") as trace:
+        for _ in range(3):  # each changes the status
+            assert connect(node).serves()
+            wait_until(lambda so_far=trace.so_far("poll"): trace.so_far("poll") > so_far)
+    assert not re.search(r'sendto\(.*"(STATUS|WATCHDOG)', trace.text)
+    assert len(node.find_log("no longer notified")) == 1
+
+
+@pytest.mark.counts
+def test_it_never_sleeps_for_more_than_half_of_the_watchdogs_time(
+    path_manager, cluster, start_cnode, tmp_path
+):
+    """What it asks of the kernel: a host may be slow besides."""
+    env = path_manager.env(cluster, WATCHDOG_USEC=str(TICK_US))
+    node = start_cnode(env=env)
+    with Trace(node, tmp_path / "trace") as trace:
+        path_manager.drain()
+        for _ in range(5):
+            path_manager.wait_for(WATCHDOG)
+    sleeps = re.findall(rf"^{node.pid} +poll\(.*, (-?\d+)\) ", trace.text, re.M)
+    longest = max(int(ms) for ms in sleeps)
+    assert 0 < longest <= TICK_US / 2000
+    assert all(int(ms) >= 0 for ms in sleeps)
 
 
 def test_the_watchdog_of_another_process_is_not_ours(

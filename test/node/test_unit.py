@@ -18,12 +18,15 @@ from cluster import wait_until
 from conftest import CI, Maps, raises
 from systemd import Systemd
 
+pytestmark = pytest.mark.sandbox
+
 SERVICE = "ebpf_cnode.service"
 COOKIE = "/etc/ebpf_cnode/cookie"
 PINS = "/sys/fs/bpf/ebpf_cnode"
 LOG = "/run/ebpf_cnode.log"
 DROP_INS = f"/etc/systemd/system/{SERVICE}.d"
 NET_ADMIN, SYS_ADMIN, BPF = 1 << 12, 1 << 21, 1 << 39
+PERFMON, DAC_READ_SEARCH = 1 << 38, 1 << 2
 HASH = ("hash", 4, 8, 16)
 
 # A sanitizer needs more than the unit allows.
@@ -153,6 +156,16 @@ def test_the_drop_in_adds_ids_and_what_they_take(installed):
     assert said["CapabilityBoundingSet"] == ["CAP_SYS_ADMIN"]
 
 
+def test_the_drop_in_for_programs_adds_what_tracing_takes(installed):
+    said = settings(find(installed, "programs.conf"))
+    assert said == {
+        "AmbientCapabilities": ["CAP_PERFMON CAP_DAC_READ_SEARCH"],
+        "CapabilityBoundingSet": ["CAP_PERFMON CAP_DAC_READ_SEARCH"],
+        "SystemCallFilter": ["perf_event_open"],
+        "RestrictAddressFamilies": ["AF_NETLINK"],
+    }
+
+
 # --- the cookie as a credential
 
 
@@ -260,9 +273,10 @@ class Service:
     def log(self):
         return self.systemd.run("cat", LOG, check=False).stdout
 
-    def status(self):
-        """What /proc tells of it."""
-        text = self.systemd.run("cat", f"/proc/{self.show('MainPID')}/status").stdout
+    def status(self, pid=None):
+        """What /proc tells of it, or of a process of it."""
+        pid = pid or self.show("MainPID")
+        text = self.systemd.run("cat", f"/proc/{pid}/status").stdout
         return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
 
     def kill(self, number):
@@ -364,6 +378,30 @@ def test_with_the_drop_in_there_are(systemd, service, installed, alice):
     id = maps.info(map)[etf.Atom("id")]
     assert maps.get(1, maps.open(("id", id))) == b"\2" + bytes(7)
     assert id in [found[etf.Atom("id")] for found in maps.call("list")]
+
+
+@runs
+@pytest.mark.parametrize("tracing", [False, True], ids=["xdp", "tracing"])
+def test_with_programs_its_loader_alone_has_more(tracing, systemd, service, installed):
+    more = PERFMON | DAC_READ_SEARCH if tracing else 0
+    if tracing:
+        drop_in = in_place(find(installed, "programs.conf"))
+        systemd.run("mkdir", "-p", DROP_INS)
+        systemd.run("ln", "-s", drop_in, DROP_INS)
+    service.start("--programs", "tracing" if tracing else "xdp", "--allow", "*=load")
+    node = service.show("MainPID")
+    children = systemd.run("cat", f"/proc/{node}/task/{node}/children").stdout
+    [loader] = children.split()
+    told = service.status(loader)
+    assert told["Name"] == "ebpf_loader"
+    assert int(told["CapEff"], 16) == BPF | NET_ADMIN | more
+    assert int(service.status()["CapEff"], 16) == BPF | NET_ADMIN
+    assert (told["Seccomp"], told["Uid"]) == ("2", service.status()["Uid"])
+    # also of a service that is stopped: by the node, and not before it
+    systemd.run("systemctl", "stop", SERVICE)
+    assert service.show("Result") == "success"
+    assert "the loader is gone" not in service.log
+    assert systemd.run("test", "-e", f"/proc/{loader}", check=False).returncode == 1
 
 
 @runs

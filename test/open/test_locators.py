@@ -13,6 +13,7 @@ from conftest import Maps, raises
 from locators import HANDLES_ONLY, HASH, KINDS, MAP, READING, WRITING
 from locators import fill, path_of
 from native import u32, u64
+from served import served
 
 pytestmark = pytest.mark.single
 
@@ -78,9 +79,7 @@ def test_what_needs_a_handle_is_badarg(function, kind, maps, named, left_alone):
 
 
 def test_the_table_has_every_function_that_takes_a_map(program):
-    printed = subprocess.run([program, "--functions"], capture_output=True, text=True)
-    served = {line.split(":")[1] for line in printed.stdout.split()}
-    names = {function.split("/")[0] for function in served}
+    names = {name for name, _ in served(program)}
     rows = {row.split("/")[0] for row in READING | WRITING | HANDLES_ONLY}
     without_a_map = {"new", "open", "list", "handles", "stats", "check", "features"}
     assert names - without_a_map == rows | {"info", "pin", "unpin"}
@@ -204,9 +203,9 @@ def test_a_locator_is_no_value_of_another_map(maps, named):
 @each_kind
 def test_a_locator_is_a_template(kind, maps, named, cnode):
     inner, whats = named("hash")
-    before = cnode.settled_map_count()
+    before = cnode.held_maps()
     outer = maps.new("array_of_maps", 4, 4, 2, [("inner_map", whats[kind])])
-    assert cnode.map_count() == before + 1
+    assert cnode.new_maps(before) == 1
     maps.put(0, inner, outer)
     assert maps.get(0, outer) == inner
 

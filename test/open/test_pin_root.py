@@ -12,6 +12,8 @@ import pytest
 from beam import BeamError
 from conftest import Maps, raises
 
+pytestmark = pytest.mark.single
+
 HASH = ("hash", 4, 8, 4)
 PINS = Path("/sys/fs/bpf")
 

@@ -4,7 +4,6 @@
 import ctypes
 import os
 import resource
-import struct
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -16,14 +15,15 @@ import pytest
 
 from cluster import wait_until
 from conftest import Maps, raises
+from others import others_link, others_map, others_program, pin, pinned
 from syscall_numbers import NUMBERS
+
+pytestmark = pytest.mark.single
 
 HASH = ("hash", 4, 8, 4)
 ENOSPC = ("error", "enospc")
 PINS = Path("/sys/fs/bpf")
-HASH_TYPE, SOCKET_FILTER = 1, 1
 MANY = 5000
-libbpf = ctypes.CDLL("libbpf.so.1", use_errno=True)
 
 
 def data(path):
@@ -56,63 +56,9 @@ def bpf_fs(mounted, tmp_path):
     return mounted(tmp_path / "pins")
 
 
-# --- what others make, by libbpf
-
-
-def check(result):
-    assert result >= 0, os.strerror(-result)
-    return result
-
-
-def others_map():
-    """A descriptor."""
-    return check(libbpf.bpf_map_create(HASH_TYPE, b"others", 4, 8, 4, None))
-
-
-def others_program():
-    """A descriptor of one that does nothing: r0 = 0, exit."""
-    code = struct.pack("<BBhiBBhi", 0xB7, 0, 0, 0, 0x95, 0, 0, 0)
-    size = ctypes.c_size_t(2)
-    return check(
-        libbpf.bpf_prog_load(SOCKET_FILTER, b"others", b"GPL", code, size, None)
-    )
-
-
-def others_link():
-    """A descriptor of a program at a tracepoint that nothing passes."""
-    raw = struct.pack("<BBhiBBhi", 0xB7, 0, 0, 0, 0x95, 0, 0, 0)
-    raw_tracepoint = 17
-    fd = check(
-        libbpf.bpf_prog_load(
-            raw_tracepoint, b"others", b"GPL", raw, ctypes.c_size_t(2), None
-        )
-    )
-    try:
-        return check(libbpf.bpf_raw_tracepoint_open(b"xdp_exception", fd))
-    finally:
-        os.close(fd)
-
-
 def pins_in(folder):
     """By their paths, without the files that the kernel may put there."""
     return {path for path in folder.iterdir() if "." not in path.name}
-
-
-def pin(fd, *paths):
-    for path in paths:
-        check(libbpf.bpf_obj_pin(fd, data(path)))
-
-
-@pytest.fixture
-def others():
-    """others(make, path...): pinned there, and held by nobody."""
-
-    def others(make, *paths):
-        fd = make()
-        pin(fd, *paths)
-        os.close(fd)
-
-    return others
 
 
 @pytest.fixture
@@ -147,10 +93,10 @@ def meanwhile():
 
 
 def test_who_looks_through_many_pins_holds_up_nobody(
-    start_cnode, connect, bpf_fs, others, meanwhile
+    start_cnode, connect, bpf_fs, meanwhile
 ):
     """A get does not wait for a walk: there are many more of these than of those."""
-    others(others_map, *(bpf_fs / f"m{i}" for i in range(MANY)))
+    pinned(others_map, *(bpf_fs / f"m{i}" for i in range(MANY)))
     node = start_cnode()
     bystander = connect(node)
     map = bystander.maps("new", *HASH)
@@ -167,8 +113,8 @@ def test_who_looks_through_many_pins_holds_up_nobody(
     assert walks < 100  # who waits for a walk each time waits for 200 of them
 
 
-def test_all_pins_of_a_map_are_found_among_many(start_cnode, alice, bpf_fs, others):
-    others(others_map, *(bpf_fs / f"m{i}" for i in range(MANY)))
+def test_all_pins_of_a_map_are_found_among_many(start_cnode, alice, bpf_fs):
+    pinned(others_map, *(bpf_fs / f"m{i}" for i in range(MANY)))
     maps = Maps(alice, start_cnode("--max-pins", 2 * MANY))
     mine = [maps.new(*HASH) for _ in range(3)]
     places = {
@@ -228,11 +174,11 @@ def test_pins_that_others_remove_make_room(confined, bpf_fs):
         path.unlink()
 
 
-def test_pins_of_others_and_of_programs_and_links_count(confined, bpf_fs, others):
+def test_pins_of_others_and_of_programs_and_links_count(confined, bpf_fs):
     (bpf_fs / "a" / "b").mkdir(parents=True)
-    others(others_map, bpf_fs / "a" / "map")
-    others(others_program, bpf_fs / "a" / "b" / "program")
-    others(others_link, bpf_fs / "link")
+    pinned(others_map, bpf_fs / "a" / "map")
+    pinned(others_program, bpf_fs / "a" / "b" / "program")
+    pinned(others_link, bpf_fs / "link")
     maps = confined(4)
     map = maps.new(*HASH)
     assert maps.pin(data(bpf_fs / "mine"), map) == "ok"
@@ -260,21 +206,21 @@ def test_folders_and_links_are_no_pins(confined, bpf_fs):
 
 @pytest.mark.parametrize("place", ["beside it", "on another file system"])
 def test_pins_outside_of_the_root_do_not_count(
-    place, confined, bpf_fs, mounted, tmp_path, others
+    place, confined, bpf_fs, mounted, tmp_path
 ):
     root = bpf_fs / "root"
     root.mkdir()
     other = bpf_fs if place == "beside it" else mounted(tmp_path / "other")
-    others(others_map, *(other / f"m{i}" for i in range(5)))
+    pinned(others_map, *(other / f"m{i}" for i in range(5)))
     maps = confined(2, root)
     map = maps.new(*HASH)
     for name, made in (("a", "ok"), ("b", "ok"), ("c", ENOSPC)):
         assert maps.pin(data(root / name), map) == made
 
 
-def test_what_is_mounted_below_the_root_counts(confined, bpf_fs, mounted, others):
+def test_what_is_mounted_below_the_root_counts(confined, bpf_fs, mounted):
     below = mounted(bpf_fs / "below")
-    others(others_map, below / "theirs")
+    pinned(others_map, below / "theirs")
     maps = confined(3)
     map = maps.new(*HASH)
     assert maps.pin(data(bpf_fs / "a"), map) == "ok"
@@ -322,11 +268,9 @@ def test_without_a_root_all_bpf_file_systems_count(start_cnode, alice):
     assert set(maps.info(map)["pinned"]) == {data(path) for path in all_paths}
 
 
-def test_many_who_pin_at_once_do_not_get_past_it(
-    start_cnode, connect, bpf_fs, others
-):
+def test_many_who_pin_at_once_do_not_get_past_it(start_cnode, connect, bpf_fs):
     (bpf_fs / "theirs").mkdir()
-    others(others_map, *(bpf_fs / "theirs" / f"m{i}" for i in range(MANY)))
+    pinned(others_map, *(bpf_fs / "theirs" / f"m{i}" for i in range(MANY)))
     node = start_cnode("--pin-root", bpf_fs, "--max-pins", MANY + 30)
     peers = [connect(node) for _ in range(10)]
 
@@ -344,10 +288,8 @@ def test_many_who_pin_at_once_do_not_get_past_it(
     assert len(pins_in(bpf_fs) - {bpf_fs / "theirs"}) == 30
 
 
-def test_who_is_refused_all_the_time_cannot_flood_the_log(
-    start_cnode, connect, bpf_fs, others
-):
-    others(others_map, bpf_fs / "there")
+def test_who_is_refused_all_the_time_cannot_flood_the_log(start_cnode, connect, bpf_fs):
+    pinned(others_map, bpf_fs / "there")
     node = start_cnode("--pin-root", bpf_fs, "--max-pins", 1)
     peer = connect(node)
     map = peer.maps("new", *HASH)
@@ -359,10 +301,8 @@ def test_who_is_refused_all_the_time_cannot_flood_the_log(
     assert 20 <= len(node.find_log("warning refused .*--max-pins")) < 400
 
 
-def test_enospc_is_told_by_rpc_and_by_the_facade(
-    start_cnode, start_beam, ebin, bpf_fs, others
-):
-    others(others_map, bpf_fs / "there")
+def test_enospc_is_told_by_rpc_and_by_the_facade(start_cnode, start_beam, ebin, bpf_fs):
+    pinned(others_map, bpf_fs / "there")
     node = start_cnode("--pin-root", bpf_fs, "--max-pins", 1)
     answers = start_beam(paths=[ebin]).eval(
         """
@@ -375,8 +315,8 @@ def test_enospc_is_told_by_rpc_and_by_the_facade(
     assert answers == (ENOSPC, ENOSPC, ENOSPC)
 
 
-def test_refused_pins_leave_no_descriptor(confined, bpf_fs, others):
-    others(others_map, bpf_fs / "there")
+def test_refused_pins_leave_no_descriptor(confined, bpf_fs):
+    pinned(others_map, bpf_fs / "there")
     maps = confined(1)
     map = maps.new(*HASH)
     before = len(maps.node.descriptors())
@@ -487,20 +427,20 @@ def test_what_is_unpinned_is_what_was_looked_at(start_cnode, connect, bpf_fs):
 # --- what stands where pins are
 
 
-def test_what_is_no_map_is_none(start_cnode, alice, bpf_fs, others):
+def test_what_is_no_map_is_none(start_cnode, alice, bpf_fs):
     """Their ids are no ids of maps, and they stay what they are."""
     maps = Maps(alice, start_cnode("--pin-root", bpf_fs))
     mine = maps.new(*HASH)
     paths = [bpf_fs / "program", bpf_fs / "link"]
-    others(others_program, paths[0])
-    others(others_link, paths[1])
+    pinned(others_program, paths[0])
+    pinned(others_link, paths[1])
     for path in map(data, paths):
         assert maps.open(("pinned", path)) == ("error", "einval")
         assert maps.unpin(path, mine) == ("error", "einval")
         assert maps.pin(path, mine) == ("error", "eexist")
     assert all(path.exists() for path in paths)
-    pinned = {path for info in maps.list() for path in info["pinned"]}
-    assert not pinned & {data(path) for path in paths}
+    told = {path for info in maps.list() for path in info["pinned"]}
+    assert not told & {data(path) for path in paths}
 
 
 ODD = ["a b", "new\nline", 'quo"te\\', "%s%n", "ünï", "x" * 255, "\x01\x7f", "-rf", "~"]
@@ -563,7 +503,7 @@ def test_a_mount_that_another_kind_hides_is_none(
     assert maps.info(map)["pinned"] == [data(bpf_fs / "m")]
 
 
-def test_folders_deeper_than_a_path_can_say(start_cnode, alice, bpf_fs, others):
+def test_folders_deeper_than_a_path_can_say(start_cnode, alice, bpf_fs):
     """What has no path cannot be named, and is passed over."""
     name = "d" * 200
     there = os.open(bpf_fs, os.O_RDONLY)
@@ -607,7 +547,7 @@ def test_without_descriptors_nobody_is_told_that_there_are_no_pins(
 
 
 def test_pins_and_folders_that_come_and_go_under_the_walk(
-    start_cnode, connect, bpf_fs, meanwhile, others
+    start_cnode, connect, bpf_fs, meanwhile
 ):
     node = start_cnode("--pin-root", bpf_fs)
     looker, maker = connect(node), connect(node)

@@ -32,9 +32,8 @@ def path_of(pin):
 
 
 @pytest.fixture(scope="module")
-def library(srcdir, tmp_path_factory):
-    source = srcdir / "test" / "lib" / "protected_maps.c"
-    return preload.build(source, tmp_path_factory.mktemp("preload"))
+def library(tmp_path_factory):
+    return preload.build("protected_maps", tmp_path_factory.mktemp("preload"))
 
 
 @pytest.fixture

@@ -50,10 +50,13 @@ MADE = shutil.ignore_patterns(
     "ebpf_cnode",
     "fuzz.build",
     "sandbox_probe",
+    "loader_probe",
+    "objects_probe",
     "syscalls_filter",
     "syscalls_program.h",
     "pingpong",
     "maploop",
+    "loadloop",
     "ebpf_cnode.service",
     "ebpf_cnode-*",
 )
@@ -133,7 +136,8 @@ def test_the_suite_passes_under_sanitizers(srcdir, tmp_path):
         list(pool.map(run_the_suite, trees, suites, suites.values()))
 
 
-PROGRAMS = ["test/confine/sandbox_probe", "test/bench/pingpong", "test/bench/maploop"]
+PROGRAMS = ["test/confine/sandbox_probe"]
+PROGRAMS += [f"test/bench/{name}" for name in ("pingpong", "maploop", "loadloop")]
 
 
 def test_the_build_has_no_warnings(built):
@@ -156,7 +160,9 @@ def test_a_cross_build_makes_the_filter_here_and_for_there(tree):
     run("make", "cnode/confine/syscalls.o", cwd=place)
     made = (place / "cnode" / "confine" / "syscalls_program.h").read_text()
     checks = re.findall(r"\{ 0x20, 0, 0, 0x4 \},\n\t\{ 0x15, 0, \d+, (\w+) \}", made)
-    assert [int(check, 0) for check in checks] == [0xC00000B7] * 2  # of audit.h
+    filters = made.count("[] = {")
+    assert filters >= 2
+    assert [int(check, 0) for check in checks] == [0xC00000B7] * filters  # of audit.h
 
 
 def test_dialyzer_finds_nothing(built):

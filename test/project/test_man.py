@@ -14,7 +14,12 @@ import pytest
 import shell
 from cluster import wait_until
 
-PAGES = {"ebpf_cnode": "cnode/ebpf_cnode.8", "ebpf_maps": "erlang/ebpf_maps.3"}
+PAGES = {
+    "ebpf_cnode": "cnode/ebpf_cnode.8",
+    "ebpf_maps": "erlang/ebpf_maps.3",
+    "ebpf_programs": "erlang/ebpf_programs.3",
+}
+FACADES = ["ebpf_maps", "ebpf_programs"]
 
 
 def run(*command, **options):
@@ -73,6 +78,17 @@ def maps_page(srcdir):
 
 
 @pytest.fixture(scope="module")
+def programs_page(srcdir):
+    return Page(srcdir / PAGES["ebpf_programs"])
+
+
+@pytest.fixture(scope="module")
+def pages(maps_page, programs_page):
+    """Those of modules."""
+    return dict(zip(FACADES, (maps_page, programs_page)))
+
+
+@pytest.fixture(scope="module")
 def help_text(program):
     return run(program, "--help")
 
@@ -112,7 +128,8 @@ def test_the_date_is_not_older_than_the_page(page, srcdir):
 def test_make_installs_them_where_man_looks(builddir, tmp_path):
     make(builddir, "install-man", f"DESTDIR={tmp_path}", "mandir=/man")
     installed = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.[38]")}
-    assert installed == {"man/man3/ebpf_maps.3", "man/man8/ebpf_cnode.8"}
+    pages = {"man/man3/ebpf_maps.3", "man/man3/ebpf_programs.3", "man/man8/ebpf_cnode.8"}
+    assert installed == pages
 
 
 # --- ebpf_cnode(8)
@@ -203,7 +220,7 @@ def test_each_line_of_the_log_in_it_is_one_of_the_program(cnode_page, srcdir):
 
 def examples(page):
     """(prompt, [argument]) of the command lines."""
-    typed = "\n".join(page.blocks("EXAMPLES")).splitlines()
+    typed = "\n".join(page.blocks("EXAMPLES")).replace("\\\n", " ").splitlines()
     lines = [line.split(None, 2) for line in typed]
     assert {program for _, program, _ in lines} == {"ebpf_cnode"}
     return [(prompt, shlex.split(options)) for prompt, _, options in lines]
@@ -232,13 +249,15 @@ def test_each_other_example_prints_something(cnode_page, program):
         assert run(program, *options)
 
 
-# --- ebpf_maps(3)
+# --- ebpf_maps(3), ebpf_programs(3)
 
 
 def functions(page, section):
     """{(name, arity)} of its heads."""
     found = []
     for head in page.heads(section):
+        if head.startswith("{") or head == "sleepable":  # an option
+            continue
         match = re.fullmatch(r"(\w+)\(([\w, ]*)\) -> \S.*", head)
         assert match, head
         found.append((match[1], len(re.findall(r"\w+", match[2]))))
@@ -246,25 +265,26 @@ def functions(page, section):
     return set(found)
 
 
-def served_functions(program):
+def served_functions(program, module):
     lines = run(program, "--functions").splitlines()
-    matches = [re.fullmatch(r"ebpf_maps:(\w+)/(\d+)", line) for line in lines]
-    return {(match[1], int(match[2])) for match in matches}
+    matches = [re.fullmatch(r"(\w+):(\w+)/(\d+)", line) for line in lines]
+    return {(match[2], int(match[3])) for match in matches if match[1] == module}
 
 
-def test_the_functions_are_those_of_the_table(maps_page, program):
-    assert functions(maps_page, "FUNCTIONS") == served_functions(program)
+@pytest.mark.parametrize("module", FACADES)
+def test_the_functions_are_those_of_the_table(module, pages, program):
+    assert functions(pages[module], "FUNCTIONS") == served_functions(program, module)
 
 
-def test_those_of_the_facade_are_its_other_exports(
-    maps_page, program, start_beam, ebin
-):
+@pytest.mark.parametrize("module", FACADES)
+def test_those_of_the_facade_are_its_other_exports(module, pages, program, start_beam, ebin):
     beam = start_beam(paths=[ebin])
-    exported = set(beam.eval("ebpf_maps:module_info(exports)"))
-    others = exported - served_functions(program)
-    others -= {("module_info", 0), ("module_info", 1)}
-    assert ("fold", 3) in others
-    assert functions(maps_page, "FUNCTIONS_OF_THE_FACADE") == others
+    exported = set(beam.apply(module, "module_info", "exports"))
+    served = served_functions(program, module)
+    assert served < exported
+    others = exported - served - {("module_info", 0), ("module_info", 1)}
+    assert ("format_error", 2) in others
+    assert functions(pages[module], "FUNCTIONS_OF_THE_FACADE") == others
 
 
 def test_the_options_of_new_are_those_of_the_facade(maps_page, srcdir):
@@ -285,10 +305,32 @@ def test_its_variables_are_those_that_the_application_reads(maps_page, srcdir):
     assert set(maps_page.heads("ENVIRONMENT")) == read
 
 
-def test_the_options_of_the_c_node_in_it_are_options(maps_page, help_text):
-    named = set(re.findall(r"--[a-z-]+", maps_page.words))
+@pytest.mark.parametrize("module", FACADES)
+def test_the_options_of_the_c_node_in_it_are_options(module, pages, help_text):
+    named = set(re.findall(r"--[a-z-]+", pages[module].words))
     assert named
     assert named <= set(re.findall(r"--[a-z-]+", help_text))
+
+
+@pytest.mark.parametrize("type", ["load_option", "instructions_option"])
+def test_the_options_of_load_are_those_of_the_facade(type, programs_page, srcdir):
+    source = (srcdir / "erlang" / "src" / "ebpf_programs.erl").read_text()
+    [text] = re.findall(rf"^-type {type}\(\) ::(.*?)\.$", source, re.M | re.DOTALL)
+    wanted = set(re.findall(r"[|{\n] *([a-z_]+)(?= *[|,\n])", text))
+    html = programs_page.sections["FUNCTIONS"].split('class="Fn">run<', 1)[0]
+    first, second = re.split(r'class="Fn">load<', html)[1:]
+    part = first if type == "load_option" else second
+    named = set(re.findall(r'<code class="Cm">(\w+)</code>', part))
+    assert "lifetime" in named
+    assert named - {"process", "permanent"} | {"node"} == wanted
+
+
+def test_the_targets_are_those_of_the_table(programs_page, srcdir):
+    rows = (srcdir / "cnode" / "bpf" / "attach.c").read_text()
+    known = re.findall(r'\[ATTACH_\w+\] = \{ "(\w+)"', rows)
+    heads = [re.match(r"\{?([a-z_| ]+)", head)[1] for head in programs_page.heads("TARGETS")]
+    named = [name.strip() for head in heads for name in head.split("|")]
+    assert sorted(named) == sorted([*known, "auto"])
 
 
 def test_its_sessions_are_what_one_sees(maps_page, lone_cluster, start_cnode, ebin):

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The script that plants mistakes tells what the tests make of them."""
 
-import fnmatch
 import re
+import runpy
 import subprocess
+from fnmatch import fnmatch
 
 import pytest
 
@@ -27,6 +28,23 @@ file = "cnode/main.c"
 old = "no such text"
 new = ""
 """
+SURVIVOR = """
+[[mutation]]
+what = "it never starts"
+file = "cnode/main.c"
+old = "return (int)node_run(&options);"
+new = "return STATUS_OTHER;"
+tests = ["test_layout.py"]
+"""
+SOURCES = (
+    "cnode/**/*.[ch]",
+    "cnode/*.8",
+    "cnode/systemd/**/*.*",
+    "erlang/*.3",
+    "erlang/**/*.escript",
+    "erlang/**/*.erl",
+    "erlang/**/*.app.src",
+)
 HARMLESS = """\
 tests: test_node.py::test_a_bad_option_is_told_with_status_2
 --- a/cnode/main.c
@@ -39,8 +57,13 @@ tests: test_node.py::test_a_bad_option_is_told_with_status_2
 
 
 @pytest.fixture(scope="module")
-def done(srcdir, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("mutate")
+def folder(tmp_path_factory):
+    """Its scratch copy stays there for the next run."""
+    return tmp_path_factory.mktemp("mutate")
+
+
+@pytest.fixture(scope="module")
+def done(srcdir, folder):
     (folder / "table.toml").write_text(TABLE)
     (folder / "diffs").mkdir()
     (folder / "diffs" / "a harmless change.diff").write_text(HARMLESS)
@@ -50,6 +73,15 @@ def done(srcdir, tmp_path_factory):
     )
     print(done.stdout, done.stderr)
     return done.stdout, done.returncode, (folder / "report").read_text()
+
+
+@pytest.fixture(scope="module")
+def whole(srcdir, folder, done):
+    (folder / "survivor.toml").write_text(SURVIVOR)
+    run = [srcdir / "test" / "mutate" / "run", "--whole", "-d", folder]
+    whole = subprocess.run([*run, folder / "survivor.toml"], capture_output=True, text=True)
+    print(whole.stdout, whole.stderr)
+    return whole.stdout, whole.returncode
 
 
 @pytest.mark.parametrize(
@@ -69,28 +101,43 @@ def test_each_mistake_has_its_outcome(what, outcome, by, done):
 
 def test_what_was_caught_is_counted_last_and_what_could_not_be_tried_told(done):
     text, status, _ = done
-    assert text.endswith("\n1 of 2 were caught\n")
+    assert text.endswith("\n1 of 2 were caught, 1 by the nearest tests\n")
     assert status == 2
 
 
+@pytest.mark.slow
+def test_what_no_near_test_notices_is_put_to_the_rest_of_the_suite(whole):
+    text, status = whole
+    assert re.match(r"caught by the rest +\d+ s  it never starts\n +\w+/test_", text)
+    assert text.endswith("\n1 of 1 were caught, 0 by the nearest tests\n")
+    assert status == 0
+
+
 @pytest.fixture(scope="module")
-def nearest(srcdir):
-    """[(pattern of sources, names of tests)], as the script has them."""
-    text = (srcdir / "test" / "mutate" / "run").read_text()
-    rows = re.findall(r'^    \(\s*"(\S+)",\s*"([\w ]+)",?\s*\),$', text, re.M)
-    assert len(rows) > 50
-    return rows
+def script(srcdir):
+    """What the script defines."""
+    return runpy.run_path(str(srcdir / "test" / "mutate" / "run"))
 
 
-def test_the_tests_that_are_near_are_there(nearest, srcdir):
-    named = {name for _, names in nearest for name in names.split()}
-    files = (srcdir / "test").glob("*/test_*.py")
-    assert named - {path.stem.removeprefix("test_") for path in files} == set()
+def test_the_tests_that_are_named_are_there(script, srcdir):
+    files = [path.relative_to(srcdir / "test") for path in srcdir.glob("test/*/test_*.py")]
+    near = {f"test_{name}.py" for _, names in script["NEAREST"] for name in names.split()}
+    assert near - {path.name for path in files} == set()
+    assert set(script["LEFT_OUT"]) - {str(path) for path in files} == set()
 
 
-def test_each_pattern_is_that_of_some_source(nearest, srcdir):
-    kinds = ("cnode/**/*.[ch]", "cnode/*.8", "erlang/*.3", "erlang/src/*.erl")
-    found = [path for kind in kinds for path in srcdir.glob(kind)]
-    files = [str(path.relative_to(srcdir)) for path in found]
-    patterns = [pattern for pattern, _ in nearest]
-    assert [p for p in patterns if not fnmatch.filter(files, p)] == []
+def test_each_source_has_a_row_and_each_row_is_the_first_of_some_source(script, srcdir):
+    found = [path for kind in SOURCES for path in srcdir.glob(kind)]
+    patterns = [pattern for pattern, _ in script["NEAREST"]]
+    first = {}
+    for path in found:
+        file = str(path.relative_to(srcdir))
+        first[file] = next((p for p in patterns if fnmatch(file, p)), None)
+    assert [file for file, pattern in first.items() if pattern is None] == []
+    assert set(patterns) - set(first.values()) == set()
+
+
+def test_no_row_is_for_all_of_a_layer(script):
+    """Or a new file would have tests that know nothing of it."""
+    rows = [pattern for pattern, _ in script["NEAREST"]]
+    assert [p for p in rows if p in ("*", "cnode/*", "erlang/*", "erlang/src/*")] == []

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ import etf
 import shell
 from cluster import wait_until
 from conftest import raises
+from host import CGROUPS
 from two_hosts import TwoHosts
 
 
@@ -24,21 +26,36 @@ def blocks(readme, language):
     return re.findall(rf"^```{language}\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
 
 
+def section_of(readme, heading):
+    return readme.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
 def session(readme, heading, language="erlang"):
-    """That of a section."""
-    section = readme.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    [session] = [block for block in blocks(section, language) if "1> " in block]
-    return session
+    """That of a section, which may be in several blocks."""
+    section = section_of(readme, heading)
+    return "".join(block for block in blocks(section, language) if re.match(r".*\d+> ", block))
+
+
+@pytest.fixture
+def start_local(start_cnode, lone_cluster):
+    """A C node as that of ./bootstrap shell."""
+
+    def start(*options):
+        lone_cluster.epmd.start()
+        naming = ["--sname", "ebpf@localhost"]
+        return start_cnode(*options, cluster=lone_cluster, naming=naming)
+
+    return start
 
 
 @pytest.mark.parametrize(
-    "heading, language", [("In the shell", "erlang"), ("From Elixir", "elixir")]
+    "heading, language",
+    [("In the shell", "erlang"), ("Values as terms", "erlang"), ("From Elixir", "elixir")],
 )
 def test_the_session_is_what_one_sees(
-    heading, language, readme, lone_cluster, start_cnode, ebin
+    heading, language, readme, lone_cluster, start_local, ebin
 ):
-    lone_cluster.epmd.start()
-    start_cnode(cluster=lone_cluster, naming=[])
+    start_local()
     shown = session(readme, heading, language)
     assert shell.check(shown, lone_cluster, ebin) >= 4
 
@@ -59,16 +76,6 @@ def test_the_session_of_two_hosts_is_what_one_sees(
     assert shell.check(shown, lone_cluster, ebin, two_hosts[1].wrapper) >= 4
 
 
-@pytest.fixture
-def cgroups(tmp_path):
-    """The cgroup file system; many hosts have that of version 1 at its place."""
-    folder = tmp_path / "cgroups"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "cgroup2", "cgroup2", folder], check=True)
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
 def is_removed(cgroup):
     """As soon as its last process has been waited for."""
     try:
@@ -80,37 +87,134 @@ def is_removed(cgroup):
     return True
 
 
+class Typed:
+    """What a section has one type, with folders of this test in place of its own."""
+
+    def __init__(self, srcdir, folder):
+        self.srcdir = srcdir
+        self.cgroup = CGROUPS / f"readme_{os.getpid()}"
+        self.pins = Path(f"/sys/fs/bpf/readme_{os.getpid()}")
+        self.folders = {
+            "/tmp/": f"{folder}/",
+            "/sys/fs/cgroup/demo": str(self.cgroup),
+            "/sys/fs/bpf/demo": str(self.pins),
+            " test/demo/send": f" {srcdir}/test/demo/send",
+        }
+
+    def here(self, text):
+        for shown, here in self.folders.items():
+            text = text.replace(shown, here)
+        return text
+
+    def run(self, commands):
+        env = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+        command = ["sh", "-exc", self.here(commands)]
+        subprocess.run(command, cwd=self.srcdir, env=env, check=True)
+
+
 @pytest.fixture
-def counted_packets(readme, srcdir, cgroups):
-    """What is to be typed before the session with a program has been typed."""
-    [typed] = [block for block in blocks(readme, "sh") if "bpftool prog load" in block]
-    cgroup = cgroups / f"readme_{os.getpid()}"
-    typed = typed.replace("/tmp/", f"{cgroups.parent}/")
-    typed = typed.replace("/sys/fs/cgroup/demo", str(cgroup))
-    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
-    env = {**os.environ, "PATH": path}
-    try:
-        subprocess.run(["sh", "-exc", typed], cwd=srcdir, env=env, check=True)
-        yield
-    finally:
-        subprocess.run(["rm", "-rf", "/sys/fs/bpf/demo"], check=True)
-        wait_until(lambda: is_removed(cgroup))
+def typed(srcdir, tmp_path):
+    typed = Typed(srcdir, tmp_path)
+    yield typed
+    subprocess.run(["rm", "-rf", typed.pins], check=True)
+    wait_until(lambda: is_removed(typed.cgroup))
+
+
+LOADING = ["--programs", "all", "--allow", "ebpf_shell@*=load", "--allow", "*=rw"]
+
+
+@pytest.fixture
+def program_section(readme, typed):
+    """With the program compiled."""
+    section = section_of(readme, "With an eBPF program")
+    typed.run(blocks(section, "sh")[0])
+    return section
 
 
 def test_the_session_with_a_program_is_what_one_sees(
-    readme, counted_packets, lone_cluster, start_cnode, ebin
+    readme, program_section, typed, lone_cluster, start_local, ebin
 ):
-    lone_cluster.epmd.start()
-    start_cnode(cluster=lone_cluster, naming=[])
-    shown = session(readme, "With an eBPF program")
-    assert shell.check(shown, lone_cluster, ebin) >= 2
+    start_local(*LOADING)
+    shown = typed.here(session(readme, "With an eBPF program"))
+    assert shell.check(shown, lone_cluster, ebin) >= 5
+
+
+def test_a_node_with_nothing_installed_loads_that_program_too(
+    program_section, typed, lone_cluster, start_local, start_beam
+):
+    start_local(*LOADING)
+    text = " ".join(program_section.split())
+    [read] = re.findall(r"`(\{ok, Elf\} = [^`]*)`", text)
+    [load] = re.findall(r"`(rpc:call\(ebpf@localhost, ebpf_programs, load, [^`]*)`", text)
+    beam = start_beam(cluster=lone_cluster, sname="ebpf_shell@localhost")
+    loaded = beam.eval(f"{read}, {load}", File=typed.here("/tmp/count_packets.o").encode())
+    assert set(loaded["maps"]) == {b"packets", b"bytes"}
+
+
+def test_the_maps_of_what_bpftool_loads_can_be_opened(
+    readme, program_section, typed, lone_cluster, start_local, start_beam, ebin
+):
+    section = section_of(readme, "Maps of other programs")
+    typed.run(blocks(section, "sh")[0])
+    start_local(*LOADING)
+    beam = start_beam(cluster=lone_cluster, paths=[ebin], sname="ebpf_shell@localhost")
+    calls = re.findall(r"`(ebpf_\w+:open[^`]*)`", " ".join(section.split()))
+    opened = [beam.eval(typed.here(call)) for call in calls]
+    assert [handle[0] for handle in opened] == ["ebpf_map", "ebpf_program"]
+
+
+def test_the_words_of_programs_are_those_of_the_table(readme, srcdir):
+    source = (srcdir / "cnode" / "bpf" / "program_words.c").read_text()
+    needs = dict(re.findall(r'\{ "(\w+)", PROGRAM_NEEDS_(\w+) \}', source))
+    types = {word: [] for word in needs}
+    for type, word in re.findall(r"\{ BPF_PROG_TYPE_(\w+),\s+PROGRAMS_(\w+) \}", source):
+        types[word.lower()].append(type.lower())
+    section = section_of(readme, "Functions for programs")
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \|$", section, re.MULTILINE)
+    assert {word: re.findall(r"`(\w+)`", named) for word, named, _ in rows} == types
+    shown = {word: re.sub(r"\W|CAP_", "", cap) for word, _, cap in rows}
+    assert shown == {word: "nothing" if n == "BPF" else n for word, n in needs.items()}
+
+
+@pytest.mark.parametrize("type", ["load_option", "instructions_option"])
+def test_the_options_of_load_are_those_of_the_facade(type, readme, srcdir):
+    source = (srcdir / "erlang" / "src" / "ebpf_programs.erl").read_text()
+    [text] = re.findall(rf"^-type {type}\(\) ::(.*?)\.$", source, re.M | re.DOTALL)
+    wanted = set(re.findall(r"[|{\n] *([a-z_]+)(?= *[|,\n])", text)) - {"node"}
+    [(of_two, of_three)] = re.findall(
+        r"Options of `load/2` are (.*?); of `load/3` they are (.*?)\.", " ".join(readme.split())
+    )
+    named = of_two if type == "load_option" else of_three
+    assert set(re.findall(r"`(\w+)`", named)) == wanted
+
+
+def test_the_targets_are_those_that_the_c_node_knows(readme, srcdir):
+    rows = (srcdir / "cnode" / "bpf" / "attach.c").read_text()
+    known = set(re.findall(r'\[ATTACH_\w+\] = \{ "(\w+)"', rows))
+    [text] = re.findall(r"^A target is (.*?)\.\n\n", readme, re.MULTILINE | re.DOTALL)
+    heads = re.findall(r"`\{?([a-z_]+(?: \| [a-z_]+)?)[,`]", text)
+    assert {name for head in heads for name in head.split(" | ")} == known | {"auto"}
+
+
+SHELL_FILES = ["bootstrap", "test/demo/demo", "test/demo/shell", "test/demo/nodes.sh"]
+
+
+def test_nothing_shows_how_to_give_load_to_every_node(srcdir, program):
+    """A name proves little, but what is copied should name somebody."""
+    pages = [*srcdir.glob("*.md"), *srcdir.glob("*/README.md")]
+    pages += [*srcdir.glob("*/*.[38]"), *srcdir.glob("cnode/systemd/*.*")]
+    pages += [*srcdir.glob("erlang/examples/*"), *map(srcdir.joinpath, SHELL_FILES)]
+    texts = {page: page.read_text() for page in pages if page.is_file()}
+    texts["help"] = subprocess.run([program, "--help"], capture_output=True, text=True).stdout
+    assert any("@*=load" in text for text in texts.values())
+    assert [name for name, text in texts.items() if re.search(r"(?<!@)\*=load", text)] == []
 
 
 def test_the_options_of_new_are_those_of_the_facade(readme, srcdir):
     source = (srcdir / "erlang" / "src" / "ebpf_maps.erl").read_text()
     [type] = re.findall(r"^-type map_option\(\) ::(.*?)\.$", source, re.M | re.DOTALL)
     wanted = set(re.findall(r"[|{\n] *([a-z_]+)(?= *[|,\n])", type))
-    section = readme.split("\n## Options of `new`\n")[1].split("\n## ")[0]
+    section = section_of(readme, "Options of `new`")
     heads = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
     assert set(re.findall(r"`\{?([a-z_]+)", "\n".join(heads))) == wanted
 
@@ -131,17 +235,22 @@ def test_the_embedded_example_starts_a_c_node(
     wait_until(lambda: "ebpf" not in lone_cluster.epmd.names())
 
 
-def test_the_table_has_all_functions(readme, program):
+@pytest.mark.parametrize(
+    "module, heading",
+    [("ebpf_maps", "In the shell"), ("ebpf_programs", "Functions for programs")],
+)
+def test_the_table_has_all_functions(module, heading, readme, program):
     listed = subprocess.run([program, "--functions"], capture_output=True, text=True)
-    served = {line.split(":")[1] for line in listed.stdout.splitlines()}
+    lines = [line.split(":") for line in listed.stdout.splitlines()]
+    served = {function for of, function in lines if of == module}
     shown = set()
-    for row in re.findall(r"^\| (`\w+\(.*?) \|", readme, re.MULTILINE):
+    for row in re.findall(r"^\| (`\w+\(.*?) \|", section_of(readme, heading), re.MULTILINE):
         for name, arguments in re.findall(r"`(\w+)\((.*?)\)`", row):
             arity = len(arguments.split(",")) if arguments else 0
             if arguments == "..., Options":
                 arity = 5
             shown.add(f"{name}/{arity}")
-    assert shown == served
+    assert served and shown == served
 
 
 def test_each_option_in_it_is_one_of_the_program(readme, program):
@@ -223,7 +332,7 @@ def capabilities(start_cnode, alice, caps):
 
 
 def test_cap_bpf_alone_makes_all_but_the_network_types(readme, start_cnode, alice):
-    row = re.search(r"^\| `CAP_NET_ADMIN` \| making (.*?) \|", readme, re.MULTILINE)[1]
+    row = re.search(r"^\| `CAP_NET_ADMIN` \| making (.*?);", readme, re.MULTILINE)[1]
     assert set(re.findall(r"\w+", row)) - {"and"} == set(NET_ADMIN_TYPES)
     answers = capabilities(start_cnode, alice, ["bpf"])
     refused = {t for t, answer in answers.items() if answer == ("error", "eperm")}

@@ -189,6 +189,23 @@ def test_a_request_in_the_name_of_another_node_is_dropped_and_logged(
     assert peer.maps("get", 1, map, "none") == "none"
 
 
+@pytest.mark.parametrize(
+    "other",
+    [lambda name: name[:-1], lambda name: f"{name}2", lambda name: f"x{name[1:]}"],
+    ids=["shorter", "longer", "as-long"],
+)
+def test_a_request_in_a_name_that_is_nearly_its_own_is_dropped(
+    other, fresh_cnode, connect
+):
+    peer = connect(fresh_cnode)
+    map = peer.maps("new", *HASH)
+    name = other(peer.name)
+    start = fresh_cnode.mark()
+    peer.start_erpc("ebpf_maps", "put", [1, 1, map], sender=peer.pid(node=name))
+    fresh_cnode.wait_log(f"warning dropped .* {peer.name} in the name of {name}$", start=start)
+    assert peer.maps("get", 1, map, "none") == "none"
+
+
 @pytest.mark.parametrize("shape", ["rex", "gen_server", "cast", "spawn"])
 def test_a_forged_sender_is_dropped_in_every_shape(shape, fresh_cnode, connect, alice):
     peer = connect(fresh_cnode)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The handshake: whoever does not get through it harms nobody."""
 
+import re
 import struct
 import time
 from collections import Counter
@@ -10,6 +11,8 @@ import pytest
 import dist
 from cluster import wait_until
 from conftest import HANDSHAKE_LIMIT
+
+pytestmark = pytest.mark.single
 
 HASH = ("hash", 4, 8, 4)
 MS = 0.001  # what the node counts time by
@@ -22,12 +25,11 @@ def still_served(beam, node):
     return beam.erpc(node.name, "close", map) == "ok"
 
 
-def test_connects_and_disconnects_are_logged(cnode, connect):
-    start = cnode.mark()
-    peer = connect(cnode)
-    cnode.wait_log(f"notice connected {peer.name}", start=start)
+def test_connects_and_disconnects_are_logged(fresh_cnode, connect):
+    peer = connect(fresh_cnode)
+    fresh_cnode.wait_log(f"notice connected {peer.name}")
     peer.close()
-    cnode.wait_log(f"notice disconnected {peer.name}", start=start)
+    fresh_cnode.wait_log(f"notice disconnected {peer.name}")
 
 
 def test_what_the_node_offers_lets_it_be_called(cnode, connect):
@@ -160,6 +162,15 @@ def test_a_name_cannot_forge_a_log_line(fresh_cnode, connect):
     for line in fresh_cnode.lines[start:]:
         assert not line.startswith(forged)
         assert line.isprintable()
+
+
+def test_each_printable_character_of_a_name_is_logged_as_it_is(fresh_cnode, connect):
+    start = fresh_cnode.mark()
+    text = bytes(range(0x21, 0x7F)).decode().replace("@", "")
+    peer = connect(fresh_cnode, name=f"\x1f{text}\x7f@h", cookie="wrong", handshake=False)
+    with pytest.raises((dist.Refused, dist.Closed)):
+        peer.handshake()
+    fresh_cnode.wait_log(re.escape(f" ?{text}?@h"), start=start)
 
 
 BAD_HELLOS = {

@@ -13,6 +13,8 @@ from cluster import wait_until
 from dist import Closed
 from hostile import HASH, packet, requests, signals, spawn_request, throw
 
+pytestmark = pytest.mark.single
+
 LENGTHS = [0, 1, 2**31 - 1, 2**31, 2**32 - 1]
 
 # {(operation, arity): has it a payload} of all that a peer may send.

@@ -9,6 +9,8 @@ import dist
 import etf
 from hostile import HASH, packet, spawn_request, throw
 
+pytestmark = pytest.mark.single
+
 MB = 1000 * 1000
 LEVELS = 100_000
 LENGTHS = [2**31 - 1, 2**31, 2**32 - 1]  # 0 and 1 are lengths like any other

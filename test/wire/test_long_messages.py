@@ -130,3 +130,22 @@ def test_4_mib_pass_both_ways(fresh_cnode, alice):
         Size=size,
     )
     assert same == "true"
+
+
+def test_what_is_longer_than_the_largest_block_of_libc_goes_both_ways(start_cnode, alice):
+    """Blocks beyond 32 MiB grow by a system call of their own."""
+    size = 40 << 20
+    node = start_cnode("--max-message", 64 << 20)
+    map = alice.erpc(node.name, "new", "array", 4, size, 1)
+    same = alice.eval(
+        """
+        Value = binary:copy(<<"40 MiB">>, Size div 6 + 1),
+        <<Long:Size/binary, _/binary>> = Value,
+        M = erpc:call(N, ebpf_maps, put, [0, Long, M]),
+        Long =:= erpc:call(N, ebpf_maps, get, [0, M])""",
+        N=node.name,
+        M=map,
+        Size=size,
+        timeout=60,
+    )
+    assert same == "true"

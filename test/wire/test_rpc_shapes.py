@@ -10,6 +10,8 @@ import etf
 from beam import Beam
 from cluster import wait_until
 
+pytestmark = pytest.mark.single
+
 KEY, VALUE = b"\x01", b"\x02"
 
 

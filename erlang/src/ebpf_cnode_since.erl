@@ -4,40 +4,51 @@
 %% in no table below came with ?VERSION; before that is raised, list those here in a table of their
 %% own.
 %% @private
--module(ebpf_maps_since).
+-module(ebpf_cnode_since).
 
--export([version/0, since/2, missing/3]).
+-export([version/0, since/3, missing/4]).
 
 -define(FIRST, "0.1.0").
--define(VERSION, "0.2.0").
+-define(SECOND, "0.2.0").
+-define(VERSION, "0.4.0").
 -define(FEATURES_SINCE, "0.2.0").
--define(TIMEOUT, 500).
+-define(PROGRAMS_SINCE, "0.3.0").
 
-%% The version of this facade.
+%% The version of this application.
 -spec version() -> string().
 version() -> ?VERSION.
 
 %% The first version whose facade has the function.
--spec since(atom(), arity()) -> string().
-since(Function, Arity) ->
-    case lists:member({Function, Arity}, first()) of
-        true -> ?FIRST;
-        false -> ?VERSION
+-spec since(module(), atom(), arity()) -> string().
+since(ebpf_maps, Function, Arity) ->
+    since({Function, Arity}, [{?FIRST, first()}, {?SECOND, second()}]);
+since(ebpf_programs, _Function, _Arity) ->
+    ?PROGRAMS_SINCE.
+
+since(_Name, []) ->
+    ?VERSION;
+since(Name, [{Version, Names} | Later]) ->
+    case lists:member(Name, Names) of
+        true -> Version;
+        false -> since(Name, Later)
     end.
 
 %% The first version of a C node that is enough for it: a newer function may be made of older ones.
-needs(Function, Arity) ->
-    case lists:member({Function, Arity}, made_of_first()) of
+needs(ebpf_maps, Function, Arity) ->
+    case lists:member({Function, Arity}, made_of_first() ++ shown()) of
         true -> ?FIRST;
-        false -> since(Function, Arity)
-    end.
+        false -> since(ebpf_maps, Function, Arity)
+    end;
+needs(Module, Function, Arity) ->
+    since(Module, Function, Arity).
 
 %% Why Node, which is up, raised undef. A node that lacks a function of the first version is not an
 %% ebpf_cnode at all.
--spec missing(node(), atom(), arity()) -> binary().
-missing(Node, Function, Arity) ->
-    Text = io_lib:format("~ts does not serve ebpf_maps:~ts/~w, or a function that it needs~ts",
-                         [Node, Function, Arity, versions(needs(Function, Arity), version(Node))]),
+-spec missing(node(), module(), atom(), arity()) -> binary().
+missing(Node, Module, Function, Arity) ->
+    Versions = versions(needs(Module, Function, Arity), version(Node)),
+    Text = io_lib:format("~ts does not serve ~ts:~ts/~w, or a function that it needs~ts",
+                         [Node, Module, Function, Arity, Versions]),
     unicode:characters_to_binary(Text).
 
 versions(?FIRST, unknown) -> "";
@@ -46,20 +57,11 @@ versions(Since, unknown) -> [": that came with version ", Since];
 versions(Since, none) -> [versions(Since, unknown), ", and the node is older than " ?FEATURES_SINCE];
 versions(Since, Version) -> [versions(Since, unknown), ", and the node has ", Version].
 
-%% Asks only a connected node: connecting may take long.
 version(Node) ->
-    case lists:member(Node, nodes(connected)) of
-        true -> ask(Node);
-        false -> unknown
-    end.
-
-ask(Node) ->
-    try erpc:call(Node, ebpf_maps, features, [], ?TIMEOUT) of
-        #{version := Version} when is_binary(Version) -> Version;
+    case ebpf_cnode_request:ask_at_once(Node, features, []) of
+        {value, #{version := Version}} when is_binary(Version) -> Version;
+        undef -> none;
         _ -> unknown
-    catch
-        error:{exception, undef, _} -> none;
-        _:_ -> unknown
     end.
 
 first() ->
@@ -70,6 +72,12 @@ first() ->
      {peek, 1}, {with, 2}, {without, 2}, {merge, 2}, {size, 1}, {keys, 1}, {values, 1},
      {to_list, 1}, {fold, 3}, {foreach, 2}, {clear, 1}, {drain, 1}, {iterator, 1}, {iterator, 2},
      {next, 1}, {next_chunk, 3}, {drain_chunk, 3}, {format_error, 2}].
+
+second() ->
+    [{check, 4}, {check, 5}, {features, 0}, {features, 1}, {progress, 0} | made_of_first()].
+
+%% They print bytes where a C node knows no types.
+shown() -> [{table, 1}, {table, 2}].
 
 made_of_first() ->
     [{i, 0}, {i, 1}, {merge, 3}, {to_list, 2}, {fold, 4}, {drain, 2}].

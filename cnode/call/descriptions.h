@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DESCRIPTIONS_H
+#define DESCRIPTIONS_H
+
+#include "bpf/pins.h"
+#include "call/call.h"
+
+/* Parts of the descriptions of objects that all kinds have. */
+
+/* {Handle, Owner, Lifetime} for each handle of that kind; their number. */
+uint32_t descriptions_write_owned(struct call *call,
+				  const struct resource_kind *kind);
+
+/* A key and an id, or none for 0. */
+void descriptions_write_id(struct term_writer *w, const char *name,
+			   uint32_t id);
+void descriptions_write_bool(struct term_writer *w, const char *name,
+			     bool value);
+
+/* Two keys: pinned with a list of paths, handles with a list of handles. */
+void descriptions_write_holders(struct call *call,
+				const struct resource_kind *kind, uint32_t id,
+				const struct pins *pins);
+
+#endif

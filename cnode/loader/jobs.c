@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What all jobs share. */
+#include "loader/jobs.h"
+
+#include "bpf/program_words.h"
+#include "confine/privilege.h"
+
+void job_answer_add(struct job_answer *answer, const struct record *record,
+		    int fd)
+{
+	struct record with_fd = *record;
+
+	with_fd.fd = RECORD_NO_FD;
+	if (fd >= 0 && answer->fd_count == LOADER_MAX_ANSWER_FDS) {
+		answer->records.failed = true;
+		return;
+	}
+	if (fd >= 0) {
+		with_fd.fd = answer->fd_count;
+		answer->fds[answer->fd_count++] = fd;
+	}
+	records_add(&answer->records, &with_fd);
+}
+
+int job_narrow(uint32_t needs)
+{
+	unsigned keep = PRIVILEGE_BPF;
+
+	if (needs & (1u << PROGRAM_NEEDS_NET_ADMIN))
+		keep |= PRIVILEGE_NET_ADMIN;
+	if (needs & (1u << PROGRAM_NEEDS_PERFMON))
+		keep |= PRIVILEGE_PERFMON;
+	return privilege_narrow(keep);
+}
