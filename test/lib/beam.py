@@ -117,6 +117,7 @@ class Beam:
         )
         os.close(theirs_in)
         os.close(theirs_out)
+        self.unanswered = 0
         try:
             self.eval("ok.", timeout=60)
         except BaseException:
@@ -180,7 +181,9 @@ class Beam:
             raise
 
     def forget(self):
-        """Drops the bindings and the messages of earlier evaluations."""
+        """Drops the bindings and the messages of earlier evaluations, and answers that no one took."""
+        while self.unanswered:
+            self._receive(20 * PATIENCE)
         self._send("forget")
         self.finish()
 
@@ -188,6 +191,7 @@ class Beam:
         return self.apply("erlang", "nodes", "connected")
 
     def _send(self, term):
+        self.unanswered += 1
         data = etf.encode(term)
         data = memoryview(struct.pack(">I", len(data)) + data)
         while data:
@@ -196,6 +200,7 @@ class Beam:
     def _receive(self, timeout):
         deadline = time.monotonic() + timeout
         size = struct.unpack(">I", self._read(4, deadline))[0]
+        self.unanswered -= 1
         return etf.decode(self._read(size, deadline))
 
     def _read(self, size, deadline):

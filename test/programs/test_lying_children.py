@@ -67,7 +67,9 @@ def start_lying(start_programs, cluster, liars):
     def start(lie, job="bpf_object__open_mem", by="lying_child"):
         """The first child that does its job by this function lies."""
         lies = {"LD_PRELOAD": str(liars[by]), "LIE": lie, "LIE_IN": job}
-        limits = ("--load-seconds", "1", "--run-seconds", "1", "--max-loads", "2")
+        # what nobody waits for may take its time, on a machine with much to do
+        seconds = 3 if LIES.get(lie, [KILLED])[0] == TIMEOUT else 20
+        limits = ("--load-seconds", seconds, "--run-seconds", seconds, "--max-loads", 2)
         return start_programs(*limits, env={**cluster.env, **lies})
 
     return start
