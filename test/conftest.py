@@ -31,7 +31,7 @@ from hostile import Siege  # noqa: E402
 from traffic import Recorder  # noqa: E402
 
 # a conftest.py in a folder would take the place of this one
-pytest_plugins = ["program_fixtures"]
+pytest_plugins = ["program_fixtures", "subscriptions"]
 
 TOP = Path(__file__).resolve().parent.parent
 CI = os.environ.get("CI") == "true"
@@ -113,7 +113,7 @@ def is_wanted(item, go):
 
 
 def thinned(items):
-    """Of a large table every fourth row: the rows run much the same code.
+    """Of a large table every eighth row: the rows run much the same code.
 
     In a diagonal, and each table from a row of its own: of a table of several
     parameters each has all of its values in some row.
@@ -125,7 +125,7 @@ def thinned(items):
         item
         for number, table in enumerate(rows.values())
         for row, item in enumerate(table)
-        if len(table) < TABLE or (row + row // 4 + number) % 4 == 0
+        if len(table) < TABLE or (row + row // 8 + number) % 8 == 0
     ]
 
 

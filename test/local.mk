@@ -32,6 +32,7 @@ test_files = \
 	test/bpf/count.bpf.c \
 	test/bpf/endless.bpf.c \
 	test/bpf/enormous.bpf.c \
+	test/bpf/events.bpf.c \
 	test/bpf/grow.bpf.c \
 	test/bpf/huge.bpf.c \
 	test/bpf/least.bpf.c \
@@ -74,6 +75,10 @@ test_files = \
 	test/entries/test_several_callers.py \
 	test/entries/test_walks.py \
 	test/entries/test_whole.py \
+	test/events/test_event_ends.py \
+	test/events/test_event_errors.py \
+	test/events/test_events.py \
+	test/events/test_events_facade.py \
 	test/examples/test_examples.py \
 	test/facade/test_documentation.py \
 	test/facade/test_embedded.py \
@@ -176,6 +181,7 @@ test_files = \
 	test/lib/shell.py \
 	test/lib/slow_calls.py \
 	test/lib/stand_in.erl \
+	test/lib/subscriptions.py \
 	test/lib/syscall_numbers.py \
 	test/lib/systemd.py \
 	test/lib/traffic.py \
@@ -227,15 +233,12 @@ test_files = \
 	test/open/test_protected.py \
 	test/open/test_roots.py \
 	test/programs/loader_probe.c \
+	test/programs/objects_probe.c \
 	test/programs/run_job.c \
 	test/programs/test_attach.py \
 	test/programs/test_foreign_numbers.py \
 	test/programs/test_jobs.py \
 	test/programs/test_jobs_run.py \
-	test/programs/objects_probe.c \
-	test/programs/test_lying_children.py \
-	test/programs/test_mutants.py \
-	test/programs/test_objects.py \
 	test/programs/test_kept_links.py \
 	test/programs/test_load.py \
 	test/programs/test_load_instructions.py \
@@ -244,6 +247,9 @@ test_files = \
 	test/programs/test_load_refused.py \
 	test/programs/test_loader.py \
 	test/programs/test_loader_children.py \
+	test/programs/test_lying_children.py \
+	test/programs/test_mutants.py \
+	test/programs/test_objects.py \
 	test/programs/test_program_permissions.py \
 	test/programs/test_program_values.py \
 	test/programs/test_real_objects.py \

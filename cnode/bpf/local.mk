@@ -14,6 +14,7 @@ cnode_but_main += \
 	%D%/resource.c %D%/resource.h \
 	%D%/resource_pin.c %D%/resource_pin.h \
 	%D%/retry.c %D%/retry.h \
+	%D%/ring.c %D%/ring.h \
 	%D%/map_walk.c %D%/map_walk.h \
 	%D%/attach.c %D%/attach.h \
 	%D%/link.c %D%/link.h \
@@ -21,4 +22,5 @@ cnode_but_main += \
 	%D%/program.c %D%/program.h \
 	%D%/kernel_btf.c %D%/kernel_btf.h \
 	%D%/kernel_types.h \
+	%D%/user_ring.c %D%/user_ring.h \
 	%D%/program_words.c %D%/program_words.h

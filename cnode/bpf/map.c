@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "bpf/map_lock.h"
+#include "bpf/user_ring.h"
 
 /* --- References --------------------------------------------------------- */
 
@@ -20,6 +21,7 @@ static void free_map(struct resource *resource)
 
 	if (map->types)
 		map->free_types(map->types);
+	user_ring_free(map->user_ring);
 	map_lock_close(map->lock);
 	free(map);
 }

@@ -91,7 +91,7 @@ static uint64_t entry_bytes(const struct map_spec *spec)
 
 	if (traits & MAP_PER_CPU)
 		value = aligned(value) * possible_cpus();
-	if (traits & MAP_FIXED) { /* keys are not stored */
+	if (traits & MAP_ALL_EXIST) { /* keys are not stored */
 		key = traits & MAP_PER_CPU ? sizeof(void *) : 0;
 		value = aligned(value);
 	} else if (traits & MAP_BUCKETS) {

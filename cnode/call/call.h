@@ -9,6 +9,7 @@
 #include "bpf/map.h"
 #include "call/permissions.h"
 #include "call/raise.h"
+#include "events/events.h"
 #include "handles/handles.h"
 #include "host/root.h"
 #include "limits/pin_limit.h"
@@ -43,11 +44,13 @@ struct call_options {
 	uint32_t grace; /* s */
 	uint32_t max_programs;
 	uint32_t max_programs_per_node;
+	uint32_t max_subscriptions;
 };
 
 /* Shared by all calls. */
 struct call_common {
 	struct handles *handles;
+	struct events *events;
 	struct map_memory *map_memory;
 	struct stats_all *stats;
 	struct root pin_root;
@@ -66,6 +69,7 @@ struct call_common {
 struct call_context {
 	struct call_common *common;
 	struct handles_owner *owner;
+	struct events_peer *events;
 	const char *peer;          /* the name of that node */
 	const struct call *served; /* the current call, or NULL */
 	enum permission permission;
@@ -110,7 +114,9 @@ struct call {
 	erlang_ref *watched; /* handles that end with the caller */
 	size_t watched_count;
 	struct handles_process unwatch; /* its handle ref is closed */
+	struct term subscriber;         /* a pid that a subscription sends to */
 	erlang_ref ref;
+	struct events_made subscription;
 };
 
 void call_context_fini(struct call_context *context);

@@ -4,6 +4,7 @@ cnode_but_main += \
 	%D%/call.c %D%/call.h \
 	%D%/descriptions.c %D%/descriptions.h \
 	%D%/entries.c %D%/entries.h \
+	%D%/event_options.c %D%/event_options.h \
 	%D%/inner_maps.c %D%/inner_maps.h \
 	%D%/instructions.c %D%/instructions.h \
 	%D%/keeping.c %D%/keeping.h \

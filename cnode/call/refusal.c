@@ -147,6 +147,10 @@ static struct {
 	[REFUSAL_NO_VMLINUX_TYPES] = { "this node serves no types of the "
 				       "kernel (--vmlinux-types)",
 				       REFUSED("no_vmlinux_types") },
+	[REFUSAL_FOREIGN_RING] = { "the ring was not made here, and it may not "
+				   "load programs: it would take the events "
+				   "from their reader",
+				   REFUSED("foreign_ring") },
 };
 
 static const char *key_of(enum refusal refusal)

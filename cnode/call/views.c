@@ -229,10 +229,8 @@ static void leave_objects(struct types *types, unsigned traits)
 		types->value = NULL;
 }
 
-/* For the caller to free; NULL: *error says why. */
-static struct types *read_types(const struct view_options *options,
-				struct types_plans *plans, unsigned traits,
-				int *error)
+struct types *views_read(const struct view_options *options,
+			 struct types_plans *plans, unsigned traits, int *error)
 {
 	struct types *types = types_new(plans);
 
@@ -257,14 +255,14 @@ static bool raise_wrong(struct call *call, int error)
 bool views_check(struct call *call, const struct view_options *options,
 		 struct types_plans *plans, unsigned traits, int *error)
 {
-	types_free(read_types(options, plans, traits, error));
+	types_free(views_read(options, plans, traits, error));
 	return raise_wrong(call, *error);
 }
 
 bool views_make_of(struct call *call, const struct view_options *options,
 		   struct types_plans *plans, struct map *map, int *error)
 {
-	struct types *types = read_types(options, plans, map->traits, error);
+	struct types *types = views_read(options, plans, map->traits, error);
 
 	if (!types)
 		return raise_wrong(call, *error);

@@ -52,6 +52,15 @@ bool views_make(struct call *call, const struct view_options *options,
 bool views_make_of(struct call *call, const struct view_options *options,
 		   struct types_plans *plans, struct map *map, int *error);
 
+/*
+ * How a view of these options shows what has these plans, of a map with these
+ * traits, or of none. It takes the plans over, even on failure; the caller frees
+ * it. NULL: *error says why: -EINVAL, -E2BIG, -ENOMEM.
+ */
+struct types *views_read(const struct view_options *options,
+			 struct types_plans *plans, unsigned traits,
+			 int *error);
+
 /* Whether that would go well for a map with these traits; takes plans, too. */
 bool views_check(struct call *call, const struct view_options *options,
 		 struct types_plans *plans, unsigned traits, int *error);

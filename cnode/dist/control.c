@@ -21,7 +21,7 @@
 struct layout {
 	uint8_t plain; /* the op of the same message without a trace token */
 	uint8_t arity; /* 0: no such op */
-	uint8_t from, to, id, mfa, options;
+	uint8_t from, to, id, mfa, options, reason;
 	bool payload;
 };
 
@@ -29,16 +29,16 @@ static const struct layout layouts[] = {
 	[CONTROL_LINK] = { CONTROL_LINK, 3, .from = 1, .to = 2 },
 	[CONTROL_SEND] = { CONTROL_SEND, 3, .to = 2, .payload = true },
 	[12] = { CONTROL_SEND, 4, .to = 2, .payload = true },
-	[CONTROL_EXIT] = { CONTROL_EXIT, 4, .from = 1, .to = 2 },
-	[13] = { CONTROL_EXIT, 5, .from = 1, .to = 2 },
+	[CONTROL_EXIT] = { CONTROL_EXIT, 4, .from = 1, .to = 2, .reason = 3 },
+	[13] = { CONTROL_EXIT, 5, .from = 1, .to = 2, .reason = 4 },
 	[CONTROL_UNLINK] = { CONTROL_UNLINK, 3, .from = 1, .to = 2 },
 	[CONTROL_REG_SEND] = { CONTROL_REG_SEND, 4, .from = 1, .to = 3,
 			       .payload = true },
 	[16] = { CONTROL_REG_SEND, 5, .from = 1, .to = 3, .payload = true },
 	[CONTROL_GROUP_LEADER] = { CONTROL_GROUP_LEADER, 3, .from = 1,
 				   .to = 2 },
-	[CONTROL_EXIT2] = { CONTROL_EXIT2, 4, .from = 1, .to = 2 },
-	[18] = { CONTROL_EXIT2, 5, .from = 1, .to = 2 },
+	[CONTROL_EXIT2] = { CONTROL_EXIT2, 4, .from = 1, .to = 2, .reason = 3 },
+	[18] = { CONTROL_EXIT2, 5, .from = 1, .to = 2, .reason = 4 },
 	[CONTROL_MONITOR_P] = { CONTROL_MONITOR_P, 4, .from = 1, .to = 2,
 				.id = 3 },
 	[CONTROL_DEMONITOR_P] = { CONTROL_DEMONITOR_P, 4, .from = 1, .to = 2,
@@ -121,6 +121,7 @@ static int parse_control(const char **pos, const char *end,
 		.id = pick(elements, l->id),
 		.mfa = pick(elements, l->mfa),
 		.options = pick(elements, l->options),
+		.reason = pick(elements, l->reason),
 	};
 	*layout = l;
 	return 0;

@@ -42,6 +42,7 @@ struct control_message {
 	struct term id;   /* reference of a monitor or a spawn, or unlink id */
 	struct term mfa;  /* SPAWN_REQUEST: {Module, Function, Arity} */
 	struct term options; /* SPAWN_REQUEST */
+	struct term reason;  /* of an exit, unless it is the payload */
 	struct term payload; /* the rest of the packet, unchecked */
 };
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -42,6 +43,7 @@ void transport_fini(struct transport *t)
 		close(t->fd);
 	t->fd = -1;
 	budget_free(t->account, t->in, t->in_capacity);
+	free(t->rest.block);
 	pthread_mutex_destroy(&t->out_lock);
 }
 
@@ -199,24 +201,56 @@ static int send_all(struct transport *t, const char *data, size_t size)
 	return 0;
 }
 
+/* An offer that came too early has set awaited, and then tried once more. */
+static void unlock_out(struct transport *t)
+{
+	pthread_mutex_unlock(&t->out_lock);
+	if (atomic_load(&t->awaited) && atomic_exchange(&t->awaited, false))
+		t->is_free(t->context);
+}
+
+static void end_rest(struct transport *t)
+{
+	free(t->rest.block);
+	t->rest = (struct transport_rest){ .size = 0 };
+}
+
+static void note_send(struct transport *t)
+{
+	t->sent_at = clock_ms();
+	atomic_fetch_add(&t->sends, 1);
+}
+
 int transport_send(struct transport *t, const char *data, size_t size)
 {
 	int error = 0;
 
 	begin_wait(t);
 	pthread_mutex_lock(&t->out_lock);
-	if (t->owed > 0)
-		error = send_all(t, tick, t->owed);
+	if (t->rest.size > 0)
+		error = send_all(t, t->rest.bytes, t->rest.size);
 	if (error == 0) {
-		t->owed = 0;
+		end_rest(t);
 		error = send_all(t, data, size);
 	}
-	t->sent_at = clock_ms();
-	atomic_fetch_add(&t->sends, 1);
-	pthread_mutex_unlock(&t->out_lock);
+	note_send(t);
+	unlock_out(t);
 	if (transport_available(t) <= BUFFER_SIZE)
 		end_wait(t);
 	return error;
+}
+
+/* --- From other threads --------------------------------------------------- */
+
+static ssize_t send_at_once(const struct transport *t, const char *data,
+			    size_t size)
+{
+	ssize_t n;
+
+	do {
+		n = send(t->fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 && errno == EAGAIN ? 0 : n;
 }
 
 void transport_tick(struct transport *t)
@@ -225,13 +259,81 @@ void transport_tick(struct transport *t)
 
 	if (pthread_mutex_trylock(&t->out_lock) != 0)
 		return;
-	if (t->owed == 0) {
-		n = send(t->fd, tick, TICK_SIZE, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n > 0)
-			t->owed = TICK_SIZE - (size_t)n;
+	if (t->rest.size == 0) {
+		n = send_at_once(t, tick, TICK_SIZE);
+		if (n > 0 && n < TICK_SIZE)
+			t->rest = (struct transport_rest){
+				.bytes = tick + n,
+				.size = TICK_SIZE - (size_t)n,
+			};
 		atomic_fetch_add(&t->sends, 1);
 	}
+	unlock_out(t);
+}
+
+/* False: there still is some. */
+static bool send_rest(struct transport *t)
+{
+	ssize_t n;
+
+	if (t->rest.size == 0)
+		return true;
+	n = send_at_once(t, t->rest.bytes, t->rest.size);
+	if (n > 0) {
+		t->rest.bytes += n;
+		t->rest.size -= (size_t)n;
+	}
+	if (t->rest.size == 0 || n < 0)
+		end_rest(t); /* the owner finds what is wrong */
+	return t->rest.size == 0;
+}
+
+/* Without memory for what is left of a packet, no other can follow it. */
+static void keep_rest(struct transport *t, const char *data, size_t size)
+{
+	char *block = malloc(size);
+
+	if (!block) {
+		transport_shutdown(t);
+		return;
+	}
+	memcpy(block, data, size);
+	t->rest = (struct transport_rest){ block, size, block };
+}
+
+static enum transport_offered offer(struct transport *t, const char *data,
+				    size_t size)
+{
+	ssize_t n;
+
+	if (!send_rest(t))
+		return TRANSPORT_FULL;
+	if (size == 0)
+		return TRANSPORT_SENT;
+	n = send_at_once(t, data, size);
+	if (n == 0)
+		return TRANSPORT_FULL;
+	note_send(t);
+	if (n < 0 || (size_t)n == size)
+		return TRANSPORT_SENT;
+	keep_rest(t, data + n, size - (size_t)n);
+	return TRANSPORT_KEPT;
+}
+
+enum transport_offered transport_offer(struct transport *t, const char *data,
+				       size_t size)
+{
+	enum transport_offered offered;
+
+	if (pthread_mutex_trylock(&t->out_lock) != 0) {
+		atomic_store(&t->awaited, true);
+		if (pthread_mutex_trylock(&t->out_lock) != 0)
+			return TRANSPORT_BUSY;
+	}
+	atomic_store(&t->awaited, false);
+	offered = offer(t, data, size);
 	pthread_mutex_unlock(&t->out_lock);
+	return offered;
 }
 
 /*
@@ -254,7 +356,7 @@ bool transport_is_gone(struct transport *t)
 		return false;
 	if (pthread_mutex_trylock(&t->out_lock) != 0)
 		return false;
-	pthread_mutex_unlock(&t->out_lock);
+	unlock_out(t);
 	return true;
 }
 

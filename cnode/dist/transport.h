@@ -12,10 +12,17 @@
 struct account;
 struct handshake;
 
+/* What is left of a tick, or of an offer, that the socket took in part. */
+struct transport_rest {
+	const char *bytes;
+	size_t size; /* 0: nothing */
+	char *block; /* the allocated block that they are in; NULL: none */
+};
+
 /*
  * The stream under one connection, buffered both ways. One thread owns it;
- * transport_tick(), transport_is_gone() and transport_shutdown() alone may be
- * called from others.
+ * transport_tick(), transport_offer(), transport_is_gone() and
+ * transport_shutdown() alone may be called from others.
  */
 struct transport {
 	int fd;
@@ -34,11 +41,16 @@ struct transport {
 	size_t in_end;
 	size_t in_capacity;
 	/* output */
-	pthread_mutex_t out_lock; /* of sending, owed and sent_at */
-	size_t owed;              /* bytes left of a tick that is half sent */
-	int64_t sent_at;          /* time of the last send, in clock_ms() */
-	atomic_uint sends;        /* number of sends */
-	atomic_bool stopped;      /* transport_shutdown() was called */
+	pthread_mutex_t out_lock; /* of sending, rest and sent_at */
+	struct transport_rest rest; /* is sent before all else */
+	_Atomic int64_t sent_at;    /* time of the last send, in clock_ms() */
+	atomic_uint sends;          /* number of sends */
+	atomic_bool stopped;        /* transport_shutdown() was called */
+	/* an offer found another send in progress: it is to be called once
+	   that is over, by whichever thread sent */
+	atomic_bool awaited;
+	void (*is_free)(void *context);
+	void *context;
 };
 
 /* Takes ownership of fd. False: out of memory. */
@@ -82,6 +94,22 @@ int transport_send(struct transport *t, const char *data, size_t size);
 
 /* From any thread: sends a tick, unless a send is in progress. */
 void transport_tick(struct transport *t);
+
+enum transport_offered {
+	TRANSPORT_SENT, /* all of it; or the connection has ended */
+	TRANSPORT_KEPT, /* a part of it: offer more once the peer has read */
+	TRANSPORT_BUSY, /* nothing: is_free will be called */
+	TRANSPORT_FULL, /* nothing: the peer has to read first */
+};
+
+/*
+ * From another thread, which may not wait: sends data, which must be whole
+ * packets. If the socket takes a part of it, the rest is copied, and sent
+ * before all else: by the next send, or the next offer, also one of 0 bytes
+ * once the socket takes more.
+ */
+enum transport_offered transport_offer(struct transport *t, const char *data,
+				       size_t size);
 
 /*
  * From another thread, which ticks while the owner serves a request: whether

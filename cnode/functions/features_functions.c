@@ -9,6 +9,7 @@
  *	                             programs => [Word of --programs],
  *	                             max_message, max_maps, grace, max_pins,
  *	                             max_maps_per_node, max_programs,
+ *	                             max_subscriptions,
  *	                             max_programs_per_node =>
  *	                                 integer() | infinity}}
  *
@@ -102,7 +103,8 @@ static void write_options(struct term_writer *w, const struct call *call)
 	write_limit(w, "max_pins", common->pin_limit.max);
 	term_write_entry(w, "max_programs", options->max_programs);
 	write_limit(w, "max_programs_per_node", options->max_programs_per_node);
-	term_write_map_close(w, map, 14);
+	term_write_entry(w, "max_subscriptions", options->max_subscriptions);
+	term_write_map_close(w, map, 15);
 }
 
 bool features_functions_features(struct call *call)

@@ -16,15 +16,19 @@
 
 #define MAPS "ebpf_maps"
 #define PROGRAMS "ebpf_programs"
+#define EVENTS "ebpf_events"
 
 enum module {
 	EBPF_MAPS,
 	EBPF_PROGRAMS,
+	EBPF_EVENTS,
+	NO_MODULE,
 };
 
 static const char *const modules[] = {
 	[EBPF_MAPS] = MAPS,
 	[EBPF_PROGRAMS] = PROGRAMS,
+	[EBPF_EVENTS] = EVENTS,
 };
 
 static const struct function {
@@ -174,6 +178,19 @@ static const struct function {
 	  loaded_functions_links },
 	{ EBPF_PROGRAMS, "handles", 0, PERMISSION_READ, LOCATED_NEVER,
 	  loaded_functions_handles },
+	/* event_functions.c */
+	{ EBPF_EVENTS, "subscribe", 2, PERMISSION_WRITE, LOCATED_TO_WRITE,
+	  event_functions_subscribe },
+	{ EBPF_EVENTS, "subscribe", 3, PERMISSION_WRITE, LOCATED_TO_WRITE,
+	  event_functions_subscribe },
+	{ EBPF_EVENTS, "unsubscribe", 1, PERMISSION_READ, LOCATED_NEVER,
+	  event_functions_unsubscribe },
+	{ EBPF_EVENTS, "subscriptions", 0, PERMISSION_READ, LOCATED_NEVER,
+	  event_functions_subscriptions },
+	{ EBPF_EVENTS, "subscriptions", 1, PERMISSION_READ, LOCATED_TO_READ,
+	  event_functions_subscriptions },
+	{ EBPF_EVENTS, "push", 2, PERMISSION_WRITE, LOCATED_TO_WRITE,
+	  event_functions_push },
 };
 
 #define FUNCTIONS (sizeof(functions) / sizeof(functions[0]))
@@ -194,8 +211,11 @@ void functions_print(FILE *file)
 /* Each request comes here: with constants, no name is measured. */
 static bool read_module(struct term t, uint8_t *module)
 {
-	*module = term_is_atom(t, MAPS) ? EBPF_MAPS : EBPF_PROGRAMS;
-	return *module == EBPF_MAPS || term_is_atom(t, PROGRAMS);
+	*module = term_is_atom(t, MAPS)	      ? EBPF_MAPS
+		  : term_is_atom(t, EVENTS)   ? EBPF_EVENTS
+		  : term_is_atom(t, PROGRAMS) ? EBPF_PROGRAMS
+					      : NO_MODULE;
+	return *module != NO_MODULE;
 }
 
 bool functions_has_module(struct term module)

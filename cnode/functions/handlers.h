@@ -63,5 +63,9 @@ bool loaded_functions_info(struct call *call);
 bool loaded_functions_list(struct call *call);
 bool loaded_functions_links(struct call *call);
 bool loaded_functions_handles(struct call *call);
+bool event_functions_subscribe(struct call *call);
+bool event_functions_unsubscribe(struct call *call);
+bool event_functions_subscriptions(struct call *call);
+bool event_functions_push(struct call *call);
 
 #endif

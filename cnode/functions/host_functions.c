@@ -5,7 +5,7 @@
  *	list()    -> [Info]
  *	info(Map) -> Info = #{id, name, type, key_size, value_size,
  *	             max_entries, flags, frozen, memlock, btf, pinned,
- *	             handles}
+ *	             handles[, fill]}
  *	handles() -> [{ebpf_map(), Owner, node | process | permanent}]
  *	Owner     =  node() | pid() | none
  */
@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "bpf/pins.h"
+#include "bpf/ring.h"
 #include "call/call.h"
 #include "call/descriptions.h"
 #include "functions/handlers.h"
@@ -31,11 +32,14 @@ bool host_functions_handles(struct call *call)
 
 #define INFO_PAIRS 12
 
+/* With the map itself, what waits in it is told, if it is a ring. */
 static void write_info(struct call *call, const struct map_info *info,
-		       const struct pins *pins)
+		       const struct map *of, const struct pins *pins)
 {
 	struct term_writer *w = call->out;
 	size_t map = term_write_map_open(w);
+	uint64_t fill;
+	bool has_fill = of && ring_fill(of, &fill) == 0;
 
 	term_write_entry(w, "id", info->id);
 	term_write_atom(w, "name");
@@ -51,7 +55,9 @@ static void write_info(struct call *call, const struct map_info *info,
 	term_write_entry(w, "memlock", info->memlock);
 	descriptions_write_id(w, "btf", info->btf_id);
 	descriptions_write_holders(call, &map_kind, info->id, pins);
-	term_write_map_close(w, map, INFO_PAIRS);
+	if (has_fill)
+		term_write_entry(w, "fill", fill);
+	term_write_map_close(w, map, INFO_PAIRS + has_fill);
 }
 
 bool host_functions_info(struct call *call)
@@ -68,7 +74,7 @@ bool host_functions_info(struct call *call)
 				     call->context->stopped);
 	if (error < 0)
 		return raise_errno(call, error);
-	write_info(call, &info, &pins);
+	write_info(call, &info, call->map, &pins);
 	pins_free(&pins);
 	return true;
 }
@@ -105,7 +111,7 @@ static bool write_infos(struct call *call, const struct pins *pins)
 	while ((error = next_info(&id, &info)) == 0) {
 		if (!call_goes_on(call))
 			return false;
-		write_info(call, &info, pins);
+		write_info(call, &info, NULL, pins);
 		n++;
 	}
 	term_write_list_close(call->out, list, n);

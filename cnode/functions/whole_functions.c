@@ -121,7 +121,7 @@ bool whole_functions_size(struct call *call)
 
 	if (!call_read_map(call, call->args[0]) || !entries_check(call))
 		return false;
-	if (call->map->traits & MAP_FIXED)
+	if (call->map->traits & MAP_ALL_EXIST)
 		n = call->map->max_entries;
 	else if (!visit_all(call, MAP_WALK_KEYS, &n))
 		return false;

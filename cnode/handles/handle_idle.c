@@ -281,7 +281,7 @@ static void end_some(struct handles *h, struct idle_look *look)
 			handle_owners_end_handle(h, handle, &ended);
 	}
 	pthread_rwlock_unlock(&h->lock);
-	handle_owners_free_ended(&ended);
+	handle_owners_free_ended(h, &ended);
 }
 
 /* ms until the first handle is due for a look; -1: no handles. */

@@ -129,7 +129,8 @@ void handle_owners_end_handle(struct handles *h, struct handle *handle,
 	SLIST_INSERT_HEAD(&ended->list, handle, ended);
 }
 
-void handle_owners_free_ended(struct ended_handles *ended)
+void handle_owners_free_ended(const struct handles *h,
+			      struct ended_handles *ended)
 {
 	struct handle *handle;
 	unsigned freed = 0;
@@ -137,6 +138,8 @@ void handle_owners_free_ended(struct ended_handles *ended)
 	while ((handle = SLIST_FIRST(&ended->list))) {
 		SLIST_REMOVE_HEAD(&ended->list, ended);
 		handle_audit_ends(handle, ended->event);
+		if (h->tell)
+			h->tell(handle->resource, h->tell_context);
 		resource_unref(handle->resource);
 		free(handle->process);
 		free(handle);
@@ -229,7 +232,7 @@ struct handles_owner *handles_owner_up(struct handles *h, const char *name,
 	}
 	holders_close(holder);
 	pthread_rwlock_unlock(&h->lock);
-	handle_owners_free_ended(&ended);
+	handle_owners_free_ended(h, &ended);
 	return owner;
 }
 
@@ -328,7 +331,7 @@ void handles_owner_down(struct handles *h, struct handles_owner *owner)
 	}
 	free_if_ended(owner);
 	pthread_rwlock_unlock(&h->lock);
-	handle_owners_free_ended(&ended);
+	handle_owners_free_ended(h, &ended);
 	if (processes > 0)
 		log_processes(name, processes);
 }
@@ -344,7 +347,7 @@ int handles_reap(struct handles *h)
 	creators = reap(h, &h->creators, UINT32_MAX, &ended);
 	borrowers = reap(h, &h->borrowers, MAX_BORROWERS, &ended);
 	pthread_rwlock_unlock(&h->lock);
-	handle_owners_free_ended(&ended);
+	handle_owners_free_ended(h, &ended);
 	if (too_many)
 		log_borrowers();
 	left = creators < 0 || (borrowers >= 0 && borrowers < creators)

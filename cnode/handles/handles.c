@@ -166,7 +166,7 @@ static void drop(struct handles *h, const erlang_ref *ref)
 	if (handle)
 		handle_owners_end_handle(h, handle, &ended);
 	pthread_rwlock_unlock(&h->lock);
-	handle_owners_free_ended(&ended);
+	handle_owners_free_ended(h, &ended);
 }
 
 /* --- Finding ------------------------------------------------------------ */
@@ -328,6 +328,14 @@ static void visit_handle(const struct handles *h, const struct handle *handle,
 	} while (holding && owners);
 }
 
+void handles_tell(struct handles *h,
+		  void (*ended)(const struct resource *resource, void *context),
+		  void *context)
+{
+	h->tell = ended;
+	h->tell_context = context;
+}
+
 void handles_each(struct handles *h, const struct resource_kind *kind,
 		  uint32_t id, handles_visitor visit, void *context)
 {
@@ -400,7 +408,7 @@ int handles_close(struct handles *h, const struct handles_owner *owner,
 	else
 		close_handle(h, owner, handle, process, &ended);
 	pthread_rwlock_unlock(&h->lock);
-	handle_owners_free_ended(&ended);
+	handle_owners_free_ended(h, &ended);
 	return error;
 }
 
@@ -417,7 +425,7 @@ void handles_process_ended(struct handles *h, const struct handles_owner *owner,
 	    handle_owners_hold_it(owner, handle))
 		handle_owners_end_handle(h, handle, &ended);
 	pthread_rwlock_unlock(&h->lock);
-	handle_owners_free_ended(&ended);
+	handle_owners_free_ended(h, &ended);
 }
 
 void handles_free(struct handles *h)
@@ -434,7 +442,7 @@ void handles_free(struct handles *h)
 		if (handle)
 			handle_owners_end_handle(h, handle, &ended);
 	}
-	handle_owners_free_ended(&ended);
+	handle_owners_free_ended(h, &ended);
 	handles_reap(h); /* no owner holds a handle now: frees them all */
 	free(h->table.table);
 	pthread_rwlock_destroy(&h->lock);

@@ -48,6 +48,11 @@ struct handles *handles_new(const char *node, uint32_t creation,
 			    const struct handles_limits *limits);
 void handles_free(struct handles *handles);
 
+/* Has ended called for the object of each handle that ends, without a lock. */
+void handles_tell(struct handles *handles,
+		  void (*ended)(const struct resource *resource, void *context),
+		  void *context);
+
 /*
  * A node has connected: ends the other incarnations of that name. Pair each
  * call with one of handles_owner_down(); the owner is valid until then. NULL:

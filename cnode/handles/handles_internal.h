@@ -104,6 +104,9 @@ struct handles {
 	struct idle_look *look; /* only for the thread that ends them */
 	uint64_t max_holdings;
 	uint64_t holdings;
+	/* called for the object of each handle that ends; NULL: nobody is */
+	void (*tell)(const struct resource *resource, void *context);
+	void *tell_context;
 };
 
 /*
@@ -179,7 +182,8 @@ void handle_owners_end_handle(struct handles *handles, struct handle *handle,
 			      struct ended_handles *ended);
 
 /* Without the lock: closing the objects may take the kernel long. */
-void handle_owners_free_ended(struct ended_handles *ended);
+void handle_owners_free_ended(const struct handles *handles,
+			      struct ended_handles *ended);
 
 /* --- handle_idle.c: shared handles out of use ---------------------------- */
 

@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "dist/epmd.h"
+#include "events/events.h"
 #include "limits/map_memory.h"
 #include "loader/loader.h"
 #include "node/signals.h"
@@ -177,6 +178,7 @@ static void stop(struct node *node)
 		return; /* threads still use the rest; the process exits anyway
 			 */
 	handles_free(service->common.handles);
+	events_free(service->common.events);
 	peers_free(service->peers);
 	stats_all_free(service->common.stats);
 	map_memory_free(service->common.map_memory);

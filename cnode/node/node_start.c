@@ -25,6 +25,7 @@
 #include "dist/cookie.h"
 #include "dist/epmd.h"
 #include "dist/handshake.h"
+#include "events/events.h"
 #include "host/bpf_fs.h"
 #include "host/host_memory.h"
 #include "host/pin_path.h"
@@ -350,6 +351,13 @@ static void log_map_memory(const struct node *node)
 			   node->map_memory_is_half_of);
 }
 
+/* Subscriptions end with the handle of their ring. */
+static void handle_ended(const struct resource *resource, void *events)
+{
+	if (resource->kind == &map_kind)
+		events_map_closed(events, (const struct map *)resource);
+}
+
 static enum exit_status init_service(struct node *node)
 {
 	struct service *service = &node->service;
@@ -371,6 +379,7 @@ static enum exit_status init_service(struct node *node)
 		.grace = limits.grace,
 		.max_programs = options->max_programs,
 		.max_programs_per_node = options->max_programs_per_node,
+		.max_subscriptions = options->max_subscriptions,
 	};
 	service->permissions = &options->permissions;
 	service->max_waiting = options->max_waiting;
@@ -384,9 +393,16 @@ static enum exit_status init_service(struct node *node)
 	service->common.map_memory = map_memory_new(most_map_memory(node));
 	pin_limit_init(&service->common.pin_limit, options->max_pins);
 	service->common.stats = stats_all_new();
+	service->common.events = events_new(options->max_subscriptions,
+					    options->max_message,
+					    &node->budget);
 	if (service->common.handles && service->peers &&
-	    service->common.map_memory && service->common.stats)
+	    service->common.map_memory && service->common.stats &&
+	    service->common.events) {
+		handles_tell(service->common.handles, handle_ended,
+			     service->common.events);
 		return STATUS_OK;
+	}
 	log_error("out of memory");
 	return STATUS_OTHER;
 }

@@ -38,6 +38,7 @@ struct options {
 	uint32_t programs;   /* set of program_words.h; 0: none */
 	uint32_t max_programs;
 	uint32_t max_programs_per_node;
+	uint32_t max_subscriptions;
 	uint32_t max_loads; /* at once; 0: not given */
 	uint32_t load_seconds;
 	uint32_t run_seconds;

@@ -15,6 +15,7 @@
 #include "base/heap.h"
 #include "base/log.h"
 #include "dist/handshake.h"
+#include "events/events.h"
 #include "serve/connection_internal.h"
 
 #define HANDSHAKE_MS 5000
@@ -191,9 +192,13 @@ static void serve_peer(struct connection *c, const char *address)
 	functions_log_for(&c->session.context);
 	log_connected(c, address);
 	stats_join(c->service->common.stats, &c->stats);
-	error = resume(c);
+	c->session.context.events =
+		events_join(c->service->common.events, &c->transport,
+			    &c->session.pids, c->peer.name);
+	error = c->session.context.events ? resume(c) : -ENOMEM;
 	if (error == 0)
 		error = connection_serve(c);
+	events_leave(c->session.context.events);
 	log_disconnected(c, error);
 	stats_leave(c->service->common.stats, &c->stats);
 	handles_owner_down(c->service->common.handles,

@@ -4,7 +4,8 @@
  * kind that gets an answer.
  *
  * A spawned process lives no longer than the request that asks for it, so
- * a monitor or a link finds nothing but the two registered names.
+ * a monitor or a link finds nothing but the two registered names, and
+ * subscriptions: cnode/events/.
  */
 #include "serve/session.h"
 
@@ -12,8 +13,11 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "events/events.h"
 #include "serve/answer.h"
 #include "serve/request.h"
+
+#define KILLED "w\6killed" /* ERL_SMALL_ATOM_UTF8_EXT */
 
 struct resumption {
 	const struct session *session;
@@ -130,18 +134,35 @@ static int serve_reg_send(struct session *session,
 	return 0;
 }
 
+static bool is_registered(struct term name)
+{
+	return term_is_atom(name, "rex") || term_is_atom(name, "net_kernel");
+}
+
 static int serve_monitor(struct session *session,
 			 const struct control_message *message,
 			 struct term_writer *out)
 {
-	(void)session;
 	if (!term_is_ref(message->id) ||
 	    !(term_is_pid(message->to) || term_is_any_atom(message->to)))
 		return -EBADMSG;
-	if (!term_is_atom(message->to, "rex") &&
-	    !term_is_atom(message->to, "net_kernel"))
+	if (!is_registered(message->to) &&
+	    events_monitor(session->context.events, message->to, message->from,
+			   message->id) < 0)
 		control_write_monitor_noproc(out, message->to, message->from,
 					     message->id);
+	return 0;
+}
+
+static int serve_demonitor(struct session *session,
+			   const struct control_message *message,
+			   struct term_writer *out)
+{
+	(void)out;
+	if (!term_is_ref(message->id))
+		return -EBADMSG;
+	events_demonitor(session->context.events, message->to, message->from,
+			 message->id);
 	return 0;
 }
 
@@ -149,10 +170,11 @@ static int serve_link(struct session *session,
 		      const struct control_message *message,
 		      struct term_writer *out)
 {
-	(void)session;
 	if (!term_is_pid(message->to))
 		return -EBADMSG;
-	control_write_link_noproc(out, message->to, message->from);
+	if (events_link(session->context.events, message->to, message->from) <
+	    0)
+		control_write_link_noproc(out, message->to, message->from);
 	return 0;
 }
 
@@ -160,12 +182,12 @@ static int serve_unlink(struct session *session,
 			const struct control_message *message,
 			struct term_writer *out)
 {
-	(void)session;
+	events_unlink(session->context.events, message->to, message->from);
 	control_write_unlink_ack(out, message->id, message->to, message->from);
 	return 0;
 }
 
-/* Only processes that handles end with are monitored. */
+/* Of processes that handles end with, or that subscriptions send to. */
 static int serve_monitor_exit(struct session *session,
 			      const struct control_message *message,
 			      struct term_writer *out)
@@ -177,6 +199,59 @@ static int serve_monitor_exit(struct session *session,
 		return -EBADMSG;
 	handles_process_ended(session->context.common->handles,
 			      session->context.owner, &ref);
+	events_process_ended(session->context.events, &ref);
+	return 0;
+}
+
+/* {credit, Bytes | refill} is what a subscription understands. */
+static int serve_send(struct session *session,
+		      const struct control_message *message,
+		      struct term_writer *out)
+{
+	struct events_peer *peer = session->context.events;
+	struct term credit[2];
+	uint64_t bytes;
+
+	(void)out;
+	if (!term_tuple_of(message->payload, credit, 2) ||
+	    !term_is_atom(credit[0], "credit"))
+		return 0;
+	if (term_is_atom(credit[1], "refill"))
+		events_refill(peer, message->to);
+	else if (term_read_amount(credit[1], &bytes))
+		events_grant(peer, message->to, bytes);
+	return 0;
+}
+
+static struct term reason_of(const struct control_message *message)
+{
+	return message->payload.at ? message->payload : message->reason;
+}
+
+/* By exit/2 it ends in any case, unlike a process of a BEAM node. */
+static int serve_exit2(struct session *session,
+		       const struct control_message *message,
+		       struct term_writer *out)
+{
+	struct term reason = reason_of(message);
+
+	(void)out;
+	if (term_is_atom(reason, "kill"))
+		reason = (struct term){ KILLED, sizeof(KILLED) - 1 };
+	events_end(session->context.events, message->to, reason);
+	return 0;
+}
+
+/* A process that is linked to it has ended. */
+static int serve_exit(struct session *session,
+		      const struct control_message *message,
+		      struct term_writer *out)
+{
+	(void)out;
+	events_unlink(session->context.events, message->to, message->from);
+	if (!term_is_atom(reason_of(message), "normal"))
+		events_end(session->context.events, message->to,
+			   reason_of(message));
 	return 0;
 }
 
@@ -191,6 +266,12 @@ static const struct {
 	{ CONTROL_MONITOR_P, serve_monitor },
 	{ CONTROL_LINK, serve_link },
 	{ CONTROL_UNLINK_ID, serve_unlink },
+	{ CONTROL_DEMONITOR_P, serve_demonitor },
+	{ CONTROL_EXIT, serve_exit },
+	{ CONTROL_PAYLOAD_EXIT, serve_exit },
+	{ CONTROL_EXIT2, serve_exit2 },
+	{ CONTROL_PAYLOAD_EXIT2, serve_exit2 },
+	{ CONTROL_SEND, serve_send },
 	{ CONTROL_MONITOR_P_EXIT, serve_monitor_exit },
 	{ CONTROL_PAYLOAD_MONITOR_P_EXIT, serve_monitor_exit },
 };
@@ -203,8 +284,13 @@ static bool is_payload_good(const struct control_message *message)
 	       term_check(payload.at, payload.size) == (ssize_t)payload.size;
 }
 
-/* Messages that are not in the table concern processes, of which we have none.
- */
+/* A SEND does not tell its sender. */
+static bool has_sender(const struct control_message *message)
+{
+	return message->op != CONTROL_SEND;
+}
+
+/* Messages that are not in the table concern processes that we have not. */
 int session_serve(struct session *session,
 		  const struct control_message *message,
 		  struct term_writer *out)
@@ -217,9 +303,10 @@ int session_serve(struct session *session,
 	for (size_t i = 0; i < sizeof(servers) / sizeof(servers[0]); i++) {
 		if (servers[i].op != message->op)
 			continue;
-		if (!term_is_pid(message->from))
+		if (has_sender(message) && !term_is_pid(message->from))
 			return -EBADMSG;
-		if (is_from_peer(session, message->from))
+		if (!has_sender(message) ||
+		    is_from_peer(session, message->from))
 			error = servers[i].serve(session, message, out);
 		else if (!is_payload_good(message))
 			error = -EBADMSG;

@@ -103,6 +103,8 @@ bool term_read_pid(struct term t, erlang_pid *pid);
 bool term_read_pid_node(struct term t, const char **text, size_t *size);
 bool term_read_uint32(struct term t, uint32_t *value);
 bool term_read_uint64(struct term t, uint64_t *value);
+/* An integer that is not negative; one of more bits reads as UINT64_MAX. */
+bool term_read_amount(struct term t, uint64_t *value);
 /*
  * Of an external fun: its module, function and arity. Of a local fun: the
  * module that defines it, and its arity.

@@ -304,6 +304,19 @@ bool term_read_uint64(struct term t, uint64_t *value)
 	return true;
 }
 
+bool term_read_amount(struct term t, uint64_t *value)
+{
+	struct magnitude m;
+
+	if (!read_magnitude(t, &m) || (m.negative && m.size > 0))
+		return false;
+	if (m.size > sizeof(*value)) {
+		*value = UINT64_MAX;
+		return true;
+	}
+	return term_read_uint64(t, value);
+}
+
 bool term_read_uint32(struct term t, uint32_t *value)
 {
 	uint64_t wide;

@@ -23,7 +23,9 @@ version() -> ?VERSION.
 since(ebpf_maps, Function, Arity) ->
     since({Function, Arity}, [{?FIRST, first()}, {?SECOND, second()}]);
 since(ebpf_programs, _Function, _Arity) ->
-    ?PROGRAMS_SINCE.
+    ?PROGRAMS_SINCE;
+since(ebpf_events, _Function, _Arity) ->
+    ?VERSION.
 
 since(_Name, []) ->
     ?VERSION;

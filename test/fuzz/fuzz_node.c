@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "dist/handshake.h"
 #include "dist/transport.h"
+#include "events/events.h"
 #include "fuzz.h"
 #include "limits/map_memory.h"
 #include "serve/connection.h"
@@ -46,6 +47,7 @@ void fuzz_node_start(void)
 		.common = {
 			.handles = handles_new(WORLD_NODE, node.creation,
 					       &limits),
+			.events = events_new(8, FUZZ_NODE_MAX_MESSAGE, &budget),
 			.map_memory = map_memory_new(UINT64_MAX),
 			.stats = stats_all_new(),
 			.pin_root.fd = -1,
@@ -62,7 +64,7 @@ void fuzz_node_start(void)
 	};
 	REQUIRE(service.listener >= 0 && service.common.handles &&
 		service.peers && service.common.map_memory &&
-		service.common.stats);
+		service.common.stats && service.common.events);
 }
 
 struct handles *fuzz_node_handles(void)

@@ -4,8 +4,13 @@
  * packets, and nothing is left behind except in the maps. An input is a byte of
  * settings and a packet.
  */
+#include <sys/socket.h>
+
+#include "base/budget.h"
 #include "dist/control.h"
 #include "dist/dflags.h"
+#include "dist/transport.h"
+#include "events/events.h"
 #include "fuzz.h"
 #include "host/pin_path.h"
 #include "limits/map_memory.h"
@@ -32,6 +37,30 @@ static ei_cnode node;
 static atomic_bool stopped;
 static struct map_memory *map_memory;
 static struct stats_all *all_stats;
+static struct budget budget = { .max = SIZE_MAX };
+static struct events *events;
+static struct transport transport;
+static int other_end;
+
+/* Subscriptions tell of their ends by it. */
+static void make_transport(void)
+{
+	int ends[2];
+
+	REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+	REQUIRE(transport_init(&transport, ends[0], 60, 65536, NULL));
+	other_end = ends[1];
+}
+
+/* What was told are whole packets, unless the socket was full. */
+static void check_told(void)
+{
+	static char told[1 << 18];
+	ssize_t n = recv(other_end, told, sizeof(told), MSG_DONTWAIT);
+
+	if (n > 0 && transport.rest.size == 0)
+		world_check_packets(told, (size_t)n);
+}
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -42,7 +71,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 				 WORLD_COOKIE, 12345) == 0);
 	map_memory = map_memory_new(UINT64_MAX);
 	all_stats = stats_all_new();
-	REQUIRE(map_memory && all_stats);
+	events = events_new(8, 65536, &budget);
+	REQUIRE(map_memory && all_stats && events);
+	make_transport();
 	return 0;
 }
 
@@ -89,6 +120,7 @@ static void serve_anew(unsigned settings, char *packet, size_t size)
 		handles_new(WORLD_NODE, node.creation, &limits);
 	struct call_common common = {
 		.handles = handles,
+		.events = events,
 		.map_memory = map_memory,
 		.stats = all_stats,
 		.pin_root.fd = -1,
@@ -115,10 +147,15 @@ static void serve_anew(unsigned settings, char *packet, size_t size)
 	};
 
 	REQUIRE(pids_init(&session.pids, &node));
+	session.context.events = events_join(events, &transport, &session.pids,
+					     WORLD_PEER);
+	REQUIRE(session.context.events);
 	atomic_store(&stopped, settings & STOPPED);
 	world_hold_maps(handles, owner);
 	world_put_handles(handles, packet, size);
 	serve(&session, settings, packet, size);
+	events_leave(session.context.events);
+	check_told();
 	call_context_fini(&session.context);
 	handles_owner_down(handles, owner);
 	handles_free(handles);

@@ -236,14 +236,16 @@ def test_others_go_on_while_a_child_hangs(start_probe):
 
 def test_requests_wait_for_a_slot_in_turn(start_probe):
     """At most 8 of one node."""
-    probe = start_probe(max_loads=1, seconds=2, lie="sleep")
+    probe = start_probe(max_loads=1, seconds=20, lie="sleep")
     first = probe.ask(node="a@h")
-    wait_until(probe.children)
+    [child] = wait_until(probe.children)
+    wait_until(lambda: sleeps(child), what="the child lies: only the first that answers does")
     queue = [probe.ask(node="a@h") for _ in range(8)]
     wait_until(lambda: threads(probe.process.pid) == 1 + 9)
     assert probe.outcome(node="a@h") == "busy"
     queue.append(probe.ask(node="b@h"))
-    assert probe.wait(first) == "timeout"
+    probe.send(f"cancel {first}")
+    assert probe.wait(first) == "canceled"
     assert [probe.wait(number) for number in queue] == ["answered"] * 9
     probe.close()
 

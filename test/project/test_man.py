@@ -18,8 +18,9 @@ PAGES = {
     "ebpf_cnode": "cnode/ebpf_cnode.8",
     "ebpf_maps": "erlang/ebpf_maps.3",
     "ebpf_programs": "erlang/ebpf_programs.3",
+    "ebpf_events": "erlang/ebpf_events.3",
 }
-FACADES = ["ebpf_maps", "ebpf_programs"]
+FACADES = ["ebpf_maps", "ebpf_programs", "ebpf_events"]
 
 
 def run(*command, **options):
@@ -83,9 +84,10 @@ def programs_page(srcdir):
 
 
 @pytest.fixture(scope="module")
-def pages(maps_page, programs_page):
+def pages(maps_page, programs_page, srcdir):
     """Those of modules."""
-    return dict(zip(FACADES, (maps_page, programs_page)))
+    events_page = Page(srcdir / PAGES["ebpf_events"])
+    return dict(zip(FACADES, (maps_page, programs_page, events_page)))
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +130,8 @@ def test_the_date_is_not_older_than_the_page(page, srcdir):
 def test_make_installs_them_where_man_looks(builddir, tmp_path):
     make(builddir, "install-man", f"DESTDIR={tmp_path}", "mandir=/man")
     installed = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.[38]")}
-    pages = {"man/man3/ebpf_maps.3", "man/man3/ebpf_programs.3", "man/man8/ebpf_cnode.8"}
+    pages = {"man/man3/ebpf_maps.3", "man/man3/ebpf_programs.3", "man/man3/ebpf_events.3"}
+    pages.add("man/man8/ebpf_cnode.8")
     assert installed == pages
 
 
@@ -282,7 +285,7 @@ def test_those_of_the_facade_are_its_other_exports(module, pages, program, start
     exported = set(beam.apply(module, "module_info", "exports"))
     served = served_functions(program, module)
     assert served < exported
-    others = exported - served - {("module_info", 0), ("module_info", 1)}
+    others = exported - served - {("module_info", 0), ("module_info", 1), ("behaviour_info", 1)}
     assert ("format_error", 2) in others
     assert functions(pages[module], "FUNCTIONS_OF_THE_FACADE") == others
 

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef EVENTS_INTERNAL_H
+#define EVENTS_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/queue.h>
+
+#include "base/budget.h"
+#include "bpf/ring.h"
+#include "events/events.h"
+#include "types/types.h"
+
+/*
+ * Shared by events.c, the way in from connections, and the other files. The
+ * lock of struct events guards all of it: callers of these functions hold it.
+ */
+
+/* Whether a peer's socket takes messages. */
+enum peer_state {
+	PEER_FREE,
+	PEER_BUSY, /* its owner sends: the thread is woken after that */
+	PEER_FULL, /* the thread polls its socket */
+};
+
+struct events_peer {
+	struct events *events;
+	struct transport *transport;
+	struct pids *pids;
+	const char *name;
+	enum peer_state state;
+	size_t polled; /* its place in what the thread polls; 0: none */
+	bool active;   /* it is in events->peers */
+	struct term_writer notices; /* whole packets that are yet to be sent */
+	TAILQ_HEAD(subscription_list, subscription) subscriptions;
+	TAILQ_ENTRY(events_peer) entry;
+};
+
+/* A process that is told of a subscription's end. */
+struct watcher {
+	LIST_ENTRY(watcher) entry;
+	size_t pid_size;
+	size_t ref_size; /* 0: it is linked */
+	char terms[];    /* its pid, and the reference of its monitor */
+};
+
+/* A message in the making: behind the room for its head a list of events. */
+struct batch {
+	struct term_writer out;
+	uint64_t first;    /* number of its first event */
+	uint64_t count;    /* events; 0: there is none */
+	size_t list;       /* where the list begins, */
+	size_t terms;      /* or, with types, the one in it; */
+	uint32_t elements; /* how many that has */
+	size_t run;        /* where the size of the last binary stands; 0: no */
+	size_t run_size;   /* of each record in it */
+	int64_t due;       /* ms: when it is to be sent */
+};
+
+struct subscription {
+	struct events_peer *peer;
+	struct source *source;
+	struct map *ring; /* by which handle it was made */
+	erlang_pid pid;
+	char *head; /* of each message, up to the number of the first event */
+	size_t head_size;
+	struct term own; /* its pid as a term, in head, */
+	struct term to;  /* and the pid that gets the events */
+	erlang_ref monitor;
+	unsigned long from; /* position in the ring at which it begins */
+	unsigned long at;   /* up to which it has been served in this turn */
+	uint64_t credit;
+	uint64_t window; /* the first credit */
+	uint64_t number; /* of the next event */
+	uint32_t batch_size;
+	uint32_t linger;
+	struct filter filter;
+	struct types *types;
+	char *padded; /* a record that is shorter than its type */
+	struct events_lost lost;
+	uint64_t lost_before; /* what the counter said in the beginning */
+	struct batch batch;
+	uint64_t sent, messages, bytes, skipped, filtered, stalls;
+	bool stalled; /* it could take no more, the last time */
+	unsigned watcher_count;
+	LIST_HEAD(, watcher) watchers;
+	TAILQ_ENTRY(subscription) of_peer;
+	TAILQ_ENTRY(subscription) of_source;
+};
+
+/* A ring that somebody subscribes to. */
+struct source {
+	struct map *map;
+	uint32_t id;
+	struct ring ring;
+	size_t polled; /* as of a peer */
+	bool ready;   /* the thread has yet to serve it */
+	bool stalled; /* nobody could take what is there: it is not polled */
+	TAILQ_HEAD(, subscription) subscriptions;
+	TAILQ_ENTRY(source) entry;
+};
+
+struct events {
+	pthread_mutex_t lock;
+	pthread_cond_t passed; /* somebody who had to wait has had the lock */
+	atomic_uint waiting;   /* for the lock, but for the thread */
+	atomic_bool stopping;
+	atomic_bool freed; /* a peer that was busy is so no longer */
+	pthread_t thread;
+	bool started;
+	int wake; /* eventfd: makes the thread look at everything */
+	uint32_t max;
+	_Atomic uint32_t count;
+	size_t max_message;
+	unsigned generation; /* of what the thread polls */
+	int64_t retry;       /* ms: when memory may be there again; 0: never */
+	struct account account;    /* of batches and notices */
+	struct term_writer spare;  /* a buffer that no batch has */
+	struct term_writer scratch;
+	TAILQ_HEAD(, events_peer) peers; /* with subscriptions, or notices */
+	TAILQ_HEAD(, source) sources; /* those served last are behind */
+};
+
+/* --- events.c ------------------------------------------------------------ */
+
+/* Why a subscription ends: a term, or {shutdown, Why}, or normal. */
+struct end {
+	struct term reason;
+	const char *shutdown;
+	bool quietly; /* its node has gone: nobody is told */
+	bool by_to;   /* the process that got the events has ended */
+};
+
+void events_end_subscription(struct subscription *s, const struct end *end);
+
+/* --- sources.c: reading rings --------------------------------------------- */
+
+/* The source of a ring, found or made. 0 or -errno. */
+int source_open(struct events *events, struct map *map,
+		struct source **source);
+/* Once it has no subscription. */
+void source_close(struct events *events, struct source *source);
+/* Sends its subscribers what has come, 64 KiB at most. */
+void source_serve(struct source *source);
+/* One of its subscribers can take more than before. */
+void source_resume(struct source *source);
+
+/* --- batches.c: messages -------------------------------------------------- */
+
+/* False: it cannot take the record now. */
+bool batch_add(struct subscription *s, const struct ring_record *record);
+/* Sends what there is. False: the peer cannot take it now. */
+bool batch_send(struct subscription *s);
+/* Sends it if it is due. */
+void batch_send_if_due(struct subscription *s, int64_t now);
+/* For the end: puts it among the notices. */
+void batch_to_notices(struct subscription *s);
+void batch_free(struct subscription *s);
+/* What the program has lost by its own count, ever; 0: it does not count. */
+uint64_t batch_lost(const struct subscription *s);
+
+/* --- peers of events: events_peer.c ---------------------------------------- */
+
+/* Sends whole packets now. False: the peer cannot take them now. */
+bool events_peer_send(struct events_peer *peer, const char *data, size_t size);
+/* Its socket may take something again. */
+void events_peer_resume(struct events_peer *peer);
+/* Sends what is due. */
+void events_peer_send_due(struct events_peer *peer, int64_t now);
+/* Tells the watchers, and stops monitoring. */
+void events_peer_tell_end(struct subscription *s, const struct end *end);
+
+/* --- thread.c --------------------------------------------------------------- */
+
+void *events_thread(void *events);
+void events_wake(struct events *events);
+
+#endif

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+
+cnode_but_main += \
+	%D%/batches.c \
+	%D%/events.c %D%/events.h \
+	%D%/events_internal.h \
+	%D%/events_peer.c \
+	%D%/filter.c %D%/filter.h \
+	%D%/sources.c \
+	%D%/thread.c

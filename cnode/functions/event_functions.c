@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The functions of ebpf_events:
+ *
+ *	subscribe(Ring, Pid[, Options]) -> Subscription :: pid()
+ *	                | {error, notype | Posix}
+ *	unsubscribe(Subscription) -> ok | {error, esrch}
+ *	subscriptions() -> [Info]
+ *	subscriptions(Ring) -> [Info]
+ *	push(Value, UserRing) -> UserRing
+ *
+ *	Info = #{subscription, pid => pid(), ring => Id, credit, sent, messages,
+ *	         bytes, skipped, filtered, stalls, fill => integer()}
+ *
+ * Options are those of call/event_options.c, messages those of
+ * events/batches.c.
+ */
+#include <errno.h>
+#include <linux/bpf.h>
+#include <string.h>
+
+#include "bpf/user_ring.h"
+#include "call/event_options.h"
+#include "call/refusal.h"
+#include "call/values.h"
+#include "call/views.h"
+#include "functions/handlers.h"
+
+/* --- subscribe/2,3 --------------------------------------------------------- */
+
+/* A process of the caller's node; no other would be told of ends. */
+static bool read_pid(struct call *call, struct term t)
+{
+	const char *node, *peer = call->context->peer;
+	size_t size;
+
+	return (term_read_pid_node(t, &node, &size) &&
+		size == strlen(peer) && memcmp(node, peer, size) == 0) ||
+	       raise_reason(call, RAISED_BADARG);
+}
+
+/*
+ * Events go to one reader: to subscribe to a ring of somebody else takes them
+ * away from him. Of maps made here the memory is counted.
+ */
+static bool check_ring(struct call *call)
+{
+	const struct map *map = call->map;
+
+	if (map->type != BPF_MAP_TYPE_RINGBUF)
+		return raise_errno(call, -EOPNOTSUPP);
+	return map->charge || call->context->permission >= PERMISSION_LOAD ||
+	       refusal_raise(call, REFUSAL_FOREIGN_RING, NULL);
+}
+
+static bool subscribe(struct call *call, struct events_request *request)
+{
+	struct events_made *made = &call->subscription;
+	int error = events_subscribe(call->context->events, request, made);
+
+	if (error < 0) {
+		event_options_fini(request);
+		return call_write_error(call, error);
+	}
+	call->subscriber = request->to;
+	term_write_term(call->out, (struct term){ made->pid, made->pid_size });
+	return true;
+}
+
+bool event_functions_subscribe(struct call *call)
+{
+	struct events_request request = event_options_default;
+	int error = 0;
+
+	if (!call_read_map(call, call->args[0]) ||
+	    !read_pid(call, call->args[1]) || !check_ring(call) ||
+	    !call_check_answer(call, 2 * PIDS_MAX_SIZE + CALL_MAX_HANDLE_SIZE))
+		return false;
+	if (call->arity == 3 &&
+	    !event_options_read(call, call->args[2], &request, &error))
+		return false;
+	if (error != 0)
+		return views_write_error(call, error);
+	request.ring = call->map;
+	request.to = call->args[1];
+	return subscribe(call, &request);
+}
+
+bool event_functions_unsubscribe(struct call *call)
+{
+	static const struct term normal = { .size = 0 };
+
+	if (!term_is_pid(call->args[0]))
+		return raise_reason(call, RAISED_BADARG);
+	return call_write_ok(call, events_end(call->context->events,
+					      call->args[0], normal)
+					   ? 0
+					   : -ESRCH);
+}
+
+/* --- subscriptions/0,1 ------------------------------------------------------- */
+
+struct listing {
+	struct term_writer *out;
+	uint32_t count;
+};
+
+static void write_info(const struct events_info *info, void *context)
+{
+	struct listing *listing = context;
+	struct term_writer *w = listing->out;
+	size_t map = term_write_map_open(w);
+
+	term_write_atom(w, "subscription");
+	term_write_term(w, info->pid);
+	term_write_atom(w, "pid");
+	term_write_term(w, info->to);
+	term_write_entry(w, "ring", info->ring);
+	term_write_entry(w, "credit", info->credit);
+	term_write_entry(w, "sent", info->sent);
+	term_write_entry(w, "messages", info->messages);
+	term_write_entry(w, "bytes", info->bytes);
+	term_write_entry(w, "skipped", info->skipped);
+	term_write_entry(w, "filtered", info->filtered);
+	term_write_entry(w, "stalls", info->stalls);
+	term_write_entry(w, "fill", info->fill);
+	term_write_map_close(w, map, 11);
+	listing->count++;
+}
+
+bool event_functions_subscriptions(struct call *call)
+{
+	struct listing listing = { .out = call->out };
+	uint32_t ring = 0;
+	size_t list;
+
+	if (call->arity == 1) {
+		if (!call_read_map(call, call->args[0]))
+			return false;
+		ring = call->map->resource.id;
+	}
+	list = term_write_list_open(call->out);
+	events_each(call->context->common->events, ring, write_info, &listing);
+	term_write_list_close(call->out, list, listing.count);
+	return true;
+}
+
+/* --- push/2 -------------------------------------------------------------------- */
+
+bool event_functions_push(struct call *call)
+{
+	const char *value;
+	size_t size;
+	int error;
+
+	if (!call_read_map(call, call->args[1]))
+		return false;
+	if (!term_read_binary(call->args[0], &value, &size))
+		return raise_reason(call, RAISED_BADARG);
+	error = user_ring_push(call->map, value, size);
+	if (error < 0)
+		return raise_errno(call, error);
+	term_write_term(call->out, call->args[1]);
+	return true;
+}

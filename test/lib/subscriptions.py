@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Subscriptions to events, and a program that makes some."""
+
+import struct
+
+import pytest
+
+
+RECEIVE = "receive {ebpf_events, S, F, L, R} -> {F, L, R} after T -> none end"
+END = "receive {'DOWN', M, process, S, R} -> R after T -> none end"
+
+
+class Source:
+    """The program of test/bpf/events.bpf.c, loaded in a C node."""
+
+    def __init__(self, programs, object):
+        self.programs = programs
+        loaded = programs.load(object, [("programs", [b"events", b"drains"])])
+        assert isinstance(loaded, dict), loaded
+        self.maps = loaded["maps"]
+        self.program = loaded["programs"][b"events"]
+        self.drains = loaded["programs"][b"drains"]
+        self.ring = self.maps[b"ring"]
+        self.made = 0
+
+    def emit(self, count=1, size=16, discard=0):
+        order = struct.pack("=III", count, size, discard)
+        ran = self.programs.run(self.program, {"data": order.ljust(64, b"\0")}, [])
+        assert ran["return"] == 1
+        self.made += count
+
+    def lost(self):
+        """Records that the ring had no room for."""
+        return sum(int.from_bytes(v, "little") for v in self.programs.maps("get", 0, self.maps[b"lost"]))
+
+    def fill(self):
+        return self.programs.maps("info", self.ring)["fill"]
+
+
+class Subscriber:
+    """The process of a beam that evaluates, subscribed to a ring."""
+
+    def __init__(self, beam, node, ring, *options):
+        self.beam = beam
+        self.node = node
+        self.me = beam.eval("self()")
+        self.subscription = self.call("subscribe", ring, self.me, list(options))
+        assert getattr(self.subscription, "kind", None) == "pid", self.subscription
+        self.next = 0
+        self.missed = 0
+
+    def call(self, function, *args):
+        return self.beam.erpc(self.node, function, *args, module="ebpf_events")
+
+    def receive(self, ms=5000):
+        """(First, Lost, Runs), or "none"."""
+        return self.beam.eval(RECEIVE, S=self.subscription, T=ms)
+
+    def records(self, count, ms=5000):
+        """So many records, as bytes; and checks that the numbers of messages fit them."""
+        found = []
+        while len(found) < count:
+            message = self.receive(ms)
+            assert message != "none", f"{len(found)} records have come"
+            first, _, runs = message
+            records = split(runs)
+            assert first >= self.next
+            self.missed += first - self.next
+            self.next = first + len(records)
+            found += records
+        return found
+
+    def nothing(self, ms=100):
+        assert self.receive(ms) == "none"
+
+    def grant(self, bytes):
+        self.beam.eval("S ! {credit, N}", S=self.subscription, N=bytes)
+
+    def monitor(self):
+        self.reference = self.beam.eval("monitor(process, S)", S=self.subscription)
+
+    def end(self, ms=5000):
+        """The reason that the monitor tells, or "none"."""
+        return self.beam.eval(END, S=self.subscription, M=self.reference, T=ms)
+
+    def info(self):
+        [info] = [i for i in self.call("subscriptions") if i["subscription"] == self.subscription]
+        return info
+
+
+def split(runs):
+    return [
+        data[i : i + size] if size else b""
+        for size, data in runs
+        for i in range(0, max(len(data), 1), max(size, 1))
+    ]
+
+
+def numbers(records):
+    return [int.from_bytes(record[:8], "little") for record in records]
+
+
+@pytest.fixture(scope="session")
+def events_object(compile_bpf):
+    return compile_bpf("events").read_bytes()
+
+
+@pytest.fixture
+def source(start_programs, events_object):
+    """Of a C node of the test's own."""
+    return Source(start_programs(), events_object)
+
+
+@pytest.fixture
+def subscribe(source):
+    """A process of alice, or of another node."""
+
+    def subscribe(*options, beam=None, ring=None):
+        beam = beam or source.programs.beam
+        return Subscriber(beam, source.programs.node.name, ring or source.ring, *options)
+
+    return subscribe
