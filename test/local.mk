@@ -75,6 +75,7 @@ test_files = \
 	test/entries/test_several_callers.py \
 	test/entries/test_walks.py \
 	test/entries/test_whole.py \
+	test/events/test_event_accounts.py \
 	test/events/test_event_ends.py \
 	test/events/test_event_errors.py \
 	test/events/test_events.py \

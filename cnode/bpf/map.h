@@ -25,7 +25,7 @@ enum map_trait {
 	MAP_KEY_IS_FD = 1 << 4,          /* the key is a descriptor, */
 	MAP_VALUE_IS_FD = 1 << 5,        /* the value is, */
 	MAP_VALUE_HAS_FD = 1 << 6,       /* or has one after 4 bytes */
-	MAP_ALL_EXIST = 1 << 7,              /* all entries always exist */
+	MAP_ALL_EXIST = 1 << 7,          /* all entries always exist */
 	MAP_VALUE_IS_MAP = 1 << 8,     /* the value's descriptor is a map's, */
 	MAP_VALUE_IS_CGROUP = 1 << 9,  /* a cgroup's, */
 	MAP_VALUE_IS_SOCKET = 1 << 10, /* or a socket's */

@@ -14,7 +14,8 @@
 
 #define MAP_KNOWS (MAP_KNOWS_EXIST | MAP_KNOWS_NOEXIST)
 #define MAP_ARRAY                                                              \
-	(MAP_INDEXED | MAP_ALL_EXIST | MAP_NO_REMOVAL | MAP_KEY_BATCH | MAP_KNOWS)
+	(MAP_INDEXED | MAP_ALL_EXIST | MAP_NO_REMOVAL | MAP_KEY_BATCH |        \
+	 MAP_KNOWS)
 
 /* By name: the kernel headers of the build may be older than libbpf. */
 static const struct {

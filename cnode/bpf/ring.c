@@ -50,8 +50,8 @@ int ring_open(struct ring *ring, const struct map *map)
 	*ring = (struct ring){ .size = 0 };
 	if (!is_ring(map))
 		return -EINVAL;
-	ring->consumer = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED,
-			      fd, 0);
+	ring->consumer =
+		mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (ring->consumer == MAP_FAILED)
 		return -errno;
 	ring->producer = mmap(NULL, page + 2 * (size_t)map->max_entries,
@@ -96,9 +96,9 @@ enum ring_look ring_look(const struct ring *ring, unsigned long at,
 		return RING_EMPTY;
 	if (left > ring->size)
 		return RING_BROKEN;
-	length = atomic_load_explicit((const _Atomic uint32_t *)(const void *)
-					      header,
-				      memory_order_acquire);
+	length = atomic_load_explicit(
+		(const _Atomic uint32_t *)(const void *)header,
+		memory_order_acquire);
 	if (length & BPF_RINGBUF_BUSY_BIT)
 		return RING_EMPTY;
 	record->discarded = (length & BPF_RINGBUF_DISCARD_BIT) != 0;
@@ -135,8 +135,8 @@ int ring_fill(const struct map *map, uint64_t *bytes)
 	if (map->type != BPF_MAP_TYPE_RINGBUF &&
 	    map->type != BPF_MAP_TYPE_USER_RINGBUF)
 		return -EINVAL;
-	pages = mmap(NULL, 2 * page, PROT_READ, MAP_SHARED,
-			   map->resource.fd, 0);
+	pages = mmap(NULL, 2 * page, PROT_READ, MAP_SHARED, map->resource.fd,
+		     0);
 
 	if (pages == MAP_FAILED)
 		return -errno;

@@ -16,7 +16,7 @@ struct map;
 struct ring {
 	size_t size; /* bytes of data; 0: not open */
 	void *consumer;
-	void *producer; /* a page, and behind it the data, twice */
+	void *producer;         /* a page, and behind it the data, twice */
 	unsigned long released; /* the consumer's position, as we wrote it */
 };
 

@@ -36,9 +36,9 @@ static int open_ring(const struct map *map, struct user_ring *ring)
 	ring->consumer = mmap(NULL, ring->page, PROT_READ, MAP_SHARED, fd, 0);
 	if (ring->consumer == MAP_FAILED)
 		return -errno;
-	ring->producer = mmap(NULL, ring->page + 2 * ring->size,
-			      PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-			      (off_t)ring->page);
+	ring->producer =
+		mmap(NULL, ring->page + 2 * ring->size, PROT_READ | PROT_WRITE,
+		     MAP_SHARED, fd, (off_t)ring->page);
 	if (ring->producer != MAP_FAILED)
 		return 0;
 	error = -errno;
@@ -82,18 +82,18 @@ static int push(const struct user_ring *ring, const void *data, size_t size)
 			     ~(size_t)(ALIGNMENT - 1);
 	unsigned long read =
 		atomic_load_explicit(consumer, memory_order_acquire);
-	unsigned long at =
-		atomic_load_explicit(producer, memory_order_relaxed);
-	char *header =
-		ring->producer + ring->page + (at & (ring->size - 1));
+	unsigned long at = atomic_load_explicit(producer, memory_order_relaxed);
+	char *header = ring->producer + ring->page + (at & (ring->size - 1));
 	const uint32_t length[2] = { (uint32_t)size, 0 };
 
 	if (whole > ring->size)
 		return -E2BIG;
 	if (at - read > ring->size - whole)
 		return -ENOSPC;
+	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): mmap(2) */
 	memcpy(header, length, sizeof(length));
-	memcpy(header + BPF_RINGBUF_HDR_SZ, data, size);
+	if (size > 0)
+		memcpy(header + BPF_RINGBUF_HDR_SZ, data, size);
 	atomic_store_explicit(producer, at + whole, memory_order_release);
 	return 0;
 }

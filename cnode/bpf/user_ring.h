@@ -11,7 +11,8 @@ struct user_ring;
  * Appends a record to a user ring buffer (BPF_MAP_TYPE_USER_RINGBUF), for the
  * program that drains it. One at a time of this process; the kernel knows of no
  * other writer. 0; -ENOSPC: it is full; -E2BIG: it can never hold the record;
- * -EOPNOTSUPP: the map is no such ring; -EACCES, -EPERM as ring_open(); -ENOMEM.
+ * -EOPNOTSUPP: the map is no such ring; -EACCES, -EPERM as ring_open();
+ * -ENOMEM.
  */
 int user_ring_push(struct map *map, const void *data, size_t size);
 

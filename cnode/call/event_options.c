@@ -41,7 +41,8 @@ struct pending {
 	struct term lost;
 };
 
-/* --- Numbers ------------------------------------------------------------------ */
+/* --- Numbers
+ * ------------------------------------------------------------------ */
 
 static bool read_credit(struct term t, struct events_request *request)
 {
@@ -67,7 +68,8 @@ static bool read_from(struct term t, struct events_request *request)
 	return request->oldest || term_is_atom(t, "newest");
 }
 
-/* --- Filters ------------------------------------------------------------------- */
+/* --- Filters
+ * ------------------------------------------------------------------- */
 
 static bool read_type(struct term t, struct filter_test *test)
 {
@@ -155,7 +157,8 @@ static bool read_filter(struct term t, struct events_request *request)
 	return term_end(&items);
 }
 
-/* --- Types ---------------------------------------------------------------------- */
+/* --- Types
+ * ---------------------------------------------------------------------- */
 
 static int read_btf(struct map *map, const char *name, struct plan **plan)
 {
@@ -216,7 +219,7 @@ static bool read_types(struct call *call, struct view_options *view,
 		return view->as.size == 0 || raise_reason(call, RAISED_BADARG);
 	if (!read_plans(call, view->types, &plans, error))
 		return false;
-	if (*error != 0)
+	if (*error != 0 || !plans)
 		return true;
 	if (plans->value->size > MAX_TYPE_SIZE) {
 		types_plans_unref(plans);
@@ -231,7 +234,8 @@ static bool read_types(struct call *call, struct view_options *view,
 	return true;
 }
 
-/* --- Lost events ------------------------------------------------------------------ */
+/* --- Lost events
+ * ------------------------------------------------------------------ */
 
 static bool is_counter(const struct map *map)
 {
@@ -240,13 +244,22 @@ static bool is_counter(const struct map *map)
 				MAP_VALUE_IS_FD | MAP_VALUE_HAS_FD));
 }
 
+static char *copy(const char *bytes, size_t size)
+{
+	char *block = malloc(size);
+
+	if (block && bytes)
+		memcpy(block, bytes, size);
+	return block;
+}
+
 /* The handle's own view of the key, as in get/2. */
 static bool read_lost(struct call *call, struct term t,
 		      struct events_request *request)
 {
 	struct term pair[2];
+	const char *key = NULL;
 	struct map *map;
-	const char *key;
 	bool good;
 
 	if (!term_tuple_of(t, pair, 2))
@@ -259,18 +272,17 @@ static bool read_lost(struct call *call, struct term t,
 	good = (is_counter(call->map) || raise_reason(call, RAISED_BADARG)) &&
 	       values_read_key(call, pair[1], &key);
 	if (good) {
-		request->lost.key = malloc(call->map->key_size);
-		good = request->lost.key || raise_no_memory(call);
-	}
-	if (good) {
-		memcpy(request->lost.key, key, call->map->key_size);
 		request->lost.map = map_ref(call->map);
+		request->lost.key = copy(key, call->map->key_size);
+		good = request->lost.key || raise_no_memory(call);
 	}
 	call->map = map;
 	return good;
 }
 
-/* --- All --------------------------------------------------------------------------- */
+/* --- All
+ * ---------------------------------------------------------------------------
+ */
 
 static bool read_option(struct term option, struct events_request *request,
 			struct pending *pending)

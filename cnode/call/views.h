@@ -54,8 +54,8 @@ bool views_make_of(struct call *call, const struct view_options *options,
 
 /*
  * How a view of these options shows what has these plans, of a map with these
- * traits, or of none. It takes the plans over, even on failure; the caller frees
- * it. NULL: *error says why: -EINVAL, -E2BIG, -ENOMEM.
+ * traits, or of none. It takes the plans over, even on failure; the caller
+ * frees it. NULL: *error says why: -EINVAL, -E2BIG, -ENOMEM.
  */
 struct types *views_read(const struct view_options *options,
 			 struct types_plans *plans, unsigned traits,

@@ -41,7 +41,7 @@ struct transport {
 	size_t in_end;
 	size_t in_capacity;
 	/* output */
-	pthread_mutex_t out_lock; /* of sending, rest and sent_at */
+	pthread_mutex_t out_lock;   /* of sending, rest and sent_at */
 	struct transport_rest rest; /* is sent before all else */
 	_Atomic int64_t sent_at;    /* time of the last send, in clock_ms() */
 	atomic_uint sends;          /* number of sends */

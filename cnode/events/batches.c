@@ -18,11 +18,13 @@
 #include "events/events_internal.h"
 #include "term/term_bytes.h"
 
-#define NUMBERS_SIZE 24     /* of two numbers of 64 bits, as terms */
-#define RUN_SIZE 24         /* of what is before the bytes of a run */
-#define MAX_CPUS 1024       /* of the map in which a program counts */
-#define MESSAGE_SIZE 4096   /* of a message but for its events, at most */
-#define RETRY_MS 100        /* after a lack of memory */
+#define NUMBERS_SIZE 24   /* of two numbers of 64 bits, as terms */
+#define RUN_SIZE 24       /* of what is before the bytes of a run */
+#define MAX_CPUS 1024     /* of the map in which a program counts */
+#define MESSAGE_SIZE 4096 /* of a message but for its events, at most */
+#define MOST_KEPT ((size_t)128 * 1024) /* bytes, of a buffer that nobody uses  \
+					*/
+#define RETRY_MS 100                   /* after a lack of memory */
 /* bytes by which a message grows beyond its size while its peer is busy */
 #define MOST_BEHIND ((size_t)64 * 1024)
 
@@ -31,7 +33,8 @@ static size_t room_of(const struct subscription *s)
 	return s->head_size + NUMBERS_SIZE;
 }
 
-/* --- Events ---------------------------------------------------------------- */
+/* --- Events ----------------------------------------------------------------
+ */
 
 static bool begin(struct subscription *s)
 {
@@ -63,8 +66,7 @@ static bool begin(struct subscription *s)
 static void end_run(struct batch *b)
 {
 	if (b->run > 0)
-		put32(b->out.buf + b->run,
-		      (uint32_t)(b->out.pos - b->run - 4));
+		put32(b->out.buf + b->run, (uint32_t)(b->out.pos - b->run - 4));
 	b->run = 0;
 }
 
@@ -108,8 +110,8 @@ static void add_term(struct subscription *s, const struct ring_record *record)
 	const char *bytes = as_typed(s, record);
 
 	if (types->choice.members)
-		decode_members(types->value, types->form, &types->choice,
-			       bytes, &s->batch.out);
+		decode_members(types->value, types->form, &types->choice, bytes,
+			       &s->batch.out);
 	else
 		decode(types->value, types->form, bytes, &s->batch.out);
 	s->batch.elements++;
@@ -177,8 +179,8 @@ static size_t most_of(const struct subscription *s,
 static bool is_too_large(const struct subscription *s,
 			 const struct ring_record *record)
 {
-	return !s->types && record->size + MESSAGE_SIZE >
-				    s->peer->events->max_message;
+	return !s->types &&
+	       record->size + MESSAGE_SIZE > s->peer->events->max_message;
 }
 
 /* Behind a gap, and where it would become too large, a new message begins. */
@@ -189,8 +191,7 @@ static bool must_begin_anew(const struct subscription *s,
 
 	return b->count > 0 &&
 	       (b->first + b->count != s->number ||
-		size_of(s) + most_of(s, record) >
-			s->batch_size + MOST_BEHIND);
+		size_of(s) + most_of(s, record) > s->batch_size + MOST_BEHIND);
 }
 
 bool batch_add(struct subscription *s, const struct ring_record *record)
@@ -209,7 +210,8 @@ bool batch_add(struct subscription *s, const struct ring_record *record)
 	return true;
 }
 
-/* --- Sending --------------------------------------------------------------- */
+/* --- Sending ---------------------------------------------------------------
+ */
 
 /* What the program has counted; of a map with a value for each CPU, in all. */
 uint64_t batch_lost(const struct subscription *s)
@@ -284,8 +286,12 @@ bool batch_send(struct subscription *s)
 
 	if (b->count == 0)
 		return true;
-	if (s->peer->state != PEER_FREE || !finish(s, &begin))
+	if (s->peer->state != PEER_FREE)
 		return false;
+	if (!finish(s, &begin)) {
+		b->due = clock_ms() + RETRY_MS;
+		return false;
+	}
 	if (!events_peer_send(s->peer, b->out.buf + begin,
 			      b->out.pos - begin)) {
 		term_writer_rewind(&b->out, end);
@@ -306,8 +312,7 @@ void batch_to_notices(struct subscription *s)
 	struct term_writer *notices = &s->peer->notices;
 	size_t begin, pos = notices->pos;
 
-	if (s->batch.count == 0 || pos > EVENTS_MAX_BATCH ||
-	    !finish(s, &begin))
+	if (s->batch.count == 0 || pos > EVENTS_MAX_BATCH || !finish(s, &begin))
 		return;
 	term_write_raw(notices, s->batch.out.buf + begin,
 		       s->batch.out.pos - begin);
@@ -323,7 +328,7 @@ void batch_free(struct subscription *s)
 	struct events *events = s->peer->events;
 	struct batch *b = &s->batch;
 
-	if (!events->spare.buf && b->out.capacity <= 2 * BUDGET_FREE) {
+	if (!events->spare.buf && b->out.capacity <= MOST_KEPT) {
 		events->spare = b->out;
 		term_writer_rewind(&events->spare, 0);
 	} else {

@@ -21,7 +21,8 @@
 #include "dist/transport.h"
 #include "events/events_internal.h"
 
-/* --- The lock ------------------------------------------------------------------ */
+/* --- The lock
+ * ------------------------------------------------------------------ */
 
 static void lock(struct events *events)
 {
@@ -43,7 +44,8 @@ static void unlock_and_wake_if(struct events *events, bool changed)
 		events_wake(events);
 }
 
-/* --- All ------------------------------------------------------------------------- */
+/* --- All
+ * ------------------------------------------------------------------------- */
 
 struct events *events_new(uint32_t max, size_t max_message,
 			  struct budget *budget)
@@ -99,7 +101,8 @@ void events_free(struct events *events)
 	free(events);
 }
 
-/* --- Peers ------------------------------------------------------------------------ */
+/* --- Peers
+ * ------------------------------------------------------------------------ */
 
 static void is_free(void *context)
 {
@@ -155,7 +158,8 @@ void events_leave(struct events_peer *peer)
 	free(peer);
 }
 
-/* --- Ending ------------------------------------------------------------------------ */
+/* --- Ending
+ * ------------------------------------------------------------------------ */
 
 static void free_subscription(struct subscription *s)
 {
@@ -195,7 +199,8 @@ void events_end_subscription(struct subscription *s, const struct end *end)
 	free_subscription(s);
 }
 
-/* --- Subscribing -------------------------------------------------------------------- */
+/* --- Subscribing
+ * -------------------------------------------------------------------- */
 
 static int refuse(const struct events_peer *peer)
 {
@@ -281,7 +286,7 @@ static int make(struct events_peer *peer, const struct events_request *request,
 static int add(struct subscription *s, const struct events_request *request)
 {
 	struct events *events = s->peer->events;
-	struct source *source;
+	struct source *source = NULL;
 	int error;
 
 	if (events->count >= events->max)
@@ -289,11 +294,11 @@ static int add(struct subscription *s, const struct events_request *request)
 	error = start_once(events);
 	if (error == 0)
 		error = source_open(events, request->ring, &source);
-	if (error < 0)
+	if (!source)
 		return error;
 	s->source = source;
-	s->from = request->oldest ? source->ring.released
-				  : ring_end(&source->ring);
+	s->at = request->oldest ? source->ring.released
+				: ring_end(&source->ring);
 	s->ring = map_ref(request->ring);
 	s->types = request->types;
 	s->lost = request->lost;
@@ -327,7 +332,8 @@ int events_subscribe(struct events_peer *peer,
 	return error == -EMFILE ? refuse(peer) : error;
 }
 
-/* --- By their pids -------------------------------------------------------------------- */
+/* --- By their pids
+ * -------------------------------------------------------------------- */
 
 static struct subscription *find(const struct events_peer *peer,
 				 struct term pid)
@@ -349,8 +355,8 @@ static uint64_t sum(uint64_t a, uint64_t b)
 	return b < UINT64_MAX - a ? a + b : UINT64_MAX;
 }
 
-static bool set_credit(struct events_peer *peer, struct term pid,
-		       uint64_t more, bool refill)
+static bool set_credit(struct events_peer *peer, struct term pid, uint64_t more,
+		       bool refill)
 {
 	struct subscription *s;
 
@@ -425,13 +431,13 @@ void events_map_closed(struct events *events, const struct map *map)
 	unlock_and_wake_if(events, found);
 }
 
-/* --- Watchers ------------------------------------------------------------------------- */
+/* --- Watchers
+ * ------------------------------------------------------------------------- */
 
 static bool is_of(const struct watcher *watcher, struct term pid,
 		  struct term ref)
 {
-	return watcher->pid_size == pid.size &&
-	       watcher->ref_size == ref.size &&
+	return watcher->pid_size == pid.size && watcher->ref_size == ref.size &&
 	       memcmp(watcher->terms, pid.at, pid.size) == 0 &&
 	       memcmp(watcher->terms + pid.size, ref.at, ref.size) == 0;
 }
@@ -495,8 +501,8 @@ int events_link(struct events_peer *peer, struct term pid, struct term from)
 	return error;
 }
 
-static void unwatch(struct events_peer *peer, struct term pid,
-		    struct term from, struct term ref)
+static void unwatch(struct events_peer *peer, struct term pid, struct term from,
+		    struct term ref)
 {
 	struct watcher *watcher = NULL;
 	struct subscription *s;
@@ -524,7 +530,9 @@ void events_unlink(struct events_peer *peer, struct term pid, struct term from)
 	unwatch(peer, pid, from, (struct term){ .at = "" });
 }
 
-/* --- Looking ---------------------------------------------------------------------------- */
+/* --- Looking
+ * ----------------------------------------------------------------------------
+ */
 
 static void visit_one(const struct subscription *s, events_visitor visit,
 		      void *context)

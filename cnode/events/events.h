@@ -27,7 +27,7 @@ struct events;
 struct events_peer;
 
 #define EVENTS_MIN_BATCH 1024u
-#define EVENTS_MAX_BATCH (256u * 1024)
+#define EVENTS_MAX_BATCH 262144u
 #define EVENTS_MAX_LINGER 60000u /* ms */
 #define EVENTS_MAX_WATCHERS 256u /* monitors and links of a subscription */
 
@@ -54,13 +54,13 @@ struct events_lost {
 
 struct events_request {
 	struct map *ring;
-	struct term to;    /* the pid that gets the events */
-	uint64_t credit;   /* bytes of records */
-	uint32_t batch;    /* bytes of a message, about */
-	uint32_t linger;   /* ms that an event may wait for others */
-	bool oldest;       /* begin with what is in the ring already */
+	struct term to;  /* the pid that gets the events */
+	uint64_t credit; /* bytes of records */
+	uint32_t batch;  /* bytes of a message, about */
+	uint32_t linger; /* ms that an event may wait for others */
+	bool oldest;     /* begin with what is in the ring already */
 	struct filter filter;
-	struct types *types;     /* NULL: events are bytes */
+	struct types *types; /* NULL: events are bytes */
 	struct events_lost lost;
 };
 

@@ -67,8 +67,7 @@ struct subscription {
 	struct term own; /* its pid as a term, in head, */
 	struct term to;  /* and the pid that gets the events */
 	erlang_ref monitor;
-	unsigned long from; /* position in the ring at which it begins */
-	unsigned long at;   /* up to which it has been served in this turn */
+	unsigned long at; /* position in the ring, of what is next */
 	uint64_t credit;
 	uint64_t window; /* the first credit */
 	uint64_t number; /* of the next event */
@@ -81,7 +80,8 @@ struct subscription {
 	uint64_t lost_before; /* what the counter said in the beginning */
 	struct batch batch;
 	uint64_t sent, messages, bytes, skipped, filtered, stalls;
-	bool stalled; /* it could take no more, the last time */
+	bool late;             /* its turn was over before all was done */
+	int64_t stalled_since; /* ms: it can take no more; 0: it can */
 	unsigned watcher_count;
 	LIST_HEAD(, watcher) watchers;
 	TAILQ_ENTRY(subscription) of_peer;
@@ -94,8 +94,10 @@ struct source {
 	uint32_t id;
 	struct ring ring;
 	size_t polled; /* as of a peer */
-	bool ready;   /* the thread has yet to serve it */
-	bool stalled; /* nobody could take what is there: it is not polled */
+	bool ready;    /* the thread has yet to serve it */
+	bool stalled;  /* nobody can take what is there: it is not polled */
+	bool lags;     /* poll(2) cannot tell what is new: it is looked at */
+	unsigned idle_turns; /* in a row */
 	TAILQ_HEAD(, subscription) subscriptions;
 	TAILQ_ENTRY(source) entry;
 };
@@ -114,11 +116,11 @@ struct events {
 	size_t max_message;
 	unsigned generation; /* of what the thread polls */
 	int64_t retry;       /* ms: when memory may be there again; 0: never */
-	struct account account;    /* of batches and notices */
-	struct term_writer spare;  /* a buffer that no batch has */
+	struct account account;   /* of batches and notices */
+	struct term_writer spare; /* a buffer that no batch has */
 	struct term_writer scratch;
 	TAILQ_HEAD(, events_peer) peers; /* with subscriptions, or notices */
-	TAILQ_HEAD(, source) sources; /* those served last are behind */
+	TAILQ_HEAD(, source) sources;    /* those served last are behind */
 };
 
 /* --- events.c ------------------------------------------------------------ */
@@ -136,8 +138,7 @@ void events_end_subscription(struct subscription *s, const struct end *end);
 /* --- sources.c: reading rings --------------------------------------------- */
 
 /* The source of a ring, found or made. 0 or -errno. */
-int source_open(struct events *events, struct map *map,
-		struct source **source);
+int source_open(struct events *events, struct map *map, struct source **source);
 /* Once it has no subscription. */
 void source_close(struct events *events, struct source *source);
 /* Sends its subscribers what has come, 64 KiB at most. */
@@ -159,7 +160,8 @@ void batch_free(struct subscription *s);
 /* What the program has lost by its own count, ever; 0: it does not count. */
 uint64_t batch_lost(const struct subscription *s);
 
-/* --- peers of events: events_peer.c ---------------------------------------- */
+/* --- peers of events: events_peer.c ----------------------------------------
+ */
 
 /* Sends whole packets now. False: the peer cannot take them now. */
 bool events_peer_send(struct events_peer *peer, const char *data, size_t size);
@@ -170,7 +172,8 @@ void events_peer_send_due(struct events_peer *peer, int64_t now);
 /* Tells the watchers, and stops monitoring. */
 void events_peer_tell_end(struct subscription *s, const struct end *end);
 
-/* --- thread.c --------------------------------------------------------------- */
+/* --- thread.c ---------------------------------------------------------------
+ */
 
 void *events_thread(void *events);
 void events_wake(struct events *events);

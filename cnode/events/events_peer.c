@@ -8,7 +8,12 @@
 #include "dist/transport.h"
 #include "events/events_internal.h"
 
-/* --- Sending ---------------------------------------------------------------- */
+#define MAX_NOTICES                                                            \
+	((size_t)1024 * 1024) /* bytes, of a node that reads none              \
+			       */
+
+/* --- Sending ----------------------------------------------------------------
+ */
 
 /* Whether it was taken. */
 static bool offer(struct events_peer *peer, const char *data, size_t size)
@@ -73,7 +78,8 @@ void events_peer_resume(struct events_peer *peer)
 	source_resume(s->source);
 }
 
-/* --- Watchers --------------------------------------------------------------- */
+/* --- Watchers ---------------------------------------------------------------
+ */
 
 static void write_reason(struct term_writer *w, const struct end *end)
 {
@@ -101,7 +107,7 @@ static void tell(const struct subscription *s, const struct watcher *watcher,
 			  : control_begin_exit(w, s->own, to);
 	write_reason(w, end);
 	control_end(w, at);
-	if (!w->failed)
+	if (!w->failed && w->pos <= MAX_NOTICES)
 		return;
 	/* who is not told would wait for ever: as if the node were down */
 	term_writer_rewind(w, pos);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Rings that somebody subscribes to. In a turn each subscription is served by
- * itself, from where the ring stands, as far as it can take what is there. The
- * ring then goes on to where the first of them came: the others are passed over
- * for what is before that. If none can take anything, all stays in the ring.
+ * itself, from where it stands, as far as it can take what is there. Those that
+ * can take no more may lag behind the first for a moment, and within a part of
+ * the ring: then they are passed over for what the first one has had. If none
+ * can take anything, all stays in the ring.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,17 +13,16 @@
 #include "bpf/map.h"
 #include "events/events_internal.h"
 
-#define TURN_SIZE 65536      /* bytes of a ring */
-#define TURN_NS (200 * 1000) /* for the filter and the types of a subscription */
-#define LOOK_AT_CLOCK 16     /* records until the next one */
+#define TURN_SIZE 65536 /* bytes of a ring */
+/* for the filter and the types of a subscription */
+#define TURN_NS INT64_C(200000)
+#define LOOK_AT_CLOCK 16   /* records until the next one */
+#define MAX_IDLE_TURNS 100 /* in which nothing could be read */
+#define LAG_MS 100         /* that a subscription may lag behind, */
+#define LAG_PART 4         /* by the ring's size divided by this */
 
-struct turn {
-	struct source *source;
-	unsigned long begin;
-	bool broken;
-};
-
-/* --- Time --------------------------------------------------------------------- */
+/* --- Time
+ * --------------------------------------------------------------------- */
 
 /* What a subscription has taken of a turn. */
 struct watch {
@@ -45,9 +45,9 @@ static bool may_take_long(const struct subscription *s)
 
 static struct watch start_watch(const struct subscription *s)
 {
-	return may_take_long(s) ? (struct watch){ clock_ns() + TURN_NS,
-						  thread_ns() }
-				: (struct watch){ INT64_MAX, 0 };
+	return may_take_long(s)
+		       ? (struct watch){ clock_ns() + TURN_NS, thread_ns() }
+		       : (struct watch){ INT64_MAX, 0 };
 }
 
 /* Of a busy machine it is not at fault. */
@@ -61,7 +61,8 @@ static bool is_over(struct watch *watch)
 	return false;
 }
 
-/* --- A turn ------------------------------------------------------------------- */
+/* --- A turn
+ * ------------------------------------------------------------------- */
 
 /* False: it can take no more. */
 static bool take(struct subscription *s, const struct ring_record *record)
@@ -73,46 +74,48 @@ static bool take(struct subscription *s, const struct ring_record *record)
 	return batch_add(s, record);
 }
 
-/* Moves s->at behind what it has taken, or does not want. */
-static void serve_one(struct turn *turn, struct subscription *s)
+static void stall(struct subscription *s)
 {
-	const struct ring *ring = &turn->source->ring;
+	s->stalls++;
+	if (s->stalled_since == 0)
+		s->stalled_since = clock_ms();
+}
+
+/* Moves s->at behind what it has taken, or does not want. False: broken. */
+static bool serve_one(const struct ring *ring, struct subscription *s)
+{
+	const unsigned long begin = s->at;
 	struct watch watch = start_watch(s);
 	struct ring_record record;
 	enum ring_look look;
 
-	s->stalled = false;
-	s->at = turn->begin;
-	/* what was in the ring before it began is not its own */
-	if ((long)(s->from - s->at) > 0)
-		s->at = s->from;
-	for (unsigned n = 1; s->at - turn->begin < TURN_SIZE; n++) {
+	s->late = false;
+	for (unsigned n = 1; s->at - begin < TURN_SIZE; n++) {
 		look = ring_look(ring, s->at, &record);
-		if (look == RING_EMPTY)
-			return;
-		if (look == RING_BROKEN) {
-			turn->broken = true;
-			return;
-		}
+		if (look != RING_RECORD)
+			return look == RING_EMPTY;
 		if (!record.discarded && !take(s, &record)) {
-			s->stalled = true;
-			s->stalls++;
-			return;
+			stall(s);
+			return true;
 		}
+		s->stalled_since = 0;
 		s->at = record.next;
-		if (n % LOOK_AT_CLOCK == 0 && is_over(&watch))
-			return;
+		if (n % LOOK_AT_CLOCK == 0 && is_over(&watch)) {
+			s->late = true;
+			break;
+		}
 	}
+	return true;
 }
 
 /* What its filter drops, it has not missed. */
-static void pass_over(struct turn *turn, struct subscription *s,
+static void pass_over(const struct ring *ring, struct subscription *s,
 		      unsigned long to)
 {
 	struct ring_record record;
 
 	while ((long)(to - s->at) > 0 &&
-	       ring_look(&turn->source->ring, s->at, &record) == RING_RECORD) {
+	       ring_look(ring, s->at, &record) == RING_RECORD) {
 		s->at = record.next;
 		if (record.discarded)
 			continue;
@@ -123,7 +126,22 @@ static void pass_over(struct turn *turn, struct subscription *s,
 			s->filtered++;
 		}
 	}
-	s->from = to;
+}
+
+/* What came after its turn it takes in the next one. */
+static bool keeps_up(const struct subscription *s)
+{
+	return s->stalled_since == 0 && !s->late;
+}
+
+/* Its node may be busy for a moment; meanwhile the ring keeps what is its own.
+ */
+static bool may_lag(const struct ring *ring, const struct subscription *s,
+		    int64_t now)
+{
+	return keeps_up(s) ||
+	       ((s->stalled_since == 0 || now - s->stalled_since < LAG_MS) &&
+		ring_end(ring) - s->at <= ring->size / LAG_PART);
 }
 
 static void end_all(struct source *source, const char *why)
@@ -140,52 +158,78 @@ static void end_all(struct source *source, const char *why)
 	} while (!last);
 }
 
-static unsigned long serve_all(struct turn *turn)
+/* How far the first of them has come; and whether none can take any more. */
+static bool serve_all(struct source *source, unsigned long *to)
 {
-	unsigned long to = turn->begin;
 	struct subscription *s;
+	bool good = true;
 
-	TAILQ_FOREACH(s, &turn->source->subscriptions, of_source)
+	*to = source->ring.released;
+	source->stalled = true;
+	TAILQ_FOREACH(s, &source->subscriptions, of_source)
 	{
-		serve_one(turn, s);
-		if ((long)(s->at - to) > 0)
-			to = s->at;
+		good = serve_one(&source->ring, s) && good;
+		if ((long)(s->at - *to) > 0)
+			*to = s->at;
+		if (s->stalled_since == 0 || s->at == ring_end(&source->ring))
+			source->stalled = false;
 	}
-	return to;
+	return good;
 }
 
-/* Nobody is able to take what is there. */
-static bool is_stalled(const struct source *source)
+/* Where the last one stands, once those have gone on who may not lag so far. */
+static unsigned long go_on(struct source *source, unsigned long to)
 {
-	const struct subscription *s;
+	const int64_t now = clock_ms();
+	unsigned long last = to;
+	bool stalled = false, others = false;
+	struct subscription *s;
 
 	TAILQ_FOREACH(s, &source->subscriptions, of_source)
-	if (!s->stalled)
-		return false;
-	return true;
+	{
+		if (!source->stalled && s->at != to &&
+		    !may_lag(&source->ring, s, now))
+			pass_over(&source->ring, s, to);
+		if ((long)(last - s->at) > 0)
+			last = s->at;
+		if (s->at != to && s->stalled_since != 0)
+			stalled = true;
+		else if (s->at != to)
+			others = true;
+		batch_send_if_due(s, now);
+	}
+	/* for poll(2) there is something to read, but nobody to read it */
+	source->lags = stalled && !others && !source->stalled;
+	return last;
+}
+
+/*
+ * A program may hold back the first record for as long as it likes, if it may
+ * sleep; poll(2) takes that for something to read.
+ */
+static void back_off(struct source *source, bool idle)
+{
+	source->idle_turns = idle ? source->idle_turns + 1 : 0;
+	if (source->idle_turns >= MAX_IDLE_TURNS)
+		source->lags = true;
 }
 
 void source_serve(struct source *source)
 {
-	struct turn turn = { source, source->ring.released, false };
-	struct subscription *s;
-	int64_t now;
-	unsigned long to;
+	struct ring *ring = &source->ring;
+	const unsigned long begin = ring->released;
+	unsigned long to, last;
+	bool good;
 
-	if (ring_is_stolen(&source->ring)) {
+	if (ring_is_stolen(ring)) {
 		end_all(source, "stolen");
 		return;
 	}
-	to = serve_all(&turn);
-	source->stalled = to == turn.begin && is_stalled(source);
-	now = clock_ms();
-	TAILQ_FOREACH(s, &source->subscriptions, of_source)
-	{
-		pass_over(&turn, s, to);
-		batch_send_if_due(s, now);
-	}
-	ring_release(&source->ring, to);
-	if (turn.broken)
+	good = serve_all(source, &to);
+	last = go_on(source, to);
+	ring_release(ring, last);
+	back_off(source, to == begin);
+	if (!good)
 		end_all(source, "broken");
 }
 
@@ -194,7 +238,8 @@ void source_resume(struct source *source)
 	source->stalled = false;
 }
 
-/* --- Opening ----------------------------------------------------------------- */
+/* --- Opening -----------------------------------------------------------------
+ */
 
 static struct source *find(struct events *events, uint32_t id)
 {

@@ -16,6 +16,7 @@
 #include "events/events_internal.h"
 
 #define PAUSE_MS 100 /* without memory, or where poll(2) fails */
+#define LOOK_MS 1    /* between looks at a ring that cannot be polled */
 
 struct polled {
 	struct pollfd *fds;
@@ -26,7 +27,8 @@ struct polled {
 	bool failed;
 };
 
-/* --- The lock ---------------------------------------------------------------- */
+/* --- The lock ----------------------------------------------------------------
+ */
 
 /* One of those who wait goes first: a mutex knows no turns. */
 static void lock(struct events *events)
@@ -42,7 +44,8 @@ static void let_others(struct events *events)
 		pthread_cond_wait(&events->passed, &events->lock);
 }
 
-/* --- Sleeping ------------------------------------------------------------------ */
+/* --- Sleeping
+ * ------------------------------------------------------------------ */
 
 /* Its place; 0: there is no memory. */
 static size_t add_fd(struct polled *p, int fd, short wanted)
@@ -96,15 +99,22 @@ static void prepare(struct events *events, struct polled *p)
 	p->generation = events->generation;
 	add_fd(p, events->wake, POLLIN);
 	TAILQ_FOREACH(source, &events->sources, entry)
-	source->polled = source->stalled ? 0
-					 : add_fd(p, source->map->resource.fd,
-						  POLLIN);
+	{
+		source->polled = 0;
+		if (source->stalled)
+			continue;
+		if (source->lags)
+			wait_at_most(p, clock_ms() + LOOK_MS);
+		else
+			source->polled =
+				add_fd(p, source->map->resource.fd, POLLIN);
+	}
 	TAILQ_FOREACH(peer, &events->peers, entry)
 	{
-		peer->polled = peer->state != PEER_FULL
-				       ? 0
-				       : add_fd(p, peer->transport->fd,
-						POLLOUT);
+		peer->polled =
+			peer->state != PEER_FULL
+				? 0
+				: add_fd(p, peer->transport->fd, POLLOUT);
 		wait_for_peer(p, peer);
 	}
 	if (events->retry > 0)
@@ -128,7 +138,8 @@ void events_wake(struct events *events)
 		log_error("the thread of events: %m");
 }
 
-/* --- Working ------------------------------------------------------------------- */
+/* --- Working
+ * ------------------------------------------------------------------- */
 
 static bool is_ready(const struct polled *p, size_t place)
 {
@@ -144,7 +155,7 @@ static void take_ready(struct events *events, const struct polled *p)
 	if (p->generation != events->generation)
 		return;
 	TAILQ_FOREACH(source, &events->sources, entry)
-	source->ready = is_ready(p, source->polled);
+	source->ready = source->lags || is_ready(p, source->polled);
 	TAILQ_FOREACH(peer, &events->peers, entry)
 	if (is_ready(p, peer->polled))
 		events_peer_resume(peer);
@@ -224,8 +235,8 @@ void *events_thread(void *argument)
 	while (!atomic_load(&events->stopping)) {
 		prepare(events, &p);
 		pthread_mutex_unlock(&events->lock);
-		if (p.failed || (poll(p.fds, p.count, p.timeout) < 0 &&
-				 errno != EINTR))
+		if (p.failed ||
+		    (poll(p.fds, p.count, p.timeout) < 0 && errno != EINTR))
 			pause_for_memory();
 		lock(events);
 		if (p.failed)

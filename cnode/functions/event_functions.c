@@ -25,8 +25,10 @@
 #include "call/values.h"
 #include "call/views.h"
 #include "functions/handlers.h"
+#include "handles/audit.h"
 
-/* --- subscribe/2,3 --------------------------------------------------------- */
+/* --- subscribe/2,3 ---------------------------------------------------------
+ */
 
 /* A process of the caller's node; no other would be told of ends. */
 static bool read_pid(struct call *call, struct term t)
@@ -34,8 +36,8 @@ static bool read_pid(struct call *call, struct term t)
 	const char *node, *peer = call->context->peer;
 	size_t size;
 
-	return (term_read_pid_node(t, &node, &size) &&
-		size == strlen(peer) && memcmp(node, peer, size) == 0) ||
+	return (term_read_pid_node(t, &node, &size) && size == strlen(peer) &&
+		memcmp(node, peer, size) == 0) ||
 	       raise_reason(call, RAISED_BADARG);
 }
 
@@ -62,6 +64,9 @@ static bool subscribe(struct call *call, struct events_request *request)
 		event_options_fini(request);
 		return call_write_error(call, error);
 	}
+	audit_resource((struct audit){ .event = "subscribed",
+				       .handle = AUDIT_NO_HANDLE },
+		       &call->map->resource);
 	call->subscriber = request->to;
 	term_write_term(call->out, (struct term){ made->pid, made->pid_size });
 	return true;
@@ -92,13 +97,14 @@ bool event_functions_unsubscribe(struct call *call)
 
 	if (!term_is_pid(call->args[0]))
 		return raise_reason(call, RAISED_BADARG);
-	return call_write_ok(call, events_end(call->context->events,
-					      call->args[0], normal)
-					   ? 0
-					   : -ESRCH);
+	return call_write_ok(
+		call, events_end(call->context->events, call->args[0], normal)
+			      ? 0
+			      : -ESRCH);
 }
 
-/* --- subscriptions/0,1 ------------------------------------------------------- */
+/* --- subscriptions/0,1 -------------------------------------------------------
+ */
 
 struct listing {
 	struct term_writer *out;
@@ -145,7 +151,8 @@ bool event_functions_subscriptions(struct call *call)
 	return true;
 }
 
-/* --- push/2 -------------------------------------------------------------------- */
+/* --- push/2
+ * -------------------------------------------------------------------- */
 
 bool event_functions_push(struct call *call)
 {

@@ -211,7 +211,7 @@ void functions_print(FILE *file)
 /* Each request comes here: with constants, no name is measured. */
 static bool read_module(struct term t, uint8_t *module)
 {
-	*module = term_is_atom(t, MAPS)	      ? EBPF_MAPS
+	*module = term_is_atom(t, MAPS)       ? EBPF_MAPS
 		  : term_is_atom(t, EVENTS)   ? EBPF_EVENTS
 		  : term_is_atom(t, PROGRAMS) ? EBPF_PROGRAMS
 					      : NO_MODULE;

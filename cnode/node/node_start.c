@@ -280,8 +280,9 @@ static uint32_t bound_descriptors(const struct options *options)
 		(rlim_t)options->max_connections + options->max_handshakes;
 	rlim_t loads = options->programs ? options->max_loads : 0;
 	rlim_t needed = connections + SPARE_FDS + loads * LOAD_FDS;
+	/* a subscription may have a descriptor of its own of the ring */
 	rlim_t most = connections * CONNECTION_FDS + SPARE_FDS +
-		      options->max_maps +
+		      options->max_subscriptions + options->max_maps +
 		      loads * (LOAD_FDS + LOADER_MAX_ANSWER_FDS);
 	struct rlimit limit;
 
@@ -393,9 +394,9 @@ static enum exit_status init_service(struct node *node)
 	service->common.map_memory = map_memory_new(most_map_memory(node));
 	pin_limit_init(&service->common.pin_limit, options->max_pins);
 	service->common.stats = stats_all_new();
-	service->common.events = events_new(options->max_subscriptions,
-					    options->max_message,
-					    &node->budget);
+	service->common.events =
+		events_new(options->max_subscriptions, options->max_message,
+			   &node->budget);
 	if (service->common.handles && service->peers &&
 	    service->common.map_memory && service->common.stats &&
 	    service->common.events) {

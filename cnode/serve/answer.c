@@ -252,11 +252,11 @@ static void write_watches(struct session *session, struct term_writer *w,
 	if (call->unwatch.pid)
 		control_write_demonitor(w, self, process, &call->ref);
 	if (call->subscriber.size > 0)
-		control_write_monitor(w,
-				      (struct term){ call->subscription.pid,
-						     call->subscription.pid_size },
-				      call->subscriber,
-				      &call->subscription.monitor);
+		control_write_monitor(
+			w,
+			(struct term){ call->subscription.pid,
+				       call->subscription.pid_size },
+			call->subscriber, &call->subscription.monitor);
 }
 
 void serve_request(struct session *session, struct request *request,

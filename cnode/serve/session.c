@@ -18,6 +18,7 @@
 #include "serve/request.h"
 
 #define KILLED "w\6killed" /* ERL_SMALL_ATOM_UTF8_EXT */
+#define MAX_REASON 256     /* bytes */
 
 struct resumption {
 	const struct session *session;
@@ -223,9 +224,16 @@ static int serve_send(struct session *session,
 	return 0;
 }
 
+/* As a process that is killed tells it; a long one is told to many. */
 static struct term reason_of(const struct control_message *message)
 {
-	return message->payload.at ? message->payload : message->reason;
+	static const struct term killed = { KILLED, sizeof(KILLED) - 1 };
+	struct term reason =
+		message->payload.at ? message->payload : message->reason;
+
+	return reason.size > MAX_REASON || term_is_atom(reason, "kill")
+		       ? killed
+		       : reason;
 }
 
 /* By exit/2 it ends in any case, unlike a process of a BEAM node. */
@@ -233,12 +241,8 @@ static int serve_exit2(struct session *session,
 		       const struct control_message *message,
 		       struct term_writer *out)
 {
-	struct term reason = reason_of(message);
-
 	(void)out;
-	if (term_is_atom(reason, "kill"))
-		reason = (struct term){ KILLED, sizeof(KILLED) - 1 };
-	events_end(session->context.events, message->to, reason);
+	events_end(session->context.events, message->to, reason_of(message));
 	return 0;
 }
 

@@ -22,6 +22,7 @@ DESCRIPTORS = {
     "pipe": 1,  # standard error
     "socket": 3,  # epmd, the one that listens, and the caller's
     "anon_inode:[signalfd]": 1,
+    "anon_inode:[eventfd]": 1,  # for the thread of events, once there is one
     "/proc/PID": 1,
 }
 

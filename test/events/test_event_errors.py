@@ -134,6 +134,15 @@ def test_who_may_only_read_may_not_take_events(start_cnode, events_object, alice
         bob.erpc(programs.node.name, "push", b"", source.maps[b"user_ring"], module="ebpf_events")
 
 
+def test_the_audit_trail_tells_who_subscribes(start_programs, events_object):
+    programs = start_programs("--log-level", "info")
+    source = Source(programs, events_object)
+    s = Subscriber(programs.beam, programs.node.name, source.ring)
+    id = programs.maps("info", source.ring)["id"]
+    told = rf'info subscribed {s.beam.name} <.*> subscribe/3: map {id} ringbuf "ring"'
+    programs.node.wait_log(told)
+
+
 def test_the_ring_of_somebody_else_takes_load(start_cnode, source, bob):
     """A node that may write may subscribe to what was made here, by whomever."""
     id = source.programs.maps("info", source.ring)["id"]

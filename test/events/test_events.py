@@ -160,6 +160,7 @@ def test_who_has_no_credit_is_passed_over_and_told(source, subscribe, bob):
     assert numbers(fast.records(10)) == list(range(10))
     assert numbers(slow.records(2)) == [0, 1]
     slow.nothing()
+    slow.passed_over(8)
     slow.grant(MIB)
     source.emit(5)
     assert numbers(fast.records(5)) == list(range(10, 15))
@@ -193,6 +194,25 @@ def test_two_rings_have_a_subscription_each(source, events_object, subscribe):
     assert len(one.call("subscriptions")) == 2
     [info] = one.call("subscriptions", other.ring)
     assert info["subscription"] == two.subscription
+
+
+def test_who_is_back_in_a_moment_is_not_passed_over(source, subscribe, bob):
+    fast = subscribe()
+    slow = subscribe(("credit", 32), beam=bob)
+    source.emit(10)
+    slow.grant(MIB)
+    assert numbers(slow.records(10)) == list(range(10))
+    assert numbers(fast.records(10)) == list(range(10))
+    assert slow.missed == 0
+
+
+def test_who_lags_by_more_than_a_part_of_the_ring_is_passed_over(source, subscribe, bob):
+    fast = subscribe(("credit", 2**64))
+    slow = subscribe(("credit", 0), beam=bob)
+    source.emit(1000)
+    assert numbers(fast.records(1000)) == list(range(1000))
+    slow.passed_over(1000)
+    assert source.fill() == 0
 
 
 # --- Filters ----------------------------------------------------------------------
@@ -239,6 +259,7 @@ def test_what_the_filter_drops_takes_no_credit_and_leaves_no_gap(source, subscri
     source.emit(4, 20)
     # the other one makes the ring go on: of what is missed only the odd ones count
     assert numbers(all.records(4)) == list(range(10, 14))
+    s.passed_over(5)
     s.grant(MIB)
     source.emit(2, 20)
     assert numbers(s.records(1)) == [15]

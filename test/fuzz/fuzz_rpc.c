@@ -147,8 +147,8 @@ static void serve_anew(unsigned settings, char *packet, size_t size)
 	};
 
 	REQUIRE(pids_init(&session.pids, &node));
-	session.context.events = events_join(events, &transport, &session.pids,
-					     WORLD_PEER);
+	session.context.events =
+		events_join(events, &transport, &session.pids, WORLD_PEER);
 	REQUIRE(session.context.events);
 	atomic_store(&stopped, settings & STOPPED);
 	world_hold_maps(handles, owner);

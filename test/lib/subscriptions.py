@@ -5,6 +5,8 @@ import struct
 
 import pytest
 
+from cluster import wait_until
+
 
 RECEIVE = "receive {ebpf_events, S, F, L, R} -> {F, L, R} after T -> none end"
 END = "receive {'DOWN', M, process, S, R} -> R after T -> none end"
@@ -13,9 +15,11 @@ END = "receive {'DOWN', M, process, S, R} -> R after T -> none end"
 class Source:
     """The program of test/bpf/events.bpf.c, loaded in a C node."""
 
-    def __init__(self, programs, object):
+    def __init__(self, programs, object, ring=65536):
+        """ring is its size in bytes."""
         self.programs = programs
-        loaded = programs.load(object, [("programs", [b"events", b"drains"])])
+        options = [("programs", [b"events", b"drains"]), ("max_entries", {b"ring": ring})]
+        loaded = programs.load(object, options)
         assert isinstance(loaded, dict), loaded
         self.maps = loaded["maps"]
         self.program = loaded["programs"][b"events"]
@@ -83,6 +87,10 @@ class Subscriber:
         """The reason that the monitor tells, or "none"."""
         return self.beam.eval(END, S=self.subscription, M=self.reference, T=ms)
 
+    def passed_over(self, count):
+        """It may lag behind for a moment first."""
+        wait_until(lambda: self.info()["skipped"] == count, what="it is passed over")
+
     def info(self):
         [info] = [i for i in self.call("subscriptions") if i["subscription"] == self.subscription]
         return info
@@ -109,6 +117,12 @@ def events_object(compile_bpf):
 def source(start_programs, events_object):
     """Of a C node of the test's own."""
     return Source(start_programs(), events_object)
+
+
+@pytest.fixture
+def large_source(start_programs, events_object):
+    """Its ring holds what comes while the machine does something else."""
+    return Source(start_programs(), events_object, 1 << 24)
 
 
 @pytest.fixture

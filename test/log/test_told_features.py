@@ -45,6 +45,7 @@ def test_features_have_the_defaults(features, start_cnode):
         "programs": [],
         "may_load": "false",
         "max_programs": 1000,
+        "max_subscriptions": 256,
         "max_programs_per_node": "infinity",
     }
 
@@ -58,7 +59,7 @@ def test_features_have_the_options_that_are_given(
         *("--max-message", "65536", "--grace", "3", "--max-maps", "17"),
         *("--max-maps-per-node", "5", "--max-pins", "7"),
         *("--programs", "tc,xdp", "--allow", "*=load", "--max-programs", "9"),
-        *("--max-programs-per-node", "4"),
+        *("--max-programs-per-node", "4", "--max-subscriptions", "7"),
     )
     assert features(node)["options"] == {
         "read_only": "false",
@@ -74,6 +75,7 @@ def test_features_have_the_options_that_are_given(
         "programs": ["xdp", "tc"],
         "may_load": "true",
         "max_programs": 9,
+        "max_subscriptions": 7,
         "max_programs_per_node": 4,
     }
 

@@ -580,8 +580,9 @@ def test_the_soft_limit_of_descriptors_is_raised(start_cnode):
 
 def test_it_is_raised_no_further_than_to_what_can_be_in_use(start_cnode):
     few = ("--max-connections", 2, "--max-handshakes", 3, "--max-maps", 4)
+    few += ("--max-subscriptions", 5)
     node = start_cnode(*few, wrapper=["prlimit", "--nofile=256:2048"])
-    assert descriptor_limits(node) == (8 * (2 + 3) + 4 + 64, 2048)
+    assert descriptor_limits(node) == (8 * (2 + 3) + 4 + 5 + 64, 2048)
 
 
 @pytest.mark.parametrize(

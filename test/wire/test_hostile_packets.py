@@ -153,6 +153,7 @@ PLACES = {
 # Of those that the node answers or acts on: what has to be right in them.
 # Whom the others name does not matter, as nobody lives here whom they could be for.
 NEEDED = {1: [1, 2], 6: [1], 16: [1], 19: [1, 2, 3], 21: [1, 3], 28: [1, 3], 35: [2]}
+NEEDED |= {20: [1, 3], **{exit: [1] for exit in (3, 13, 8, 18, 24, 25, 26, 27)}}
 NEEDED |= {29: [1, 2, 4], 30: [1, 2, 4]}
 TERMS = [5, -1, 2**64, "x", b"x", (), [], {}, 1.5]
 
