@@ -110,6 +110,7 @@ def test_a_node_that_stops_has_a_gap_for_all_that_it_did_not_get(large_source, f
     assert got + missed == made - lost
 
 
+@pytest.mark.counts
 def test_memory_of_who_does_not_read_is_bounded(large_source, flood, alice, start_beam):
     stops = start_beam()
     Counting(large_source, alice)

@@ -7,6 +7,8 @@ from conftest import raises
 from program_fixtures import Programs
 from subscriptions import Source, Subscriber, numbers
 
+pytestmark = pytest.mark.single
+
 
 @pytest.fixture
 def call(source, alice):

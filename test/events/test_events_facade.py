@@ -8,6 +8,8 @@ import pytest
 
 from cluster import wait_until
 
+pytestmark = pytest.mark.single
+
 
 @pytest.fixture
 def beam(start_beam, ebin):
