@@ -70,9 +70,10 @@ void answer_stack_write(struct term_writer *w, const struct request *request,
 			enum raised_reason reason)
 {
 	bool brief = is_too_long(request, reason);
+	struct term_items items;
 
-	/* of a request that was cut short, the list may be missing */
-	if (brief && !term_is_list(request->arguments)) {
+	/* of a request that was cut short, the list or its head may be missing */
+	if (brief && !term_list(request->arguments, &items)) {
 		term_write_nil(w);
 		return;
 	}

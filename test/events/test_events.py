@@ -23,7 +23,7 @@ def test_events_come_in_order(source, subscribe):
 
 
 def test_records_of_one_size_are_one_binary(source, subscribe):
-    s = subscribe(("linger", 200))
+    s = subscribe(("linger", 2000))
     for size in (16, 16, 24, 16, 1000):
         source.emit(1, size)
     first, lost, runs = s.receive()
@@ -69,7 +69,7 @@ def test_messages_are_as_large_as_the_option_says(source, subscribe):
 
 
 def test_an_event_lingers_for_others(source, subscribe):
-    s = subscribe(("linger", 500))
+    s = subscribe(("linger", 2000))
     for _ in range(3):
         source.emit(1)
     _, _, runs = s.receive()
@@ -300,7 +300,7 @@ def test_events_come_as_terms(source, subscribe, types):
 
 
 def test_of_a_shorter_record_the_rest_is_zeros_and_of_a_longer_one_ignored(source, subscribe):
-    s = subscribe(("types", EVENT), ("as", ["odd", "text", "number"]), ("linger", 200))
+    s = subscribe(("types", EVENT), ("as", ["odd", "text", "number"]), ("linger", 2000))
     source.emit(1, 20)
     source.emit(1, 40)
     assert s.receive()[2] == [("terms", [(0, b"", 0), (1, b"some text", 1)])]

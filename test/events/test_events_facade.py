@@ -196,9 +196,12 @@ def test_a_consumer_that_cannot_subscribe_does_not_start(source, beam, facade, c
     assert beam.eval(call, Ring=source.ring) == ("error", reason)
 
 
-def test_a_consumer_ends_with_its_handle(source, beam, consume):
+def test_a_consumer_ends_with_its_handle(source, beam, facade, consume):
     beam.eval("process_flag(trap_exit, true)")
     pid = consume()
+    source.emit(1)
+    take(beam, 1)  # so the node has seen that it monitors
+    wait_until(lambda: facade("subscriptions")[0]["sent"] == 1, what="all is quiet")
     source.programs.maps("close", source.ring)
     assert beam.eval("receive {'EXIT', P, R} -> R after 5000 -> none end", P=pid) == ("shutdown", "closed")
 
@@ -279,7 +282,7 @@ PRINTED = "receive {printed, T} -> T after 5000 -> none end"
 
 def test_watch_prints_lines_until_enter(source, beam, facade):
     members = ["odd", "text"]
-    shell = beam.eval(WATCH, Ring=source.ring, Options=[("types", EVENT), ("as", members), ("linger", 100)])
+    shell = beam.eval(WATCH, Ring=source.ring, Options=[("types", EVENT), ("as", members), ("linger", 1000)])
     wait_until(lambda: len(facade("subscriptions")) == 1, what="it has subscribed")
     source.emit(2, 32)
     assert beam.eval(PRINTED) == b'{0,<<"some text">>}\n{1,<<"some text">>}\n'
