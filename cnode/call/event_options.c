@@ -71,31 +71,6 @@ static bool read_from(struct term t, struct events_request *request)
 /* --- Filters
  * ------------------------------------------------------------------- */
 
-static bool read_type(struct term t, struct filter_test *test)
-{
-	static const struct {
-		const char *name;
-		uint8_t size;
-		bool is_signed, big_endian;
-	} types[] = {
-		{ "u8", 1, false, false },  { "u16", 2, false, false },
-		{ "u32", 4, false, false }, { "u64", 8, false, false },
-		{ "s8", 1, true, false },   { "s16", 2, true, false },
-		{ "s32", 4, true, false },  { "s64", 8, true, false },
-		{ "be16", 2, false, true }, { "be32", 4, false, true },
-		{ "be64", 8, false, true },
-	};
-
-	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
-		if (term_is_atom(t, types[i].name)) {
-			test->size = types[i].size;
-			test->is_signed = types[i].is_signed;
-			test->big_endian = types[i].big_endian;
-			return true;
-		}
-	return false;
-}
-
 static bool read_op(struct term t, struct filter_test *test)
 {
 	static const char *const ops[] = {
@@ -113,30 +88,14 @@ static bool read_op(struct term t, struct filter_test *test)
 	return false;
 }
 
-/* One that the field could never have is wrong. */
-static bool read_number(struct term t, struct filter_test *test)
-{
-	const unsigned unused = 64 - 8u * test->size;
-	int64_t number;
-
-	if (!test->is_signed)
-		return term_read_uint64(t, &test->value) &&
-		       test->value << unused >> unused == test->value;
-	if (!term_read_bytes(t, (char *)&number, sizeof(number)) ||
-	    (int64_t)((uint64_t)number << unused) >> unused != number)
-		return false;
-	test->value = (uint64_t)number;
-	return true;
-}
-
 static bool read_test(struct term t, struct filter_test *test)
 {
 	struct term parts[4];
 
 	return term_tuple_of(t, parts, 4) &&
 	       term_read_uint32(parts[0], &test->offset) &&
-	       read_type(parts[1], test) && read_op(parts[2], test) &&
-	       read_number(parts[3], test);
+	       read_op(parts[2], test) &&
+	       filter_set_number(test, parts[1], parts[3]);
 }
 
 static bool read_filter(struct term t, struct events_request *request)

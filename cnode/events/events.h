@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 #include "dist/pids.h"
-#include "events/filter.h"
 #include "term/term.h"
+#include "types/filter.h"
 
 struct budget;
 struct map;

@@ -5,6 +5,5 @@ cnode_but_main += \
 	%D%/events.c %D%/events.h \
 	%D%/events_internal.h \
 	%D%/events_peer.c \
-	%D%/filter.c %D%/filter.h \
 	%D%/sources.c \
 	%D%/thread.c

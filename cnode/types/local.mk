@@ -11,6 +11,7 @@ cnode_but_main += \
 	%D%/encode.c %D%/encode.h \
 	%D%/encode_internal.h \
 	%D%/encode_scalar.c \
+	%D%/filter.c %D%/filter.h \
 	%D%/fold.c %D%/fold.h \
 	%D%/layout_read.c %D%/layout_read.h \
 	%D%/layout_write.c %D%/layout_write.h \

@@ -2,9 +2,7 @@
 #ifndef FILTER_H
 #define FILTER_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "term/term.h"
 
 #define FILTER_MAX 8 /* comparisons */
 
@@ -33,6 +31,13 @@ struct filter {
 	struct filter_test tests[FILTER_MAX];
 	unsigned count;
 };
+
+/*
+ * Sets the kind of the field, and the number. False: type is not the layout of
+ * an integer of up to 8 bytes, or the number is not one of those.
+ */
+bool filter_set_number(struct filter_test *test, struct term type,
+		       struct term number);
 
 /* A field that a record is too short for compares to nothing. */
 bool filter_matches(const struct filter *filter, const char *record,
