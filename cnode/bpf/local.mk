@@ -15,6 +15,7 @@ cnode_but_main += \
 	%D%/resource_pin.c %D%/resource_pin.h \
 	%D%/retry.c %D%/retry.h \
 	%D%/ring.c %D%/ring.h \
+	%D%/ring_pages.c %D%/ring_pages.h \
 	%D%/map_walk.c %D%/map_walk.h \
 	%D%/attach.c %D%/attach.h \
 	%D%/link.c %D%/link.h \

@@ -70,7 +70,7 @@ struct map {
 	   Set before others see the map, and freed with it by free_types */
 	struct types *types;
 	void (*free_types)(struct types *types);
-	struct user_ring *user_ring; /* NULL until it is first pushed to */
+	struct ring_pages *user_ring; /* NULL until it is first pushed to */
 };
 
 struct map_spec {

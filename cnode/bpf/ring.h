@@ -6,17 +6,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bpf/ring_pages.h"
+
 struct map;
 
 /*
  * The one reader of a ring buffer (BPF_MAP_TYPE_RINGBUF), by a mapping of it.
  * Positions are counts of bytes since the ring was made, modulo the size of an
- * unsigned long; ring->size is a power of two.
+ * unsigned long.
  */
 struct ring {
-	size_t size; /* bytes of data; 0: not open */
-	void *consumer;
-	void *producer;         /* a page, and behind it the data, twice */
+	struct ring_pages pages;
 	unsigned long released; /* the consumer's position, as we wrote it */
 };
 
@@ -33,10 +33,7 @@ enum ring_look {
 	RING_BROKEN, /* what is there cannot be */
 };
 
-/*
- * 0 or -errno: -EACCES: the map's descriptor cannot both read and write;
- * -EPERM: it is frozen; -EINVAL: it is no ring buffer; -ENOMEM. The map must
- * stay open.
+/* 0 or -errno: -EINVAL: it is no ring buffer; otherwise as ring_pages_open().
  */
 int ring_open(struct ring *ring, const struct map *map);
 void ring_close(struct ring *ring);
@@ -44,20 +41,17 @@ void ring_close(struct ring *ring);
 /* Behind the last record, submitted or not. */
 unsigned long ring_end(const struct ring *ring);
 
-/* The record at a position, which is one that this reader came to. */
+/*
+ * The record at a position, which is one that this reader came to, before an
+ * end that ring_end() has told.
+ */
 enum ring_look ring_look(const struct ring *ring, unsigned long position,
-			 struct ring_record *record);
+			 unsigned long end, struct ring_record *record);
 
 /* Gives the space before a position back to programs. */
 void ring_release(struct ring *ring, unsigned long position);
 
 /* Whether somebody else reads it, too, and so has moved the position. */
 bool ring_is_stolen(const struct ring *ring);
-
-/*
- * The bytes that wait in a ring buffer, of either kind, without reading any.
- * 0 or -errno, as ring_open().
- */
-int ring_fill(const struct map *map, uint64_t *bytes);
 
 #endif

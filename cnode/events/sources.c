@@ -85,13 +85,14 @@ static void stall(struct subscription *s)
 static bool serve_one(const struct ring *ring, struct subscription *s)
 {
 	const unsigned long begin = s->at;
+	const unsigned long end = ring_end(ring);
 	struct watch watch = start_watch(s);
 	struct ring_record record;
 	enum ring_look look;
 
 	s->late = false;
 	for (unsigned n = 1; s->at - begin < TURN_SIZE; n++) {
-		look = ring_look(ring, s->at, &record);
+		look = ring_look(ring, s->at, end, &record);
 		if (look != RING_RECORD)
 			return look == RING_EMPTY;
 		if (!record.discarded && !take(s, &record)) {
@@ -115,7 +116,7 @@ static void pass_over(const struct ring *ring, struct subscription *s,
 	struct ring_record record;
 
 	while ((long)(to - s->at) > 0 &&
-	       ring_look(ring, s->at, &record) == RING_RECORD) {
+	       ring_look(ring, s->at, to, &record) == RING_RECORD) {
 		s->at = record.next;
 		if (record.discarded)
 			continue;
@@ -141,7 +142,7 @@ static bool may_lag(const struct ring *ring, const struct subscription *s,
 {
 	return keeps_up(s) ||
 	       ((s->stalled_since == 0 || now - s->stalled_since < LAG_MS) &&
-		ring_end(ring) - s->at <= ring->size / LAG_PART);
+		ring_end(ring) - s->at <= ring->pages.size / LAG_PART);
 }
 
 static void end_all(struct source *source, const char *why)

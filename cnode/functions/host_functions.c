@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "bpf/pins.h"
-#include "bpf/ring.h"
+#include "bpf/ring_pages.h"
 #include "call/call.h"
 #include "call/descriptions.h"
 #include "functions/handlers.h"
