@@ -18,19 +18,25 @@
 #include "events/events_internal.h"
 #include "term/term_bytes.h"
 
-#define NUMBERS_SIZE 24   /* of two numbers of 64 bits, as terms */
-#define RUN_SIZE 24       /* of what is before the bytes of a run */
-#define MAX_CPUS 1024     /* of the map in which a program counts */
-#define MESSAGE_SIZE 4096 /* of a message but for its events, at most */
-#define MOST_KEPT ((size_t)128 * 1024) /* bytes, of a buffer that nobody uses  \
-					*/
-#define RETRY_MS 100                   /* after a lack of memory */
+#define NUMBERS_SIZE 24 /* of two numbers of 64 bits, as terms */
+#define RUN_SIZE 24     /* of what is before the bytes of a run */
+#define MAX_CPUS 1024   /* of the map in which a program counts */
+#define END_SIZE 16     /* of what is behind the events of a message */
+#define MOST_KEPT                                                              \
+	((size_t)128 * 1024) /* bytes, of a buffer that nobody uses            \
+			      */
+#define RETRY_MS 100         /* after a lack of memory */
 /* bytes by which a message grows beyond its size while its peer is busy */
 #define MOST_BEHIND ((size_t)64 * 1024)
 
 static size_t room_of(const struct subscription *s)
 {
 	return s->head_size + NUMBERS_SIZE;
+}
+
+static size_t most_bytes(const struct subscription *s)
+{
+	return s->peer->events->max_message - END_SIZE;
 }
 
 /* --- Events ----------------------------------------------------------------
@@ -134,7 +140,7 @@ static bool add(struct subscription *s, const struct ring_record *record)
 
 	if (!begin(s))
 		goto failed;
-	b->out.limit = s->peer->events->max_message;
+	b->out.limit = most_bytes(s);
 	if (s->types)
 		add_term(s, record);
 	else
@@ -176,13 +182,6 @@ static size_t most_of(const struct subscription *s,
 	return s->types ? s->types->most_of_value : record->size + RUN_SIZE;
 }
 
-static bool is_too_large(const struct subscription *s,
-			 const struct ring_record *record)
-{
-	return !s->types &&
-	       record->size + MESSAGE_SIZE > s->peer->events->max_message;
-}
-
 /* Behind a gap, and where it would become too large, a new message begins. */
 static bool must_begin_anew(const struct subscription *s,
 			    const struct ring_record *record)
@@ -191,15 +190,14 @@ static bool must_begin_anew(const struct subscription *s,
 
 	return b->count > 0 &&
 	       (b->first + b->count != s->number ||
-		size_of(s) + most_of(s, record) > s->batch_size + MOST_BEHIND);
+		size_of(s) + most_of(s, record) > s->batch_size + MOST_BEHIND ||
+		b->out.pos + most_of(s, record) > most_bytes(s));
 }
 
 bool batch_add(struct subscription *s, const struct ring_record *record)
 {
 	if (record->size > s->credit)
 		return false;
-	if (is_too_large(s, record))
-		return skip(s);
 	if (must_begin_anew(s, record) && !batch_send(s))
 		return false;
 	if (!add(s, record))

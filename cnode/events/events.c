@@ -355,10 +355,12 @@ static uint64_t sum(uint64_t a, uint64_t b)
 	return b < UINT64_MAX - a ? a + b : UINT64_MAX;
 }
 
+/* The thread is woken only if it has stopped looking at the ring. */
 static bool set_credit(struct events_peer *peer, struct term pid, uint64_t more,
 		       bool refill)
 {
 	struct subscription *s;
+	bool wake = false;
 
 	lock(peer->events);
 	s = find(peer, pid);
@@ -366,9 +368,10 @@ static bool set_credit(struct events_peer *peer, struct term pid, uint64_t more,
 		s->credit = sum(s->credit, more);
 		if (refill && s->credit < s->window)
 			s->credit = s->window;
+		wake = s->source->stalled;
 		source_resume(s->source);
 	}
-	unlock_and_wake_if(peer->events, s);
+	unlock_and_wake_if(peer->events, wake);
 	return s != NULL;
 }
 
@@ -541,7 +544,6 @@ static void visit_one(const struct subscription *s, events_visitor visit,
 	const struct events_info info = {
 		.pid = s->own,
 		.to = s->to,
-		.node = s->peer->name,
 		.ring = s->source->id,
 		.credit = s->credit,
 		.sent = s->sent,
@@ -568,9 +570,4 @@ void events_each(struct events *events, uint32_t ring, events_visitor visit,
 		TAILQ_FOREACH(s, &source->subscriptions, of_source)
 	visit_one(s, visit, context);
 	unlock(events);
-}
-
-uint32_t events_count(const struct events *events)
-{
-	return atomic_load(&events->count);
 }

@@ -106,7 +106,6 @@ void events_map_closed(struct events *events, const struct map *map);
 struct events_info {
 	struct term pid;
 	struct term to;
-	const char *node;
 	uint32_t ring;     /* id of the map */
 	uint64_t credit;   /* bytes left */
 	uint64_t sent;     /* events, */
@@ -123,6 +122,5 @@ typedef void (*events_visitor)(const struct events_info *info, void *context);
 /* With an id of a map only those of that ring; 0: all. */
 void events_each(struct events *events, uint32_t ring, events_visitor visit,
 		 void *context);
-uint32_t events_count(const struct events *events);
 
 #endif

@@ -31,17 +31,16 @@ struct polled {
  */
 
 /* One of those who wait goes first: a mutex knows no turns. */
-static void lock(struct events *events)
-{
-	pthread_mutex_lock(&events->lock);
-	if (atomic_load(&events->waiting) > 0)
-		pthread_cond_wait(&events->passed, &events->lock);
-}
-
 static void let_others(struct events *events)
 {
 	if (atomic_load(&events->waiting) > 0)
 		pthread_cond_wait(&events->passed, &events->lock);
+}
+
+static void lock(struct events *events)
+{
+	pthread_mutex_lock(&events->lock);
+	let_others(events);
 }
 
 /* --- Sleeping

@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from conftest import raises
-from subscriptions import numbers, split
+from subscriptions import Source, Subscriber, numbers, split
 
 MIB = 1 << 20
 
@@ -66,6 +66,20 @@ def test_messages_are_as_large_as_the_option_says(source, subscribe):
         sizes.append(sum(len(data) for _, data in runs))
     assert sizes[0] == 1024
     assert set(sizes[:-1]) == {1024}
+
+
+def test_no_message_is_longer_than_any_may_be(start_programs, events_object):
+    programs = start_programs("--max-message", "20000")
+    source = Source(programs, events_object)
+    s = Subscriber(programs.beam, programs.node.name, source.ring, ("credit", 0))
+    source.emit(500, 64)
+    s.grant(MIB)
+    sizes = []
+    while sum(sizes) < 500 * 64:
+        first, _, runs = s.receive()
+        assert first == sum(sizes) // 64
+        sizes.append(sum(len(data) for _, data in runs))
+    assert max(sizes) < 20000
 
 
 def test_an_event_lingers_for_others(source, subscribe):
