@@ -94,12 +94,7 @@ because(Posix, _Function) ->
     kernel_says(Posix).
 
 bad_map(Term, Function, Args) ->
-    Text =
-        case ebpf_maps_terms:is_handle(Term) of
-            true -> ["not a live handle of a map: it was closed, its lifetime is over, or its C "
-                     "node has restarted: ", shown(Term)];
-            false -> ["not a handle of a map: ", shown(Term)]
-        end,
+    Text = ebpf_maps_errors:no_map(Term),
     N = ring_at(Function),
     case length(Args) >= N andalso lists:nth(N, Args) of
         Term -> #{N => Text};
@@ -143,17 +138,23 @@ bad_option({linger, N}) -> in_range(linger, N, 0, 60000);
 bad_option({from, From}) when From =:= newest; From =:= oldest -> none;
 bad_option({from, Term}) -> ["the option from is newest or oldest, not ", shown(Term)];
 bad_option({filter, Filter}) -> bad_filter(Filter);
-bad_option({types, _}) -> none;
+bad_option({types, {btf, _Name, _Map}}) -> none;
+bad_option({types, Layout}) -> bad_layout(Layout);
 bad_option({as, _}) -> none;
 bad_option({lost, {_Map, _Key}}) -> none;
 bad_option({lost, Term}) -> ["the option lost is {Map, Key}, not ", shown(Term)];
 bad_option(Option) -> ["no option: ", shown(Option)].
 
-in_range(Name, N, Least, Most) when is_integer(N), N >= Least, N =< Most -> in_range(Name);
+bad_layout(Layout) ->
+    case ebpf_maps_layout:fault(Layout) of
+        {badarg, Text} -> ["the option types: ", Text];
+        _ -> none
+    end.
+
+in_range(_Name, N, Least, Most) when is_integer(N), N >= Least, N =< Most ->
+    none;
 in_range(Name, N, Least, Most) ->
     io_lib:format("the option ~w is a number from ~w to ~w, not ~ts", [Name, Least, Most, shown(N)]).
-
-in_range(_Name) -> none.
 
 bad_filter(Filter) when length(Filter) > ?MAX_COMPARISONS ->
     io_lib:format("the option filter has ~w comparisons, more than ~w",
@@ -178,11 +179,11 @@ bad_test({Offset, Type, Operator, Number}) ->
 bad_test(Term) ->
     ["not {Offset, Type, Operator, Number}: ", shown(Term)].
 
+%% The integers of a layout of at most 8 bytes.
 range(Type) ->
-    Types = #{u8 => 8, u16 => 16, u32 => 32, u64 => 64, be16 => 16, be32 => 32, be64 => 64,
-              s8 => -8, s16 => -16, s32 => -32, s64 => -64},
-    case Types of
-        #{Type := Bits} when Bits > 0 -> {0, (1 bsl Bits) - 1};
-        #{Type := Bits} -> {-(1 bsl (-Bits - 1)), (1 bsl (-Bits - 1)) - 1};
-        _ -> none
+    case ebpf_maps_layout:integer(Type) of
+        {_, Bits} when Bits > 64 -> none;
+        {signed, Bits} -> {-(1 bsl (Bits - 1)), 1 bsl (Bits - 1) - 1};
+        {_, Bits} -> {0, 1 bsl Bits - 1};
+        none -> none
     end.

@@ -42,13 +42,11 @@ print(Shell, {lost, N}) ->
     io:put_chars(Shell, ["... ", integer_to_list(N), " lost by the program\n"]).
 
 line(Event) when is_map(Event) ->
-    Members = [[to_text(Name), $=, value(Value)] || {Name, Value} <- maps:to_list(Event)],
+    Members = [[ebpf_maps_layout:printable(Name), $=, value(Value)]
+               || {Name, Value} <- maps:to_list(Event)],
     [lists:join("  ", Members), $\n];
 line(Event) ->
     [value(Event), $\n].
-
-to_text(Name) when is_binary(Name) -> Name;
-to_text(Name) -> value(Name).
 
 %% Text as it is, if all of it can be printed.
 value(Value) when is_binary(Value) ->

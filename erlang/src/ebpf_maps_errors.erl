@@ -6,7 +6,7 @@
 %% @private
 -module(ebpf_maps_errors).
 
--export([format_error/2]).
+-export([format_error/2, no_map/1]).
 
 -import(ebpf_maps_arguments, [argument/3, position/3]).
 -import(ebpf_cnode_words, [shown/1]).
@@ -142,6 +142,8 @@ bad_program(Term, Function, Args) ->
         none -> of_value(Text, Function)
     end.
 
+%% Why a term is no live handle of a map.
+-spec no_map(term()) -> unicode:chardata().
 no_map({error, notype}) ->
     ["not a map handle but {error,notype}: the kernel has no types of the map; give layouts, "
      "{types, {KeyLayout, ValueLayout}}; or it has none of the name in {vmlinux, Name}"];
