@@ -123,7 +123,7 @@ static void add_term(struct subscription *s, const struct ring_record *record)
 	s->batch.elements++;
 }
 
-/* One that no message can hold: it is told as a gap. */
+/* One that no message can hold: it becomes a gap. */
 static bool skip(struct subscription *s)
 {
 	s->number++;

@@ -36,7 +36,7 @@ struct events_peer {
 	TAILQ_ENTRY(events_peer) entry;
 };
 
-/* A process that is told of a subscription's end. */
+/* A process that gets to know of a subscription's end. */
 struct watcher {
 	LIST_ENTRY(watcher) entry;
 	size_t pid_size;
@@ -129,7 +129,7 @@ struct events {
 struct end {
 	struct term reason;
 	const char *shutdown;
-	bool quietly; /* its node has gone: nobody is told */
+	bool quietly; /* its node has gone: nobody waits for word */
 	bool by_to;   /* the process that got the events has ended */
 };
 

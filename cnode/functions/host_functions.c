@@ -32,7 +32,7 @@ bool host_functions_handles(struct call *call)
 
 #define INFO_PAIRS 12
 
-/* With the map itself, what waits in it is told, if it is a ring. */
+/* With the map itself: what waits in it, too, if it is a ring. */
 static void write_info(struct call *call, const struct map_info *info,
 		       const struct map *of, const struct pins *pins)
 {

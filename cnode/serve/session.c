@@ -224,7 +224,7 @@ static int serve_send(struct session *session,
 	return 0;
 }
 
-/* As a process that is killed tells it; a long one is told to many. */
+/* As a process that is killed tells it; a long one would go to many. */
 static struct term reason_of(const struct control_message *message)
 {
 	static const struct term killed = { KILLED, sizeof(KILLED) - 1 };

@@ -272,9 +272,9 @@ fold(Fun, Acc, Runs) ->
 %% handler is done with it: so its mailbox holds no more than the option `credit', however slow the
 %% handler is.
 %%
-%% The handler is called in that process. It is told what it has missed. If the connection is lost,
+%% The handler is called in that process, also with what it has missed. If the connection is lost,
 %% or the C node restarts, the process subscribes again, with longer and longer pauses up to 5 s,
-%% and the handler is told `{missed, unknown}'; for that, `Ring' must be a locator, such as
+%% and the handler gets `{missed, unknown}'; for that, `Ring' must be a locator, such as
 %% `{pinned, Path}', or a function that returns a handle: handles of a C node end with it. The
 %% process ends when the handler says so, when it fails, when the subscription ends for another
 %% reason, and where subscribing again is refused, with that as its reason.

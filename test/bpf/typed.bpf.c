@@ -8,7 +8,7 @@
 enum color { RED, GREEN = 2, ALSO_GREEN = 2, BLUE = 7 };
 enum level { LOWEST = -2147483647 - 1, LOW = -1, HIGH = 1 };
 typedef char letter;
-typedef __u8 octet;
+typedef __u8 eight_bits;
 typedef const volatile struct point point_t;
 
 struct wire {
@@ -37,7 +37,7 @@ struct many {
 	letter letters[4];
 	signed char signs[3];
 	unsigned char bytes[3];
-	octet octets[2];
+	eight_bits pair[2];
 	char one;
 	bool flags[3];
 	void *pointer;

@@ -96,7 +96,7 @@ def test_a_node_that_stops_has_a_gap_for_all_that_it_did_not_get(large_source, f
     # beyond what the sockets between them hold
     for _ in range(60):
         made += flood(20, 700, 4096 - 8)
-        skipped = {i["skipped"] for i in alice.erpc(large_source.programs.node.name, "subscriptions", module="ebpf_events")}
+        skipped = {i["skipped"] for i in large_source.programs.events("subscriptions")}
         if len(skipped) > 1:
             break
     os.kill(stops.pid, signal.SIGCONT)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How subscriptions end, and who is told what."""
+"""How subscriptions end, and what their watchers learn of it."""
 
 import mmap
 import os
@@ -14,8 +14,7 @@ from subscriptions import numbers
 
 
 def count(source):
-    beam, node = source.programs.beam, source.programs.node.name
-    return len(beam.erpc(node, "subscriptions", module="ebpf_events"))
+    return len(source.programs.events("subscriptions"))
 
 
 @pytest.fixture
@@ -207,8 +206,8 @@ def test_only_the_node_of_the_process_ends_it_or_grants(source, subscribe, bob):
     s = subscribe(("credit", 16))
     bob.eval("S ! {credit, 1000}", S=s.subscription)
     bob.eval("exit(S, normal)", S=s.subscription)
-    unsubscribe = [source.programs.node.name, "ebpf_events", "unsubscribe", [s.subscription]]
-    assert bob.apply("erpc", "call", *unsubscribe) == ("error", "esrch")
+    events = source.programs.events
+    assert events("unsubscribe", s.subscription, beam=bob) == ("error", "esrch")
     assert s.info()["credit"] == 16
 
 

@@ -15,9 +15,8 @@ def call(source, alice):
     """subscribe/3 of the process that evaluates."""
     me = alice.eval("self()")
 
-    def call(ring, options=None, pid=me, beam=alice):
-        node = source.programs.node.name
-        return beam.erpc(node, "subscribe", ring, pid, options or [], module="ebpf_events")
+    def call(ring, options=None, pid=me):
+        return source.programs.events("subscribe", ring, pid, options or [])
 
     return call
 
@@ -72,7 +71,7 @@ def test_other_maps_are_no_rings(source, call):
     with raises(("badmap", "x")):
         call("x")
     with raises("enotsup"):
-        source.programs.beam.erpc(source.programs.node.name, "push", b"", hash, module="ebpf_events")
+        source.programs.events("push", b"", hash)
 
 
 def test_a_counter_of_lost_events_is_a_map_of_numbers(source, call):
@@ -131,9 +130,9 @@ def test_who_may_only_read_may_not_take_events(start_cnode, events_object, alice
     source = Source(programs, events_object)
     with raises("eacces"):
         Subscriber(bob, programs.node.name, source.ring)
-    assert bob.erpc(programs.node.name, "subscriptions", module="ebpf_events") == []
+    assert programs.events("subscriptions", beam=bob) == []
     with raises("eacces"):
-        bob.erpc(programs.node.name, "push", b"", source.maps[b"user_ring"], module="ebpf_events")
+        programs.events("push", b"", source.maps[b"user_ring"], beam=bob)
 
 
 def test_the_audit_trail_tells_who_subscribes(start_programs, events_object):

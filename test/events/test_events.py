@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Subscriptions to ring buffers: what comes, in which order, and what is told of gaps."""
+"""Subscriptions to ring buffers: what comes, in which order, and how gaps show."""
 
 import struct
 
 import pytest
 
 from conftest import raises
-from subscriptions import Source, Subscriber, numbers, split
+from subscriptions import EVENT, Source, Subscriber, numbers, split
 
 MIB = 1 << 20
 
@@ -296,9 +296,6 @@ def test_the_programs_own_count_of_lost_events_is_told(source, subscribe):
 
 # --- Types -------------------------------------------------------------------------
 
-EVENT = ("struct", 32, [("number", 0, "u64"), ("time", 64, "u64"), ("odd", 128, "u32"), ("text", 160, ("char", 12))])
-
-
 @pytest.mark.parametrize("types", ["layout", "btf"])
 def test_events_come_as_terms(source, subscribe, types):
     s = subscribe(("types", EVENT if types == "layout" else ("btf", "event", source.maps[b"last"])))
@@ -333,11 +330,7 @@ def test_types_as_tuples(source, subscribe):
 
 @pytest.fixture
 def push(source):
-    def push(value):
-        beam, node = source.programs.beam, source.programs.node.name
-        return beam.erpc(node, "push", value, source.maps[b"user_ring"], module="ebpf_events")
-
-    return push
+    return lambda value: source.programs.events("push", value, source.maps[b"user_ring"])
 
 
 def drained(source):

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from cluster import wait_until
+from subscriptions import EVENT
 
 pytestmark = pytest.mark.single
 
@@ -92,9 +93,6 @@ def test_a_consumer_grants_by_itself(source, consume, beam, facade):
     assert facade("subscriptions")[0]["sent"] == 1000
     beam.apply("gen_server", "stop", pid)
     wait_until(lambda: facade("subscriptions") == [], what="it has ended")
-
-
-EVENT = ("struct", 32, [("number", 0, "u64"), ("time", 64, "u64"), ("odd", 128, "u32"), ("text", 160, ("char", 12))])
 
 
 def test_a_consumer_of_terms_grants_by_itself(source, consume, beam):

@@ -2,7 +2,6 @@
 """Fixtures for programs: jobs of the loader, done by children without it."""
 
 import random
-import random
 import shutil
 import subprocess
 from contextlib import contextmanager
@@ -111,6 +110,10 @@ class Programs:
     def maps(self, function, *args, **options):
         """The same of ebpf_maps."""
         return self.beam.erpc(self.node.name, function, *args, **options)
+
+    def events(self, function, *args, beam=None):
+        """The same of ebpf_events, perhaps from another node."""
+        return (beam or self.beam).erpc(self.node.name, function, *args, module="ebpf_events")
 
     def held(self):
         """All handles that the C node has."""

@@ -8,6 +8,10 @@ import pytest
 from cluster import wait_until
 
 
+# struct event of test/bpf/events.bpf.c
+MEMBERS = [("number", 0, "u64"), ("time", 64, "u64"), ("odd", 128, "u32"), ("text", 160, ("char", 12))]
+EVENT = ("struct", 32, MEMBERS)
+
 RECEIVE = "receive {ebpf_events, S, F, L, R} -> {F, L, R} after T -> none end"
 END = "receive {'DOWN', M, process, S, R} -> R after T -> none end"
 
