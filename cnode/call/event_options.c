@@ -41,8 +41,7 @@ struct pending {
 	struct term lost;
 };
 
-/* --- Numbers
- * ------------------------------------------------------------------ */
+/* --- Numbers ------------------------------------------------------------- */
 
 static bool read_credit(struct term t, struct events_request *request)
 {
@@ -68,8 +67,7 @@ static bool read_from(struct term t, struct events_request *request)
 	return request->oldest || term_is_atom(t, "newest");
 }
 
-/* --- Filters
- * ------------------------------------------------------------------- */
+/* --- Filters ------------------------------------------------------------- */
 
 static bool read_op(struct term t, struct filter_test *test)
 {
@@ -116,8 +114,7 @@ static bool read_filter(struct term t, struct events_request *request)
 	return term_end(&items);
 }
 
-/* --- Types
- * ---------------------------------------------------------------------- */
+/* --- Types --------------------------------------------------------------- */
 
 static int read_btf(struct map *map, const char *name, struct plan **plan)
 {
@@ -193,8 +190,7 @@ static bool read_types(struct call *call, struct view_options *view,
 	return true;
 }
 
-/* --- Lost events
- * ------------------------------------------------------------------ */
+/* --- Lost events --------------------------------------------------------- */
 
 static bool is_counter(const struct map *map)
 {

@@ -39,8 +39,7 @@ static size_t most_bytes(const struct subscription *s)
 	return s->peer->events->max_message - END_SIZE;
 }
 
-/* --- Events ----------------------------------------------------------------
- */
+/* --- Events -------------------------------------------------------------- */
 
 static bool begin(struct subscription *s)
 {
@@ -208,8 +207,7 @@ bool batch_add(struct subscription *s, const struct ring_record *record)
 	return true;
 }
 
-/* --- Sending ---------------------------------------------------------------
- */
+/* --- Sending ------------------------------------------------------------- */
 
 /* What the program has counted; of a map with a value for each CPU, in all. */
 uint64_t batch_lost(const struct subscription *s)

@@ -21,8 +21,7 @@
 #include "dist/transport.h"
 #include "events/events_internal.h"
 
-/* --- The lock
- * ------------------------------------------------------------------ */
+/* --- The lock ------------------------------------------------------------ */
 
 static void lock(struct events *events)
 {
@@ -44,8 +43,7 @@ static void unlock_and_wake_if(struct events *events, bool changed)
 		events_wake(events);
 }
 
-/* --- All
- * ------------------------------------------------------------------------- */
+/* --- All ----------------------------------------------------------------- */
 
 struct events *events_new(uint32_t max, size_t max_message,
 			  struct budget *budget)
@@ -101,8 +99,7 @@ void events_free(struct events *events)
 	free(events);
 }
 
-/* --- Peers
- * ------------------------------------------------------------------------ */
+/* --- Peers --------------------------------------------------------------- */
 
 static void is_free(void *context)
 {
@@ -144,22 +141,24 @@ void events_leave(struct events_peer *peer)
 {
 	static const struct end gone = { .quietly = true };
 	struct subscription *s;
+	bool had_any;
 
 	if (!peer)
 		return;
 	lock(peer->events);
+	had_any = !TAILQ_EMPTY(&peer->subscriptions);
 	while ((s = TAILQ_FIRST(&peer->subscriptions)))
 		events_end_subscription(s, &gone);
 	if (peer->active)
 		TAILQ_REMOVE(&peer->events->peers, peer, entry);
 	peer->events->generation++;
 	term_writer_fini(&peer->notices);
-	unlock(peer->events);
+	/* poll(2) keeps rings open that it waits for */
+	unlock_and_wake_if(peer->events, had_any);
 	free(peer);
 }
 
-/* --- Ending
- * ------------------------------------------------------------------------ */
+/* --- Ending -------------------------------------------------------------- */
 
 static void free_subscription(struct subscription *s)
 {
@@ -199,8 +198,7 @@ void events_end_subscription(struct subscription *s, const struct end *end)
 	free_subscription(s);
 }
 
-/* --- Subscribing
- * -------------------------------------------------------------------- */
+/* --- Subscribing --------------------------------------------------------- */
 
 static int refuse(const struct events_peer *peer)
 {
@@ -332,8 +330,7 @@ int events_subscribe(struct events_peer *peer,
 	return error == -EMFILE ? refuse(peer) : error;
 }
 
-/* --- By their pids
- * -------------------------------------------------------------------- */
+/* --- By their pids ------------------------------------------------------- */
 
 static struct subscription *find(const struct events_peer *peer,
 				 struct term pid)
@@ -434,8 +431,7 @@ void events_map_closed(struct events *events, const struct map *map)
 	unlock_and_wake_if(events, found);
 }
 
-/* --- Watchers
- * ------------------------------------------------------------------------- */
+/* --- Watchers ------------------------------------------------------------ */
 
 static bool is_of(const struct watcher *watcher, struct term pid,
 		  struct term ref)

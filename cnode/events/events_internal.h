@@ -160,8 +160,7 @@ void batch_free(struct subscription *s);
 /* What the program has lost by its own count, ever; 0: it does not count. */
 uint64_t batch_lost(const struct subscription *s);
 
-/* --- peers of events: events_peer.c ----------------------------------------
- */
+/* --- peers of events: events_peer.c -------------------------------------- */
 
 /* Sends whole packets now. False: the peer cannot take them now. */
 bool events_peer_send(struct events_peer *peer, const char *data, size_t size);
@@ -172,8 +171,7 @@ void events_peer_send_due(struct events_peer *peer, int64_t now);
 /* Tells the watchers, and stops monitoring. */
 void events_peer_tell_end(struct subscription *s, const struct end *end);
 
-/* --- thread.c ---------------------------------------------------------------
- */
+/* --- thread.c ------------------------------------------------------------ */
 
 void *events_thread(void *events);
 void events_wake(struct events *events);

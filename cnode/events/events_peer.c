@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a node that has subscribed is sent, as far as its socket takes it; and
- * the processes of it that are told of ends.
+ * what its processes learn of ends.
  */
 #include "base/clock.h"
 #include "dist/control.h"
 #include "dist/transport.h"
 #include "events/events_internal.h"
 
-#define MAX_NOTICES                                                            \
-	((size_t)1024 * 1024) /* bytes, of a node that reads none              \
-			       */
+/* bytes for a node that reads none */
+#define MAX_NOTICES ((size_t)1024 * 1024)
 
-/* --- Sending ----------------------------------------------------------------
- */
+/* --- Sending ------------------------------------------------------------- */
 
 /* Whether it was taken. */
 static bool offer(struct events_peer *peer, const char *data, size_t size)
@@ -78,8 +76,7 @@ void events_peer_resume(struct events_peer *peer)
 	source_resume(s->source);
 }
 
-/* --- Watchers ---------------------------------------------------------------
- */
+/* --- Watchers ------------------------------------------------------------ */
 
 static void write_reason(struct term_writer *w, const struct end *end)
 {

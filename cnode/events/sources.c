@@ -21,8 +21,7 @@
 #define LAG_MS 100         /* that a subscription may lag behind, */
 #define LAG_PART 4         /* by the ring's size divided by this */
 
-/* --- Time
- * --------------------------------------------------------------------- */
+/* --- Time ---------------------------------------------------------------- */
 
 /* What a subscription has taken of a turn. */
 struct watch {
@@ -61,8 +60,7 @@ static bool is_over(struct watch *watch)
 	return false;
 }
 
-/* --- A turn
- * ------------------------------------------------------------------- */
+/* --- A turn -------------------------------------------------------------- */
 
 /* False: it can take no more. */
 static bool take(struct subscription *s, const struct ring_record *record)
@@ -239,8 +237,7 @@ void source_resume(struct source *source)
 	source->stalled = false;
 }
 
-/* --- Opening -----------------------------------------------------------------
- */
+/* --- Opening ------------------------------------------------------------- */
 
 static struct source *find(struct events *events, uint32_t id)
 {

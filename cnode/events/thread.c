@@ -27,8 +27,7 @@ struct polled {
 	bool failed;
 };
 
-/* --- The lock ----------------------------------------------------------------
- */
+/* --- The lock ------------------------------------------------------------ */
 
 /* One of those who wait goes first: a mutex knows no turns. */
 static void let_others(struct events *events)
@@ -43,8 +42,7 @@ static void lock(struct events *events)
 	let_others(events);
 }
 
-/* --- Sleeping
- * ------------------------------------------------------------------ */
+/* --- Sleeping ------------------------------------------------------------ */
 
 /* Its place; 0: there is no memory. */
 static size_t add_fd(struct polled *p, int fd, short wanted)
@@ -137,8 +135,7 @@ void events_wake(struct events *events)
 		log_error("the thread of events: %m");
 }
 
-/* --- Working
- * ------------------------------------------------------------------- */
+/* --- Working ------------------------------------------------------------- */
 
 static bool is_ready(const struct polled *p, size_t place)
 {

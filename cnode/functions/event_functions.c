@@ -27,8 +27,7 @@
 #include "functions/handlers.h"
 #include "handles/audit.h"
 
-/* --- subscribe/2,3 ---------------------------------------------------------
- */
+/* --- subscribe/2,3 ------------------------------------------------------- */
 
 /* A process of the caller's node; no other would be told of ends. */
 static bool read_pid(struct call *call, struct term t)
@@ -103,8 +102,7 @@ bool event_functions_unsubscribe(struct call *call)
 			      : -ESRCH);
 }
 
-/* --- subscriptions/0,1 -------------------------------------------------------
- */
+/* --- subscriptions/0,1 --------------------------------------------------- */
 
 struct listing {
 	struct term_writer *out;
@@ -151,8 +149,7 @@ bool event_functions_subscriptions(struct call *call)
 	return true;
 }
 
-/* --- push/2
- * -------------------------------------------------------------------- */
+/* --- push/2 -------------------------------------------------------------- */
 
 bool event_functions_push(struct call *call)
 {

@@ -72,7 +72,8 @@ void answer_stack_write(struct term_writer *w, const struct request *request,
 	bool brief = is_too_long(request, reason);
 	struct term_items items;
 
-	/* of a request that was cut short, the list or its head may be missing */
+	/* of a request that was cut short, the list or its head may be missing
+	 */
 	if (brief && !term_list(request->arguments, &items)) {
 		term_write_nil(w);
 		return;

@@ -10,7 +10,7 @@ import pytest
 
 from bpf_objects import libbpf
 from cluster import wait_until
-from subscriptions import numbers
+from subscriptions import Subscriber, numbers
 
 
 def count(source):
@@ -143,6 +143,23 @@ def test_it_ends_with_a_node_that_is_killed(source, subscribe, start_beam, over)
     assert numbers(stays.records(4)) == [0, 1, 2, 3]
     stays.call("unsubscribe", stays.subscription)
     over()
+
+
+def test_a_ring_goes_with_the_node_that_made_it(start_cnode, start_beam):
+    """The thread that slept over it does not keep it."""
+    node, beam = start_cnode("--grace", "0"), start_beam()
+    ring = beam.erpc(node.name, "new", "ringbuf", 0, 0, 65536)
+    id = beam.erpc(node.name, "info", ring)["id"]
+    Subscriber(beam, node.name, ring)
+    beam.kill()
+
+    def is_gone():
+        fd = libbpf.bpf_map_get_fd_by_id(id)
+        if fd >= 0:
+            os.close(fd)
+        return fd < 0
+
+    wait_until(is_gone, what="the kernel has freed the ring")
 
 
 def test_the_end_of_the_node_is_told_as_that_of_any_node(source, subscribe):
