@@ -14,6 +14,7 @@ cnode_but_main += \
 	%D%/resource.c %D%/resource.h \
 	%D%/resource_pin.c %D%/resource_pin.h \
 	%D%/retry.c %D%/retry.h \
+	%D%/perf_rings.c %D%/perf_rings.h \
 	%D%/ring.c %D%/ring.h \
 	%D%/ring_pages.c %D%/ring_pages.h \
 	%D%/map_walk.c %D%/map_walk.h \

@@ -9,30 +9,14 @@
 
 #include "bpf/map.h"
 
-int ring_open(struct ring *ring, const struct map *map)
-{
-	int error = map->type == BPF_MAP_TYPE_RINGBUF
-			    ? ring_pages_open(&ring->pages, map)
-			    : -EINVAL;
-
-	if (error == 0)
-		ring->released = ring_position(ring->pages.consumer);
-	return error;
-}
-
-void ring_close(struct ring *ring)
-{
-	ring_pages_close(&ring->pages);
-}
-
-unsigned long ring_end(const struct ring *ring)
+static unsigned long end_of(const struct ring *ring)
 {
 	return ring_position(ring->pages.producer);
 }
 
 /* The kernel writes all of this; on what programs write it nothing depends. */
-enum ring_look ring_look(const struct ring *ring, unsigned long at,
-			 unsigned long end, struct ring_record *record)
+static enum ring_look look(const struct ring *ring, unsigned long at,
+			   unsigned long end, struct ring_record *record)
 {
 	const unsigned long left = end - at;
 	const char *header = ring_header(&ring->pages, at);
@@ -41,7 +25,7 @@ enum ring_look ring_look(const struct ring *ring, unsigned long at,
 
 	if (left == 0)
 		return RING_EMPTY;
-	if (left > ring->pages.size)
+	if (left > ring->size)
 		return RING_BROKEN;
 	length = atomic_load_explicit(
 		(const _Atomic uint32_t *)(const void *)header,
@@ -51,6 +35,7 @@ enum ring_look ring_look(const struct ring *ring, unsigned long at,
 	record->discarded = (length & BPF_RINGBUF_DISCARD_BIT) != 0;
 	record->size = length & ~(uint32_t)BPF_RINGBUF_DISCARD_BIT;
 	record->data = header + BPF_RINGBUF_HDR_SZ;
+	record->lost = 0;
 	space = ring_space(record->size);
 	if (space > left)
 		return RING_BROKEN;
@@ -58,15 +43,38 @@ enum ring_look ring_look(const struct ring *ring, unsigned long at,
 	return RING_RECORD;
 }
 
-void ring_release(struct ring *ring, unsigned long at)
+static void release(const struct ring *ring, unsigned long at)
 {
-	if (at == ring->released)
-		return;
-	ring->released = at;
 	ring_set_position(ring->pages.consumer, at);
 }
 
-bool ring_is_stolen(const struct ring *ring)
+static bool is_stolen(const struct ring *ring)
 {
 	return ring_position(ring->pages.consumer) != ring->released;
+}
+
+int ring_open(struct ring *ring, const struct map *map)
+{
+	static const struct ring_kind kind = {
+		.end = end_of,
+		.look = look,
+		.release = release,
+		.is_stolen = is_stolen,
+	};
+	int error;
+
+	if (map->type != BPF_MAP_TYPE_RINGBUF)
+		return -EINVAL;
+	*ring = (struct ring){ .kind = &kind, .fd = map->resource.fd };
+	error = ring_pages_open(&ring->pages, map);
+	if (error < 0)
+		return error;
+	ring->size = ring->pages.size;
+	ring->released = ring_position(ring->pages.consumer);
+	return 0;
+}
+
+void ring_close(struct ring *ring)
+{
+	ring_pages_close(&ring->pages);
 }

@@ -9,21 +9,15 @@
 #include "bpf/ring_pages.h"
 
 struct map;
+struct ring;
 
-/*
- * The one reader of a ring buffer (BPF_MAP_TYPE_RINGBUF), by a mapping of it.
- * Positions are counts of bytes since the ring was made, modulo the size of an
- * unsigned long.
- */
-struct ring {
-	struct ring_pages pages;
-	unsigned long released; /* the consumer's position, as we wrote it */
-};
-
+/* Positions are counts of bytes since the ring was made, modulo the size of an
+ * unsigned long. */
 struct ring_record {
-	const void *data;
+	const void *data; /* until the next look at any ring */
 	size_t size;
-	bool discarded;     /* by the program: there is no record */
+	uint64_t lost;      /* records, before this one, by the kernel's word */
+	bool discarded;     /* there is none: the program did not submit it */
 	unsigned long next; /* position behind it */
 };
 
@@ -33,25 +27,64 @@ enum ring_look {
 	RING_BROKEN, /* what is there cannot be */
 };
 
-/* 0 or -errno: -EINVAL: it is no ring buffer; otherwise as ring_pages_open().
+/* The kinds of rings. */
+struct ring_kind {
+	unsigned long (*end)(const struct ring *ring);
+	enum ring_look (*look)(const struct ring *ring, unsigned long position,
+			       unsigned long end, struct ring_record *record);
+	void (*release)(const struct ring *ring, unsigned long position);
+	bool (*is_stolen)(const struct ring *ring);
+	bool tells_lost; /* records say how many were lost before them */
+};
+
+/* The one reader of a ring, by a mapping of it. */
+struct ring {
+	const struct ring_kind *kind;
+	int fd;                 /* for poll(2) */
+	size_t size;            /* bytes of data, a power of two */
+	unsigned long released; /* the consumer's position, as we wrote it */
+	struct ring_pages pages;
+	struct perf_buffer *perf; /* of a perf event; perf_rings.c */
+};
+
+/*
+ * A ring buffer (BPF_MAP_TYPE_RINGBUF). 0 or -errno: -EINVAL: it is none;
+ * otherwise as ring_pages_open().
  */
 int ring_open(struct ring *ring, const struct map *map);
 void ring_close(struct ring *ring);
 
 /* Behind the last record, submitted or not. */
-unsigned long ring_end(const struct ring *ring);
+static inline unsigned long ring_end(const struct ring *ring)
+{
+	return ring->kind->end(ring);
+}
 
 /*
  * The record at a position, which is one that this reader came to, before an
  * end that ring_end() has told.
  */
-enum ring_look ring_look(const struct ring *ring, unsigned long position,
-			 unsigned long end, struct ring_record *record);
+static inline enum ring_look ring_look(const struct ring *ring,
+				       unsigned long position,
+				       unsigned long end,
+				       struct ring_record *record)
+{
+	return ring->kind->look(ring, position, end, record);
+}
 
 /* Gives the space before a position back to programs. */
-void ring_release(struct ring *ring, unsigned long position);
+static inline void ring_release(struct ring *ring, unsigned long position)
+{
+	if (position == ring->released)
+		return;
+	ring->released = position;
+	ring->kind->release(ring, position);
+}
 
 /* Whether somebody else reads it, too, and so has moved the position. */
-bool ring_is_stolen(const struct ring *ring);
+static inline bool ring_is_stolen(const struct ring *ring)
+{
+	return ring->kind->is_stolen(ring);
+}
 
 #endif

@@ -3,7 +3,7 @@
  * The options of a subscription:
  *
  *	Option = {credit, Bytes} | {batch, Bytes} | {linger, Ms}
- *	       | {from, newest | oldest}
+ *	       | {from, newest | oldest} | {buffer, Bytes}
  *	       | {types, Layout | {btf, Name, Map}} | {as, _}
  *	       | {filter, [{Offset, Type, Op, Number}]}
  *	       | {lost, {Map, Key}}
@@ -19,8 +19,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bpf/kernel_btf.h"
+#include "bpf/perf_rings.h"
 #include "call/typed.h"
 #include "call/values.h"
 #include "call/views.h"
@@ -33,6 +35,7 @@
 const struct events_request event_options_default = {
 	.credit = 1 << 20,
 	.batch = 65536,
+	.buffer = 131072,
 };
 
 /* What has to be read once all options are known. */
@@ -59,6 +62,15 @@ static bool read_linger(struct term t, struct events_request *request)
 {
 	return term_read_uint32(t, &request->linger) &&
 	       request->linger <= EVENTS_MAX_LINGER;
+}
+
+/* Whole pages, as many as a power of two. */
+static bool read_buffer(struct term t, struct events_request *request)
+{
+	return term_read_uint32(t, &request->buffer) &&
+	       request->buffer >= (uint32_t)sysconf(_SC_PAGESIZE) &&
+	       request->buffer <= PERF_MAX_BUFFER &&
+	       (request->buffer & (request->buffer - 1)) == 0;
 }
 
 static bool read_from(struct term t, struct events_request *request)
@@ -235,9 +247,7 @@ static bool read_lost(struct call *call, struct term t,
 	return good;
 }
 
-/* --- All
- * ---------------------------------------------------------------------------
- */
+/* --- All ----------------------------------------------------------------- */
 
 static bool read_option(struct term option, struct events_request *request,
 			struct pending *pending)
@@ -248,7 +258,7 @@ static bool read_option(struct term option, struct events_request *request,
 	} readers[] = {
 		{ "credit", read_credit }, { "batch", read_batch },
 		{ "linger", read_linger }, { "from", read_from },
-		{ "filter", read_filter },
+		{ "filter", read_filter }, { "buffer", read_buffer },
 	};
 	struct term pair[2];
 

@@ -20,6 +20,7 @@ cnode_but_main += \
 	%D%/named.c %D%/named.h \
 	%D%/new_types.c %D%/new_types.h \
 	%D%/objects.c %D%/objects.h \
+	%D%/perf_events.c %D%/perf_events.h \
 	%D%/permissions.c %D%/permissions.h \
 	%D%/pinning.c %D%/pinning.h \
 	%D%/program_values.c %D%/program_values.h \

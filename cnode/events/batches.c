@@ -229,6 +229,8 @@ static void write_numbers(struct subscription *s, struct term_writer *w)
 	term_write_uint(w, s->batch.first);
 	if (s->lost.map)
 		term_write_uint(w, batch_lost(s) - s->lost_before);
+	else if (s->source->is_perf)
+		term_write_uint(w, s->told_lost);
 	else
 		term_write_atom(w, "unknown");
 }

@@ -173,6 +173,7 @@ static void free_subscription(struct subscription *s)
 	map_unref(s->lost.map);
 	free(s->lost.key);
 	free(s->padded);
+	free(s->at);
 	map_unref(s->ring);
 	free(s->head);
 	free(s);
@@ -281,22 +282,47 @@ static int make(struct events_peer *peer, const struct events_request *request,
 	return 0;
 }
 
+/* Where it begins to read. */
+static bool set_positions(struct subscription *s, const struct source *source,
+			  bool oldest)
+{
+	const struct ring *ring;
+
+	s->at = calloc(source->ring_count, sizeof(*s->at));
+	for (unsigned i = 0; s->at && i < source->ring_count; i++) {
+		ring = &source->rings[i];
+		s->at[i] = oldest ? ring->released : ring_end(ring);
+	}
+	return s->at;
+}
+
+static int find_source(struct events *events,
+		       const struct events_request *request,
+		       struct source **source)
+{
+	*source = source_find(events, request->ring);
+	return *source ? 0 : source_open(events, request, source);
+}
+
 static int add(struct subscription *s, const struct events_request *request)
 {
 	struct events *events = s->peer->events;
-	struct source *source = NULL;
+	struct source *source;
 	int error;
 
 	if (events->count >= events->max)
 		return -EMFILE;
 	error = start_once(events);
 	if (error == 0)
-		error = source_open(events, request->ring, &source);
-	if (!source)
+		error = find_source(events, request, &source);
+	if (error < 0)
 		return error;
+	if (!set_positions(s, source, request->oldest)) {
+		if (TAILQ_EMPTY(&source->subscriptions))
+			source_close(events, source);
+		return -ENOMEM;
+	}
 	s->source = source;
-	s->at = request->oldest ? source->ring.released
-				: ring_end(&source->ring);
 	s->ring = map_ref(request->ring);
 	s->types = request->types;
 	s->lost = request->lost;
@@ -529,14 +555,11 @@ void events_unlink(struct events_peer *peer, struct term pid, struct term from)
 	unwatch(peer, pid, from, (struct term){ .at = "" });
 }
 
-/* --- Looking
- * ----------------------------------------------------------------------------
- */
+/* --- Looking ------------------------------------------------------------- */
 
 static void visit_one(const struct subscription *s, events_visitor visit,
 		      void *context)
 {
-	const struct ring *ring = &s->source->ring;
 	const struct events_info info = {
 		.pid = s->own,
 		.to = s->to,
@@ -548,7 +571,7 @@ static void visit_one(const struct subscription *s, events_visitor visit,
 		.skipped = s->skipped,
 		.filtered = s->filtered,
 		.stalls = s->stalls,
-		.fill = ring_end(ring) - ring->released,
+		.fill = source_fill(s->source),
 	};
 
 	visit(&info, context);

@@ -52,8 +52,18 @@ struct events_lost {
 	char *key;
 };
 
+struct perf_event;
+
+/* What a perf event array needs to be read: an event of each processor. */
+struct events_perf {
+	const struct perf_event *events;
+	unsigned count; /* becomes 0 once they are taken over */
+};
+
 struct events_request {
-	struct map *ring;
+	struct map *ring;         /* a ring buffer, or a perf event array */
+	struct events_perf *perf; /* NULL: none have been opened */
+	uint32_t buffer; /* bytes for each processor, of a perf event array */
 	struct term to;  /* the pid that gets the events */
 	uint64_t credit; /* bytes of records */
 	uint32_t batch;  /* bytes of a message, about */
@@ -74,7 +84,8 @@ struct events_made {
 /*
  * 0, and then types and lost are the subscription's. -EMFILE: there are as many
  * as there may be, which is logged; -ENOMEM; -EAGAIN: no thread can be started;
- * otherwise as ring_open().
+ * -ENODATA: nobody reads the perf event array yet, and no events are given;
+ * otherwise as ring_open() and perf_rings_open().
  */
 int events_subscribe(struct events_peer *peer,
 		     const struct events_request *request,

@@ -67,7 +67,7 @@ struct subscription {
 	struct term own; /* its pid as a term, in head, */
 	struct term to;  /* and the pid that gets the events */
 	erlang_ref monitor;
-	unsigned long at; /* position in the ring, of what is next */
+	unsigned long *at; /* in each ring the position of what is next */
 	uint64_t credit;
 	uint64_t window; /* the first credit */
 	uint64_t number; /* of the next event */
@@ -78,6 +78,7 @@ struct subscription {
 	char *padded; /* a record that is shorter than its type */
 	struct events_lost lost;
 	uint64_t lost_before; /* what the counter said in the beginning */
+	uint64_t told_lost;   /* by the kernel */
 	struct batch batch;
 	uint64_t sent, messages, bytes, skipped, filtered, stalls;
 	bool late;             /* its turn was over before all was done */
@@ -88,15 +89,27 @@ struct subscription {
 	TAILQ_ENTRY(subscription) of_source;
 };
 
-/* A ring that somebody subscribes to. */
+/* What goes with a ring of a source. */
+struct turn {
+	unsigned long to; /* how far the first subscription has come */
+	size_t polled;    /* as of a peer */
+	bool failed;      /* poll(2) says so: only looks tell what is new */
+};
+
+/* A map that somebody subscribes to: with one ring, or one for each processor.
+ */
 struct source {
 	struct map *map;
 	uint32_t id;
-	struct ring ring;
-	size_t polled; /* as of a peer */
-	bool ready;    /* the thread has yet to serve it */
-	bool stalled;  /* nobody can take what is there: it is not polled */
-	bool lags;     /* poll(2) cannot tell what is new: it is looked at */
+	struct ring *rings;
+	struct turn *turns; /* of each ring */
+	unsigned ring_count;
+	unsigned first;  /* the ring that comes first in the next turn */
+	bool is_perf;    /* poll(2) is told once, of a part of a buffer */
+	bool ready;      /* the thread has yet to serve it */
+	bool stalled;    /* nobody can take what is there: it is not polled */
+	bool lags;       /* poll(2) cannot tell what is new */
+	int64_t look_at; /* ms: when to look whatever poll(2) says; 0: never */
 	unsigned idle_turns; /* in a row */
 	TAILQ_HEAD(, subscription) subscriptions;
 	TAILQ_ENTRY(source) entry;
@@ -137,12 +150,17 @@ void events_end_subscription(struct subscription *s, const struct end *end);
 
 /* --- sources.c: reading rings --------------------------------------------- */
 
-/* The source of a ring, found or made. 0 or -errno. */
-int source_open(struct events *events, struct map *map, struct source **source);
+/* That of a map; NULL: nobody subscribes to it. */
+struct source *source_find(struct events *events, const struct map *map);
+/* For a map that has none yet. 0 or -errno. */
+int source_open(struct events *events, const struct events_request *request,
+		struct source **source);
 /* Once it has no subscription. */
 void source_close(struct events *events, struct source *source);
-/* Sends its subscribers what has come, 64 KiB at most. */
+/* Sends its subscribers what has come, 64 KiB of a ring at most. */
 void source_serve(struct source *source);
+/* Bytes that wait in it. */
+uint64_t source_fill(const struct source *source);
 /* One of its subscribers can take more than before. */
 void source_resume(struct source *source);
 

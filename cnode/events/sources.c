@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "bpf/map.h"
+#include "bpf/perf_rings.h"
 #include "events/events_internal.h"
 
 #define TURN_SIZE 65536 /* bytes of a ring */
@@ -20,6 +21,8 @@
 #define MAX_IDLE_TURNS 100 /* in which nothing could be read */
 #define LAG_MS 100         /* that a subscription may lag behind, */
 #define LAG_PART 4         /* by the ring's size divided by this */
+#define LOOK_MS 1          /* between looks at a ring that cannot be polled, */
+#define PERF_LOOK_MS 10 /* and at what does not yet fill a part of a buffer */
 
 /* --- Time ---------------------------------------------------------------- */
 
@@ -65,6 +68,9 @@ static bool is_over(struct watch *watch)
 /* False: it can take no more. */
 static bool take(struct subscription *s, const struct ring_record *record)
 {
+	s->told_lost += record->lost;
+	if (record->discarded)
+		return true;
 	if (!filter_matches(&s->filter, record->data, record->size)) {
 		s->filtered++;
 		return true;
@@ -79,27 +85,26 @@ static void stall(struct subscription *s)
 		s->stalled_since = clock_ms();
 }
 
-/* Moves s->at behind what it has taken, or does not want. False: broken. */
-static bool serve_one(const struct ring *ring, struct subscription *s)
+/* Moves *at behind what it has taken, or does not want. False: broken. */
+static bool serve_ring(const struct ring *ring, struct subscription *s,
+		       unsigned long *at, struct watch *watch)
 {
-	const unsigned long begin = s->at;
+	const unsigned long begin = *at;
 	const unsigned long end = ring_end(ring);
-	struct watch watch = start_watch(s);
 	struct ring_record record;
 	enum ring_look look;
 
-	s->late = false;
-	for (unsigned n = 1; s->at - begin < TURN_SIZE; n++) {
-		look = ring_look(ring, s->at, end, &record);
+	for (unsigned n = 1; *at - begin < TURN_SIZE; n++) {
+		look = ring_look(ring, *at, end, &record);
 		if (look != RING_RECORD)
 			return look == RING_EMPTY;
-		if (!record.discarded && !take(s, &record)) {
+		if (!take(s, &record)) {
 			stall(s);
 			return true;
 		}
 		s->stalled_since = 0;
-		s->at = record.next;
-		if (n % LOOK_AT_CLOCK == 0 && is_over(&watch)) {
+		*at = record.next;
+		if (n % LOOK_AT_CLOCK == 0 && is_over(watch)) {
 			s->late = true;
 			break;
 		}
@@ -107,15 +112,33 @@ static bool serve_one(const struct ring *ring, struct subscription *s)
 	return true;
 }
 
+/* Until it can take no more, or its time is over. */
+static bool serve_one(const struct source *source, struct subscription *s)
+{
+	struct watch watch = start_watch(s);
+	unsigned n;
+	bool good = true;
+
+	s->late = false;
+	for (unsigned i = 0; i < source->ring_count && good; i++) {
+		n = (source->first + i) % source->ring_count;
+		good = serve_ring(&source->rings[n], s, &s->at[n], &watch);
+		if (s->stalled_since != 0 || s->late)
+			break;
+	}
+	return good;
+}
+
 /* What its filter drops, it has not missed. */
 static void pass_over(const struct ring *ring, struct subscription *s,
-		      unsigned long to)
+		      unsigned long *at, unsigned long to)
 {
 	struct ring_record record;
 
-	while ((long)(to - s->at) > 0 &&
-	       ring_look(ring, s->at, to, &record) == RING_RECORD) {
-		s->at = record.next;
+	while ((long)(to - *at) > 0 &&
+	       ring_look(ring, *at, to, &record) == RING_RECORD) {
+		*at = record.next;
+		s->told_lost += record.lost;
 		if (record.discarded)
 			continue;
 		if (filter_matches(&s->filter, record.data, record.size)) {
@@ -136,11 +159,11 @@ static bool keeps_up(const struct subscription *s)
 /* Its node may be busy for a moment; meanwhile the ring keeps what is its own.
  */
 static bool may_lag(const struct ring *ring, const struct subscription *s,
-		    int64_t now)
+		    unsigned long at, int64_t now)
 {
 	return keeps_up(s) ||
 	       ((s->stalled_since == 0 || now - s->stalled_since < LAG_MS) &&
-		ring_end(ring) - s->at <= ring->pages.size / LAG_PART);
+		ring_end(ring) - at <= ring->size / LAG_PART);
 }
 
 static void end_all(struct source *source, const char *why)
@@ -157,49 +180,98 @@ static void end_all(struct source *source, const char *why)
 	} while (!last);
 }
 
+/* What has come it has taken. */
+static bool has_all(const struct source *source, const struct subscription *s)
+{
+	for (unsigned i = 0; i < source->ring_count; i++)
+		if (s->at[i] != ring_end(&source->rings[i]))
+			return false;
+	return true;
+}
+
+static void note_furthest(struct source *source, const struct subscription *s)
+{
+	for (unsigned i = 0; i < source->ring_count; i++)
+		if ((long)(s->at[i] - source->turns[i].to) > 0)
+			source->turns[i].to = s->at[i];
+}
+
 /* How far the first of them has come; and whether none can take any more. */
-static bool serve_all(struct source *source, unsigned long *to)
+static bool serve_all(struct source *source)
 {
 	struct subscription *s;
 	bool good = true;
 
-	*to = source->ring.released;
+	for (unsigned i = 0; i < source->ring_count; i++)
+		source->turns[i].to = source->rings[i].released;
 	source->stalled = true;
 	TAILQ_FOREACH(s, &source->subscriptions, of_source)
 	{
-		good = serve_one(&source->ring, s) && good;
-		if ((long)(s->at - *to) > 0)
-			*to = s->at;
-		if (s->stalled_since == 0 || s->at == ring_end(&source->ring))
+		good = serve_one(source, s) && good;
+		note_furthest(source, s);
+		if (s->stalled_since == 0 || has_all(source, s))
 			source->stalled = false;
 	}
+	source->first = (source->first + 1) % source->ring_count;
 	return good;
 }
 
-/* Where the last one stands, once those have gone on who may not lag so far. */
-static unsigned long go_on(struct source *source, unsigned long to)
+/* Whether it lags behind the first one, which it may within limits. */
+static bool go_on_one(struct source *source, struct subscription *s,
+		      int64_t now)
+{
+	const struct ring *ring;
+	unsigned long to;
+	bool lags = false;
+
+	for (unsigned i = 0; i < source->ring_count; i++) {
+		ring = &source->rings[i];
+		to = source->turns[i].to;
+		if (!source->stalled && s->at[i] != to &&
+		    !may_lag(ring, s, s->at[i], now))
+			pass_over(ring, s, &s->at[i], to);
+		lags = lags || s->at[i] != to;
+	}
+	return lags;
+}
+
+/* Those go on who may not lag so far. */
+static void go_on(struct source *source)
 {
 	const int64_t now = clock_ms();
-	unsigned long last = to;
 	bool stalled = false, others = false;
 	struct subscription *s;
 
 	TAILQ_FOREACH(s, &source->subscriptions, of_source)
 	{
-		if (!source->stalled && s->at != to &&
-		    !may_lag(&source->ring, s, now))
-			pass_over(&source->ring, s, to);
-		if ((long)(last - s->at) > 0)
-			last = s->at;
-		if (s->at != to && s->stalled_since != 0)
+		if (!go_on_one(source, s, now))
+			;
+		else if (s->stalled_since != 0)
 			stalled = true;
-		else if (s->at != to)
+		else
 			others = true;
 		batch_send_if_due(s, now);
 	}
 	/* for poll(2) there is something to read, but nobody to read it */
 	source->lags = stalled && !others && !source->stalled;
-	return last;
+}
+
+/* Up to where the last one stands. True: there was something to give back. */
+static bool release(struct source *source)
+{
+	const struct subscription *s;
+	unsigned long last;
+	bool any = false;
+
+	for (unsigned i = 0; i < source->ring_count; i++) {
+		last = source->turns[i].to;
+		any = any || last != source->rings[i].released;
+		TAILQ_FOREACH(s, &source->subscriptions, of_source)
+		if ((long)(last - s->at[i]) > 0)
+			last = s->at[i];
+		ring_release(&source->rings[i], last);
+	}
+	return any;
 }
 
 /*
@@ -209,25 +281,52 @@ static unsigned long go_on(struct source *source, unsigned long to)
 static void back_off(struct source *source, bool idle)
 {
 	source->idle_turns = idle ? source->idle_turns + 1 : 0;
-	if (source->idle_turns >= MAX_IDLE_TURNS)
+	if (source->idle_turns >= MAX_IDLE_TURNS && !source->is_perf)
 		source->lags = true;
+}
+
+static bool has_more(const struct source *source)
+{
+	const struct subscription *s;
+
+	TAILQ_FOREACH(s, &source->subscriptions, of_source)
+	if (s->stalled_since == 0 && !has_all(source, s))
+		return true;
+	return false;
+}
+
+static void set_next_look(struct source *source)
+{
+	const int64_t now = clock_ms();
+
+	if (source->stalled)
+		source->look_at = 0;
+	else if (source->is_perf)
+		source->look_at = has_more(source) ? now : now + PERF_LOOK_MS;
+	else
+		source->look_at = source->lags ? now + LOOK_MS : 0;
+}
+
+static bool is_stolen(const struct source *source)
+{
+	for (unsigned i = 0; i < source->ring_count; i++)
+		if (ring_is_stolen(&source->rings[i]))
+			return true;
+	return false;
 }
 
 void source_serve(struct source *source)
 {
-	struct ring *ring = &source->ring;
-	const unsigned long begin = ring->released;
-	unsigned long to, last;
 	bool good;
 
-	if (ring_is_stolen(ring)) {
+	if (is_stolen(source)) {
 		end_all(source, "stolen");
 		return;
 	}
-	good = serve_all(source, &to);
-	last = go_on(source, to);
-	ring_release(ring, last);
-	back_off(source, to == begin);
+	good = serve_all(source);
+	go_on(source);
+	back_off(source, !release(source));
+	set_next_look(source);
 	if (!good)
 		end_all(source, "broken");
 }
@@ -235,39 +334,83 @@ void source_serve(struct source *source)
 void source_resume(struct source *source)
 {
 	source->stalled = false;
+	if (source->is_perf)
+		source->look_at = clock_ms();
+}
+
+uint64_t source_fill(const struct source *source)
+{
+	uint64_t fill = 0;
+
+	for (unsigned i = 0; i < source->ring_count; i++)
+		fill += ring_end(&source->rings[i]) - source->rings[i].released;
+	return fill;
 }
 
 /* --- Opening ------------------------------------------------------------- */
 
-static struct source *find(struct events *events, uint32_t id)
+struct source *source_find(struct events *events, const struct map *map)
 {
 	struct source *source;
 
 	TAILQ_FOREACH(source, &events->sources, entry)
-	if (source->id == id)
+	if (source->id == map->resource.id)
 		return source;
 	return NULL;
 }
 
-int source_open(struct events *events, struct map *map, struct source **opened)
+static int open_perf(struct source *source,
+		     const struct events_request *request)
 {
-	struct source *source = find(events, map->resource.id);
+	struct events_perf *perf = request->perf;
+	const unsigned count = perf->count;
+
+	perf->count = 0;
+	return perf_rings_open(source->map, perf->events, count,
+			       request->buffer, source->rings,
+			       &source->ring_count);
+}
+
+static int open_rings(struct source *source,
+		      const struct events_request *request)
+{
+	source->is_perf = source->map->type == BPF_MAP_TYPE_PERF_EVENT_ARRAY;
+	source->ring_count = !source->is_perf ? 1
+			     : request->perf  ? request->perf->count
+					      : 0;
+	if (source->ring_count == 0)
+		return -ENODATA;
+	source->rings = calloc(source->ring_count, sizeof(*source->rings));
+	source->turns = calloc(source->ring_count, sizeof(*source->turns));
+	if (!source->rings || !source->turns)
+		return -ENOMEM;
+	return source->is_perf ? open_perf(source, request)
+			       : ring_open(source->rings, source->map);
+}
+
+static void free_source(struct source *source)
+{
+	free(source->rings);
+	free(source->turns);
+	free(source);
+}
+
+int source_open(struct events *events, const struct events_request *request,
+		struct source **opened)
+{
+	struct source *source = calloc(1, sizeof(*source));
 	int error;
 
-	if (source) {
-		*opened = source;
-		return 0;
-	}
-	source = calloc(1, sizeof(*source));
 	if (!source)
 		return -ENOMEM;
-	error = ring_open(&source->ring, map);
+	source->id = request->ring->resource.id;
+	source->map = request->ring;
+	error = open_rings(source, request);
 	if (error < 0) {
-		free(source);
+		free_source(source);
 		return error;
 	}
-	source->id = map->resource.id;
-	source->map = map_ref(map);
+	map_ref(source->map);
 	TAILQ_INIT(&source->subscriptions);
 	TAILQ_INSERT_TAIL(&events->sources, source, entry);
 	events->generation++;
@@ -279,7 +422,11 @@ void source_close(struct events *events, struct source *source)
 {
 	TAILQ_REMOVE(&events->sources, source, entry);
 	events->generation++;
-	ring_close(&source->ring);
+	if (source->is_perf)
+		perf_rings_close(source->map, source->rings,
+				 source->ring_count);
+	else
+		ring_close(source->rings);
 	map_unref(source->map);
-	free(source);
+	free_source(source);
 }

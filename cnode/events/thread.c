@@ -16,7 +16,6 @@
 #include "events/events_internal.h"
 
 #define PAUSE_MS 100 /* without memory, or where poll(2) fails */
-#define LOOK_MS 1    /* between looks at a ring that cannot be polled */
 
 struct polled {
 	struct pollfd *fds;
@@ -84,6 +83,21 @@ static void wait_for_peer(struct polled *p, const struct events_peer *peer)
 		wait_at_most(p, s->batch.due);
 }
 
+static void prepare_source(struct source *source, struct polled *p)
+{
+	struct turn *turn;
+	bool polls = !source->stalled && !source->lags;
+
+	for (unsigned i = 0; i < source->ring_count; i++) {
+		turn = &source->turns[i];
+		turn->polled = polls && !turn->failed
+				       ? add_fd(p, source->rings[i].fd, POLLIN)
+				       : 0;
+	}
+	if (!source->stalled && source->look_at > 0)
+		wait_at_most(p, source->look_at);
+}
+
 /* Its first place is that of the eventfd. */
 static void prepare(struct events *events, struct polled *p)
 {
@@ -96,16 +110,7 @@ static void prepare(struct events *events, struct polled *p)
 	p->generation = events->generation;
 	add_fd(p, events->wake, POLLIN);
 	TAILQ_FOREACH(source, &events->sources, entry)
-	{
-		source->polled = 0;
-		if (source->stalled)
-			continue;
-		if (source->lags)
-			wait_at_most(p, clock_ms() + LOOK_MS);
-		else
-			source->polled =
-				add_fd(p, source->map->resource.fd, POLLIN);
-	}
+	prepare_source(source, p);
 	TAILQ_FOREACH(peer, &events->peers, entry)
 	{
 		peer->polled =
@@ -142,16 +147,35 @@ static bool is_ready(const struct polled *p, size_t place)
 	return place > 0 && p->fds[place].revents != 0;
 }
 
+/* A perf event whose processor has gone hangs up for good. */
+static void take_ready_source(struct source *source, const struct polled *p,
+			      int64_t now)
+{
+	struct turn *turn;
+
+	source->ready = !source->stalled && source->look_at > 0 &&
+			source->look_at <= now;
+	for (unsigned i = 0; i < source->ring_count; i++) {
+		turn = &source->turns[i];
+		if (!is_ready(p, turn->polled))
+			continue;
+		source->ready = true;
+		turn->failed = source->is_perf &&
+			       !(p->fds[turn->polled].revents & POLLIN);
+	}
+}
+
 /* Descriptors may have become others' meanwhile: then all is polled again. */
 static void take_ready(struct events *events, const struct polled *p)
 {
+	const int64_t now = clock_ms();
 	struct events_peer *peer;
 	struct source *source;
 
 	if (p->generation != events->generation)
 		return;
 	TAILQ_FOREACH(source, &events->sources, entry)
-	source->ready = source->lags || is_ready(p, source->polled);
+	take_ready_source(source, p, now);
 	TAILQ_FOREACH(peer, &events->peers, entry)
 	if (is_ready(p, peer->polled))
 		events_peer_resume(peer);

@@ -21,6 +21,7 @@
 
 #include "bpf/user_ring.h"
 #include "call/event_options.h"
+#include "call/perf_events.h"
 #include "call/refusal.h"
 #include "call/values.h"
 #include "call/views.h"
@@ -48,20 +49,43 @@ static bool check_ring(struct call *call)
 {
 	const struct map *map = call->map;
 
-	if (map->type != BPF_MAP_TYPE_RINGBUF)
+	if (map->type != BPF_MAP_TYPE_RINGBUF &&
+	    map->type != BPF_MAP_TYPE_PERF_EVENT_ARRAY)
 		return raise_errno(call, -EOPNOTSUPP);
 	return map->charge || call->context->permission >= PERMISSION_LOAD ||
 	       refusal_raise(call, REFUSAL_FOREIGN_RING, NULL);
 }
 
+/* The first to subscribe to a perf event array has the loader open it. */
+static bool try(struct call *call, struct events_request *request, int *error,
+		bool *done)
+{
+	struct perf_events events;
+	bool good;
+
+	*done = false;
+	*error = events_subscribe(call->context->events, request,
+				  &call->subscription);
+	if (*error != -ENODATA)
+		return true;
+	good = perf_events_open(call, request->buffer, &events, done);
+	request->perf = &events.perf;
+	if (!*done)
+		*error = events_subscribe(call->context->events, request,
+					  &call->subscription);
+	perf_events_fini(&events);
+	return good;
+}
+
 static bool subscribe(struct call *call, struct events_request *request)
 {
-	struct events_made *made = &call->subscription;
-	int error = events_subscribe(call->context->events, request, made);
+	const struct events_made *made = &call->subscription;
+	int error;
+	bool done, good = try(call, request, &error, &done);
 
-	if (error < 0) {
+	if (done || error < 0) {
 		event_options_fini(request);
-		return call_write_error(call, error);
+		return done ? good : call_write_error(call, error);
 	}
 	audit_resource((struct audit){ .event = "subscribed",
 				       .handle = AUDIT_NO_HANDLE },

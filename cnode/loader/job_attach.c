@@ -208,9 +208,6 @@ void job_attach(const struct job *job, struct job_answer *answer)
 	error = attach(job, &options, answer);
 	if (error == 0)
 		return;
-	/* links of some processors end with this process */
-	records_free(&answer->records);
-	answer->fd_count = 0;
-	answer->records.max = LOADER_MAX_ANSWER;
+	job_answer_drop(answer);
 	job_errors_posix(answer, -error);
 }

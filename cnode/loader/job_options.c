@@ -147,6 +147,12 @@ static bool read_target(struct job_options *options,
 	       memchr(target->name, '\0', sizeof(target->name));
 }
 
+static bool read_watermark(struct job_options *options,
+			   const struct record *record)
+{
+	return read_u32(record, &options->watermark);
+}
+
 /* --- The table ---------------------------------------------------------- */
 
 static const struct {
@@ -171,6 +177,7 @@ static const struct {
 	{ LOADER_O_REPEAT, true, "repeat", read_repeat },
 	{ LOADER_O_CPU, true, "cpu", read_cpu },
 	{ LOADER_O_TARGET, true, "target", read_target },
+	{ LOADER_O_WATERMARK, true, "watermark", read_watermark },
 };
 
 static bool read_one(struct job_options *options, const struct record *record,

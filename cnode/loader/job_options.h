@@ -37,6 +37,8 @@ struct job_options {
 	/* LOADER_ATTACH */
 	bool has_target;
 	struct attach_target target;
+	/* LOADER_PERF */
+	uint32_t watermark;
 };
 
 /* False: the answer says why. */

@@ -22,6 +22,14 @@ void job_answer_add(struct job_answer *answer, const struct record *record,
 	records_add(&answer->records, &with_fd);
 }
 
+/* The descriptors end with this process. */
+void job_answer_drop(struct job_answer *answer)
+{
+	records_free(&answer->records);
+	answer->records.max = LOADER_MAX_ANSWER;
+	answer->fd_count = 0;
+}
+
 int job_narrow(uint32_t needs)
 {
 	unsigned keep = PRIVILEGE_BPF;

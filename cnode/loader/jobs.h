@@ -35,6 +35,9 @@ struct job_answer {
 void job_answer_add(struct job_answer *answer, const struct record *record,
 		    int fd);
 
+/* Without all that was added: of what failed half of the way. */
+void job_answer_drop(struct job_answer *answer);
+
 /*
  * Gives up the capabilities that these programs do not need: a set of
  * 1 << enum program_capability. Call between opening an object and loading it.
@@ -47,6 +50,7 @@ void job_instructions(const struct job *job, struct job_answer *answer);
 void job_run(const struct job *job, struct job_answer *answer);
 void job_attach(const struct job *job, struct job_answer *answer);
 void job_keep(const struct job *job, struct job_answer *answer);
+void job_perf(const struct job *job, struct job_answer *answer);
 
 /*
  * Behind job_keep(), once its answer is sent or lost: closes the answer's

@@ -218,6 +218,7 @@ static void log_end(const struct exchange *x, const char *how)
 		[LOADER_RUN] = "running a program",
 		[LOADER_ATTACH] = "attaching a program",
 		[LOADER_KEEP] = "attaching a program",
+		[LOADER_PERF] = "opening perf events",
 	};
 	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
 

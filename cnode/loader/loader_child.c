@@ -143,8 +143,7 @@ static void replace_by_errno(struct job_answer *answer, int error)
 	const struct record record = { .kind = LOADER_R_ERRNO,
 				       .number = (uint64_t)error };
 
-	records_free(&answer->records);
-	answer->fd_count = 0;
+	job_answer_drop(answer);
 	job_answer_add(answer, &record, -1);
 }
 
@@ -185,6 +184,7 @@ _Noreturn void loader_child_run(const struct loader_task *task)
 		[LOADER_RUN] = job_run,
 		[LOADER_ATTACH] = job_attach,
 		[LOADER_KEEP] = job_keep,
+		[LOADER_PERF] = job_perf,
 	};
 	static struct job_answer answer = { .records.max = LOADER_MAX_ANSWER };
 	struct job job;

@@ -73,6 +73,8 @@ static unsigned privileges_of(enum loader_job job, uint32_t words)
 	case LOADER_ATTACH:
 		return privileges_for_bpf() |
 		       (has_tracing(words) ? privileges_to_attach() : 0);
+	case LOADER_PERF:
+		return has_tracing(words) ? PRIVILEGE_PERFMON : 0;
 	case LOADER_KEEP:
 		return privileges_for_bpf() | PRIVILEGE_NET_ADMIN;
 	default:
@@ -148,6 +150,7 @@ static int confine_files(struct loader_confine *confine)
 	confine->rules[LOADER_RUN] = landlock_prepare(NULL, 0);
 	confine->rules[LOADER_KEEP] = confine->rules[LOADER_RUN];
 	confine->rules[LOADER_ATTACH] = landlock_prepare(paths + load, attach);
+	confine->rules[LOADER_PERF] = confine->rules[LOADER_ATTACH];
 	for (unsigned i = 0; i < LOADER_JOBS; i++) {
 		error = confine->rules[i];
 		if (error == -ENOSYS || error == -EPERM)
@@ -209,6 +212,7 @@ int loader_confine_child(const struct loader_confine *confine,
 		[LOADER_RUN] = SYSCALLS_OF_RUN,
 		[LOADER_ATTACH] = SYSCALLS_OF_ATTACH,
 		[LOADER_KEEP] = SYSCALLS_OF_KEEP,
+		[LOADER_PERF] = SYSCALLS_OF_ATTACH,
 	};
 
 	int rules = confine->rules[job];

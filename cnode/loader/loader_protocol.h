@@ -34,6 +34,7 @@ enum loader_job {
 	LOADER_RUN,          /* BPF_PROG_TEST_RUN */
 	LOADER_ATTACH,       /* what needs files or CAP_PERFMON */
 	LOADER_KEEP,         /* an attachment that is no kernel link */
+	LOADER_PERF,         /* perf events that programs can write to */
 	LOADER_JOBS,
 };
 
@@ -101,6 +102,8 @@ enum loader_option {
 	/* LOADER_ATTACH, LOADER_KEEP; descriptor 0 is the program. To keep a
 	 * sockmap takes its attach type, and the map as descriptor 1 */
 	LOADER_O_TARGET, /* data: struct attach_target */
+	/* LOADER_PERF */
+	LOADER_O_WATERMARK, /* number: bytes that wake who reads an event */
 };
 
 /* Kinds of records in an answer. */
@@ -128,6 +131,8 @@ enum loader_result {
 	LOADER_R_BADARG, /* data: what is wrong with an option */
 	/* of LOADER_KEEP */
 	LOADER_R_KEPT, /* fd: of the keeper */
+	/* of LOADER_PERF */
+	LOADER_R_EVENT, /* number: processor, fd: of its perf event */
 };
 
 #endif

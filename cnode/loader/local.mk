@@ -13,6 +13,7 @@ cnode_but_main += \
 	%D%/job_object.c %D%/job_object.h \
 	%D%/job_object_limits.c \
 	%D%/job_options.c %D%/job_options.h \
+	%D%/job_perf.c \
 	%D%/job_run.c \
 	%D%/job_variables.c \
 	%D%/keep_sockmap.c %D%/keep_sockmap.h \

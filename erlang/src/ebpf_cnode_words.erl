@@ -5,7 +5,7 @@
 %% @private
 -module(ebpf_cnode_words).
 
--export([shown/1, number/2, kernel_says/1, of_request/4, binaries/1]).
+-export([shown/1, number/2, kernel_says/1, loader/2, of_request/4, binaries/1]).
 
 -export_type([words/0]).
 
@@ -27,6 +27,24 @@ kernel_says(Posix) ->
         "unknown POSIX error" ++ _ -> ["the kernel says ", atom_to_list(Posix)];
         Text -> ["the kernel says: ", Text]
     end.
+
+%% Why the process that does a function's work in the C node's place did not.
+-spec loader(gone | killed | timeout, atom()) -> unicode:chardata().
+loader(gone, _Function) ->
+    "the C node's loader has ended: nothing can be loaded or run until the C node is restarted; "
+    "maps, programs and links that are there go on";
+loader(killed, subscribe) ->
+    "a signal ended the process that was to open perf events, or it failed: the log of the C node "
+    "says how";
+loader(killed, run) ->
+    "a signal ended the process that ran the program: the program may have sent it";
+loader(killed, _Function) ->
+    "a signal ended the process that did this: a malformed object can crash libbpf, and so can one "
+    "that takes more than --load-memory of the C node, or too much CPU time";
+loader(timeout, run) ->
+    "the run took longer than --run-seconds of the C node";
+loader(timeout, _Function) ->
+    "it took longer than --load-seconds of the C node".
 
 %% As Elixir requires.
 -spec binaries(words()) -> #{pos_integer() | general => binary()}.

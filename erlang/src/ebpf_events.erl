@@ -7,7 +7,8 @@
 %%
 %% A program puts records into a ring buffer: a map of type `ringbuf', made by {@link
 %% ebpf_programs:load/2} or {@link ebpf_maps:new/4}. Whoever subscribes gets them as messages, in
-%% the order in which they were reserved in the ring.
+%% the order in which they were reserved in the ring. The same holds of a `perf_event_array', except
+%% for what is said below.
 %%
 %% ```
 %% 1> Sub = ebpf_events:subscribe(Ring, self()).
@@ -28,7 +29,8 @@
 %% one had, or its node did not read fast enough, or it takes too long to make terms of them.
 %% Events that are dropped by the option `filter' have no number. `Lost' is how many events the
 %% program has lost since the subscription began, by its own count, if the option `lost' says where
-%% it counts; otherwise `unknown': the kernel does not count those for which the ring has no room.
+%% it counts; otherwise `unknown': the kernel does not count those for which a ring buffer has no
+%% room.
 %%
 %% `Runs' is a list of `{Size, Binary}', each binary being one or more records of that size, one
 %% after the other: {@link records/1} and {@link fold/3} take them apart, or `[R || {S, B} <- Runs,
@@ -38,10 +40,10 @@
 %% == Credit ==
 %% No more bytes of records come than were granted: by the option `credit' in the beginning, and by
 %% `Subscription ! {credit, Bytes}' from a process of the same node afterwards, or `{credit,
-%% refill}', which makes it what it was in the beginning. So a mailbox cannot grow beyond that. A record that is larger than what is left waits. As long as one subscriber of
-%% a ring has credit, the ring goes on for all of them; if none has, events stay in it, and if it is
-%% full the program loses new ones. Credit of 2^64 or more is no limit: then only the receiver's
-%% memory is.
+%% refill}', which makes it what it was in the beginning. So a mailbox cannot grow beyond that. A
+%% record that is larger than what is left waits. As long as one subscriber of a ring has credit, the
+%% ring goes on for all of them; if none has, events stay in it, and if it is full the program loses
+%% new ones. Credit of 2^64 or more is no limit: then only the receiver's memory is.
 %%
 %% == Subscriptions ==
 %% A subscription is a process of the C node to others: its pid can be monitored and linked to, from
@@ -51,10 +53,18 @@
 %% made; and for `{shutdown, stolen}' if another process of the host reads the ring, too, as it then
 %% has only some of the events. What has been read when it ends is sent before that.
 %%
+%% == Perf event arrays ==
+%% The first subscription has a child of the C node's loader open an event of each processor that is
+%% online, which takes `--programs' with the word `tracing'; once the last one has ended the array
+%% is empty again. Events are in order for each processor alone, and come up to 10 ms late. `Lost' is
+%% what the kernel has told by then. The kernel fills up each record to 8 N + 4 bytes, so that one
+%% of 64 bytes comes as 68. Who else reads the array is put out, or takes the events, and nobody is
+%% told.
+%%
 %% == Rights ==
 %% Subscribing takes `rw' (`--allow' of the C node), and `load' for a ring that was not made by this
 %% C node: it has one reader, and to subscribe takes the events away from any other. The C node
-%% takes no privilege for it.
+%% needs no privilege to read.
 %%
 %% == Cost ==
 %% One thread of the C node reads all rings, and sends to all subscribers: about 0.1 microseconds of
@@ -108,7 +118,8 @@
 -import(ebpf_events_request, [ask/4, ask_node/4]).
 
 -type ring() :: ebpf_maps:any_map().
-%% A map of type `ringbuf', by a handle that may read and write it, or by a locator.
+%% A map of type `ringbuf' or `perf_event_array', by a handle that may read and write it, or by a
+%% locator.
 
 -type subscription() :: pid().
 %% A process of the C node.
@@ -118,6 +129,7 @@
     | {batch, 1024..262144}
     | {linger, 0..60000}
     | {from, newest | oldest}
+    | {buffer, pos_integer()}
     | {filter, [comparison()]}
     | {types, ebpf_maps:layout() | {btf, Type :: binary() | string() | atom(), ebpf_maps:any_map()}}
     | {as, map | tuple | [Member :: binary() | atom() | string()]}
@@ -125,12 +137,15 @@
 %% `credit' is how many bytes of records may come at first: by default 1 MiB. `batch' is how large a
 %% message becomes, in bytes, where much comes at once: by default 64 KiB. `linger' is how many
 %% milliseconds an event waits for others, by default 0: while one message is sent, the next one
-%% gathers. `from' `oldest' begins with what is in the ring already.
+%% gathers. `from' `oldest' begins with what is in the ring already. `buffer' is what the first
+%% subscription to a perf event array takes for each processor, in bytes: a power of two, from a page
+%% to 16 MiB, by default 128 KiB; the kernel allows the C node's user `perf_event_mlock_kb' of it for
+%% each processor, 516 by default.
 %%
 %% `filter' has up to 8 comparisons, all of which must hold for an event to be sent. With `types'
 %% events come as terms: of a layout, as {@link ebpf_maps} explains it, or of the type of that name
-%% in the BTF that a map of the same object has (to read it takes CAP_SYS_ADMIN in the C node). It
-%% has up to 64 KiB; of a shorter record the rest is read as zeros, of a longer one it is ignored.
+%% in the BTF that a map of the same object has (to read it takes CAP_SYS_ADMIN in the C node;
+%% libbpf gives a perf event array none, so name another map). It has up to 64 KiB; of a shorter record the rest is read as zeros, of a longer one it is ignored.
 %% `as' is that of {@link ebpf_maps:typed/2}. `lost' names a map with a value of 8 bytes, or one for
 %% each CPU, in which the program counts the events that it could not put into the ring.
 
@@ -198,23 +213,24 @@
 
 %% @equiv subscribe(Ring, Pid, [])
 -spec subscribe(Ring :: ring(), pid()) ->
-    subscription() | {error, file:posix() | notype}.
+    subscription() | {error, file:posix() | notype | {loader, gone | killed | timeout}}.
 subscribe(Ring, Pid) ->
     ?RESULT(ask(Ring, subscribe, [Ring, Pid], [Ring, Pid])).
 
 %% @doc Has the events of a ring sent to a process of this node, as messages.
 %%
 %% Returns the subscription, or `{error, Reason}': `emfile': there are `--max-subscriptions'
-%% already; `eacces': the handle cannot both read and write; `eperm': the ring is frozen, or the C
-%% node may not read the BTF; `notype': the BTF has no type of that name; `e2big': the type is too
-%% large; `enomem'.
+%% already; `eacces': the handle cannot both read and write; `eperm': the ring is frozen, the kernel
+%% allows no more perf buffers, or the C node may not read the BTF; `notype': the BTF has no type of
+%% that name; `e2big': the type is too large; `enodev': a perf event array has no entry for any
+%% processor that is online; `{loader, How}': see {@link ebpf_programs}; `enomem'.
 %%
 %% Raises `badarg' for a wrong option, and for a process of another node; `enotsup' for a map that
-%% is no ring buffer; `{badmap, Ring}'; `eacces' if this node may not subscribe to it; and as in
+%% is no ring; `{badmap, Ring}'; `eacces' if this node may not subscribe to it; and as in
 %% {@link ebpf_maps} what every call may. Costs one message, and mapping the ring the first time:
-%% 0.3 ms of a MiB.
+%% 0.3 ms of a MiB; of a perf event array a child of the loader, some ms.
 -spec subscribe(Ring :: ring(), pid(), Options :: [option()]) ->
-    subscription() | {error, file:posix() | notype}.
+    subscription() | {error, file:posix() | notype | {loader, gone | killed | timeout}}.
 subscribe(Ring, Pid, Options) ->
     ?RESULT(ask(Ring, subscribe, [Ring, Pid, Options], [Ring, Pid, Options])).
 

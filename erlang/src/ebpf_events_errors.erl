@@ -32,13 +32,18 @@ returned(emfile) ->
 returned(eacces) ->
     "the handle of the ring may only be read, or only be written; a reader does both";
 returned(eperm) ->
-    "the ring is frozen; or the C node may not read the BTF of the map: that takes CAP_SYS_ADMIN, "
-    "which --no-open-by-id gives up, so give the layout itself";
+    "the ring is frozen; the kernel allows no more perf buffers (perf_event_mlock_kb); or the C "
+    "node may not read the BTF of the map: that takes CAP_SYS_ADMIN, which --no-open-by-id gives "
+    "up, so give the layout itself";
 returned(notype) ->
     "the map has no BTF, or its BTF has no type of that name: clang leaves out types that only "
     "local variables have, so give the layout itself";
 returned(e2big) ->
     "the type of the option types is larger than 64 KiB, or too large for a plan";
+returned(enodev) ->
+    "the perf event array has no entry for any processor that is online: it is smaller than that";
+returned({loader, How}) when How =:= gone; How =:= killed; How =:= timeout ->
+    ebpf_cnode_words:loader(How, subscribe);
 returned(esrch) ->
     "there is no such subscription of this node: it has ended, or was made by another node";
 returned(Posix) when is_atom(Posix) ->
@@ -74,7 +79,7 @@ posix(Reason, Function, Args) ->
     end.
 
 because(enotsup, subscribe) ->
-    "not a ring buffer: only maps of type ringbuf have events";
+    "not a ring: only maps of type ringbuf and perf_event_array have events";
 because(enotsup, push) ->
     "not a user ring buffer: only maps of type user_ringbuf are pushed to";
 because(enospc, push) ->
@@ -82,8 +87,9 @@ because(enospc, push) ->
 because(e2big, push) ->
     "the ring is smaller than the record";
 because(eacces, subscribe) ->
-    "this node may only read (--allow of the C node); or the ring was not made by the C node, and "
-    "this node may not load programs";
+    "this node may only read (--allow of the C node); the ring was not made by the C node, and this "
+    "node may not load programs; or it is a perf event array, and --programs of the C node does "
+    "not allow tracing";
 because(eacces, push) ->
     "this node may only read (--allow of the C node); or the handle may";
 because(eperm, push) ->
@@ -135,6 +141,7 @@ bad_options(Options) ->
 bad_option({credit, N}) -> in_range(credit, N, 0, infinity);
 bad_option({batch, N}) -> in_range(batch, N, 1024, 262144);
 bad_option({linger, N}) -> in_range(linger, N, 0, 60000);
+bad_option({buffer, N}) -> bad_buffer(N);
 bad_option({from, From}) when From =:= newest; From =:= oldest -> none;
 bad_option({from, Term}) -> ["the option from is newest or oldest, not ", shown(Term)];
 bad_option({filter, Filter}) -> bad_filter(Filter);
@@ -144,6 +151,11 @@ bad_option({as, _}) -> none;
 bad_option({lost, {_Map, _Key}}) -> none;
 bad_option({lost, Term}) -> ["the option lost is {Map, Key}, not ", shown(Term)];
 bad_option(Option) -> ["no option: ", shown(Option)].
+
+bad_buffer(N) when is_integer(N), N >= 4096, N =< 16777216, N band (N - 1) =:= 0 -> none;
+bad_buffer(Term) ->
+    ["the option buffer is a power of two, from a page of the C node's host to 16777216, not ",
+     shown(Term)].
 
 bad_layout(Layout) ->
     case ebpf_maps_layout:fault(Layout) of

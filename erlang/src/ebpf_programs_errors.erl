@@ -171,7 +171,7 @@ returned({rejected, Posix, Program, Log}, _Function) when is_atom(Posix), is_bin
 returned({object, Text}, _Function) when is_binary(Text) ->
     #{general => ["libbpf cannot load the object: ", Text]};
 returned({loader, How}, Function) when How =:= gone; How =:= killed; How =:= timeout ->
-    #{general => loader(How, Function)};
+    #{general => ebpf_cnode_words:loader(How, Function)};
 returned({file, Posix}, _Function) when is_atom(Posix) ->
     #{general => ["the file cannot be read on this node: ", file:format_error(Posix)]};
 returned({Name, badarg}, _Function) when is_binary(Name) ->
@@ -199,16 +199,3 @@ rejected(Posix, Program, <<>>) ->
 rejected(Posix, Program, Log) when is_binary(Log) ->
     ["the verifier rejects the program ", Program, " (", atom_to_list(Posix), "):\n",
      ebpf_programs_verifier:last_lines(Log)].
-
-loader(gone, _Function) ->
-    "the C node's loader has ended: nothing can be loaded or run until the C node is restarted; "
-    "maps, programs and links that are there go on";
-loader(killed, run) ->
-    "a signal ended the process that ran the program: the program may have sent it";
-loader(killed, _Function) ->
-    "a signal ended the process that did this: a malformed object can crash libbpf, and so can one "
-    "that takes more than --load-memory of the C node, or too much CPU time";
-loader(timeout, run) ->
-    "the run took longer than --run-seconds of the C node";
-loader(timeout, _Function) ->
-    "it took longer than --load-seconds of the C node".

@@ -22,18 +22,22 @@ class Source:
     def __init__(self, programs, object, ring=65536):
         """ring is its size in bytes."""
         self.programs = programs
-        options = [("programs", [b"events", b"drains"]), ("max_entries", {b"ring": ring})]
+        names = [b"events", b"perf_events", b"drains"]
+        options = [("programs", names), ("max_entries", {b"ring": ring})]
         loaded = programs.load(object, options)
         assert isinstance(loaded, dict), loaded
         self.maps = loaded["maps"]
         self.program = loaded["programs"][b"events"]
+        self.perf_program = loaded["programs"][b"perf_events"]
         self.drains = loaded["programs"][b"drains"]
         self.ring = self.maps[b"ring"]
+        self.perf = self.maps[b"perf"]
         self.made = 0
 
-    def emit(self, count=1, size=16, discard=0):
+    def emit(self, count=1, size=16, discard=0, perf=False):
         order = struct.pack("=III", count, size, discard)
-        ran = self.programs.run(self.program, {"data": order.ljust(64, b"\0")}, [])
+        program = self.perf_program if perf else self.program
+        ran = self.programs.run(program, {"data": order.ljust(64, b"\0")}, [])
         assert ran["return"] == 1
         self.made += count
 
