@@ -78,6 +78,7 @@ test_files = \
 	test/events/test_event_accounts.py \
 	test/events/test_event_ends.py \
 	test/events/test_event_errors.py \
+	test/events/test_event_log.py \
 	test/events/test_event_tools.py \
 	test/events/test_events.py \
 	test/events/test_events_facade.py \

@@ -198,15 +198,65 @@ format_json(char line[LINE_SIZE], const struct log_fields *fields,
 	return log_json_line(line, LINE_SIZE - NOTE_SIZE, &object);
 }
 
+/* --- Who listens ---------------------------------------------------------- */
+
+static struct {
+	pthread_mutex_t lock;
+	atomic_bool is_there; /* looked at without the lock */
+	void (*tell)(const struct log_entry *entry, void *context);
+	void *context;
+} listener = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+void log_set_listener(void (*tell)(const struct log_entry *entry,
+				   void *context),
+		      void *context)
+{
+	pthread_mutex_lock(&listener.lock);
+	listener.tell = tell;
+	listener.context = context;
+	atomic_store(&listener.is_there, tell != NULL);
+	pthread_mutex_unlock(&listener.lock);
+}
+
+/* Not inlined: as format_json(). */
+__attribute__((noinline, format(printf, 3, 0))) static void
+tell_listener(const struct log_fields *fields, enum log_level level,
+	      const char *format, va_list arguments)
+{
+	char message[LINE_SIZE];
+	struct log_fields own;
+	const struct log_entry entry = { .level = level_names[level],
+					 .fields = fields ? fields : &own,
+					 .message = message };
+
+	if (vsnprintf(message, sizeof(message), format, arguments) < 0)
+		message[0] = '\0';
+	if (!fields)
+		log_fields_start(&own, NULL, NULL);
+	pthread_mutex_lock(&listener.lock);
+	if (listener.tell)
+		listener.tell(&entry, listener.context);
+	pthread_mutex_unlock(&listener.lock);
+}
+
+/* --- Lines ---------------------------------------------------------------- */
+
 void log_vevent(const struct log_fields *fields, enum log_level level,
 		const char *format, va_list arguments)
 {
 	char line[LINE_SIZE];
 	int saved_errno = errno;
+	va_list copy;
 	size_t size;
 
 	if (!log_has_level(level))
 		return;
+	if (atomic_load(&listener.is_there)) {
+		va_copy(copy, arguments);
+		tell_listener(fields, level, format, copy);
+		va_end(copy);
+		errno = saved_errno; /* for a format with %m */
+	}
 	size = log_format == LOG_JSON
 		       ? format_json(line, fields, level, format, arguments)
 		       : format_text(line, level, format, arguments);

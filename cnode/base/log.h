@@ -50,6 +50,22 @@ void log_vevent(const struct log_fields *fields, enum log_level level,
 		const char *format, va_list arguments)
 	__attribute__((format(printf, 3, 0)));
 
+/* A line, as the one who listens gets it: uncut, and with all bytes. */
+struct log_entry {
+	const char *level; /* its name */
+	const struct log_fields *fields;
+	const char *message;
+};
+
+/*
+ * Calls tell for each line from now on, in the thread that logs it, which may
+ * hold any lock: it may neither log nor wait. NULL: nobody listens, and once
+ * this returns nothing is told any more.
+ */
+void log_set_listener(void (*tell)(const struct log_entry *entry,
+				   void *context),
+		      void *context);
+
 /*
  * Limits the lines per second that peers can cause, and counts the lines left
  * out. Must have static storage.

@@ -55,15 +55,8 @@ static bool is_stolen(const struct ring *ring)
 static const char *record_at(const struct ring *ring, unsigned long at,
 			     size_t size)
 {
-	struct perf_buffer *perf = ring->perf;
-	const size_t begin = at & (ring->size - 1);
-	const size_t before = ring->size - begin;
-
-	if (size <= before)
-		return perf->data + begin;
-	memcpy(perf->whole, perf->data + begin, before);
-	memcpy(perf->whole + before, perf->data, size - before);
-	return perf->whole;
+	return ring_whole(ring->perf->data, ring->size, at, size,
+			  ring->perf->whole);
 }
 
 /* The program's bytes, and up to 7 that fill a word; false: it cannot be. */
@@ -128,7 +121,6 @@ static const struct ring_kind kind = {
 	.look = look,
 	.release = release,
 	.is_stolen = is_stolen,
-	.tells_lost = true,
 };
 
 static void unmap(struct ring *ring)

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "bpf/ring_pages.h"
 
@@ -27,25 +28,40 @@ enum ring_look {
 	RING_BROKEN, /* what is there cannot be */
 };
 
-/* The kinds of rings. */
+/* The kinds of rings: a table for each. */
 struct ring_kind {
 	unsigned long (*end)(const struct ring *ring);
 	enum ring_look (*look)(const struct ring *ring, unsigned long position,
 			       unsigned long end, struct ring_record *record);
 	void (*release)(const struct ring *ring, unsigned long position);
 	bool (*is_stolen)(const struct ring *ring);
-	bool tells_lost; /* records say how many were lost before them */
 };
 
 /* The one reader of a ring, by a mapping of it. */
 struct ring {
 	const struct ring_kind *kind;
-	int fd;                 /* for poll(2) */
+	int fd;                 /* for poll(2); -1: none */
 	size_t size;            /* bytes of data, a power of two */
 	unsigned long released; /* the consumer's position, as we wrote it */
 	struct ring_pages pages;
-	struct perf_buffer *perf; /* of a perf event; perf_rings.c */
+	struct perf_buffer *perf; /* of a perf event: perf_rings.c */
+	struct log_ring *log;     /* events/log_ring.c */
 };
+
+/* Bytes of data that is mapped once; where they go over its end, copied. */
+static inline const char *ring_whole(const char *data, size_t data_size,
+				     unsigned long position, size_t size,
+				     char *copy)
+{
+	const size_t begin = position & (data_size - 1);
+	const size_t before = data_size - begin;
+
+	if (size <= before)
+		return data + begin;
+	memcpy(copy, data + begin, before);
+	memcpy(copy + before, data, size - before);
+	return copy;
+}
 
 /*
  * A ring buffer (BPF_MAP_TYPE_RINGBUF). 0 or -errno: -EINVAL: it is none;

@@ -292,6 +292,14 @@ static bool read_list(struct term list, struct events_request *request,
 	return term_end(&items);
 }
 
+/* Those that make no sense for what is no bytes. */
+static bool are_of_rings(const struct events_request *request,
+			 const struct pending *pending)
+{
+	return request->filter.count > 0 || pending->view.types.size > 0 ||
+	       pending->view.as.size > 0 || pending->lost.size > 0;
+}
+
 bool event_options_read(struct call *call, struct term list,
 			struct events_request *request, int *error)
 {
@@ -299,7 +307,8 @@ bool event_options_read(struct call *call, struct term list,
 	bool good;
 
 	*error = 0;
-	if (!read_list(list, request, &pending))
+	if (!read_list(list, request, &pending) ||
+	    (!call->map && are_of_rings(request, &pending)))
 		return raise_reason(call, RAISED_BADARG);
 	good = read_types(call, &pending.view, request, error);
 	if (good && *error == 0 && pending.lost.size > 0)

@@ -28,6 +28,7 @@ static const struct sock_fprog programs[] = {
 	[SYSCALLS_OF_RUN] = PROGRAM(run),
 	[SYSCALLS_OF_ATTACH] = PROGRAM(attach),
 	[SYSCALLS_OF_KEEP] = PROGRAM(keep),
+	[SYSCALLS_OF_PERF] = PROGRAM(perf),
 };
 
 int syscalls_confine(enum syscalls_of of)

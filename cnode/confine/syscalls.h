@@ -13,6 +13,7 @@ enum syscalls_of {
 	SYSCALLS_OF_RUN,
 	SYSCALLS_OF_ATTACH,
 	SYSCALLS_OF_KEEP,
+	SYSCALLS_OF_PERF,
 };
 
 /*

@@ -33,6 +33,7 @@ static const struct filter {
 	{ "run", RUN, false },
 	{ "attach", ATTACH, false },
 	{ "keep", KEEP, false },
+	{ "perf", PERF, false },
 };
 
 static int add_commands(scmp_filter_ctx filter, const struct filter *of)

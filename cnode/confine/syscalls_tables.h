@@ -47,9 +47,10 @@ enum who {
 	RUN = 8,
 	ATTACH = 16,
 	KEEP = 32,
-	CHILDREN = LOAD | RUN | ATTACH | KEEP,
+	PERF = 64,
+	CHILDREN = LOAD | RUN | ATTACH | KEEP | PERF,
 	/* its filter is theirs as well, so it may all that they may */
-	LOADER = 64,
+	LOADER = 128,
 };
 
 struct rule {
@@ -180,6 +181,8 @@ static const struct rule programs_rules[] = {
 /* What any child needs: its memory, its answer and its end. */
 static const struct rule child_rules[] = {
 	CALL(sendmsg, 0),
+	CALL(poll, 0),
+	CALL(ppoll, 0),
 	CALL(close, 0),
 	CALL(futex, 0),
 	CALL(getpid, 0),
@@ -235,6 +238,13 @@ static const struct rule attach_rules[] = {
 	CALL(ioctl, 1, INT(1, PERF_EVENT_IOC_SET_BPF)),
 };
 
+/* Which processors there may be, and the events of each. */
+static const struct rule perf_rules[] = {
+	CALL(openat, 0),
+	CALL(read, 0),
+	CALL(perf_event_open, 0),
+};
+
 /*
  * Traffic control by libbpf; the socket that stands for the attachment, and the
  * lock of all keepers.
@@ -256,8 +266,6 @@ static const struct rule keep_rules[] = {
 
 /* Its children, and what confines them. */
 static const struct rule loader_rules[] = {
-	CALL(poll, 0),
-	CALL(ppoll, 0),
 	CALL(recvmsg, 0),
 	CALL(shutdown, 0),
 	CALL(socketpair, 2, INT(0, AF_UNIX), INT(2, 0)),
@@ -288,7 +296,7 @@ static const struct {
 	RULES(NODE, node_rules),      RULES(PROGRAMS, programs_rules),
 	RULES(CHILDREN, child_rules), RULES(LOAD | ATTACH, file_rules),
 	RULES(ATTACH, attach_rules),  RULES(KEEP, keep_rules),
-	RULES(LOADER, loader_rules),
+	RULES(PERF, perf_rules),      RULES(LOADER, loader_rules),
 };
 
 /*

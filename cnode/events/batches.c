@@ -56,7 +56,7 @@ static bool begin(struct subscription *s)
 	term_writer_rewind(&b->out, 0);
 	term_write_space(&b->out, room_of(s));
 	b->list = term_write_list_open(&b->out);
-	if (s->types) {
+	if (s->is_terms) {
 		term_write_tuple(&b->out, 2);
 		term_write_atom(&b->out, "terms");
 		b->terms = term_write_list_open(&b->out);
@@ -112,13 +112,15 @@ static const char *as_typed(struct subscription *s,
 static void add_term(struct subscription *s, const struct ring_record *record)
 {
 	const struct types *types = s->types;
-	const char *bytes = as_typed(s, record);
+	struct term_writer *w = &s->batch.out;
 
-	if (types->choice.members)
-		decode_members(types->value, types->form, &types->choice, bytes,
-			       &s->batch.out);
+	if (!types)
+		term_write_raw(w, record->data, record->size);
+	else if (types->choice.members)
+		decode_members(types->value, types->form, &types->choice,
+			       as_typed(s, record), w);
 	else
-		decode(types->value, types->form, bytes, &s->batch.out);
+		decode(types->value, types->form, as_typed(s, record), w);
 	s->batch.elements++;
 }
 
@@ -140,7 +142,7 @@ static bool add(struct subscription *s, const struct ring_record *record)
 	if (!begin(s))
 		goto failed;
 	b->out.limit = most_bytes(s);
-	if (s->types)
+	if (s->is_terms)
 		add_term(s, record);
 	else
 		add_bytes(b, record);
@@ -229,7 +231,7 @@ static void write_numbers(struct subscription *s, struct term_writer *w)
 	term_write_uint(w, s->batch.first);
 	if (s->lost.map)
 		term_write_uint(w, batch_lost(s) - s->lost_before);
-	else if (s->source->is_perf)
+	else if (s->source->kind->tells_lost)
 		term_write_uint(w, s->told_lost);
 	else
 		term_write_atom(w, "unknown");
@@ -239,9 +241,9 @@ static void close_lists(struct subscription *s)
 {
 	struct batch *b = &s->batch;
 
-	if (s->types)
+	if (s->is_terms)
 		term_write_list_close(&b->out, b->terms, b->elements);
-	term_write_list_close(&b->out, b->list, s->types ? 1 : b->elements);
+	term_write_list_close(&b->out, b->list, s->is_terms ? 1 : b->elements);
 }
 
 /* Puts the head before the list; the whole packet begins at *begin. */

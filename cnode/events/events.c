@@ -300,7 +300,7 @@ static int find_source(struct events *events,
 		       const struct events_request *request,
 		       struct source **source)
 {
-	*source = source_find(events, request->ring);
+	*source = source_find(events, request);
 	return *source ? 0 : source_open(events, request, source);
 }
 
@@ -323,8 +323,9 @@ static int add(struct subscription *s, const struct events_request *request)
 		return -ENOMEM;
 	}
 	s->source = source;
-	s->ring = map_ref(request->ring);
+	s->ring = request->ring ? map_ref(request->ring) : NULL;
 	s->types = request->types;
+	s->is_terms = s->types || !s->ring;
 	s->lost = request->lost;
 	s->lost_before = batch_lost(s);
 	TAILQ_INSERT_TAIL(&source->subscriptions, s, of_source);
@@ -353,7 +354,7 @@ int events_subscribe(struct events_peer *peer,
 	if (error < 0)
 		free_subscription(s);
 	unlock_and_wake_if(events, error == 0);
-	return error == -EMFILE ? refuse(peer) : error;
+	return error == -EMFILE && request->ring ? refuse(peer) : error;
 }
 
 /* --- By their pids ------------------------------------------------------- */

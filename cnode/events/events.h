@@ -60,8 +60,11 @@ struct events_perf {
 	unsigned count; /* becomes 0 once they are taken over */
 };
 
+/* In place of the id of a map: the log of this process. */
+#define EVENTS_LOG UINT32_MAX
+
 struct events_request {
-	struct map *ring;         /* a ring buffer, or a perf event array */
+	struct map *ring;         /* or a perf event array; NULL: the log */
 	struct events_perf *perf; /* NULL: none have been opened */
 	uint32_t buffer; /* bytes for each processor, of a perf event array */
 	struct term to;  /* the pid that gets the events */
@@ -117,7 +120,7 @@ void events_map_closed(struct events *events, const struct map *map);
 struct events_info {
 	struct term pid;
 	struct term to;
-	uint32_t ring;     /* id of the map */
+	uint32_t ring;     /* id of the map, or EVENTS_LOG */
 	uint64_t credit;   /* bytes left */
 	uint64_t sent;     /* events, */
 	uint64_t messages; /* in so many messages, */
@@ -130,7 +133,7 @@ struct events_info {
 
 /* visit must not call events_*(). */
 typedef void (*events_visitor)(const struct events_info *info, void *context);
-/* With an id of a map only those of that ring; 0: all. */
+/* With an id of a map, or EVENTS_LOG, only those of that ring; 0: all. */
 void events_each(struct events *events, uint32_t ring, events_visitor visit,
 		 void *context);
 

@@ -75,7 +75,8 @@ struct subscription {
 	uint32_t linger;
 	struct filter filter;
 	struct types *types;
-	char *padded; /* a record that is shorter than its type */
+	bool is_terms; /* each event is a term, by types or as it comes */
+	char *padded;  /* a record that is shorter than its type */
 	struct events_lost lost;
 	uint64_t lost_before; /* what the counter said in the beginning */
 	uint64_t told_lost;   /* by the kernel */
@@ -89,6 +90,8 @@ struct subscription {
 	TAILQ_ENTRY(subscription) of_source;
 };
 
+struct source;
+
 /* What goes with a ring of a source. */
 struct turn {
 	unsigned long to; /* how far the first subscription has come */
@@ -96,16 +99,30 @@ struct turn {
 	bool failed;      /* poll(2) says so: only looks tell what is new */
 };
 
-/* A map that somebody subscribes to: with one ring, or one for each processor.
- */
+/* A kind of source: sources.c has a table for each. */
+struct source_kind {
+	int (*open)(struct source *source,
+		    const struct events_request *request);
+	void (*close)(struct source *source);
+	bool polled;      /* poll(2) tells as long as there is something */
+	bool wakes;       /* who writes to it wakes the thread */
+	unsigned look_ms; /* how often to look whatever poll(2) tells; 0: never
+			   */
+	bool per_cpu;     /* it has a ring for each event of the request */
+	bool tells_lost;  /* records say how many were lost before them */
+};
+
+/* What somebody subscribes to: a map with one ring, or one for each processor,
+ * or the log. */
 struct source {
-	struct map *map;
-	uint32_t id;
+	const struct source_kind *kind;
+	struct map *map; /* NULL: the log */
+	uint32_t id;     /* of the map, or EVENTS_LOG */
+	int wake;        /* that of struct events */
 	struct ring *rings;
 	struct turn *turns; /* of each ring */
 	unsigned ring_count;
 	unsigned first;  /* the ring that comes first in the next turn */
-	bool is_perf;    /* poll(2) is told once, of a part of a buffer */
 	bool ready;      /* the thread has yet to serve it */
 	bool stalled;    /* nobody can take what is there: it is not polled */
 	bool lags;       /* poll(2) cannot tell what is new */
@@ -150,9 +167,10 @@ void events_end_subscription(struct subscription *s, const struct end *end);
 
 /* --- sources.c: reading rings --------------------------------------------- */
 
-/* That of a map; NULL: nobody subscribes to it. */
-struct source *source_find(struct events *events, const struct map *map);
-/* For a map that has none yet. 0 or -errno. */
+/* That of a request; NULL: nobody subscribes to it. */
+struct source *source_find(struct events *events,
+			   const struct events_request *request);
+/* For what has none yet. 0 or -errno. */
 int source_open(struct events *events, const struct events_request *request,
 		struct source **source);
 /* Once it has no subscription. */

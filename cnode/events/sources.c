@@ -8,11 +8,13 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "bpf/map.h"
 #include "bpf/perf_rings.h"
 #include "events/events_internal.h"
+#include "events/log_ring.h"
 
 #define TURN_SIZE 65536 /* bytes of a ring */
 /* for the filter and the types of a subscription */
@@ -281,7 +283,7 @@ static bool release(struct source *source)
 static void back_off(struct source *source, bool idle)
 {
 	source->idle_turns = idle ? source->idle_turns + 1 : 0;
-	if (source->idle_turns >= MAX_IDLE_TURNS && !source->is_perf)
+	if (source->idle_turns >= MAX_IDLE_TURNS && source->kind->polled)
 		source->lags = true;
 }
 
@@ -301,10 +303,13 @@ static void set_next_look(struct source *source)
 
 	if (source->stalled)
 		source->look_at = 0;
-	else if (source->is_perf)
-		source->look_at = has_more(source) ? now : now + PERF_LOOK_MS;
-	else
+	else if (source->kind->polled)
 		source->look_at = source->lags ? now + LOOK_MS : 0;
+	else if (has_more(source))
+		source->look_at = now;
+	else
+		source->look_at =
+			source->kind->look_ms ? now + source->kind->look_ms : 0;
 }
 
 static bool is_stolen(const struct source *source)
@@ -334,7 +339,7 @@ void source_serve(struct source *source)
 void source_resume(struct source *source)
 {
 	source->stalled = false;
-	if (source->is_perf)
+	if (!source->kind->polled)
 		source->look_at = clock_ms();
 }
 
@@ -349,14 +354,32 @@ uint64_t source_fill(const struct source *source)
 
 /* --- Opening ------------------------------------------------------------- */
 
-struct source *source_find(struct events *events, const struct map *map)
+static uint32_t id_of(const struct events_request *request)
+{
+	return request->ring ? request->ring->resource.id : EVENTS_LOG;
+}
+
+struct source *source_find(struct events *events,
+			   const struct events_request *request)
 {
 	struct source *source;
 
 	TAILQ_FOREACH(source, &events->sources, entry)
-	if (source->id == map->resource.id)
+	if (source->id == id_of(request))
 		return source;
 	return NULL;
+}
+
+static int open_ring(struct source *source,
+		     const struct events_request *request)
+{
+	(void)request;
+	return ring_open(source->rings, source->map);
+}
+
+static void close_ring(struct source *source)
+{
+	ring_close(source->rings);
 }
 
 static int open_perf(struct source *source,
@@ -371,21 +394,71 @@ static int open_perf(struct source *source,
 			       &source->ring_count);
 }
 
+static void close_perf(struct source *source)
+{
+	perf_rings_close(source->map, source->rings, source->ring_count);
+}
+
+/* Not events_wake(), which may log. EAGAIN: it is awake already. */
+static void wake_for_log(void *context)
+{
+	static const uint64_t one = 1;
+	const struct source *source = context;
+
+	if (write(source->wake, &one, sizeof(one)) < 0)
+		return;
+}
+
+static int open_log(struct source *source, const struct events_request *request)
+{
+	(void)request;
+	return log_ring_open(source->rings, wake_for_log, source) ? 0 : -ENOMEM;
+}
+
+static void close_log(struct source *source)
+{
+	log_ring_close(source->rings);
+}
+
+static const struct source_kind *kind_of(const struct map *map)
+{
+	static const struct source_kind ring = {
+		.open = open_ring,
+		.close = close_ring,
+		.polled = true,
+	};
+	static const struct source_kind perf = {
+		.open = open_perf,
+		.close = close_perf,
+		.look_ms = PERF_LOOK_MS,
+		.per_cpu = true,
+		.tells_lost = true,
+	};
+	static const struct source_kind log = {
+		.open = open_log,
+		.close = close_log,
+		.wakes = true,
+		.tells_lost = true,
+	};
+
+	if (!map)
+		return &log;
+	return map->type == BPF_MAP_TYPE_PERF_EVENT_ARRAY ? &perf : &ring;
+}
+
 static int open_rings(struct source *source,
 		      const struct events_request *request)
 {
-	source->is_perf = source->map->type == BPF_MAP_TYPE_PERF_EVENT_ARRAY;
-	source->ring_count = !source->is_perf ? 1
-			     : request->perf  ? request->perf->count
-					      : 0;
+	source->ring_count = !source->kind->per_cpu ? 1
+			     : request->perf        ? request->perf->count
+						    : 0;
 	if (source->ring_count == 0)
 		return -ENODATA;
 	source->rings = calloc(source->ring_count, sizeof(*source->rings));
 	source->turns = calloc(source->ring_count, sizeof(*source->turns));
 	if (!source->rings || !source->turns)
 		return -ENOMEM;
-	return source->is_perf ? open_perf(source, request)
-			       : ring_open(source->rings, source->map);
+	return source->kind->open(source, request);
 }
 
 static void free_source(struct source *source)
@@ -403,14 +476,17 @@ int source_open(struct events *events, const struct events_request *request,
 
 	if (!source)
 		return -ENOMEM;
-	source->id = request->ring->resource.id;
+	source->kind = kind_of(request->ring);
+	source->id = id_of(request);
 	source->map = request->ring;
+	source->wake = events->wake;
 	error = open_rings(source, request);
 	if (error < 0) {
 		free_source(source);
 		return error;
 	}
-	map_ref(source->map);
+	if (source->map)
+		map_ref(source->map);
 	TAILQ_INIT(&source->subscriptions);
 	TAILQ_INSERT_TAIL(&events->sources, source, entry);
 	events->generation++;
@@ -422,11 +498,7 @@ void source_close(struct events *events, struct source *source)
 {
 	TAILQ_REMOVE(&events->sources, source, entry);
 	events->generation++;
-	if (source->is_perf)
-		perf_rings_close(source->map, source->rings,
-				 source->ring_count);
-	else
-		ring_close(source->rings);
+	source->kind->close(source);
 	map_unref(source->map);
 	free_source(source);
 }

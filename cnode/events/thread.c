@@ -90,9 +90,10 @@ static void prepare_source(struct source *source, struct polled *p)
 
 	for (unsigned i = 0; i < source->ring_count; i++) {
 		turn = &source->turns[i];
-		turn->polled = polls && !turn->failed
-				       ? add_fd(p, source->rings[i].fd, POLLIN)
-				       : 0;
+		turn->polled =
+			polls && !turn->failed && source->rings[i].fd >= 0
+				? add_fd(p, source->rings[i].fd, POLLIN)
+				: 0;
 	}
 	if (!source->stalled && source->look_at > 0)
 		wait_at_most(p, source->look_at);
@@ -153,14 +154,15 @@ static void take_ready_source(struct source *source, const struct polled *p,
 {
 	struct turn *turn;
 
-	source->ready = !source->stalled && source->look_at > 0 &&
-			source->look_at <= now;
+	source->ready = !source->stalled &&
+			(source->kind->wakes ||
+			 (source->look_at > 0 && source->look_at <= now));
 	for (unsigned i = 0; i < source->ring_count; i++) {
 		turn = &source->turns[i];
 		if (!is_ready(p, turn->polled))
 			continue;
 		source->ready = true;
-		turn->failed = source->is_perf &&
+		turn->failed = !source->kind->polled &&
 			       !(p->fds[turn->polled].revents & POLLIN);
 	}
 }

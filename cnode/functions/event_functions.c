@@ -2,15 +2,15 @@
 /*
  * The functions of ebpf_events:
  *
- *	subscribe(Ring, Pid[, Options]) -> Subscription :: pid()
+ *	subscribe(Ring | log, Pid[, Options]) -> Subscription :: pid()
  *	                | {error, notype | Posix}
  *	unsubscribe(Subscription) -> ok | {error, esrch}
  *	subscriptions() -> [Info]
- *	subscriptions(Ring) -> [Info]
+ *	subscriptions(Ring | log) -> [Info]
  *	push(Value, UserRing) -> UserRing
  *
- *	Info = #{subscription, pid => pid(), ring => Id, credit, sent, messages,
- *	         bytes, skipped, filtered, stalls, fill => integer()}
+ *	Info = #{subscription, pid => pid(), ring => Id | log, credit, sent,
+ *messages, bytes, skipped, filtered, stalls, fill => integer()}
  *
  * Options are those of call/event_options.c, messages those of
  * events/batches.c.
@@ -41,6 +41,12 @@ static bool read_pid(struct call *call, struct term t)
 	       raise_reason(call, RAISED_BADARG);
 }
 
+/* call->map stays NULL for the log. */
+static bool read_ring(struct call *call, struct term t)
+{
+	return term_is_atom(t, "log") || call_read_map(call, t);
+}
+
 /*
  * Events go to one reader: to subscribe to a ring of somebody else takes them
  * away from him. Of maps made here the memory is counted.
@@ -49,6 +55,8 @@ static bool check_ring(struct call *call)
 {
 	const struct map *map = call->map;
 
+	if (!map)
+		return true;
 	if (map->type != BPF_MAP_TYPE_RINGBUF &&
 	    map->type != BPF_MAP_TYPE_PERF_EVENT_ARRAY)
 		return raise_errno(call, -EOPNOTSUPP);
@@ -87,9 +95,11 @@ static bool subscribe(struct call *call, struct events_request *request)
 		event_options_fini(request);
 		return done ? good : call_write_error(call, error);
 	}
-	audit_resource((struct audit){ .event = "subscribed",
-				       .handle = AUDIT_NO_HANDLE },
-		       &call->map->resource);
+	/* nothing of a subscription to the log is logged */
+	if (request->ring)
+		audit_resource((struct audit){ .event = "subscribed",
+					       .handle = AUDIT_NO_HANDLE },
+			       &call->map->resource);
 	call->subscriber = request->to;
 	term_write_term(call->out, (struct term){ made->pid, made->pid_size });
 	return true;
@@ -100,8 +110,8 @@ bool event_functions_subscribe(struct call *call)
 	struct events_request request = event_options_default;
 	int error = 0;
 
-	if (!call_read_map(call, call->args[0]) ||
-	    !read_pid(call, call->args[1]) || !check_ring(call) ||
+	if (!read_ring(call, call->args[0]) || !read_pid(call, call->args[1]) ||
+	    !check_ring(call) ||
 	    !call_check_answer(call, 2 * PIDS_MAX_SIZE + CALL_MAX_HANDLE_SIZE))
 		return false;
 	if (call->arity == 3 &&
@@ -143,7 +153,12 @@ static void write_info(const struct events_info *info, void *context)
 	term_write_term(w, info->pid);
 	term_write_atom(w, "pid");
 	term_write_term(w, info->to);
-	term_write_entry(w, "ring", info->ring);
+	if (info->ring == EVENTS_LOG) {
+		term_write_atom(w, "ring");
+		term_write_atom(w, "log");
+	} else {
+		term_write_entry(w, "ring", info->ring);
+	}
 	term_write_entry(w, "credit", info->credit);
 	term_write_entry(w, "sent", info->sent);
 	term_write_entry(w, "messages", info->messages);
@@ -163,9 +178,9 @@ bool event_functions_subscriptions(struct call *call)
 	size_t list;
 
 	if (call->arity == 1) {
-		if (!call_read_map(call, call->args[0]))
+		if (!read_ring(call, call->args[0]))
 			return false;
-		ring = call->map->resource.id;
+		ring = call->map ? call->map->resource.id : EVENTS_LOG;
 	}
 	list = term_write_list_open(call->out);
 	events_each(call->context->common->events, ring, write_info, &listing);

@@ -140,6 +140,10 @@ static int enter_rules(const struct landlock_path *paths, size_t count)
 /* That Landlock is missing, or refused, is the node's to report. */
 static int confine_files(struct loader_confine *confine)
 {
+	const struct landlock_path possible = {
+		.path = "/sys/devices/system/cpu/possible",
+		.kind = LANDLOCK_FILE,
+	};
 	struct landlock_path paths[MAX_PATHS];
 	size_t load = add_load_paths(paths, confine->words);
 	size_t attach = add_attach_paths(paths + load, confine->words);
@@ -150,7 +154,8 @@ static int confine_files(struct loader_confine *confine)
 	confine->rules[LOADER_RUN] = landlock_prepare(NULL, 0);
 	confine->rules[LOADER_KEEP] = confine->rules[LOADER_RUN];
 	confine->rules[LOADER_ATTACH] = landlock_prepare(paths + load, attach);
-	confine->rules[LOADER_PERF] = confine->rules[LOADER_ATTACH];
+	confine->rules[LOADER_PERF] =
+		landlock_prepare(&possible, has_tracing(confine->words));
 	for (unsigned i = 0; i < LOADER_JOBS; i++) {
 		error = confine->rules[i];
 		if (error == -ENOSYS || error == -EPERM)
@@ -212,7 +217,7 @@ int loader_confine_child(const struct loader_confine *confine,
 		[LOADER_RUN] = SYSCALLS_OF_RUN,
 		[LOADER_ATTACH] = SYSCALLS_OF_ATTACH,
 		[LOADER_KEEP] = SYSCALLS_OF_KEEP,
-		[LOADER_PERF] = SYSCALLS_OF_ATTACH,
+		[LOADER_PERF] = SYSCALLS_OF_PERF,
 	};
 
 	int rules = confine->rules[job];

@@ -61,6 +61,12 @@
 %% of 64 bytes comes as 68. Who else reads the array is put out, or takes the events, and nobody is
 %% told.
 %%
+%% == The log ==
+%% In place of a ring stands `log', or `{log, Node}', for the log of the C node itself: its lines
+%% come as terms, {@type log_event()}, from the subscription on, of those levels that `--log-level'
+%% allows. It has room for 64 KiB of them; `Lost' is how many found none. It takes no types and no
+%% filter. A subscription to the log is not logged.
+%%
 %% == Rights ==
 %% Subscribing takes `rw' (`--allow' of the C node), and `load' for a ring that was not made by this
 %% C node: it has one reader, and to subscribe takes the events away from any other. The C node
@@ -94,6 +100,8 @@
 
 -export_type([
     ring/0,
+    source/0,
+    log_event/0,
     subscription/0,
     option/0,
     comparison/0,
@@ -120,6 +128,19 @@
 -type ring() :: ebpf_maps:any_map().
 %% A map of type `ringbuf' or `perf_event_array', by a handle that may read and write it, or by a
 %% locator.
+
+-type source() :: ring() | log | {log, node()}.
+%% What can be subscribed to: a ring, or the log of a C node, of the default one or another.
+
+-type log_event() :: #{
+    time := integer(),
+    level := error | warning | notice | info | debug,
+    message := binary(),
+    event => atom(),
+    atom() => binary() | integer()
+}.
+%% A line that the C node logs, with the fields that `--log-format json' has. `time' is Erlang's
+%% system time in microseconds: `calendar:system_time_to_rfc3339/2'.
 
 -type subscription() :: pid().
 %% A process of the C node.
@@ -173,7 +194,7 @@
 -type info() :: #{
     subscription := subscription(),
     pid := pid(),
-    ring := non_neg_integer(),
+    ring := non_neg_integer() | log,
     credit := non_neg_integer(),
     sent := non_neg_integer(),
     messages := non_neg_integer(),
@@ -212,7 +233,7 @@
 %%--------------------------------------------------------------------------------------------------
 
 %% @equiv subscribe(Ring, Pid, [])
--spec subscribe(Ring :: ring(), pid()) ->
+-spec subscribe(Ring :: source(), pid()) ->
     subscription() | {error, file:posix() | notype | {loader, gone | killed | timeout}}.
 subscribe(Ring, Pid) ->
     ?RESULT(ask(Ring, subscribe, [Ring, Pid], [Ring, Pid])).
@@ -229,7 +250,7 @@ subscribe(Ring, Pid) ->
 %% is no ring; `{badmap, Ring}'; `eacces' if this node may not subscribe to it; and as in
 %% {@link ebpf_maps} what every call may. Costs one message, and mapping the ring the first time:
 %% 0.3 ms of a MiB; of a perf event array a child of the loader, some ms.
--spec subscribe(Ring :: ring(), pid(), Options :: [option()]) ->
+-spec subscribe(Ring :: source(), pid(), Options :: [option()]) ->
     subscription() | {error, file:posix() | notype | {loader, gone | killed | timeout}}.
 subscribe(Ring, Pid, Options) ->
     ?RESULT(ask(Ring, subscribe, [Ring, Pid, Options], [Ring, Pid, Options])).
@@ -241,15 +262,17 @@ subscribe(Ring, Pid, Options) ->
 unsubscribe(Subscription) ->
     ?RESULT(ebpf_events_request:ask_subscription(unsubscribe, Subscription)).
 
-%% @doc The subscriptions to rings of the default C node.
+%% @doc The subscriptions of the default C node.
 -spec subscriptions() -> [info()].
 subscriptions() ->
     ?RESULT(ask_node(default_node(), subscriptions, [], [])).
 
-%% @doc The subscriptions to a ring, or those to all rings of a C node.
+%% @doc The subscriptions to a ring or a log, or all of a C node.
 %%
 %% Raises `badarg' for this node itself, and as {@link subscribe/2}.
--spec subscriptions(ring() | node()) -> [info()].
+-spec subscriptions(source() | node()) -> [info()].
+subscriptions(log) ->
+    ?RESULT(ask(log, subscriptions, [log], [log]));
 subscriptions(Node) when is_atom(Node) ->
     ?RESULT(ask_node(remote_node(Node), subscriptions, [], [Node]));
 subscriptions(Ring) ->
@@ -297,13 +320,13 @@ fold(Fun, Acc, Runs) ->
 %%
 %% Returns `{error, Reason}' if the first subscription fails, or if `init/1' of the module does.
 %% `gen_server:stop/1' ends it. Put it below a supervisor by a child specification.
--spec start_link(Ring :: ring() | fun(() -> ring()), handler(), Options :: [consumer_option()]) ->
+-spec start_link(Ring :: source() | fun(() -> source()), handler(), Options :: [consumer_option()]) ->
     {ok, pid()} | {error, Reason :: term()} | ignore.
 start_link(Ring, Handler, Options) ->
     ebpf_events_consumer:start_link(Ring, Handler, Options).
 
 %% @equiv watch(Ring, [])
--spec watch(Ring :: ring()) -> ok | {error, Reason :: term()}.
+-spec watch(Ring :: source()) -> ok | {error, Reason :: term()}.
 watch(Ring) ->
     watch(Ring, []).
 
@@ -311,7 +334,7 @@ watch(Ring) ->
 %%
 %% What was missed, and what the program has lost, is printed between them. With the option `types'
 %% events are printed as terms, otherwise as binaries.
--spec watch(Ring :: ring(), Options :: [option()]) -> ok | {error, Reason :: term()}.
+-spec watch(Ring :: source(), Options :: [option()]) -> ok | {error, Reason :: term()}.
 watch(Ring, Options) ->
     ebpf_events_watch:watch(Ring, Options).
 

@@ -16,7 +16,7 @@
 -define(LONGEST_PAUSE, 5000).
 
 -record(consumer, {
-    ring :: ebpf_events:ring() | fun(() -> ebpf_events:ring()),
+    ring :: ebpf_events:source() | fun(() -> ebpf_events:source()),
     options :: [ebpf_events:option()],
     retry :: boolean(),
     window :: non_neg_integer(), % of credit

@@ -1,6 +1,6 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
-%% Asks the C node of a ring or of a subscription, or the default one for a locator.
+%% Asks the C node of a ring, a log or a subscription, or the default one for a locator.
 %% @private
 -module(ebpf_events_request).
 
@@ -10,6 +10,10 @@
 
 %% Args are those of the exception.
 -spec ask(Ring :: term(), atom(), Sent :: [term()], Args :: [term()]) -> outcome().
+ask(log, Function, Sent, Args) ->
+    ask_node(ebpf_cnode_request:default_node(), Function, Sent, Args);
+ask({log, Node}, Function, [_ | Sent], Args) when is_atom(Node) ->
+    ask_node(ebpf_cnode_request:remote_node(Node), Function, [log | Sent], Args);
 ask(Ring, Function, Sent, Args) ->
     case {ebpf_maps_terms:is_handle(Ring), ebpf_maps_terms:is_locator(Ring)} of
         {true, _} -> ask_owner(Ring, Function, Sent, Args);

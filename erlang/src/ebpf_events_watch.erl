@@ -41,6 +41,9 @@ print(Shell, {missed, N}) ->
 print(Shell, {lost, N}) ->
     io:put_chars(Shell, ["... ", integer_to_list(N), " lost by the program\n"]).
 
+line(#{time := Time, level := Level, message := Message}) ->
+    When = calendar:system_time_to_rfc3339(Time div 1000, [{unit, millisecond}, {offset, "Z"}]),
+    [When, $\s, atom_to_list(Level), $\s, value(Message), $\n];
 line(Event) when is_map(Event) ->
     Members = [[ebpf_maps_layout:printable(Name), $=, value(Value)]
                || {Name, Value} <- maps:to_list(Event)],

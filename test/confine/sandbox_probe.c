@@ -267,7 +267,7 @@ static bool enter_loader(const struct place *place)
 	static const char *const jobs[] = {
 		[LOADER_LOAD] = "load", [LOADER_INSTRUCTIONS] = "instructions",
 		[LOADER_RUN] = "run",   [LOADER_ATTACH] = "attach",
-		[LOADER_KEEP] = "keep",
+		[LOADER_KEEP] = "keep", [LOADER_PERF] = "perf",
 	};
 	static struct user nobody_else;
 	const struct loader_options options = {

@@ -69,9 +69,9 @@ def filters(builddir):
 
 
 NAMES = ["with_ids", "without_ids", "programs_with_ids", "programs_without_ids"]
-NAMES += ["loader", "load", "run", "attach", "keep"]
+NAMES += ["loader", "load", "run", "attach", "keep", "perf"]
 # bpf(2) whose arguments are zero
-OF_MAP_CREATE = {"run": KILL_PROCESS, "attach": KILL_PROCESS, "keep": KILL_PROCESS}
+OF_MAP_CREATE = {"run": KILL_PROCESS, "attach": KILL_PROCESS, "keep": KILL_PROCESS, "perf": KILL_PROCESS}
 
 
 # what each machine calls itself, and its numbers of getpid and bpf

@@ -42,8 +42,8 @@ def probe(program):
 
 CHILD = """
     bpf brk capget capset clock_gettime clone3 close exit_group futex getpid getrandom
-    gettid madvise mmap mprotect mremap munmap restart_syscall rt_sigaction
-    rt_sigprocmask sendmsg tgkill write writev
+    gettid madvise mmap mprotect mremap munmap poll ppoll restart_syscall
+    rt_sigaction rt_sigprocmask sendmsg tgkill write writev
 """
 FILES = """
     access dup3 faccessat faccessat2 fcntl fstat fstatfs geteuid lseek newfstatat
@@ -51,8 +51,8 @@ FILES = """
 """
 KEEPER = "bind fcntl getsockname read recvmsg sendto setsockopt socket socketpair time"
 LOADER = """
-    clone close_range getppid ioctl kill landlock_restrict_self perf_event_open poll
-    ppoll prctl recvmsg rseq seccomp set_robust_list shutdown socketpair wait4
+    clone close_range getppid ioctl kill landlock_restrict_self perf_event_open prctl
+    recvmsg rseq seccomp set_robust_list shutdown socketpair wait4
 """
 # The options of the probe, and the calls of that process.
 PLACES = {
@@ -63,6 +63,7 @@ PLACES = {
     "run": (["--job", "run"], CHILD),
     "attach": (["--job", "attach"], f"{CHILD} {FILES} ioctl perf_event_open"),
     "keep": (["--job", "keep"], f"{CHILD} {KEEPER}"),
+    "perf": (["--job", "perf"], f"{CHILD} openat perf_event_open read"),
 }
 
 
@@ -111,6 +112,7 @@ COMMANDS = {
     "run": (["--job", "run"], {INFO, TEST_RUN}, {}),
     "attach": (["--job", "attach"], {INFO, LINK_CREATE, RAW_TRACEPOINT_OPEN}, {}),
     "keep": (["--job", "keep"], {INFO, *KEEP}, {}),
+    "perf": (["--job", "perf"], {INFO}, {}),
 }
 
 
@@ -128,11 +130,12 @@ def test_every_other_command_of_bpf_kills_it(place, probe):
 READABLE = {
     "load": ["/sys/kernel/btf/vmlinux", "/sys/devices/system/cpu/possible", "/proc/kallsyms"],
     "attach": ["/sys/devices/uprobe/type", "/sys/devices/system/cpu/online"],
+    "perf": ["/sys/devices/system/cpu/possible"],
 }
 OTHERS = ["/etc/shadow", "/proc/1/status", "/proc/self/environ", "/proc/self/mem", "/bin/sh"]
 
 
-@pytest.mark.parametrize("job", ["load", "attach"])
+@pytest.mark.parametrize("job", READABLE)
 def test_a_child_reads_what_libbpf_reads_and_nothing_else(job, probe):
     for path in READABLE[job]:
         assert probe("--job", job, "read", path) in ("ok", "ENOENT")

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from cluster import wait_until
-from subscriptions import EVENT
+from subscriptions import EVENT, PRINTED, WATCH
 
 pytestmark = pytest.mark.single
 
@@ -256,31 +256,6 @@ def test_errors_in_words(source, beam, facade, call, wanted):
     assert found.keys() == wanted.keys(), found
     for key, text in wanted.items():
         assert re.fullmatch(text, found[key]), found
-
-
-WATCH = """
-    Me = self(),
-    Shell = spawn_link(fun Serve() ->
-        receive
-            {io_request, From, As, {put_chars, _, Chars}} ->
-                Me ! {printed, unicode:characters_to_binary(Chars)},
-                From ! {io_reply, As, ok},
-                Serve();
-            {io_request, From, As, {get_line, _, _}} ->
-                self() ! {enters, From, As},
-                Serve();
-            enter ->
-                receive {enters, From, As} -> From ! {io_reply, As, "\\n"} end,
-                Serve()
-        end
-    end),
-    spawn_link(fun() ->
-        group_leader(Shell, self()),
-        Me ! {result, ebpf_events:watch(Ring, Options)}
-    end),
-    Shell
-"""
-PRINTED = "receive {printed, T} -> T after 5000 -> none end"
 
 
 def test_watch_prints_lines_until_enter(source, beam, facade):

@@ -15,6 +15,31 @@ EVENT = ("struct", 32, MEMBERS)
 RECEIVE = "receive {ebpf_events, S, F, L, R} -> {F, L, R} after T -> none end"
 END = "receive {'DOWN', M, process, S, R} -> R after T -> none end"
 
+# watch/2 in a shell of its own: it prints to whoever evaluates this, and takes enter.
+WATCH = """
+    Me = self(),
+    Shell = spawn_link(fun Serve() ->
+        receive
+            {io_request, From, As, {put_chars, _, Chars}} ->
+                Me ! {printed, unicode:characters_to_binary(Chars)},
+                From ! {io_reply, As, ok},
+                Serve();
+            {io_request, From, As, {get_line, _, _}} ->
+                self() ! {enters, From, As},
+                Serve();
+            enter ->
+                receive {enters, From, As} -> From ! {io_reply, As, "\\n"} end,
+                Serve()
+        end
+    end),
+    spawn_link(fun() ->
+        group_leader(Shell, self()),
+        Me ! {result, ebpf_events:watch(Ring, Options)}
+    end),
+    Shell
+"""
+PRINTED = "receive {printed, T} -> T after 5000 -> none end"
+
 
 class Source:
     """The program of test/bpf/events.bpf.c, loaded in a C node."""

@@ -9,6 +9,8 @@ node has no hook for any of this.
 import json
 import os
 import signal
+import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -123,6 +125,21 @@ def test_a_child_that_lies_costs_its_caller_an_error_and_nobody_else(
         assert programs.beam.finish() == wanted
         go_on(others, map)
     programs.node.wait_log(f"warning loading an object for {programs.beam.name}: .* ({words})")
+    loader.check()
+
+
+def test_descriptors_on_their_way_are_waited_for(programs, objects):
+    """The kernel allows a user but so many, and others of that user may have them."""
+    loader = Loader(programs)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        for _ in range(20):  # 20 x 250 are more than a child may have on their way
+            socket.send_fds(ours, [b"x"], [theirs.fileno()] * 250)
+        start_call(programs, "load", "xdp", returns(2), [])
+        [child] = wait_until(lambda: children(loader.pid), what="it is at work")
+        time.sleep(0.3)
+        assert children(loader.pid) == [child]
+    assert programs.beam.finish()[0] == "ebpf_program"
     loader.check()
 
 
