@@ -17,6 +17,10 @@ test_files = \
 	test/bench/contests.py \
 	test/bench/counts.py \
 	test/bench/labels.py \
+	test/bench/bench_events.erl \
+	test/bench/eventmake.c \
+	test/bench/eventread.c \
+	test/bench/events.py \
 	test/bench/loadloop.c \
 	test/bench/maploop.c \
 	test/bench/nodes.py \
@@ -59,6 +63,7 @@ test_files = \
 	test/demo/demo \
 	test/demo/facade.erlexprs \
 	test/demo/nodes.sh \
+	test/demo/processes.bpf.c \
 	test/demo/rpc.erlexprs \
 	test/demo/run_expressions.escript \
 	test/demo/send \

@@ -87,7 +87,8 @@ static int send_request(const struct exchange *x, int memfd)
 	int fds[LOADER_MAX_FDS];
 
 	fds[0] = memfd;
-	memcpy(fds + 1, request->fds, request->fd_count * sizeof(*fds));
+	if (request->fd_count > 0)
+		memcpy(fds + 1, request->fds, request->fd_count * sizeof(*fds));
 	return loader_message_send(x->slot->fd, &message, NULL, fds, false);
 }
 

@@ -25,12 +25,15 @@ The files, in reading order:
     whole.py      contests of whole maps
     typed.py      contests of typed maps, beside bytes
     programs.py   contests of programs: loads, and gets meanwhile
+    events.py     contests of events, from a ring to Erlang processes
     nodes.py      many nodes at once, start, memory
     world.py      the processes: C node, Erlang nodes, the C programs
     bench_*.erl   the code in the Erlang nodes, which also takes the times
     pingpong.c    a TCP round trip between two cores
     maploop.c     the bpf(2) calls of an operation, in a loop
     loadloop.c    libbpf's load of an object, in a loop
+    eventmake.c   a program that makes events at a steady rate
+    eventread.c   reads them by libbpf, for itself or as a port program
     report.py     results, table
     picture.py    bench.svg, from bench.json alone; draws it again, too
     caption.py    the sentences below the picture
@@ -79,6 +82,7 @@ class Size:
     connections: int
     handles: int
     loads: int  # of small objects; fewer of big ones
+    events: int  # at a million a second
     most: int = 1_000_000  # entries of a map
     most_held: int = 512  # connections at once
     warm_up: bool = True  # except for long runs
@@ -90,12 +94,12 @@ class Size:
         return min(wanted, self.most_held)
 
 
-FULL = Size("full", 5, 3000, 8192, 100_000, 5000, 200, 400, 4000, 40)
+FULL = Size("full", 5, 3000, 8192, 100_000, 5000, 200, 400, 4000, 40, 10_000_000)
 QUICK = Size(
-    "quick", 5, 1000, 4096, 20_000, 1000, 200, 100, 4000, 12, most=100_000
+    "quick", 5, 1000, 4096, 20_000, 1000, 200, 100, 4000, 12, 2_000_000, most=100_000
 )
 SMALLEST = Size(
-    "smallest", 2, 8, 256, 40, 10, 3, 4, 50, 2, most=60, most_held=8, warm_up=False
+    "smallest", 2, 8, 256, 40, 10, 3, 4, 50, 2, 2000, most=60, most_held=8, warm_up=False
 )
 SIZES = {size.name: size for size in (FULL, QUICK, SMALLEST)}
 

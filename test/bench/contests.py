@@ -21,6 +21,7 @@ from functools import partial
 
 import calls
 import counts
+import events
 import labels as by
 import nodes
 import programs
@@ -456,7 +457,59 @@ COUNTS = (
     ),
 )
 
-CONTESTS = (*REQUESTS, *WHOLE_MAPS, *WHOLE_MAPS_CPU, *TYPED, *PROGRAMS, *NODES, *COUNTS)
+MILLION = 1_000_000
+
+EVENTS = (
+    Contest(
+        "events-cpu",
+        "an event of 64 bytes, a million a second, CPU",
+        "ns",
+        "its time",
+        partial(events.flows, rate=MILLION, figure=events.cpu_of_each),
+        (by.EVENTS, by.EVENTS_IN_C, by.EVENTS_BY_PORT),
+        limit=at_most(150),
+    ),
+    Contest(
+        "events-lost",
+        "events lost of a million a second, one subscriber",
+        "",
+        "ms above",
+        partial(events.flows, rate=MILLION, figure=events.lost_in_all),
+        (by.EVENTS, by.EVENTS_IN_C, by.EVENTS_BY_PORT),
+        limit=at_most(0),
+    ),
+    Contest(
+        "events-four",
+        "events lost of 250,000 a second, four subscribers",
+        "",
+        "ms above",
+        partial(events.flows, rate=MILLION // 4, figure=events.lost_in_all, readers=4, seconds=10),
+        (by.EVENTS,),
+        limit=at_most(0),
+    ),
+    Contest(
+        "events-lone",
+        "a lone event, from the kernel to an Erlang process",
+        "µs",
+        "its time",
+        partial(events.flows, rate=events.LONE_RATE, figure=events.lone_age, seconds=3),
+        (by.EVENTS, by.EVENTS_BY_PORT),
+        limit=at_most(150),
+    ),
+    Contest(
+        "events-calls",
+        "get of another node, the slowest of 100",
+        "µs",
+        "its time",
+        partial(events.calls_meanwhile, rate=MILLION),
+        (by.FLOWING, by.NOT_FLOWING),
+        targets={by.NOT_FLOWING: at_most(2)},
+    ),
+)
+
+CONTESTS = (
+    *REQUESTS, *WHOLE_MAPS, *WHOLE_MAPS_CPU, *TYPED, *PROGRAMS, *EVENTS, *NODES, *COUNTS
+)  # fmt: skip
 
 # In the smallest run these would all be of the same size.
 SAME_BUT_LARGER = {c.id for c in WHOLE_MAPS if c.entries > 1000}

@@ -42,7 +42,8 @@ class World:
         self.cluster = Cluster(self.home)
 
     def __enter__(self):
-        helpers = (self.helpers / name for name in ("pingpong", "maploop", "loadloop"))
+        names = ("pingpong", "maploop", "loadloop", "eventmake", "eventread")
+        helpers = (self.helpers / name for name in names)
         for path in (self.program, *helpers):
             if not os.access(path, os.X_OK):
                 raise SystemExit(f"bench: no program {path}: make builds it")

@@ -51,6 +51,12 @@ CONTENDERS = {  # some that each contest of a kind has to have
         "while nobody loads",
         "while a C program loads",
     },
+    "events-cpu": {
+        "C node, to Erlang processes",
+        "libbpf's ring_buffer in C",
+        "port program, to an Erlang process",
+    },
+    "events-calls": {"while a million events a second flow", "while none flow"},
     "multicall": {"connected before", "the first call"},
 }
 
@@ -59,7 +65,7 @@ CONTENDERS = {  # some that each contest of a kind has to have
 def helpers(srcdir, tmp_path_factory):
     """The C programs; make bench builds them in the folder of the build."""
     folder = tmp_path_factory.mktemp("helpers")
-    for name in ("pingpong", "maploop", "loadloop"):
+    for name in ("pingpong", "maploop", "loadloop", "eventmake", "eventread"):
         source = srcdir / "test" / "bench" / f"{name}.c"
         command = [os.environ.get("CC", "cc"), "-std=gnu11", "-D_GNU_SOURCE", "-O2"]
         command += ["-Wall", "-Wextra", "-Werror", source, "-o", folder / name, "-lbpf"]

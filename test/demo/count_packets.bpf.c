@@ -38,6 +38,7 @@ static __always_inline void add(void *map, __u32 port, __u64 number)
 }
 
 SEC("cgroup_skb/egress")
+
 int count_packets(struct __sk_buff *packet)
 {
 	struct iphdr ip;

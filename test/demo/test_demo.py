@@ -135,6 +135,8 @@ def test_the_demo_does_the_main_job_and_leaves_nothing(demo):
     counts = re.findall(r"^sent (\d+) [^\n]*\n\d+> Count\(9\)\.\n(\d+)$", ended, re.MULTILINE)
     assert counts == [("2", "102"), ("4", "102")]  # from 100 on, and once it is detached
     assert re.search(r'^\{"sent 6 packets to [^"]* port 9\\n",6\}$', ended, re.MULTILINE)
+    started = re.search(r"^after 5000 -> false\nend\.\n(\[[^]]*\])$", ended, re.MULTILINE)[1]
+    assert re.findall(r'\{\d+,<<"(uname|id)">>\}', started) == ["uname", "id"]
     demo.assert_nothing_is_left(program)
 
 

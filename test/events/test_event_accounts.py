@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from cluster import wait_until
-from subscriptions import Subscriber, numbers
+from subscriptions import Subscriber, numbers, split
 
 COUNTER = """
     Count = fun Count(Next, Got, Missed, Last) ->
@@ -152,3 +152,40 @@ def test_subscriptions_in_a_loop_beside_one_that_stays(large_source, flood, alic
     assert bob.finish() == "done"
     assert large_source.lost() == 0
     assert stays.settled(made - 1) == (made, 0, made - 1)
+
+
+def restarted(start_cnode, old=None):
+    """A C node that reads the rings of others; of the same name as an old one."""
+    return start_cnode("--allow", "*=load", sname=old and old.sname)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_restart_of_the_c_node_loses_no_more_than_was_on_its_way(
+    how, large_source, flood, start_cnode, alice
+):
+    """The ring is another's and goes on: who subscribes again begins where it was left."""
+    ring = ("id", large_source.programs.maps("info", large_source.ring)["id"])
+    found, gaps, node = [], [], None
+    for _ in range(5):
+        node = restarted(start_cnode, node)
+        s = Subscriber(alice, node.name, ring, ("from", "oldest"), ("credit", 2**64))
+        flood(4)
+        got = numbers(s.records(200))
+        if how == signal.SIGTERM:
+            node.stop()
+        else:
+            node.kill()
+        flood(1)  # while nobody reads
+        while (message := s.receive(100)) != "none":
+            got += numbers(split(message[2]))
+        assert got == list(range(got[0], got[-1] + 1))  # each once, and without a gap
+        gaps.append(got[0] - (found[-1] + 1 if found else 0))
+        found += got
+    node = restarted(start_cnode, node)
+    s = Subscriber(alice, node.name, ring, ("from", "oldest"), ("credit", 2**64))
+    rest = large_source.made - max(found) - 1
+    found += numbers(s.records(rest))
+    assert found[-1] == large_source.made - 1
+    assert large_source.lost() == 0
+    if how == signal.SIGTERM:
+        assert gaps == [0] * 5 and sorted(found) == found

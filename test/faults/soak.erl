@@ -4,27 +4,29 @@
 %% own, of which it keeps a model. A worker ends at the first answer that differs from its model.
 -module(soak).
 
--export([start/3, report/0]).
+-export([start/4, report/0]).
 
 -define(KEYS, 40).
 -define(QUEUE, 16).
 -define(TIMEOUT, 60000).
+-define(MESSAGES, 3). % of a subscription
 
 -record(worker, {
     node :: node(),
     pin :: binary(),
+    ring :: pos_integer(), % an id
     hash :: tuple(),
     queue :: tuple(),
     model = #{} :: #{non_neg_integer() => non_neg_integer()},
     items = [] :: [non_neg_integer()]
 }).
 
-%% Each worker pins at Pin followed by its number.
--spec start(node(), pos_integer(), binary()) -> ok.
-start(Node, Workers, Pin) ->
+%% Each worker pins at Pin followed by its number; into the ring come numbered events.
+-spec start(node(), pos_integer(), binary(), Ring :: pos_integer()) -> ok.
+start(Node, Workers, Pin, Ring) ->
     persistent_term:put(?MODULE, counters:new(2, [])),
     ets:new(?MODULE, [named_table, public, {heir, whereis(init), []}]),
-    [spawn(fun() -> work(Node, <<Pin/binary, (integer_to_binary(I))/binary>>) end) ||
+    [spawn(fun() -> work(Node, <<Pin/binary, (integer_to_binary(I))/binary>>, Ring) end) ||
      I <- lists:seq(1, Workers)],
     ok.
 
@@ -33,8 +35,8 @@ start(Node, Workers, Pin) ->
 report() ->
     {counters:get(persistent_term:get(?MODULE), 1), ets:tab2list(?MODULE)}.
 
-work(Node, Pin) ->
-    W = #worker{node = Node, pin = Pin},
+work(Node, Pin, Ring) ->
+    W = #worker{node = Node, pin = Pin, ring = Ring},
     try
         loop(W#worker{hash = call(W, new, [hash, 4, 8, 64]),
                       queue = call(W, new, [queue, 0, 8, ?QUEUE])})
@@ -52,7 +54,8 @@ loop(W) ->
 steps() ->
     {fun put/3, fun put/3, fun put/3, fun get/3, fun find/3, fun remove/3, fun take/3, fun insert/3,
      fun update/3, fun lists/3, fun merge/3, fun with/3, fun chunks/3, fun walk/3, fun empty/3,
-     fun push/3, fun push/3, fun pop/3, fun handle/3, fun view/3, fun look/3}.
+     fun push/3, fun push/3, fun pop/3, fun handle/3, fun view/3, fun look/3,
+     fun events/3}.
 
 %%--------------------------------------------------------------------------------------------------
 %% Steps
@@ -212,6 +215,34 @@ look(_K, _V, #worker{hash = H} = W) ->
     true = N > 0,
     true = is_integer(call(W, fd, [H])),
     W.
+
+%% Some events of a ring: their numbers go on as those of messages do.
+events(_K, _V, #worker{node = Node, ring = Ring} = W) ->
+    Args = [{id, Ring}, self(), [{credit, 1 bsl 64}]],
+    Subscription = erpc:call(Node, ebpf_events, subscribe, Args, ?TIMEOUT),
+    Monitor = monitor(process, Subscription),
+    true = is_numbered(Subscription, ?MESSAGES, none),
+    ok = erpc:call(Node, ebpf_events, unsubscribe, [Subscription], ?TIMEOUT),
+    receive {'DOWN', Monitor, process, Subscription, normal} -> ok after ?TIMEOUT -> error(no_end) end,
+    forget(Subscription),
+    W.
+
+%% Before is the difference between the numbers of events and those of messages.
+is_numbered(_Subscription, 0, _Before) ->
+    true;
+is_numbered(Subscription, Left, Before) ->
+    receive
+        {ebpf_events, Subscription, First, unknown, [{64, Records}]} ->
+            Numbers = [N || <<N:64/native, _:56/binary>> <= Records],
+            Difference = hd(Numbers) - First,
+            Numbers =:= lists:seq(hd(Numbers), lists:last(Numbers)) andalso
+                (Before =:= none orelse Before =:= Difference) andalso
+                is_numbered(Subscription, Left - 1, Difference)
+    after 50 -> true
+    end.
+
+forget(Subscription) ->
+    receive {ebpf_events, Subscription, _, _, _} -> forget(Subscription) after 0 -> ok end.
 
 %%--------------------------------------------------------------------------------------------------
 %% Helpers

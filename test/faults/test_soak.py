@@ -15,6 +15,8 @@ import subprocess
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Event
 
 import pytest
 
@@ -28,6 +30,7 @@ NODES = 8
 WORKERS = 3  # processes on each
 STEPS = 50  # that a node has done before it is killed
 ROUND = 5  # s of work from one measurement to the next
+THREADS = 3  # those of the node and of its events
 ROUNDS = 6  # at least; the last two are compared with the second
 # Of the heap, more than when it had settled: mostly what up to 1,024 maps were
 # charged whose pins somebody else has removed. A minute finds a loss of 2 KiB a
@@ -62,8 +65,9 @@ def heap_report(tmp_path_factory):
 class Crowd:
     """The nodes, of fixed names, and what they do to the C node."""
 
-    def __init__(self, node, cluster, compiled, folder):
+    def __init__(self, node, cluster, compiled, folder, ring):
         self.node = node
+        self.ring = ring
         self.cluster = cluster
         self.names = [cluster.name("soak") for _ in range(NODES)]
         self.compiled = compiled
@@ -88,7 +92,7 @@ class Crowd:
         beam = Beam(self.cluster, sname=name, paths=[self.compiled])
         pin = str(self.folder / f"{name}_").encode()
         self.beams[name] = beam
-        beam.apply("soak", "start", self.node.name, WORKERS, pin)
+        beam.apply("soak", "start", self.node.name, WORKERS, pin, self.ring)
 
     def start_all(self):
         list(self.pool.map(self.start, self.names))
@@ -132,16 +136,36 @@ def heap_kib(node, start):
     return int(node.find_log(HEAP, start)[-1][1]) // 1024
 
 
+@contextmanager
+def events(source):
+    """Some come all the time while the block runs: the id of their ring."""
+    goes_on = Event()
+    goes_on.set()
+
+    def emit():
+        while goes_on.is_set():
+            source.emit(20, 64)
+            time.sleep(0.01)
+
+    with ThreadPoolExecutor(1) as pool:
+        emitting = pool.submit(emit)
+        try:
+            yield source.programs.maps("info", source.ring)["id"]
+        finally:
+            goes_on.clear()
+            emitting.result()
+
+
 def resources(node, connect):
     """(descriptors, threads, KiB of heap in use) when nobody is connected.
 
     What the maps took the kernel has back with the end of a connection.
     """
-    wait_until(lambda: node.threads() == 2, 30, "the connections have gone")
+    wait_until(lambda: node.threads() == THREADS, 30, "the connections have gone")
     wait_until(lambda: node.map_count() == 0, 30, "the maps have gone")
     start = node.mark()
     connect(node).close()
-    wait_until(lambda: node.threads() == 2, 30, "the last one has gone")
+    wait_until(lambda: node.threads() == THREADS, 30, "the last one has gone")
     kinds = Counter(re.sub(r"\d+", "N", d) for d in node.descriptors())
     return kinds, node.threads(), heap_kib(node, start)
 
@@ -154,12 +178,16 @@ def never_called(node, connect, program):
 
 
 def test_a_soak_leaves_the_node_as_it_was(
-    start_cnode, cluster, compiled, heap_report, folder, connect, program
+    start_cnode, cluster, compiled, heap_report, folder, connect, program, large_source
 ):
-    node = start_cnode("--grace", "1", env={**cluster.env, **heap_report})
-    end = time.monotonic() + SECONDS
+    options = ["--grace", "1", "--allow", "*=load"]
+    node = start_cnode(*options, env={**cluster.env, **heap_report})
     seen = []
-    with Crowd(node, cluster, compiled, folder) as crowd:
+    with (
+        events(large_source) as ring,
+        Crowd(node, cluster, compiled, folder, ring) as crowd,
+    ):
+        end = time.monotonic() + SECONDS
         while time.monotonic() < end or len(seen) < ROUNDS:
             crowd.round(ROUND)
             seen.append(resources(node, connect))

@@ -208,8 +208,8 @@ def normalise(packet, node):
 
 def sort_of(packet):
     """The number of the control message, and the called function."""
-    called = re.search(rb"w\x09ebpf_mapsw(.)([a-z_]*)", packet, re.S)
-    return packet[:6][-1], called and called[2][: called[1][0]]
+    called = re.search(rb"w.(ebpf_(?:maps|programs|events))w(.)([a-z_]*)", packet, re.S)
+    return packet[:6][-1], called and (called[1], called[3][: called[2][0]])
 
 
 def make(paths):
