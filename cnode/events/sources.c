@@ -70,6 +70,7 @@ static bool is_over(struct watch *watch)
 /* False: it can take no more. */
 static bool take(struct subscription *s, const struct ring_record *record)
 {
+	/* before it is added: that may send a message */
 	s->told_lost += record->lost;
 	if (record->discarded)
 		return true;
@@ -77,7 +78,10 @@ static bool take(struct subscription *s, const struct ring_record *record)
 		s->filtered++;
 		return true;
 	}
-	return batch_add(s, record);
+	if (batch_add(s, record))
+		return true;
+	s->told_lost -= record->lost;
+	return false;
 }
 
 static void stall(struct subscription *s)
@@ -87,9 +91,15 @@ static void stall(struct subscription *s)
 		s->stalled_since = clock_ms();
 }
 
-/* Moves *at behind what it has taken, or does not want. False: broken. */
-static bool serve_ring(const struct ring *ring, struct subscription *s,
-		       unsigned long *at, struct watch *watch)
+enum served {
+	SERVED,  /* it has what the ring may give in a turn */
+	STOPPED, /* it can take no more in this turn */
+	BROKEN,
+};
+
+/* Moves *at behind what it has taken, or does not want. */
+static enum served serve_ring(const struct ring *ring, struct subscription *s,
+			      unsigned long *at, struct watch *watch)
 {
 	const unsigned long begin = *at;
 	const unsigned long end = ring_end(ring);
@@ -99,36 +109,34 @@ static bool serve_ring(const struct ring *ring, struct subscription *s,
 	for (unsigned n = 1; *at - begin < TURN_SIZE; n++) {
 		look = ring_look(ring, *at, end, &record);
 		if (look != RING_RECORD)
-			return look == RING_EMPTY;
+			return look == RING_EMPTY ? SERVED : BROKEN;
 		if (!take(s, &record)) {
 			stall(s);
-			return true;
+			return STOPPED;
 		}
 		s->stalled_since = 0;
 		*at = record.next;
 		if (n % LOOK_AT_CLOCK == 0 && is_over(watch)) {
 			s->late = true;
-			break;
+			return STOPPED;
 		}
 	}
-	return true;
+	return SERVED;
 }
 
-/* Until it can take no more, or its time is over. */
+/* Of each ring in turn. False: broken. */
 static bool serve_one(const struct source *source, struct subscription *s)
 {
 	struct watch watch = start_watch(s);
+	enum served served = SERVED;
 	unsigned n;
-	bool good = true;
 
 	s->late = false;
-	for (unsigned i = 0; i < source->ring_count && good; i++) {
+	for (unsigned i = 0; i < source->ring_count && served == SERVED; i++) {
 		n = (source->first + i) % source->ring_count;
-		good = serve_ring(&source->rings[n], s, &s->at[n], &watch);
-		if (s->stalled_since != 0 || s->late)
-			break;
+		served = serve_ring(&source->rings[n], s, &s->at[n], &watch);
 	}
-	return good;
+	return served != BROKEN;
 }
 
 /* What its filter drops, it has not missed. */
@@ -339,7 +347,7 @@ void source_serve(struct source *source)
 void source_resume(struct source *source)
 {
 	source->stalled = false;
-	if (!source->kind->polled)
+	if (!source->kind->polled || source->lags)
 		source->look_at = clock_ms();
 }
 

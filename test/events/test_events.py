@@ -5,6 +5,7 @@ import struct
 
 import pytest
 
+from cluster import wait_until
 from conftest import raises
 from subscriptions import EVENT, Source, Subscriber, numbers, split
 
@@ -361,3 +362,16 @@ def test_a_user_ring_that_is_full_says_so(source, push):
         push(bytes([1] * 56))
         drained(source)
     assert drained(source) == (164, 164)
+
+
+def test_many_grants_that_are_too_small_do_not_make_it_deaf(source, subscribe):
+    s = subscribe(("credit", 0))
+    source.emit(1, 64)
+    for granted in range(150):
+        s.grant(0)
+        wait_until(lambda: s.info()["stalls"] > granted, what="it has looked")
+    s.nothing()
+    s.grant(MIB)
+    assert numbers(s.records(1)) == [0]
+    source.emit(1, 64)
+    assert numbers(s.records(1)) == [1]

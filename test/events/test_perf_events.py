@@ -219,3 +219,15 @@ def test_a_processor_for_which_the_map_has_no_entry_is_left_out(start_programs, 
     s = Subscriber(alice, programs.node.name, map)
     assert len(programs.node.descriptors()) == len(before) + 1
     s.call("unsubscribe", s.subscription)
+
+
+@pytest.mark.parametrize("cpu", [0, 1])
+def test_credit_frees_whichever_buffer_waits_for_it(cpu, source, subscribe):
+    """A look begins with another buffer each time."""
+    s = subscribe(("credit", 0), ring=source.perf)
+    on(source, cpu)
+    for number in range(9):
+        emit(source, 1)
+        wait_until(lambda: s.info()["stalls"] > number, what="it waits for credit")
+        s.grant(20)
+        assert numbers(s.records(1)) == [number]
