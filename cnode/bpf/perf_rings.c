@@ -158,6 +158,14 @@ static int map_event(const struct perf_event *event, uint32_t size, char *whole,
 	return 0;
 }
 
+/* The kernel says EPERM of a descriptor that may only read, too. */
+static bool is_frozen(const struct map *map)
+{
+	struct map_info info;
+
+	return map_get_info(map, &info) == 0 && info.frozen;
+}
+
 static int open_one(const struct map *map, const struct perf_event *event,
 		    uint32_t buffer, char *whole, struct ring *ring)
 {
@@ -168,7 +176,7 @@ static int open_one(const struct map *map, const struct perf_event *event,
 	if (bpf_map_update_elem(map->resource.fd, &event->cpu, &event->fd,
 				BPF_ANY) == 0)
 		return 0;
-	error = -errno;
+	error = errno == EPERM && !is_frozen(map) ? -EACCES : -errno;
 	unmap(ring);
 	return error;
 }

@@ -45,7 +45,7 @@ static void unlock_and_wake_if(struct events *events, bool changed)
 
 /* --- All ----------------------------------------------------------------- */
 
-struct events *events_new(uint32_t max, size_t max_message,
+struct events *events_new(uint32_t max, uint32_t max_perf, size_t max_message,
 			  struct budget *budget)
 {
 	struct events *events = calloc(1, sizeof(*events));
@@ -66,6 +66,7 @@ struct events *events_new(uint32_t max, size_t max_message,
 	events->account.budget = budget;
 	events->spare.account = &events->account;
 	events->max = max;
+	events->max_perf = max_perf;
 	events->max_message = max_message;
 	return events;
 }
@@ -149,9 +150,10 @@ void events_leave(struct events_peer *peer)
 	had_any = !TAILQ_EMPTY(&peer->subscriptions);
 	while ((s = TAILQ_FIRST(&peer->subscriptions)))
 		events_end_subscription(s, &gone);
-	if (peer->active)
+	if (peer->active) {
 		TAILQ_REMOVE(&peer->events->peers, peer, entry);
-	peer->events->generation++;
+		peer->events->generation++;
+	}
 	term_writer_fini(&peer->notices);
 	/* poll(2) keeps rings open that it waits for */
 	unlock_and_wake_if(peer->events, had_any);
@@ -293,6 +295,9 @@ static bool set_positions(struct subscription *s, const struct source *source,
 		ring = &source->rings[i];
 		s->at[i] = oldest ? ring->released : ring_end(ring);
 	}
+	/* the first record that it gets tells of these, too */
+	if (s->at && !oldest && source->kind->lost)
+		s->told_lost = 0 - source->kind->lost(source, s->at);
 	return s->at;
 }
 
@@ -354,7 +359,9 @@ int events_subscribe(struct events_peer *peer,
 	if (error < 0)
 		free_subscription(s);
 	unlock_and_wake_if(events, error == 0);
-	return error == -EMFILE && request->ring ? refuse(peer) : error;
+	return error == -EMFILE && request->ring && events->count >= events->max
+		       ? refuse(peer)
+		       : error;
 }
 
 /* --- By their pids ------------------------------------------------------- */

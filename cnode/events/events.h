@@ -31,8 +31,11 @@ struct events_peer;
 #define EVENTS_MAX_LINGER 60000u /* ms */
 #define EVENTS_MAX_WATCHERS 256u /* monitors and links of a subscription */
 
-/* NULL with errno. max: subscriptions, of all nodes together. */
-struct events *events_new(uint32_t max, size_t max_message,
+/*
+ * NULL with errno. max: subscriptions, of all nodes together; max_perf: perf
+ * events, each with a descriptor.
+ */
+struct events *events_new(uint32_t max, uint32_t max_perf, size_t max_message,
 			  struct budget *budget);
 /* Once all nodes have left. */
 void events_free(struct events *events);
@@ -86,9 +89,9 @@ struct events_made {
 
 /*
  * 0, and then types and lost are the subscription's. -EMFILE: there are as many
- * as there may be, which is logged; -ENOMEM; -EAGAIN: no thread can be started;
- * -ENODATA: nobody reads the perf event array yet, and no events are given;
- * otherwise as ring_open() and perf_rings_open().
+ * as there may be, which is logged, or as many perf events; -ENOMEM; -EAGAIN:
+ * no thread can be started; -ENODATA: nobody reads the perf event array yet,
+ * and no events are given; otherwise as ring_open() and perf_rings_open().
  */
 int events_subscribe(struct events_peer *peer,
 		     const struct events_request *request,

@@ -104,6 +104,9 @@ struct source_kind {
 	int (*open)(struct source *source,
 		    const struct events_request *request);
 	void (*close)(struct source *source);
+	/* what has been lost and is yet to be told by a record, when *end was
+	   the end of the ring; NULL: not known */
+	uint64_t (*lost)(const struct source *source, unsigned long *end);
 	bool polled;      /* poll(2) tells as long as there is something */
 	bool wakes;       /* who writes to it wakes the thread */
 	unsigned look_ms; /* how often to look whatever poll(2) tells; 0: never
@@ -143,6 +146,8 @@ struct events {
 	int wake; /* eventfd: makes the thread look at everything */
 	uint32_t max;
 	_Atomic uint32_t count;
+	uint32_t max_perf;
+	uint32_t perf_count; /* perf events that are open */
 	size_t max_message;
 	unsigned generation; /* of what the thread polls */
 	int64_t retry;       /* ms: when memory may be there again; 0: never */

@@ -3,6 +3,7 @@
  */
 #include "events/log_ring.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@ struct header {
 
 struct log_ring {
 	_Atomic unsigned long end, begin;
+	pthread_mutex_t lock; /* of lost, which goes with end */
 	uint32_t lost;
 	void (*written)(void *context);
 	void *context;
@@ -114,14 +116,18 @@ static void tell(const struct log_entry *entry, void *context)
 	space = space_of(log->term.pos);
 	if (log->term.failed || log->term.pos > MAX_RECORD ||
 	    space > RING_SIZE - (end - atomic_load(&log->begin))) {
+		pthread_mutex_lock(&log->lock);
 		log->lost++;
+		pthread_mutex_unlock(&log->lock);
 		return;
 	}
 	header.size = (uint32_t)log->term.pos;
-	log->lost = 0;
 	copy_in(log, end, &header, sizeof(header));
 	copy_in(log, end + sizeof(header), log->term.buf, log->term.pos);
+	pthread_mutex_lock(&log->lock);
+	log->lost = 0;
 	atomic_store(&log->end, end + space);
+	pthread_mutex_unlock(&log->lock);
 	log->written(log->context);
 }
 
@@ -164,6 +170,17 @@ static enum ring_look look(const struct ring *ring, unsigned long at,
 	return RING_RECORD;
 }
 
+uint64_t log_ring_lost(const struct ring *ring, unsigned long *end)
+{
+	uint32_t lost;
+
+	pthread_mutex_lock(&ring->log->lock);
+	lost = ring->log->lost;
+	*end = atomic_load(&ring->log->end);
+	pthread_mutex_unlock(&ring->log->lock);
+	return lost;
+}
+
 /* --- All ------------------------------------------------------------------ */
 
 bool log_ring_open(struct ring *ring, void (*written)(void *context),
@@ -182,6 +199,7 @@ bool log_ring_open(struct ring *ring, void (*written)(void *context),
 	log->written = written;
 	log->context = context;
 	term_writer_init(&log->term);
+	pthread_mutex_init(&log->lock, NULL);
 	*ring = (struct ring){
 		.kind = &kind, .fd = -1, .size = RING_SIZE, .log = log
 	};
@@ -193,5 +211,6 @@ void log_ring_close(struct ring *ring)
 {
 	log_set_listener(NULL, NULL);
 	term_writer_fini(&ring->log->term);
+	pthread_mutex_destroy(&ring->log->lock);
 	free(ring->log);
 }

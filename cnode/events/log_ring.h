@@ -21,4 +21,8 @@ bool log_ring_open(struct ring *ring, void (*written)(void *context),
 		   void *context);
 void log_ring_close(struct ring *ring);
 
+/* Lines that the next one will tell to have been lost, when *end was the end.
+ */
+uint64_t log_ring_lost(const struct ring *ring, unsigned long *end);
+
 #endif

@@ -136,6 +136,8 @@ static bool serve_one(const struct source *source, struct subscription *s)
 		n = (source->first + i) % source->ring_count;
 		served = serve_ring(&source->rings[n], s, &s->at[n], &watch);
 	}
+	if (served == SERVED)
+		s->stalled_since = 0;
 	return served != BROKEN;
 }
 
@@ -315,6 +317,8 @@ static void set_next_look(struct source *source)
 		source->look_at = source->lags ? now + LOOK_MS : 0;
 	else if (has_more(source))
 		source->look_at = now;
+	else if (source->lags)
+		source->look_at = now + LOOK_MS;
 	else
 		source->look_at =
 			source->kind->look_ms ? now + source->kind->look_ms : 0;
@@ -423,6 +427,11 @@ static int open_log(struct source *source, const struct events_request *request)
 	return log_ring_open(source->rings, wake_for_log, source) ? 0 : -ENOMEM;
 }
 
+static uint64_t lost_log(const struct source *source, unsigned long *end)
+{
+	return log_ring_lost(source->rings, end);
+}
+
 static void close_log(struct source *source)
 {
 	log_ring_close(source->rings);
@@ -445,6 +454,7 @@ static const struct source_kind *kind_of(const struct map *map)
 	static const struct source_kind log = {
 		.open = open_log,
 		.close = close_log,
+		.lost = lost_log,
 		.wakes = true,
 		.tells_lost = true,
 	};
@@ -476,6 +486,14 @@ static void free_source(struct source *source)
 	free(source);
 }
 
+/* For the descriptors of perf events. */
+static bool has_room(const struct events *events, const struct source *source,
+		     const struct events_request *request)
+{
+	return !source->kind->per_cpu || !request->perf ||
+	       request->perf->count <= events->max_perf - events->perf_count;
+}
+
 int source_open(struct events *events, const struct events_request *request,
 		struct source **opened)
 {
@@ -488,7 +506,8 @@ int source_open(struct events *events, const struct events_request *request,
 	source->id = id_of(request);
 	source->map = request->ring;
 	source->wake = events->wake;
-	error = open_rings(source, request);
+	error = has_room(events, source, request) ? open_rings(source, request)
+						  : -EMFILE;
 	if (error < 0) {
 		free_source(source);
 		return error;
@@ -498,6 +517,8 @@ int source_open(struct events *events, const struct events_request *request,
 	TAILQ_INIT(&source->subscriptions);
 	TAILQ_INSERT_TAIL(&events->sources, source, entry);
 	events->generation++;
+	if (source->kind->per_cpu)
+		events->perf_count += source->ring_count;
 	*opened = source;
 	return 0;
 }
@@ -507,6 +528,8 @@ void source_close(struct events *events, struct source *source)
 	TAILQ_REMOVE(&events->sources, source, entry);
 	events->generation++;
 	source->kind->close(source);
+	if (source->kind->per_cpu)
+		events->perf_count -= source->ring_count;
 	map_unref(source->map);
 	free_source(source);
 }

@@ -148,15 +148,19 @@ static bool is_ready(const struct polled *p, size_t place)
 	return place > 0 && p->fds[place].revents != 0;
 }
 
+/* Whatever poll(2) says. */
+static bool is_due(const struct source *source, int64_t now)
+{
+	return !source->stalled &&
+	       (source->kind->wakes ||
+		(source->look_at > 0 && source->look_at <= now));
+}
+
 /* A perf event whose processor has gone hangs up for good. */
-static void take_ready_source(struct source *source, const struct polled *p,
-			      int64_t now)
+static void take_polled(struct source *source, const struct polled *p)
 {
 	struct turn *turn;
 
-	source->ready = !source->stalled &&
-			(source->kind->wakes ||
-			 (source->look_at > 0 && source->look_at <= now));
 	for (unsigned i = 0; i < source->ring_count; i++) {
 		turn = &source->turns[i];
 		if (!is_ready(p, turn->polled))
@@ -174,10 +178,12 @@ static void take_ready(struct events *events, const struct polled *p)
 	struct events_peer *peer;
 	struct source *source;
 
+	TAILQ_FOREACH(source, &events->sources, entry)
+	source->ready = is_due(source, now);
 	if (p->generation != events->generation)
 		return;
 	TAILQ_FOREACH(source, &events->sources, entry)
-	take_ready_source(source, p, now);
+	take_polled(source, p);
 	TAILQ_FOREACH(peer, &events->peers, entry)
 	if (is_ready(p, peer->polled))
 		events_peer_resume(peer);

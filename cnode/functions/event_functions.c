@@ -21,6 +21,7 @@
 
 #include "bpf/user_ring.h"
 #include "call/event_options.h"
+#include "call/objects.h"
 #include "call/perf_events.h"
 #include "call/refusal.h"
 #include "call/values.h"
@@ -85,6 +86,25 @@ static bool try(struct call *call, struct events_request *request, int *error,
 	return good;
 }
 
+/*
+ * The handle may have ended meanwhile, before it was known that somebody
+ * subscribes by it. Then the subscription ends as well, and {badmap, _} is
+ * raised.
+ */
+static bool holds_on(struct call *call)
+{
+	struct resource *resource;
+
+	if (!objects_is_handle(call->args[0], &map_kind))
+		return true;
+	resource = objects_read(call, call->args[0], &map_kind);
+	if (resource)
+		resource_unref(resource);
+	else
+		events_map_closed(call->context->common->events, call->map);
+	return resource;
+}
+
 static bool subscribe(struct call *call, struct events_request *request)
 {
 	const struct events_made *made = &call->subscription;
@@ -95,6 +115,8 @@ static bool subscribe(struct call *call, struct events_request *request)
 		event_options_fini(request);
 		return done ? good : call_write_error(call, error);
 	}
+	if (!holds_on(call))
+		return false;
 	/* nothing of a subscription to the log is logged */
 	if (request->ring)
 		audit_resource((struct audit){ .event = "subscribed",

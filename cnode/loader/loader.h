@@ -69,7 +69,9 @@ enum loader_outcome {
 	LOADER_GONE,
 	LOADER_KILLED,
 	LOADER_TIMEOUT,
-	LOADER_BUSY,      /* 8 of that node wait, or it waited for 30 s */
+	/* 8 of that node wait, or it waited for 30 s, or too many descriptors
+	   of this user are on their way */
+	LOADER_BUSY,
 	LOADER_NO_MEMORY, /* here */
 	LOADER_CANCELED,  /* *stopped became true */
 };

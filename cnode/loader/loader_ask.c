@@ -274,10 +274,12 @@ static enum loader_outcome talk(struct exchange *x, int memfd)
 		loader_note_silent(x->loader, true);
 		return LOADER_GONE;
 	}
-	if (error < 0)
+	if (error == -ETOOMANYREFS)
+		return LOADER_BUSY;
+	if (error < 0) {
 		loader_note_gone(x->loader);
-	if (error < 0)
 		return LOADER_GONE;
+	}
 	x->deadline = clock_ms() +
 		      (atomic_load(&x->loader->silent) ? SILENT_MS : GRACE_MS);
 	while (outcome == LOADER_ANSWERED && x->end.type != LOADER_ENDED)

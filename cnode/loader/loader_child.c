@@ -6,7 +6,6 @@
 #include "loader/loader_child.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -19,7 +18,6 @@
 #include "loader/jobs.h"
 
 #define MAX_FDS 4096 /* with those of libbpf */
-#define PAUSE_MS 1   /* between tries to send descriptors */
 
 /* Lower than before, never higher. */
 static int limit(__rlimit_resource_t resource, rlim_t soft, rlim_t hard)
@@ -149,22 +147,6 @@ static void replace_by_errno(struct job_answer *answer, int error)
 	job_answer_add(answer, &record, -1);
 }
 
-/*
- * The kernel allows a user but so many descriptors on their way, all processes
- * together: another child may have them, until the node has read them or given
- * it up. The loader ends this one if that takes too long.
- */
-static int send_part(int socket, const struct loader_message *message,
-		     const void *bytes, const int *fds)
-{
-	int error;
-
-	while ((error = loader_message_send(socket, message, bytes, fds,
-					    true)) == -ETOOMANYREFS)
-		poll(NULL, 0, PAUSE_MS);
-	return error;
-}
-
 /* In parts, as a message bears but so many bytes and descriptors. */
 static int send_answer(const struct loader_task *task,
 		       const struct job_answer *answer)
@@ -184,7 +166,8 @@ static int send_answer(const struct loader_task *task,
 						       : LOADER_PART_SIZE;
 		message.fd_count =
 			fds_left < LOADER_MAX_FDS ? fds_left : LOADER_MAX_FDS;
-		error = send_part(task->socket, &message, bytes, fds);
+		error = loader_message_send(task->socket, &message, bytes, fds,
+					    true);
 		bytes += message.size;
 		left -= message.size;
 		fds += message.fd_count;

@@ -3,9 +3,13 @@
 #include "loader/loader_message.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#define PAUSE_MS 1    /* between tries to send descriptors, */
+#define MAX_TRIES 500 /* and these, of who does not wait */
 
 union control {
 	struct cmsghdr header; /* for its alignment */
@@ -46,6 +50,20 @@ static struct iovec part(const void *bytes, size_t size)
 	return part;
 }
 
+/*
+ * The kernel allows a user but so many descriptors on their way, of all
+ * processes together: others may have them, for as long as it takes the node to
+ * read them or to give them up.
+ */
+static bool may_try_again(unsigned *tries, bool wait)
+{
+	if (errno != ETOOMANYREFS || (!wait && *tries == MAX_TRIES))
+		return false;
+	++*tries;
+	poll(NULL, 0, PAUSE_MS);
+	return true;
+}
+
 int loader_message_send(int socket, const struct loader_message *message,
 			const void *bytes, const int *fds, bool wait)
 {
@@ -53,6 +71,7 @@ int loader_message_send(int socket, const struct loader_message *message,
 				 part(bytes, message->size) };
 	struct msghdr header = { .msg_iov = parts, .msg_iovlen = 2 };
 	union control control;
+	unsigned tries = 0;
 	ssize_t n;
 
 	if (message->fd_count > LOADER_MESSAGE_FDS)
@@ -61,7 +80,7 @@ int loader_message_send(int socket, const struct loader_message *message,
 	do {
 		n = sendmsg(socket, &header,
 			    MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT));
-	} while (n < 0 && errno == EINTR);
+	} while (n < 0 && (errno == EINTR || may_try_again(&tries, wait)));
 	return n < 0 ? -errno : 0;
 }
 

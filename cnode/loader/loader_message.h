@@ -18,7 +18,8 @@ struct loader_parcel {
 
 /*
  * Sends message->size bytes behind it, and message->fd_count descriptors. 0, or
- * -errno: -EAGAIN if the socket is full, unless it waits.
+ * -errno: -EAGAIN if the socket is full, -ETOOMANYREFS if too many descriptors
+ * of this user have been on their way for a while, unless it waits.
  */
 int loader_message_send(int socket, const struct loader_message *message,
 			const void *bytes, const int *fds, bool wait);

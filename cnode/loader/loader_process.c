@@ -172,7 +172,7 @@ static void start_child(struct process *process, struct slot *slot,
 		INT64_C(1000) * loader_seconds(process->options, message->job);
 }
 
-static void say_started(const struct slot *slot, int socket)
+static int say_started(const struct slot *slot, int socket)
 {
 	const struct loader_message message = {
 		.serial = slot->serial,
@@ -180,7 +180,7 @@ static void say_started(const struct slot *slot, int socket)
 		.fd_count = 1,
 	};
 
-	loader_message_send(slot->fd, &message, NULL, &socket, false);
+	return loader_message_send(slot->fd, &message, NULL, &socket, false);
 }
 
 /* Slots bound all children but keepers. */
@@ -207,9 +207,9 @@ static void serve_request(struct process *process, struct slot *slot,
 	}
 	start_child(process, slot, message, parcel, ends[1]);
 	close(ends[1]);
-	if (slot->child > 0)
-		say_started(slot, ends[0]);
-	else
+	if (slot->child > 0 && say_started(slot, ends[0]) < 0)
+		end_child(slot);
+	if (slot->child == 0)
 		say(slot, LOADER_ENDED, LOADER_END_NO_MEMORY, 0);
 	if (slot->child > 0 && slot->keeps)
 		slot->answer = ends[0];

@@ -269,22 +269,37 @@ static enum exit_status open_listener(struct node *node)
 	return STATUS_LISTEN;
 }
 
+/* One for each processor, of each subscription. */
+static rlim_t most_perf_events(const struct options *options)
+{
+	int cpus = libbpf_num_possible_cpus();
+
+	if (!(options->programs & (1u << PROGRAMS_TRACING)) || cpus < 0)
+		return 0;
+	return (rlim_t)options->max_subscriptions * (rlim_t)cpus;
+}
+
 /*
  * Lowers the descriptor limit to the most that can be in use: one for each
  * connection, and some for the objects that its request names or walks. Returns
- * how many maps may be open without taking those that connections need.
+ * how many maps may be open without taking those that connections need, and
+ * *max_perf, how many perf events beside these.
  */
-static uint32_t bound_descriptors(const struct options *options)
+static uint32_t bound_descriptors(const struct options *options,
+				  uint32_t *max_perf)
 {
 	rlim_t connections =
 		(rlim_t)options->max_connections + options->max_handshakes;
 	rlim_t loads = options->programs ? options->max_loads : 0;
 	rlim_t needed = connections + SPARE_FDS + loads * LOAD_FDS;
+	rlim_t perf = most_perf_events(options);
 	/* a subscription may have a descriptor of its own of the ring */
 	rlim_t most = connections * CONNECTION_FDS + SPARE_FDS +
-		      options->max_subscriptions + options->max_maps +
+		      options->max_subscriptions + options->max_maps + perf +
 		      loads * (LOAD_FDS + LOADER_MAX_ANSWER_FDS);
 	struct rlimit limit;
+
+	*max_perf = (uint32_t)perf;
 
 	if (options->programs)
 		most += options->max_programs;
@@ -294,8 +309,14 @@ static uint32_t bound_descriptors(const struct options *options)
 		limit.rlim_cur = most;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
-	if (limit.rlim_cur >= needed + options->max_maps)
+	needed += options->max_maps;
+	if (limit.rlim_cur < needed + perf)
+		*max_perf = limit.rlim_cur > needed
+				    ? (uint32_t)(limit.rlim_cur - needed)
+				    : 0;
+	if (limit.rlim_cur >= needed)
 		return options->max_maps;
+	needed -= options->max_maps;
 	limit.rlim_cur = limit.rlim_cur > needed ? limit.rlim_cur - needed : 1;
 	log_warning("--max-maps %u is lowered to %u: the descriptor limit "
 		    "leaves no more beside --max-connections %u; raise "
@@ -363,8 +384,9 @@ static enum exit_status init_service(struct node *node)
 {
 	struct service *service = &node->service;
 	const struct options *options = node->options;
+	uint32_t max_perf;
 	struct handles_limits limits = {
-		.max = bound_descriptors(options),
+		.max = bound_descriptors(options, &max_perf),
 		.max_per_node = options->max_maps_per_node,
 		.max_programs = options->programs ? options->max_programs : 0,
 		.max_programs_per_node = options->max_programs_per_node,
@@ -395,8 +417,8 @@ static enum exit_status init_service(struct node *node)
 	pin_limit_init(&service->common.pin_limit, options->max_pins);
 	service->common.stats = stats_all_new();
 	service->common.events =
-		events_new(options->max_subscriptions, options->max_message,
-			   &node->budget);
+		events_new(options->max_subscriptions, max_perf,
+			   options->max_message, &node->budget);
 	if (service->common.handles && service->peers &&
 	    service->common.map_memory && service->common.stats &&
 	    service->common.events) {

@@ -58,8 +58,9 @@
 %% online, which takes `--programs' with the word `tracing'; once the last one has ended the array
 %% is empty again. Events are in order for each processor alone, and come up to 10 ms late. `Lost' is
 %% what the kernel has told by then. The kernel fills up each record to 8 N + 4 bytes, so that one
-%% of 64 bytes comes as 68. Who else reads the array is put out, or takes the events, and nobody is
-%% told.
+%% of 64 bytes comes as 68. Who else reads the array is put out, or takes the events, and if one of
+%% the two ends both are without; a processor that comes online later has none: nobody is told, and
+%% what helps is to end all subscriptions and begin anew.
 %%
 %% == The log ==
 %% In place of a ring stands `log', or `{log, Node}', for the log of the C node itself: its lines
@@ -241,7 +242,8 @@ subscribe(Ring, Pid) ->
 %% @doc Has the events of a ring sent to a process of this node, as messages.
 %%
 %% Returns the subscription, or `{error, Reason}': `emfile': there are `--max-subscriptions'
-%% already; `eacces': the handle cannot both read and write; `eperm': the ring is frozen, the kernel
+%% already, or no descriptors for the events of each processor; `eacces': the handle cannot both read
+%% and write; `eperm': the ring is frozen, the kernel
 %% allows no more perf buffers, or the C node may not read the BTF; `notype': the BTF has no type of
 %% that name; `e2big': the type is too large; `enodev': a perf event array has no entry for any
 %% processor that is online; `{loader, How}': see {@link ebpf_programs}; `enomem'.

@@ -32,7 +32,10 @@
 
 -spec start_link(term(), term(), term()) -> {ok, pid()} | {error, term()} | ignore.
 start_link(Ring, Handler, Options) ->
-    gen_server:start_link(?MODULE, {Ring, Handler, Options}, []).
+    case gen_server:start_link(?MODULE, {Ring, Handler, Options}, []) of
+        {error, {shutdown, Reason}} -> {error, Reason};
+        Started -> Started
+    end.
 
 %%--------------------------------------------------------------------------------------------------
 %% gen_server
@@ -53,10 +56,13 @@ init({Ring, Handler, Options}) when length(Options) >= 0 ->
     case is_boolean(Consumer#consumer.retry) andalso init_handler(Handler) of
         {ok, State} -> first(Consumer#consumer{state = State});
         {stop, Reason} -> {stop, Reason};
-        _ -> {stop, badarg}
+        _ -> failed(badarg)
     end;
 init(_Term) ->
-    {stop, badarg}.
+    failed(badarg).
+
+%% Its caller is told, and nothing has crashed.
+failed(Reason) -> {stop, {shutdown, Reason}}.
 
 is_own(Option) -> is_tuple(Option) andalso tuple_size(Option) =:= 2 andalso
     element(1, Option) =:= retry.
@@ -71,7 +77,7 @@ init_handler(_Term) -> badarg.
 first(Consumer) ->
     case subscribe(Consumer) of
         {ok, Subscribed} -> {ok, Subscribed};
-        {error, Reason} -> {stop, Reason}
+        {error, Reason} -> failed(Reason)
     end.
 
 -spec handle_call(term(), term(), #consumer{}) -> {reply, term(), #consumer{}}.

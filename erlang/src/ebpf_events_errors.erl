@@ -13,6 +13,9 @@
 -type words() :: ebpf_cnode_words:words().
 
 -define(MAX_COMPARISONS, 8).
+%% What only the C node can know.
+-define(UNKNOWN, "the option types, as or lost: the layout, the members or the key are wrong; the C "
+                 "node does not say which").
 
 -spec format_error(Reason :: term(), erlang:stacktrace()) ->
     #{pos_integer() | general => binary()}.
@@ -28,7 +31,8 @@ format_error(_Reason, _Stack) ->
 %%--------------------------------------------------------------------------------------------------
 
 returned(emfile) ->
-    "the C node has as many subscriptions as its --max-subscriptions allows";
+    "the C node has as many subscriptions as its --max-subscriptions allows; or no descriptor left "
+    "for the perf events of each processor, by its limit of open files";
 returned(eacces) ->
     "the handle of the ring may only be read, or only be written; a reader does both";
 returned(eperm) ->
@@ -111,16 +115,25 @@ bad_map(Term, Function, Args) ->
 %% Arguments
 %%--------------------------------------------------------------------------------------------------
 
-faults(subscribe, [_Ring, Pid | Options]) ->
-    found([{2, bad_pid(Pid)}] ++ [{3, bad_options(O)} || O <- Options]);
+faults(subscribe, [Ring, Pid | Options]) ->
+    Found = found([{1, bad_log(Ring)}, {2, bad_pid(Pid)}] ++ [{3, bad_options(Ring, O)} || O <- Options]),
+    case map_size(Found) of
+        0 when Options =/= [] -> #{3 => ?UNKNOWN};
+        _ -> Found
+    end;
 faults(unsubscribe, [Subscription]) ->
     #{1 => ["not a subscription, which is a pid of a C node: ", shown(Subscription)]};
 faults(subscriptions, [Node]) when is_atom(Node) ->
     found([{1, bad_node(Node)}]);
+faults(subscriptions, [Ring]) ->
+    found([{1, bad_log(Ring)}]);
 faults(push, [Value, _Ring]) when not is_binary(Value) ->
     #{1 => ["not a binary: ", shown(Value)]};
 faults(_Function, _Args) ->
     #{}.
+
+bad_log({log, Node}) -> bad_node(Node);
+bad_log(_Ring) -> none.
 
 found(Faults) ->
     maps:from_list([{N, Text} || {N, Text} <- Faults, Text =/= none]).
@@ -131,12 +144,15 @@ bad_pid(Pid) when is_pid(Pid) ->
      "asks for them"];
 bad_pid(Term) -> ["not a pid: ", shown(Term)].
 
-bad_options(Options) ->
-    case bad_list(Options, fun bad_option/1) of
-        none -> "the option types, as or lost: the layout, the members or the key are wrong; the C "
-                "node does not say which";
-        Text -> Text
-    end.
+bad_options(Ring, Options) when Ring =:= log; element(1, Ring) =:= log ->
+    bad_list(Options, fun bad_option_of_log/1);
+bad_options(_Ring, Options) ->
+    bad_list(Options, fun bad_option/1).
+
+bad_option_of_log({Name, _}) when Name =:= types; Name =:= as; Name =:= filter; Name =:= lost ->
+    ["the option ", atom_to_list(Name), " is not for the log, whose lines are terms as they are"];
+bad_option_of_log(Option) ->
+    bad_option(Option).
 
 bad_option({credit, N}) -> in_range(credit, N, 0, infinity);
 bad_option({batch, N}) -> in_range(batch, N, 1024, 262144);

@@ -17,7 +17,7 @@ watch(Ring, Options) ->
                 _ = io:get_line(Shell, ""),
                 stop(Pid);
             {error, Reason} ->
-                receive {'EXIT', _, Reason} -> ok after 0 -> ok end,
+                receive {'EXIT', _, {shutdown, Reason}} -> ok after 0 -> ok end,
                 {error, Reason}
         end,
     process_flag(trap_exit, Old),
@@ -39,7 +39,7 @@ print(Shell, {missed, unknown}) ->
 print(Shell, {missed, N}) ->
     io:put_chars(Shell, ["... ", integer_to_list(N), " not sent\n"]);
 print(Shell, {lost, N}) ->
-    io:put_chars(Shell, ["... ", integer_to_list(N), " lost by the program\n"]).
+    io:put_chars(Shell, ["... ", integer_to_list(N), " lost for want of room\n"]).
 
 line(#{time := Time, level := Level, message := Message}) ->
     When = calendar:system_time_to_rfc3339(Time div 1000, [{unit, millisecond}, {offset, "Z"}]),

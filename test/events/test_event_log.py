@@ -20,14 +20,17 @@ def node(start_cnode, bob):
     allowed = ["--allow", f"{bob.name}=ro", "--allow", "*=rw"]
     node = start_cnode(*options, *allowed, ready=False)
     wait_until(lambda: any('"ready"' in line for line in node.lines), what="it is ready")
-    node.name = json.loads(node.lines[-1])["message"].split()[1]
+    _, node.name, _, port = json.loads(node.lines[-1])["message"].split()
+    node.port = int(port)
     return node
 
 
 @pytest.fixture
 def subscribe(node, alice):
     def subscribe(*options, beam=alice):
-        return Subscriber(beam, node.name, "log", *options)
+        subscriber = Subscriber(beam, node.name, "log", *options)
+        node.wait_log(f"connected {beam.name} ")  # no line of before comes later
+        return subscriber
 
     return subscribe
 
@@ -164,6 +167,43 @@ def test_text_of_a_peer_is_a_binary_and_its_length_has_a_limit(path, told, node,
         bob.erpc(node.name, "put", 1, 1, ("pinned", path.encode()))
     found, _ = terms(s, 2)
     assert [event["path"] for event in found if event["event"] == "refused"] == [told]
+
+
+def test_a_line_comes_that_is_logged_as_a_node_leaves(node, subscribe, connect):
+    """It leaves the thread that sends: that is woken for the line all the same."""
+    s = subscribe()
+    for _ in range(10):
+        connect(node, name="other@h").close()
+        found = []
+        while len(found) < 2:
+            _, _, [(_, events)] = s.receive()
+            found += [str(event["event"]) for event in events]
+        assert found == ["connected", "disconnected"]
+
+
+def test_a_grant_is_enough_though_others_have_had_all(node, subscribe, alice):
+    paused, all = subscribe(("credit", 0)), subscribe()
+    alice.erpc(node.name, "new", "hash", 4, 8, 16)
+    assert len(terms(all, 1)[0]) == 1
+    paused.grant(2**64)
+
+    def is_served():
+        info = paused.info()
+        return info["sent"] + info["skipped"] == 1
+
+    wait_until(is_served, what="it gets the line, or is passed over for it")
+
+
+def test_lines_lost_before_it_began_are_none_of_its_own(node, subscribe, alice):
+    earlier = subscribe(("credit", 0))
+    for _ in range(500):
+        alice.erpc(node.name, "close", alice.erpc(node.name, "new", "hash", 4, 8, 16))
+    later = subscribe()
+    earlier.grant(2**64)
+    wait_until(lambda: earlier.info()["fill"] == 0, what="there is room")
+    alice.erpc(node.name, "new", "hash", 4, 8, 16)
+    assert terms(later, 1)[1] == 0
+    wait_until(lambda: earlier.receive()[1] > 0, what="the other one is told")
 
 
 @pytest.mark.parametrize("of_node", [False, True])

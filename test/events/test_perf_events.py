@@ -2,11 +2,13 @@
 """Subscriptions to perf event arrays, whose events the loader's children open."""
 
 import os
+import signal
 import struct
 from itertools import groupby
 
 import pytest
 
+from beam import BeamError
 from cluster import wait_until
 from conftest import raises
 from program_fixtures import Programs
@@ -231,3 +233,83 @@ def test_credit_frees_whichever_buffer_waits_for_it(cpu, source, subscribe):
         wait_until(lambda: s.info()["stalls"] > number, what="it waits for credit")
         s.grant(20)
         assert numbers(s.records(1)) == [number]
+
+
+def test_who_was_passed_over_once_gets_what_comes_afterwards(source, subscribe):
+    on(source, 0)
+    slow, fast = subscribe(("credit", 0), ring=source.perf), subscribe(ring=source.perf)
+    emit(source, 1)
+    assert numbers(fast.records(1)) == [0]
+    slow.passed_over(1)
+    slow.grant(2**64)
+    for number in range(1, 9):
+        emit(source, 1)
+        assert numbers(fast.records(1)) == numbers(slow.records(1)) == [number]
+    assert slow.info()["skipped"] == 1
+
+
+@pytest.mark.parametrize("more", range(3))
+def test_a_node_that_was_stopped_gets_all_that_the_buffer_holds(more, source, start_beam):
+    beam = start_beam()
+    on(source, 0)
+    Subscriber(beam, source.programs.node.name, source.perf, ("credit", 2**64))
+
+    def info():
+        [info] = source.programs.events("subscriptions")
+        return info
+
+    os.kill(beam.pid, signal.SIGSTOP)
+    try:
+        while info()["stalls"] == 0:  # beyond what the sockets between them hold
+            emit(source, 200, 4000)
+        emit(source, more, 4000)
+    finally:
+        os.kill(beam.pid, signal.SIGCONT)
+    wait_until(lambda: info()["fill"] == 0, what="all is sent")
+    assert info()["skipped"] == 0
+
+
+def test_perf_events_leave_the_descriptors_that_connections_need(start_programs, alice, start_beam):
+    few = ["--max-maps", "60", "--max-connections", "8", "--max-handshakes", "8"]
+    loads = ["--max-loads", "1", "--max-programs", "4"]
+    programs = start_programs(*few, *loads, wrapper=["prlimit", "--nofile=170:170"])
+    me = alice.eval("self()")
+    answers = []
+    while answers[-1:] != [("error", "emfile")]:
+        assert len(answers) < 60
+        map = programs.maps("new", "perf_event_array", 4, 4, 2)
+        answers.append(programs.events("subscribe", map, me, [("buffer", 4096)]))
+    assert len(answers) > 1
+    assert programs.beam.erpc(programs.node.name, "features")
+    assert start_beam().erpc(programs.node.name, "features")
+    assert not programs.node.find_log("--max-subscriptions")
+
+
+def test_a_handle_that_is_closed_as_it_is_subscribed_to_keeps_nothing(source, start_beam, bob):
+    """There is neither handle nor subscription afterwards, whoever was first."""
+    programs = source.programs
+    kept = programs.events("subscriptions")
+    for wait in range(60):
+        map = programs.maps("new", "perf_event_array", 4, 4, 2)
+        me = programs.beam.eval("self()")
+        request = [programs.node.name, "ebpf_events", "subscribe", [map, me, []]]
+        programs.beam.start_apply("erpc", "call", request)
+        bob.eval("timer:sleep(N)", N=wait % 4)
+        assert bob.erpc(programs.node.name, "close", map) == "ok"
+        try:
+            programs.beam.finish()
+        except BeamError as e:
+            assert e.reason[1][0] == "badmap", e
+        assert programs.events("subscriptions") == kept
+
+
+def test_a_handle_that_may_only_read_is_eacces(source, alice):
+    reading = source.programs.maps("open", ("id", source.programs.maps("info", source.perf)["id"]), ["read"])
+    answer = source.programs.events("subscribe", reading, alice.eval("self()"), [])
+    assert answer == ("error", "eacces")
+
+
+def test_a_frozen_array_is_eperm(source, alice):
+    source.programs.maps("freeze", source.perf)
+    answer = source.programs.events("subscribe", source.perf, alice.eval("self()"), [])
+    assert answer == ("error", "eperm")

@@ -47,7 +47,7 @@ void fuzz_node_start(void)
 		.common = {
 			.handles = handles_new(WORLD_NODE, node.creation,
 					       &limits),
-			.events = events_new(8, FUZZ_NODE_MAX_MESSAGE, &budget),
+			.events = events_new(8, 8, FUZZ_NODE_MAX_MESSAGE, &budget),
 			.map_memory = map_memory_new(UINT64_MAX),
 			.stats = stats_all_new(),
 			.pin_root.fd = -1,

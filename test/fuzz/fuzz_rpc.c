@@ -71,7 +71,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 				 WORLD_COOKIE, 12345) == 0);
 	map_memory = map_memory_new(UINT64_MAX);
 	all_stats = stats_all_new();
-	events = events_new(8, 65536, &budget);
+	events = events_new(8, 8, 65536, &budget);
 	REQUIRE(map_memory && all_stats && events);
 	make_transport();
 	return 0;

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -141,6 +142,18 @@ def test_descriptors_on_their_way_are_waited_for(programs, objects):
         assert children(loader.pid) == [child]
     assert programs.beam.finish()[0] == "ebpf_program"
     loader.check()
+
+
+def test_too_many_descriptors_on_their_way_do_not_end_the_use_of_the_loader(start_programs):
+    """Without CAP_SYS_ADMIN the node itself may have but so many, too."""
+    programs = start_programs("--no-open-by-id")
+    subprocess.run(["prlimit", "--pid", str(programs.node.pid), "--nofile=200:200"], check=True)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        for _ in range(2):
+            socket.send_fds(ours, [b"x"], [theirs.fileno()] * 150)
+        assert programs.load("xdp", returns(2), []) == ("error", "ebusy")
+    assert programs.load("xdp", returns(2), [])[0] == "ebpf_program"
 
 
 # What each job's child calls, the log's word for it, and the request.
