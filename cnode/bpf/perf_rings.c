@@ -26,7 +26,6 @@ struct perf_buffer {
 	const char *data;
 	size_t page_size;
 	uint32_t cpu;
-	char *whole; /* a record over the end; all rings of a map share it */
 };
 
 /* --- Reading ------------------------------------------------------------- */
@@ -51,12 +50,16 @@ static bool is_stolen(const struct ring *ring)
 	return false;
 }
 
-/* The header of a record never lies over the end: both are multiples of 8. */
+/*
+ * The header of a record never lies over the end: both are multiples of 8. What
+ * is copied is read before the next look, and by one thread.
+ */
 static const char *record_at(const struct ring *ring, unsigned long at,
 			     size_t size)
 {
-	return ring_whole(ring->perf->data, ring->size, at, size,
-			  ring->perf->whole);
+	static char whole[MAX_RECORD];
+
+	return ring_whole(ring->perf->data, ring->size, at, size, whole);
 }
 
 /* The program's bytes, and up to 7 that fill a word; false: it cannot be. */
@@ -129,7 +132,7 @@ static void unmap(struct ring *ring)
 	free(ring->perf);
 }
 
-static int map_event(const struct perf_event *event, uint32_t size, char *whole,
+static int map_event(const struct perf_event *event, uint32_t size,
 		     struct ring *ring)
 {
 	const size_t page_size = (size_t)sysconf(_SC_PAGESIZE);
@@ -151,7 +154,6 @@ static int map_event(const struct perf_event *event, uint32_t size, char *whole,
 	perf->page_size = page_size;
 	perf->data = (const char *)page + page_size;
 	perf->cpu = event->cpu;
-	perf->whole = whole;
 	*ring = (struct ring){
 		.kind = &kind, .fd = event->fd, .size = size, .perf = perf
 	};
@@ -167,9 +169,9 @@ static bool is_frozen(const struct map *map)
 }
 
 static int open_one(const struct map *map, const struct perf_event *event,
-		    uint32_t buffer, char *whole, struct ring *ring)
+		    uint32_t buffer, struct ring *ring)
 {
-	int error = map_event(event, buffer, whole, ring);
+	int error = map_event(event, buffer, ring);
 
 	if (error < 0)
 		return error;
@@ -181,46 +183,33 @@ static int open_one(const struct map *map, const struct perf_event *event,
 	return error;
 }
 
-static int open_all(const struct map *map, const struct perf_event *events,
-		    unsigned event_count, uint32_t buffer, struct ring *rings,
-		    unsigned *count)
+int perf_rings_open(const struct map *map, const struct perf_event *events,
+		    unsigned *count, uint32_t buffer, struct ring *rings)
 {
-	char *whole = malloc(MAX_RECORD);
-	int error = whole ? 0 : -ENOMEM;
+	const unsigned given = *count;
+	unsigned made = 0;
+	int error = 0;
 	bool is_used;
 
-	for (unsigned i = 0; i < event_count; i++) {
+	for (unsigned i = 0; i < given; i++) {
 		is_used = error == 0 && events[i].cpu < map->max_entries;
 		if (is_used)
-			error = open_one(map, &events[i], buffer, whole,
-					 &rings[*count]);
+			error = open_one(map, &events[i], buffer, &rings[made]);
 		if (is_used && error == 0)
-			++*count;
+			made++;
 		else
 			close(events[i].fd);
 	}
-	if (*count == 0)
-		free(whole);
-	return error == 0 && *count == 0 ? -ENODEV : error;
-}
-
-int perf_rings_open(const struct map *map, const struct perf_event *events,
-		    unsigned event_count, uint32_t buffer, struct ring *rings,
-		    unsigned *count)
-{
-	int error;
-
-	*count = 0;
-	error = open_all(map, events, event_count, buffer, rings, count);
+	if (error == 0 && made == 0)
+		error = -ENODEV;
 	if (error < 0)
-		perf_rings_close(map, rings, *count);
+		perf_rings_close(map, rings, made);
+	*count = made;
 	return error;
 }
 
 void perf_rings_close(const struct map *map, struct ring *rings, unsigned count)
 {
-	if (count > 0)
-		free(rings[0].perf->whole);
 	for (unsigned i = 0; i < count; i++) {
 		bpf_map_delete_elem(map->resource.fd, &rings[i].perf->cpu);
 		unmap(&rings[i]);

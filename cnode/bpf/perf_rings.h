@@ -22,14 +22,12 @@ struct perf_event {
  * Makes a ring of each event, and puts the event into a map of type
  * BPF_MAP_TYPE_PERF_EVENT_ARRAY, where programs of that processor find it. The
  * descriptors are taken over, even on failure. An event of a processor for
- * which the map has no entry is closed. *count: rings made, at most as many as
- * events. 0 or -errno: -EPERM: the user's perf_event_mlock_kb is used up, or
- * the map is frozen; -EACCES: its descriptor cannot write; -ENODEV: none is
- * left.
+ * which the map has no entry is closed. *count: of events, and then of rings. 0
+ * or -errno: -EPERM: the user's perf_event_mlock_kb is used up, or the map is
+ * frozen; -EACCES: its descriptor cannot write; -ENODEV: no event is left.
  */
 int perf_rings_open(const struct map *map, const struct perf_event *events,
-		    unsigned event_count, uint32_t buffer, struct ring *rings,
-		    unsigned *count);
+		    unsigned *count, uint32_t buffer, struct ring *rings);
 
 /* Takes the events out of the map, and closes them. */
 void perf_rings_close(const struct map *map, struct ring *rings,

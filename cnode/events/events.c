@@ -312,7 +312,7 @@ static int find_source(struct events *events,
 static int add(struct subscription *s, const struct events_request *request)
 {
 	struct events *events = s->peer->events;
-	struct source *source;
+	struct source *source = NULL;
 	int error;
 
 	if (events->count >= events->max)
@@ -320,7 +320,7 @@ static int add(struct subscription *s, const struct events_request *request)
 	error = start_once(events);
 	if (error == 0)
 		error = find_source(events, request, &source);
-	if (error < 0)
+	if (!source)
 		return error;
 	if (!set_positions(s, source, request->oldest)) {
 		if (TAILQ_EMPTY(&source->subscriptions))

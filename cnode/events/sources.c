@@ -224,7 +224,8 @@ static bool serve_all(struct source *source)
 		if (s->stalled_since == 0 || has_all(source, s))
 			source->stalled = false;
 	}
-	source->first = (source->first + 1) % source->ring_count;
+	if (++source->first >= source->ring_count)
+		source->first = 0;
 	return good;
 }
 
@@ -398,12 +399,10 @@ static int open_perf(struct source *source,
 		     const struct events_request *request)
 {
 	struct events_perf *perf = request->perf;
-	const unsigned count = perf->count;
 
 	perf->count = 0;
-	return perf_rings_open(source->map, perf->events, count,
-			       request->buffer, source->rings,
-			       &source->ring_count);
+	return perf_rings_open(source->map, perf->events, &source->ring_count,
+			       request->buffer, source->rings);
 }
 
 static void close_perf(struct source *source)

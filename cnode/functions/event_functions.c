@@ -82,6 +82,7 @@ static bool try(struct call *call, struct events_request *request, int *error,
 	if (!*done)
 		*error = events_subscribe(call->context->events, request,
 					  &call->subscription);
+	request->perf = NULL;
 	perf_events_fini(&events);
 	return good;
 }
