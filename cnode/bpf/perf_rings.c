@@ -175,12 +175,11 @@ static int open_one(const struct map *map, const struct perf_event *event,
 
 	if (error < 0)
 		return error;
-	if (bpf_map_update_elem(map->resource.fd, &event->cpu, &event->fd,
-				BPF_ANY) == 0)
-		return 0;
-	error = errno == EPERM && !is_frozen(map) ? -EACCES : -errno;
-	unmap(ring);
-	return error;
+	error = bpf_map_update_elem(map->resource.fd, &event->cpu, &event->fd,
+				    BPF_ANY);
+	if (error < 0)
+		unmap(ring);
+	return error == -EPERM && !is_frozen(map) ? -EACCES : error;
 }
 
 int perf_rings_open(const struct map *map, const struct perf_event *events,

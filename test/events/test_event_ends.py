@@ -195,6 +195,7 @@ def test_who_else_reads_the_ring_is_noticed(source, subscribe, over):
     s.monitor()
     source.emit(3)
     s.records(1)
+    wait_until(lambda: source.fill() == 48, what="it has given back the first one")
     id = source.programs.maps("info", source.ring)["id"]
     fd = libbpf.bpf_map_get_fd_by_id(id)
     assert fd >= 0

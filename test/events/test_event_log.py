@@ -59,7 +59,9 @@ def without_time(events):
     return [{key: value for key, value in event.items() if key != "time"} for event in events]
 
 
-def logged(node, start):
+def logged(node, start, count=0):
+    """Once there are so many."""
+    wait_until(lambda: len(node.lines) >= start + count, what="all is logged")
     return [json.loads(line) for line in node.lines[start:]]
 
 
@@ -72,7 +74,7 @@ def test_events_are_what_json_says(node, subscribe, alice, bob):
     alice.erpc(node.name, "close", map)
     began = time.time_ns() // 1000
     found, lost = terms(s, 4)
-    lines = logged(node, start)
+    lines = logged(node, start, 4)
     assert without_time(found) == without_time(lines)
     assert [event["event"] for event in found] == ["handle_made", "connected", "refused", "handle_closed"]
     assert found[2]["reason"] == "may_only_read" and found[2]["level"] == "warning"
@@ -117,7 +119,7 @@ def test_lines_that_find_no_room_are_counted(node, subscribe, alice):
     kept = s.info()["sent"]
     assert 100 < kept < 1001
     found, lost = terms(s, kept)
-    lines = logged(node, start)
+    lines = logged(node, start, 1001)
     assert kept + lost == len(lines) == 1001
     assert without_time(found) == without_time(lines[: kept - 1] + lines[-1:])
 
