@@ -24,7 +24,9 @@ main(_) ->
 parts([]) -> [];
 parts(["" | Lines]) -> parts(Lines);
 parts(["%% SPDX" ++ _ | Lines]) -> parts(lists:dropwhile(fun is_text/1, Lines));
-parts(["%% " ++ Comment | Lines]) -> [{comment, Comment} | parts(Lines)];
+parts(["%% " ++ _ | _] = Lines) ->
+    {Comment, Rest} = lists:splitwith(fun(L) -> lists:prefix("%% ", L) end, Lines),
+    [{comment, lists:join("\n# ", [Text || "%% " ++ Text <- Comment])} | parts(Rest)];
 parts(["$ " ++ Command | Lines]) -> [{command, Command} | parts(Lines)];
 parts(Lines) ->
     {Before, [Last | Rest]} =
