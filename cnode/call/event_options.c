@@ -6,7 +6,7 @@
  *	       | {from, newest | oldest} | {buffer, Bytes}
  *	       | {types, Layout | {btf, Name, Map}} | {as, _}
  *	       | {filter, [{Offset, Type, Op, Number}]}
- *	       | {lost, {Map, Key}}
+ *	       | {lost, Map, Key}
  *	Type   = u8 | u16 | u32 | u64 | s8 | ... | be16 | be32 | be64
  *	Op     = '==' | '/=' | '<' | '=<' | '>' | '>=' | 'band'
  *
@@ -41,7 +41,7 @@ const struct events_request event_options_default = {
 /* What has to be read once all options are known. */
 struct pending {
 	struct view_options view;
-	struct term lost;
+	struct term lost_map, lost_key; /* of size 0: there are none */
 };
 
 /* --- Numbers ------------------------------------------------------------- */
@@ -221,23 +221,20 @@ static char *copy(const char *bytes, size_t size)
 }
 
 /* The handle's own view of the key, as in get/2. */
-static bool read_lost(struct call *call, struct term t,
+static bool read_lost(struct call *call, const struct pending *pending,
 		      struct events_request *request)
 {
-	struct term pair[2];
 	const char *key = NULL;
 	struct map *map;
 	bool good;
 
-	if (!term_tuple_of(t, pair, 2))
-		return raise_reason(call, RAISED_BADARG);
-	if (!call_read_value_map(call, pair[0]))
+	if (!call_read_value_map(call, pending->lost_map))
 		return false;
 	/* keys are read for the call's map */
 	map = call->map;
 	call->map = call->value_map;
 	good = (is_counter(call->map) || raise_reason(call, RAISED_BADARG)) &&
-	       values_read_key(call, pair[1], &key);
+	       values_read_key(call, pending->lost_key, &key);
 	if (good) {
 		request->lost.map = map_ref(call->map);
 		request->lost.key = copy(key, call->map->key_size);
@@ -260,8 +257,13 @@ static bool read_option(struct term option, struct events_request *request,
 		{ "linger", read_linger }, { "from", read_from },
 		{ "filter", read_filter }, { "buffer", read_buffer },
 	};
-	struct term pair[2];
+	struct term pair[2], lost[3];
 
+	if (term_tuple_of(option, lost, 3) && term_is_atom(lost[0], "lost")) {
+		pending->lost_map = lost[1];
+		pending->lost_key = lost[2];
+		return true;
+	}
 	if (!term_tuple_of(option, pair, 2))
 		return false;
 	for (size_t i = 0; i < sizeof(readers) / sizeof(readers[0]); i++)
@@ -271,8 +273,6 @@ static bool read_option(struct term option, struct events_request *request,
 		pending->view.types = pair[1];
 	else if (term_is_atom(pair[0], "as"))
 		pending->view.as = pair[1];
-	else if (term_is_atom(pair[0], "lost"))
-		pending->lost = pair[1];
 	else
 		return false;
 	return true;
@@ -297,13 +297,13 @@ static bool are_of_rings(const struct events_request *request,
 			 const struct pending *pending)
 {
 	return request->filter.count > 0 || pending->view.types.size > 0 ||
-	       pending->view.as.size > 0 || pending->lost.size > 0;
+	       pending->view.as.size > 0 || pending->lost_map.size > 0;
 }
 
 bool event_options_read(struct call *call, struct term list,
 			struct events_request *request, int *error)
 {
-	struct pending pending = { .lost = { .size = 0 } };
+	struct pending pending = { .lost_map = { .size = 0 } };
 	bool good;
 
 	*error = 0;
@@ -311,8 +311,8 @@ bool event_options_read(struct call *call, struct term list,
 	    (!call->map && are_of_rings(request, &pending)))
 		return raise_reason(call, RAISED_BADARG);
 	good = read_types(call, &pending.view, request, error);
-	if (good && *error == 0 && pending.lost.size > 0)
-		good = read_lost(call, pending.lost, request);
+	if (good && *error == 0 && pending.lost_map.size > 0)
+		good = read_lost(call, &pending, request);
 	if (!good || *error != 0)
 		event_options_fini(request);
 	return good;

@@ -155,7 +155,7 @@
     | {filter, [comparison()]}
     | {types, ebpf_maps:layout() | {btf, Type :: binary() | string() | atom(), ebpf_maps:any_map()}}
     | {as, map | tuple | [Member :: binary() | atom() | string()]}
-    | {lost, {ebpf_maps:any_map(), Key :: term()}}.
+    | {lost, ebpf_maps:any_map(), Key :: term()}.
 %% `credit' is how many bytes of records may come at first: by default 1 MiB. `batch' is how large a
 %% message becomes, in bytes, where much comes at once: by default 64 KiB. `linger' is how many
 %% milliseconds an event waits for others, by default 0: while one message is sent, the next one

@@ -149,10 +149,15 @@ bad_options(Ring, Options) when Ring =:= log; element(1, Ring) =:= log ->
 bad_options(_Ring, Options) ->
     bad_list(Options, fun bad_option/1).
 
-bad_option_of_log({Name, _}) when Name =:= types; Name =:= as; Name =:= filter; Name =:= lost ->
-    ["the option ", atom_to_list(Name), " is not for the log, whose lines are terms as they are"];
+bad_option_of_log({Name, _}) when Name =:= types; Name =:= as; Name =:= filter ->
+    not_of_log(Name);
+bad_option_of_log({lost, _Map, _Key}) ->
+    not_of_log(lost);
 bad_option_of_log(Option) ->
     bad_option(Option).
+
+not_of_log(Name) ->
+    ["the option ", atom_to_list(Name), " is not for the log, whose lines are terms as they are"].
 
 bad_option({credit, N}) -> in_range(credit, N, 0, infinity);
 bad_option({batch, N}) -> in_range(batch, N, 1024, 262144);
@@ -164,8 +169,8 @@ bad_option({filter, Filter}) -> bad_filter(Filter);
 bad_option({types, {btf, _Name, _Map}}) -> none;
 bad_option({types, Layout}) -> bad_layout(Layout);
 bad_option({as, _}) -> none;
-bad_option({lost, {_Map, _Key}}) -> none;
-bad_option({lost, Term}) -> ["the option lost is {Map, Key}, not ", shown(Term)];
+bad_option({lost, _Map, _Key}) -> none;
+bad_option({lost, Term}) -> ["the option lost is {lost, Map, Key}, not ", shown({lost, Term})];
 bad_option(Option) -> ["no option: ", shown(Option)].
 
 bad_buffer(N) when is_integer(N), N >= 4096, N =< 16777216, N band (N - 1) =:= 0 -> none;

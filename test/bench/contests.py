@@ -488,6 +488,15 @@ EVENTS = (
         limit=at_most(0),
     ),
     Contest(
+        "events-stopped",
+        "events lost of a million a second, beside a node that is stopped",
+        "",
+        "ms above",
+        partial(events.flows, rate=MILLION, figure=events.lost_in_all, stopped=True),
+        (by.EVENTS,),
+        limit=at_most(0),
+    ),
+    Contest(
         "events-lone",
         "a lone event, from the kernel to an Erlang process",
         "µs",

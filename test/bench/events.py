@@ -7,8 +7,9 @@ that keeps what it reads, and as a port program of an Erlang node, which sends i
 """
 
 import os
+import signal
 import subprocess
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 import labels as by
@@ -102,6 +103,18 @@ def read(world, node, label, pin, count, readers=1):
         reader.close()
 
 
+@contextmanager
+def stopped_reader(world, node, pin):
+    """A subscriber of its own, whose node has stopped."""
+    beam = world.beam("stopped")
+    try:
+        InErlang(world, [beam], ("cnode", node.name, str(pin).encode()))
+        os.kill(beam.pid, signal.SIGSTOP)
+        yield
+    finally:
+        kill(beam.process)
+
+
 def prepared(world, stack):
     """The object, and a C node that may read rings of others."""
     object = compiled(HERE.parent / "bpf" / "events.bpf.c", world.home, f"-DRING_SIZE={RING}")
@@ -109,16 +122,18 @@ def prepared(world, stack):
 
 
 @contextmanager
-def flows(world, size, labels, rate, figure, readers=1, seconds=None):
-    """figure(cpu nanoseconds, lost by the ring, results of readers, count)"""
+def flows(world, size, labels, rate, figure, readers=1, seconds=None, stopped=False):
+    """figure(cpu nanoseconds, lost by the ring, results of readers, count); where it is
+    stopped, another node has subscribed that reads nothing."""
     count = size.events if seconds is None else max(10, min(size.events, rate * seconds))
     with ExitStack() as stack:
         object, node = prepared(world, stack)
 
         def one(label):
             flow = Flow(world, object, rate, count)
+            other = stopped_reader(world, node, flow.pin) if stopped else nullcontext()
             try:
-                with read(world, node, label, flow.pin, count, readers) as reader:
+                with other, read(world, node, label, flow.pin, count, readers) as reader:
                     pid = reader.cpu_of() or node.pid
                     before = cpu_time(pid)
                     lost = flow.run()

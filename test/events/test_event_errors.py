@@ -46,6 +46,8 @@ def call(source, alice):
         [("filter", [(0, "s16", "==", -32769)])],
         [("filter", [(0, "u8", "==", 1)] * 9)],
         [("lost", "x")],
+        [("lost", ("x", 0))],
+        [("lost", "x", 0, 0)],
         [("unknown", 1)],
     ],
     ids=str,
@@ -77,9 +79,9 @@ def test_other_maps_are_no_rings(source, call):
 def test_a_counter_of_lost_events_is_a_map_of_numbers(source, call):
     small = source.programs.maps("new", "hash", 4, 4, 1)
     with raises("badarg"):
-        call(source.ring, [("lost", (small, 0))])
+        call(source.ring, [("lost", small, 0)])
     with raises("badarg"):
-        call(source.ring, [("lost", (source.maps[b"lost"], b"too long"))])
+        call(source.ring, [("lost", source.maps[b"lost"], b"too long")])
 
 
 def test_types_that_are_too_large_or_not_there(source, call):

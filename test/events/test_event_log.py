@@ -149,7 +149,7 @@ def test_who_may_only_read_may_not(node, subscribe, bob):
 
 @pytest.mark.parametrize(
     "option",
-    [("types", "u8"), ("as", "map"), ("filter", [(0, "u8", "==", 1)]), ("lost", ("x", 0)), ("x", 1)],
+    [("types", "u8"), ("as", "map"), ("filter", [(0, "u8", "==", 1)]), ("lost", "x", 0), ("x", 1)],
 )
 def test_options_of_rings_are_not_for_it(node, subscribe, option):
     with raises("badarg"):

@@ -288,7 +288,7 @@ def test_the_programs_own_count_of_lost_events_is_told(source, subscribe):
     source.emit(4000)
     before = source.lost()
     assert before > 0
-    s = subscribe(("lost", (source.maps[b"lost"], 0)), ("from", "oldest"), ("credit", 0))
+    s = subscribe(("lost", source.maps[b"lost"], 0), ("from", "oldest"), ("credit", 0))
     source.emit(100)
     s.grant(MIB)
     first, lost, _ = s.receive()
