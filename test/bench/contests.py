@@ -511,7 +511,7 @@ EVENTS = (
         "µs",
         "its time",
         partial(events.calls_meanwhile, rate=MILLION),
-        (by.FLOWING, by.NOT_FLOWING),
+        (by.FLOWING, by.NOT_FLOWING, by.FLOWING_BY_PORT),
         targets={by.NOT_FLOWING: at_most(2)},
     ),
 )
