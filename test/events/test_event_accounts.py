@@ -169,6 +169,7 @@ def test_a_restart_of_the_c_node_loses_no_more_than_was_on_its_way(
     for _ in range(5):
         node = restarted(start_cnode, node)
         s = Subscriber(alice, node.name, ring, ("from", "oldest"), ("credit", 2**64))
+        s.monitor()
         flood(4)
         got = numbers(s.records(200))
         if how == signal.SIGTERM:
@@ -176,7 +177,8 @@ def test_a_restart_of_the_c_node_loses_no_more_than_was_on_its_way(
         else:
             node.kill()
         flood(1)  # while nobody reads
-        while (message := s.receive(100)) != "none":
+        assert s.end(20000) == "noconnection"  # and all has come that was sent
+        while (message := s.receive(0)) != "none":
             got += numbers(split(message[2]))
         assert got == list(range(got[0], got[-1] + 1))  # each once, and without a gap
         gaps.append(got[0] - (found[-1] + 1 if found else 0))

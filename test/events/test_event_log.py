@@ -84,6 +84,7 @@ def test_events_are_what_json_says(node, subscribe, alice, bob):
 
 def test_nothing_is_logged_of_it(node, subscribe, alice):
     alice.erpc(node.name, "features")
+    node.wait_log(f"connected {alice.name} ")
     start = node.mark()
     first = subscribe()
     second = subscribe()

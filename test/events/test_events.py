@@ -70,7 +70,7 @@ def test_messages_are_as_large_as_the_option_says(source, subscribe):
 
 
 def test_no_message_is_longer_than_any_may_be(start_programs, events_object):
-    programs = start_programs("--max-message", "20000")
+    programs = start_programs("--max-message", "30000")
     source = Source(programs, events_object)
     s = Subscriber(programs.beam, programs.node.name, source.ring, ("credit", 0))
     source.emit(500, 64)
@@ -80,7 +80,7 @@ def test_no_message_is_longer_than_any_may_be(start_programs, events_object):
         first, _, runs = s.receive()
         assert first == sum(sizes) // 64
         sizes.append(sum(len(data) for _, data in runs))
-    assert max(sizes) < 20000
+    assert max(sizes) < 30000
 
 
 def test_an_event_lingers_for_others(source, subscribe):
