@@ -140,8 +140,10 @@ starting(info, {Port, {data, {_Eol, Line}}}, #data{port = Port, node = Node} = D
 starting(info, {Port, {exit_status, ?NAME_TAKEN}}, #data{port = Port, tries = Tries} = Data) when
     Tries > 1
 ->
-    Again = Data#data{port = none, tries = Tries - 1},
-    {next_state, retrying, Again, {state_timeout, ?RETRY_TIME, connect}};
+    retry(Data);
+%% It has ended before it had read the cookie, and the port does not tell how.
+starting(info, {'EXIT', Port, epipe}, #data{port = Port, tries = Tries} = Data) when Tries > 1 ->
+    retry(Data);
 starting(info, {Port, {exit_status, Status}}, #data{port = Port, last = Last} = Data) ->
     Text = [Last, " (exit status ", integer_to_list(Status), ")"],
     fail(fault(Status), Text, Data#data{port = none});
@@ -151,6 +153,10 @@ starting(state_timeout, late, #data{last = Last} = Data) ->
     fail(not_ready, ["it was not ready in time: ", Last], Data);
 starting(_Type, _Event, _Data) ->
     keep_state_and_data.
+
+retry(#data{tries = Tries} = Data) ->
+    {next_state, retrying, Data#data{port = none, tries = Tries - 1},
+        {state_timeout, ?RETRY_TIME, connect}}.
 
 -spec retrying(gen_statem:event_type(), term(), #data{}) -> step().
 retrying(state_timeout, connect, Data) ->

@@ -218,7 +218,8 @@ def test_where_none_is_installed_it_says_what_to_do(embedded):
 
 def test_a_name_that_stays_taken_is_told_after_four_tries(embedded, tmp_path):
     script, tries = tmp_path / "taken", tmp_path / "tries"
-    script.write_text(f"#!/bin/sh\necho >>'{tries}'\necho 'it is taken' >&2\nexit 7\n")
+    said = "read -r cookie\necho 'it is taken' >&2\nexit 7\n"
+    script.write_text(f"#!/bin/sh\necho >>'{tries}'\n{said}")
     script.chmod(0o755)
     embedded = embedded(program=list(str(script).encode()))
     answer = embedded.start()
