@@ -60,7 +60,7 @@ struct log_entry {
 /*
  * Calls tell for each line from now on, in the thread that logs it, which may
  * hold any lock: it may neither log nor wait. NULL: nobody listens, and once
- * this returns nothing is told any more.
+ * this returns no call is under way.
  */
 void log_set_listener(void (*tell)(const struct log_entry *entry,
 				   void *context),

@@ -43,13 +43,6 @@ static void release(const struct ring *ring, unsigned long at)
 			      memory_order_release);
 }
 
-/* The file of the event is our own. */
-static bool is_stolen(const struct ring *ring)
-{
-	(void)ring;
-	return false;
-}
-
 /*
  * The header of a record never lies over the end: both are multiples of 8. What
  * is copied is read before the next look, and by one thread.
@@ -123,7 +116,6 @@ static const struct ring_kind kind = {
 	.end = end_of,
 	.look = look,
 	.release = release,
-	.is_stolen = is_stolen,
 };
 
 static void unmap(struct ring *ring)

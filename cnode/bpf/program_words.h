@@ -45,11 +45,16 @@ enum program_word program_word_of(uint32_t type);
  */
 const char *program_words_read(const char *text, uint32_t *set);
 
+static inline bool program_words_have(uint32_t set, enum program_word word)
+{
+	return (set & (1u << word)) != 0;
+}
+
 static inline bool program_words_allow(uint32_t set, uint32_t type)
 {
 	enum program_word word = program_word_of(type);
 
-	return word < PROGRAMS_WORDS && (set & (1u << word));
+	return word < PROGRAMS_WORDS && program_words_have(set, word);
 }
 
 #endif

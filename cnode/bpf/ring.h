@@ -34,6 +34,7 @@ struct ring_kind {
 	enum ring_look (*look)(const struct ring *ring, unsigned long position,
 			       unsigned long end, struct ring_record *record);
 	void (*release)(const struct ring *ring, unsigned long position);
+	/* NULL: nobody else can read it */
 	bool (*is_stolen)(const struct ring *ring);
 };
 
@@ -100,7 +101,7 @@ static inline void ring_release(struct ring *ring, unsigned long position)
 /* Whether somebody else reads it, too, and so has moved the position. */
 static inline bool ring_is_stolen(const struct ring *ring)
 {
-	return ring->kind->is_stolen(ring);
+	return ring->kind->is_stolen && ring->kind->is_stolen(ring);
 }
 
 #endif

@@ -15,7 +15,7 @@ static bool may_open(struct call *call)
 
 	if (!common->loader)
 		return refusal_raise(call, REFUSAL_NO_PROGRAMS, NULL);
-	return (common->program_words & (1u << PROGRAMS_TRACING)) ||
+	return program_words_have(common->program_words, PROGRAMS_TRACING) ||
 	       refusal_raise(call, REFUSAL_PROGRAM_TYPE, "perf_event_array");
 }
 

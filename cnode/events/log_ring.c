@@ -143,12 +143,6 @@ static void release(const struct ring *ring, unsigned long at)
 	atomic_store(&ring->log->begin, at);
 }
 
-static bool is_stolen(const struct ring *ring)
-{
-	(void)ring;
-	return false;
-}
-
 static enum ring_look look(const struct ring *ring, unsigned long at,
 			   unsigned long end, struct ring_record *record)
 {
@@ -190,7 +184,6 @@ bool log_ring_open(struct ring *ring, void (*written)(void *context),
 		.end = end_of,
 		.look = look,
 		.release = release,
-		.is_stolen = is_stolen,
 	};
 	struct log_ring *log = calloc(1, sizeof(*log));
 

@@ -156,7 +156,7 @@ static bool is_due(const struct source *source, int64_t now)
 		(source->look_at > 0 && source->look_at <= now));
 }
 
-/* A perf event whose processor has gone hangs up for good. */
+/* Of a perf event whose processor has gone poll(2) says POLLHUP for good. */
 static void take_polled(struct source *source, const struct polled *p)
 {
 	struct turn *turn;

@@ -86,22 +86,12 @@ static int read_tracepoint(const struct attach_target *target, uint64_t *id)
 
 /* --- Events ------------------------------------------------------------- */
 
-static int open_event(struct perf_event_attr *attributes, int cpu)
-{
-	long fd;
-
-	attributes->size = sizeof(*attributes);
-	fd = syscall(SYS_perf_event_open, attributes, -1, cpu, -1,
-		     PERF_FLAG_FD_CLOEXEC);
-	return fd < 0 ? -errno : (int)fd;
-}
-
 /* The link keeps the event. */
 static int attach_event(const struct attachment *attachment,
 			struct perf_event_attr *attributes, int cpu)
 {
 	const struct record record = { .kind = LOADER_R_LINK };
-	int event = open_event(attributes, cpu), link;
+	int event = job_open_event(attributes, cpu), link;
 
 	if (event < 0)
 		return event;

@@ -9,16 +9,14 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/perf_event.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "loader/job_errors.h"
 #include "loader/job_options.h"
 
-static int open_event(int cpu, uint32_t watermark)
+static int open_all(uint32_t watermark, struct job_answer *answer)
 {
+	struct record record = { .kind = LOADER_R_EVENT };
 	struct perf_event_attr attributes = {
-		.size = sizeof(attributes),
 		.type = PERF_TYPE_SOFTWARE,
 		.config = PERF_COUNT_SW_BPF_OUTPUT,
 		.sample_type = PERF_SAMPLE_RAW,
@@ -26,21 +24,12 @@ static int open_event(int cpu, uint32_t watermark)
 		.watermark = 1,
 		.wakeup_watermark = watermark,
 	};
-	long fd = syscall(SYS_perf_event_open, &attributes, -1, cpu, -1,
-			  PERF_FLAG_FD_CLOEXEC);
-
-	return fd < 0 ? -errno : (int)fd;
-}
-
-static int open_all(uint32_t watermark, struct job_answer *answer)
-{
-	struct record record = { .kind = LOADER_R_EVENT };
 	int cpus = libbpf_num_possible_cpus(), fd;
 
 	if (cpus < 0)
 		return cpus;
 	for (int cpu = 0; cpu < cpus; cpu++) {
-		fd = open_event(cpu, watermark);
+		fd = job_open_event(&attributes, cpu);
 		if (fd == -ENODEV) /* it is not online */
 			continue;
 		if (fd < 0)

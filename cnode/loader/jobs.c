@@ -2,6 +2,11 @@
 /* What all jobs share. */
 #include "loader/jobs.h"
 
+#include <errno.h>
+#include <linux/perf_event.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include "bpf/program_words.h"
 #include "confine/privilege.h"
 
@@ -28,6 +33,16 @@ void job_answer_drop(struct job_answer *answer)
 	records_free(&answer->records);
 	answer->records.max = LOADER_MAX_ANSWER;
 	answer->fd_count = 0;
+}
+
+int job_open_event(struct perf_event_attr *attributes, int cpu)
+{
+	long fd;
+
+	attributes->size = sizeof(*attributes);
+	fd = syscall(SYS_perf_event_open, attributes, -1, cpu, -1,
+		     PERF_FLAG_FD_CLOEXEC);
+	return fd < 0 ? -errno : (int)fd;
 }
 
 int job_narrow(uint32_t needs)

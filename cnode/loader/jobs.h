@@ -8,6 +8,8 @@
 #include "loader/loader_protocol.h"
 #include "loader/records.h"
 
+struct perf_event_attr;
+
 /*
  * The jobs of a child of the loader. They run in a process that holds nothing
  * but its request and ends behind them, so what they allocate and open need not
@@ -44,6 +46,9 @@ void job_answer_drop(struct job_answer *answer);
  * 0 or -errno.
  */
 int job_narrow(uint32_t needs);
+
+/* A perf event of a processor, whatever runs there. A descriptor or -errno. */
+int job_open_event(struct perf_event_attr *attributes, int cpu);
 
 void job_load(const struct job *job, struct job_answer *answer);
 void job_instructions(const struct job *job, struct job_answer *answer);

@@ -31,7 +31,7 @@
 
 static bool has_tracing(uint32_t words)
 {
-	return (words & (1u << PROGRAMS_TRACING)) != 0;
+	return program_words_have(words, PROGRAMS_TRACING);
 }
 
 /* --- Capabilities ------------------------------------------------------- */

@@ -274,7 +274,8 @@ static rlim_t most_perf_events(const struct options *options)
 {
 	int cpus = libbpf_num_possible_cpus();
 
-	if (!(options->programs & (1u << PROGRAMS_TRACING)) || cpus < 0)
+	if (!program_words_have(options->programs, PROGRAMS_TRACING) ||
+	    cpus < 0)
 		return 0;
 	return (rlim_t)options->max_subscriptions * (rlim_t)cpus;
 }
@@ -292,6 +293,7 @@ static uint32_t bound_descriptors(const struct options *options,
 		(rlim_t)options->max_connections + options->max_handshakes;
 	rlim_t loads = options->programs ? options->max_loads : 0;
 	rlim_t needed = connections + SPARE_FDS + loads * LOAD_FDS;
+	rlim_t with_maps = needed + options->max_maps;
 	rlim_t perf = most_perf_events(options);
 	/* a subscription may have a descriptor of its own of the ring */
 	rlim_t most = connections * CONNECTION_FDS + SPARE_FDS +
@@ -309,14 +311,12 @@ static uint32_t bound_descriptors(const struct options *options,
 		limit.rlim_cur = most;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
-	needed += options->max_maps;
-	if (limit.rlim_cur < needed + perf)
-		*max_perf = limit.rlim_cur > needed
-				    ? (uint32_t)(limit.rlim_cur - needed)
-				    : 0;
-	if (limit.rlim_cur >= needed)
+	if (limit.rlim_cur >= with_maps) {
+		if (limit.rlim_cur - with_maps < perf)
+			*max_perf = (uint32_t)(limit.rlim_cur - with_maps);
 		return options->max_maps;
-	needed -= options->max_maps;
+	}
+	*max_perf = 0;
 	limit.rlim_cur = limit.rlim_cur > needed ? limit.rlim_cur - needed : 1;
 	log_warning("--max-maps %u is lowered to %u: the descriptor limit "
 		    "leaves no more beside --max-connections %u; raise "

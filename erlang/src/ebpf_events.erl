@@ -59,7 +59,7 @@
 %% is empty again. Events are in order for each processor alone, and come up to 10 ms late. `Lost' is
 %% what the kernel has told by then. The kernel fills up each record to 8 N + 4 bytes, so that one
 %% of 64 bytes comes as 68. Who else reads the array is put out, or takes the events, and if one of
-%% the two ends both are without; a processor that comes online later has none: nobody is told, and
+%% the two ends both are without; a processor that comes online later has none: nobody says so, and
 %% what helps is to end all subscriptions and begin anew.
 %%
 %% == The log ==

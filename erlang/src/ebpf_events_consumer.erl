@@ -61,7 +61,7 @@ init({Ring, Handler, Options}) when length(Options) >= 0 ->
 init(_Term) ->
     failed(badarg).
 
-%% Its caller is told, and nothing has crashed.
+%% Its caller gets the reason, and nothing has crashed.
 failed(Reason) -> {stop, {shutdown, Reason}}.
 
 is_own(Option) -> is_tuple(Option) andalso tuple_size(Option) =:= 2 andalso

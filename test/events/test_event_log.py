@@ -206,7 +206,7 @@ def test_lines_lost_before_it_began_are_none_of_its_own(node, subscribe, alice):
     wait_until(lambda: earlier.info()["fill"] == 0, what="there is room")
     alice.erpc(node.name, "new", "hash", 4, 8, 16)
     assert terms(later, 1)[1] == 0
-    wait_until(lambda: earlier.receive()[1] > 0, what="the other one is told")
+    wait_until(lambda: earlier.receive()[1] > 0, what="the other one learns of them")
 
 
 @pytest.mark.parametrize("of_node", [False, True])
