@@ -281,6 +281,9 @@ int link_open_id(uint32_t id, struct link **link)
 {
 	int fd = bpf_link_get_fd_by_id(id);
 
+	/* one that is still being made has an id, and is not there yet */
+	if (fd == -EAGAIN)
+		return -ENOENT;
 	return fd < 0 ? fd : link_adopt(&fd, 1, link);
 }
 
