@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "node/forget.h"
 #include "node/node.h"
 #include "node/signals.h"
 
@@ -36,5 +37,6 @@ int main(int argc, char *argv[])
 	case OPTIONS_RUN:
 		break;
 	}
-	return (int)node_run(&options);
+	return (int)(options.forget ? forget_all(options.keep)
+				    : node_run(&options));
 }

@@ -232,10 +232,42 @@ int map_new(const struct map_spec *spec, struct map **map)
 	return map_error(error);
 }
 
+/* --- Hidden ones --------------------------------------------------------- */
+
+static struct {
+	atomic_uint count; /* of those that are taken; the last may still be 0 */
+	_Atomic uint32_t ids[MAP_MAX_HIDDEN];
+} hidden;
+
+int map_hide(uint32_t id)
+{
+	unsigned place = atomic_fetch_add(&hidden.count, 1);
+
+	if (place >= MAP_MAX_HIDDEN) {
+		atomic_fetch_sub(&hidden.count, 1);
+		return -ENOSPC;
+	}
+	atomic_store(&hidden.ids[place], id);
+	return 0;
+}
+
+static bool is_hidden(uint32_t id)
+{
+	unsigned count = atomic_load(&hidden.count);
+
+	for (unsigned i = 0; i < count && i < MAP_MAX_HIDDEN; i++)
+		if (atomic_load(&hidden.ids[i]) == id)
+			return true;
+	return false;
+}
+
+/* --- By id --------------------------------------------------------------- */
+
 int map_open_id(uint32_t id, uint32_t flags, struct map **map)
 {
 	LIBBPF_OPTS(bpf_get_fd_by_id_opts, options, .open_flags = flags);
-	int fd = bpf_map_get_fd_by_id_opts(id, &options);
+	int fd = is_hidden(id) ? -ENOENT
+			       : bpf_map_get_fd_by_id_opts(id, &options);
 
 	return fd < 0 ? fd : map_from_fd(fd, flags, false, map);
 }
@@ -309,7 +341,12 @@ int map_open_view(const struct map *map, struct map **view)
 
 int map_next_id(uint32_t *id)
 {
-	return bpf_map_get_next_id(*id, id);
+	int error;
+
+	do
+		error = bpf_map_get_next_id(*id, id);
+	while (error == 0 && is_hidden(*id));
+	return error;
 }
 
 bool map_may_open_by_id(void)

@@ -340,7 +340,7 @@ int values_keep_map(void *context, const void *value)
 	memcpy(&id, value, sizeof(id));
 	error = inner_maps_share(call, id, &ref);
 	if (error == 0)
-		handles_keep(call->context->common->handles, &ref);
+		error = handles_keep(call->context->common->handles, &ref);
 	return error;
 }
 

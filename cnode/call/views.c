@@ -259,18 +259,26 @@ bool views_check(struct call *call, const struct view_options *options,
 	return raise_wrong(call, *error);
 }
 
-bool views_make_of(struct call *call, const struct view_options *options,
-		   struct types_plans *plans, struct map *map, int *error)
+int views_set(const struct view_options *options, struct types_plans *plans,
+	      struct map *map)
 {
-	struct types *types = views_read(options, plans, map->traits, error);
+	int error;
+	struct types *types = views_read(options, plans, map->traits, &error);
 
 	if (!types)
-		return raise_wrong(call, *error);
+		return error;
 	types_measure(types);
 	map->types = types;
 	map->free_types = types_free;
 	map->resource.is_view = true;
-	return true;
+	return 0;
+}
+
+bool views_make_of(struct call *call, const struct view_options *options,
+		   struct types_plans *plans, struct map *map, int *error)
+{
+	*error = views_set(options, plans, map);
+	return raise_wrong(call, *error);
 }
 
 int views_plans_of(struct call *call, const struct map *map,

@@ -52,6 +52,10 @@ bool views_make(struct call *call, const struct view_options *options,
 bool views_make_of(struct call *call, const struct view_options *options,
 		   struct types_plans *plans, struct map *map, int *error);
 
+/* The same without a caller, as at a restart: 0 or -errno. */
+int views_set(const struct view_options *options, struct types_plans *plans,
+	      struct map *map);
+
 /*
  * How a view of these options shows what has these plans, of a map with these
  * traits, or of none. It takes the plans over, even on failure; the caller

@@ -222,6 +222,9 @@ int landlock_confine(const struct landlock_limits *limits)
 	error = allow_own_proc(ruleset);
 	if (error == 0)
 		error = allow_pins(ruleset, limits->pin_root);
+	if (error == 0 && limits->keep >= 0)
+		error = allow_below(ruleset, limits->keep,
+				    FS_READ_DIR | FS_PINS);
 	if (error == 0 && limits->netns_root >= 0)
 		error = allow_below(ruleset, limits->netns_root, FS_READ_FILE);
 	if (error == 0 && limits->counting)

@@ -10,6 +10,7 @@
 struct landlock_limits {
 	int pin_root;   /* a descriptor; -1: all bpf file systems */
 	int netns_root; /* a descriptor; -1: none */
+	int keep;       /* of a folder for pins of this process; -1: none */
 	bool counting;  /* whether the kernel counts runs of programs */
 	uint16_t epmd_port;
 	bool signals; /* children may get one when it ends: PR_SET_PDEATHSIG */

@@ -91,6 +91,7 @@ static int confine_files_and_ports(const struct sandbox *sandbox)
 	const struct landlock_limits limits = {
 		.pin_root = sandbox->pin_root,
 		.netns_root = sandbox->netns_root,
+		.keep = sandbox->keep,
 		.counting = sandbox->programs,
 		.epmd_port = sandbox->epmd_port,
 		/* the system calls for them are not let through anyway */

@@ -96,6 +96,7 @@ static void free_holding(struct handles *h, struct holding *holding)
 
 	LIST_REMOVE(holding, of_handle);
 	LIST_REMOVE(holding, of_owner);
+	handle_state_end_holding(h, holding);
 	owner->own -= !holding->handle->shared;
 	owner->holder->handles[class_of(holding->handle)]--;
 	h->holdings--;
@@ -118,6 +119,7 @@ void handle_owners_end_handle(struct handles *h, struct handle *handle,
 
 	if (ended->event)
 		handle_audit_note_end(handle, ended->reason);
+	handle_state_end(h, handle); /* before its holdings */
 	while ((holding = LIST_FIRST(&handle->holdings)))
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): as below */
 		free_holding(h, holding);
@@ -140,6 +142,7 @@ void handle_owners_free_ended(const struct handles *h,
 		handle_audit_ends(handle, ended->event);
 		if (h->tell)
 			h->tell(handle->resource, h->tell_context);
+		handle_state_unpin(h, handle);
 		resource_unref(handle->resource);
 		free(handle->process);
 		free(handle);
@@ -180,7 +183,8 @@ static void free_if_ended(struct handles_owner *owner)
 	free(owner);
 }
 
-static struct handles_owner *new_owner(struct holder *holder, uint32_t creation)
+struct handles_owner *handle_owners_new(struct holder *holder,
+					uint32_t creation)
 {
 	struct handles_owner *owner = calloc(1, sizeof(*owner));
 
@@ -209,7 +213,7 @@ static struct handles_owner *find_or_make(struct handles *h,
 			current = owner;
 		free_if_ended(owner);
 	}
-	return current ? current : new_owner(holder, creation);
+	return current ? current : handle_owners_new(holder, creation);
 }
 
 struct handles_owner *handles_owner_up(struct handles *h, const char *name,
@@ -312,6 +316,14 @@ static void log_borrowers(void)
 		    MAX_BORROWERS);
 }
 
+void handle_owners_wait(struct handles *h, struct handles_owner *owner)
+{
+	owner->deadline = clock_ms() + h->grace;
+	wait_for(h, owner);
+	if (LIST_EMPTY(&owner->holdings))
+		owner->ended = true;
+}
+
 void handles_owner_down(struct handles *h, struct handles_owner *owner)
 {
 	struct ended_handles ended = { .event = HANDLE_ENDED,
@@ -324,10 +336,7 @@ void handles_owner_down(struct handles *h, struct handles_owner *owner)
 	if (--owner->connections == 0) {
 		if (is_short_lived(owner))
 			processes = end_processes(h, owner, &ended);
-		owner->deadline = clock_ms() + h->grace;
-		wait_for(h, owner);
-		if (LIST_EMPTY(&owner->holdings))
-			owner->ended = true;
+		handle_owners_wait(h, owner);
 	}
 	free_if_ended(owner);
 	pthread_rwlock_unlock(&h->lock);

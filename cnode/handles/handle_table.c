@@ -7,6 +7,7 @@
  *
  * The id of a kernel object selects the bucket of all its handles.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,7 @@
 #define REF_WORDS 3
 #define FIRST_SLOTS 64
 #define NO_SLOT UINT32_MAX
+#define RESERVED (UINT32_MAX - 1) /* in place of the next free one */
 
 void handle_table_init(struct handle_table *t, const char *node,
 		       uint32_t creation, uint32_t max)
@@ -29,10 +31,13 @@ void handle_table_init(struct handle_table *t, const char *node,
 static bool grow(struct handle_table *t)
 {
 	uint32_t slots = t->slots ? t->slots * 2 : FIRST_SLOTS;
+	uint32_t most = t->max + t->spare;
 	struct handle_slot *table;
 
-	if (slots > t->max)
-		slots = t->max;
+	if (slots > most)
+		slots = most;
+	if (slots <= t->slots)
+		return false;
 	table = realloc(t->table, slots * sizeof(*table));
 	if (!table)
 		return false;
@@ -69,6 +74,70 @@ struct handle *handle_table_add(struct handle_table *t,
 			 of_bucket);
 	t->used[handle->resource->kind->class]++;
 	return handle;
+}
+
+/* --- Handles of before the start ------------------------------------------ */
+
+bool handle_table_has(const struct handle_table *t, uint32_t slot)
+{
+	return slot < t->slots && (t->table[slot].handle ||
+				   t->table[slot].next_free == RESERVED);
+}
+
+static bool reach(struct handle_table *t, uint32_t slot)
+{
+	uint32_t slots = t->slots > 0 ? t->slots : FIRST_SLOTS;
+	struct handle_slot *table;
+
+	if (slot < t->slots)
+		return true;
+	while (slots <= slot)
+		slots *= 2;
+	table = realloc(t->table, slots * sizeof(*table));
+	if (!table)
+		return false;
+	memset(table + t->slots, 0, (slots - t->slots) * sizeof(*table));
+	t->table = table;
+	t->slots = slots;
+	return true;
+}
+
+struct handle *handle_table_put(struct handle_table *t,
+				const struct handle *new, uint32_t slot)
+{
+	uint32_t before = t->first_free;
+	struct handle *handle;
+
+	if (!reach(t, slot))
+		return NULL;
+	t->first_free = slot;
+	handle = handle_table_add(t, new);
+	t->first_free = before;
+	return handle;
+}
+
+int handle_table_reserve(struct handle_table *t, uint32_t slot)
+{
+	if (!reach(t, slot))
+		return -ENOMEM;
+	t->table[slot].next_free = RESERVED;
+	return 0;
+}
+
+void handle_table_link(struct handle_table *t)
+{
+	uint32_t taken = 0;
+
+	t->first_free = NO_SLOT;
+	for (uint32_t slot = t->slots; slot-- > 0;) {
+		if (handle_table_has(t, slot)) {
+			taken++;
+			continue;
+		}
+		t->table[slot].next_free = t->first_free;
+		t->first_free = slot;
+	}
+	t->spare = taken;
 }
 
 void handle_table_remove(struct handle_table *t, struct handle *handle)

@@ -62,6 +62,11 @@ struct handles *handles_new(const char *node, uint32_t creation,
 	return h;
 }
 
+void handles_keep_in(struct handles *h, const struct handles_keeper *keeper)
+{
+	h->keeper = *keeper;
+}
+
 uint32_t handles_count(struct handles *h)
 {
 	uint32_t count;
@@ -74,9 +79,39 @@ uint32_t handles_count(struct handles *h)
 
 /* --- Adding ------------------------------------------------------------- */
 
+/* For a handle to be made, and what is kept of it. */
+struct rooms {
+	struct kept_room handle;
+	struct kept_room holding; /* of a shared one */
+};
+
+static int take_rooms(struct handles *h, const struct handles_owner *owner,
+		      struct handle *new, struct rooms *rooms)
+{
+	int error;
+
+	*rooms = (struct rooms){ .handle.bytes = NULL };
+	if (getrandom(new->random, sizeof(new->random), 0) !=
+	    sizeof(new->random))
+		return -EIO;
+	error = handle_state_take(h, new, owner, &rooms->handle);
+	if (error == 0 && new->shared)
+		error = handle_state_take_holding(h, owner, &rooms->holding);
+	if (error < 0)
+		handle_state_settle(h, new, &rooms->handle);
+	return error;
+}
+
+static void settle_rooms(const struct handles *h, const struct handle *new,
+			 struct rooms *rooms)
+{
+	handle_state_settle(h, new, &rooms->handle);
+	handle_state_settle(h, new, &rooms->holding);
+}
+
 /* On success the handle owns everything that new points to. */
 static int add(struct handles *h, struct handles_owner *owner,
-	       const struct handle *new, erlang_ref *ref)
+	       const struct handle *new, struct rooms *rooms, erlang_ref *ref)
 {
 	struct handle *handle;
 
@@ -93,8 +128,12 @@ static int add(struct handles *h, struct handles_owner *owner,
 		free(handle); /* the caller still owns the rest */
 		return -ENOMEM;
 	}
-	if (handle->shared)
+	if (handle->shared) {
 		handle_idle_add(h, handle);
+		handle_state_write_holding(h, LIST_FIRST(&handle->holdings),
+					   &rooms->holding);
+	}
+	handle_state_write(h, handle, &rooms->handle);
 	handle_table_make_ref(&h->table, handle, ref);
 	return 0;
 }
@@ -105,17 +144,18 @@ static int add_locked(struct handles *h, struct handles_owner *owner,
 {
 	enum resource_class class = new->resource->kind->class;
 	enum capacity found = CAPACITY_LEFT;
-	int error = 0;
+	struct rooms rooms;
+	int error = take_rooms(h, owner, new, &rooms);
 
-	if (getrandom(new->random, sizeof(new->random), 0) !=
-	    sizeof(new->random))
-		return -EIO;
+	if (error < 0)
+		return error;
 	pthread_rwlock_wrlock(&h->lock);
 	if (!handle_capacity_use(h, owner->holder, reservation, class))
 		found = handle_capacity(h, owner->holder, class, 1);
 	if (found == CAPACITY_LEFT)
-		error = add(h, owner, new, ref);
+		error = add(h, owner, new, &rooms, ref);
 	pthread_rwlock_unlock(&h->lock);
+	settle_rooms(h, new, &rooms);
 	return found == CAPACITY_LEFT
 		       ? error
 		       : handle_capacity_refuse(h, owner->holder->node, class,
@@ -213,8 +253,8 @@ static struct handle *find(struct handles *h,
  * object.
  */
 static int share(struct handles *h, struct handles_owner *owner,
-		 struct handle *handle, enum capacity *found,
-		 struct handle *copy)
+		 struct handle *handle, struct kept_room *room,
+		 enum capacity *found, struct handle *copy)
 {
 	enum resource_class class = handle->resource->kind->class;
 	int error;
@@ -231,6 +271,9 @@ static int share(struct handles *h, struct handles_owner *owner,
 	if (*found != CAPACITY_LEFT)
 		return -EMFILE;
 	error = handle_owners_hold(h, owner, handle);
+	if (error == 0)
+		handle_state_write_holding(h, LIST_FIRST(&handle->holdings),
+					   room);
 	if (error == 0 && audit_is_on()) {
 		*copy = *handle;
 		resource_ref(copy->resource);
@@ -243,16 +286,21 @@ int handles_find(struct handles *h, struct handles_owner *owner,
 {
 	enum capacity found = CAPACITY_LEFT;
 	struct handle *handle, copy = { .resource = NULL };
-	int error = -ENOENT;
+	struct kept_room room;
+	int error = handle_state_take_holding(h, owner, &room);
 
+	if (error < 0)
+		return error;
+	error = -ENOENT;
 	pthread_rwlock_wrlock(&h->lock);
 	handle = find(h, wanted);
 	if (handle) {
 		handle_idle_use(handle);
-		error = share(h, owner, handle, &found, &copy);
+		error = share(h, owner, handle, &room, &found, &copy);
 		handle_table_make_ref(&h->table, handle, ref);
 	}
 	pthread_rwlock_unlock(&h->lock);
+	handle_state_settle(h, NULL, &room);
 	if (copy.resource)
 		handle_audit_begins("handle_shared", &copy, owner);
 	resource_unref(copy.resource);
@@ -296,15 +344,44 @@ int handles_add_shared(struct handles *h, struct handles_owner *owner,
 	return error;
 }
 
-void handles_keep(struct handles *h, const erlang_ref *ref)
+/* A copy of a shared handle that may end idle, with a reference to its object.
+ */
+static bool copy_idle(struct handles *h, const erlang_ref *ref,
+		      struct handle *copy)
 {
-	struct handle *handle;
+	const struct handle *handle;
+	bool idle;
 
-	pthread_rwlock_wrlock(&h->lock);
+	pthread_rwlock_rdlock(&h->lock);
 	handle = handle_table_find(&h->table, ref);
-	if (handle)
-		handle_idle_remove(h, handle);
+	idle = handle && handle->in_idle_list;
+	if (idle) {
+		*copy = *handle;
+		resource_ref(copy->resource);
+	}
 	pthread_rwlock_unlock(&h->lock);
+	return idle;
+}
+
+int handles_keep(struct handles *h, const erlang_ref *ref)
+{
+	struct handle *handle, copy;
+	struct kept_room room;
+	int error;
+
+	if (!copy_idle(h, ref, &copy))
+		return 0;
+	error = handle_state_take_again(h, &copy, &room);
+	pthread_rwlock_wrlock(&h->lock);
+	handle = error == 0 ? handle_table_find(&h->table, ref) : NULL;
+	if (handle && handle->in_idle_list) {
+		handle_idle_remove(h, handle);
+		handle_state_write_again(h, handle, &room);
+	}
+	pthread_rwlock_unlock(&h->lock);
+	handle_state_settle(h, NULL, &room);
+	resource_unref(copy.resource);
+	return error;
 }
 
 static void visit_handle(const struct handles *h, const struct handle *handle,
@@ -436,6 +513,8 @@ void handles_free(struct handles *h)
 
 	if (!h)
 		return;
+	if (handle_state_leave(h))
+		ended.event = NULL;
 	handle_idle_fini(h);
 	for (uint32_t slot = 0; slot < h->table.slots; slot++) {
 		handle = h->table.table[slot].handle;

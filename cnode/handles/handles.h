@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "bpf/resource.h"
+#include "state/state.h"
 
 #define HANDLES_MAX (1u << 18) /* the first word of a reference has 18 bits */
 
@@ -117,7 +118,7 @@ struct handles_lease {
  * Makes a handle for resource; on success it takes over the caller's reference
  * to that. It uses up a place of the reservation, if there is one. -EMFILE: the
  * total or the node's limit is reached, which is logged.
- * -ESTALE: the owner has ended. -ENOMEM, -EIO.
+ * -ESTALE: the owner has ended. -ENOMEM, -EIO; or why it cannot be kept.
  */
 int handles_add(struct handles *handles, struct handles_owner *owner,
 		struct resource *resource, const struct handles_lease *lease,
@@ -144,12 +145,82 @@ int handles_add_shared(struct handles *handles, struct handles_owner *owner,
 		       struct resource *resource, erlang_ref *ref);
 
 /*
- * For a map taken out of its outer map: handles_end_idle() no longer ends the
- * shared handle.
+ * For a map about to be taken out of its outer map: handles_end_idle() no longer
+ * ends the shared handle. 0, or why that cannot be kept over a restart.
  */
-void handles_keep(struct handles *handles, const erlang_ref *ref);
+int handles_keep(struct handles *handles, const erlang_ref *ref);
 
 uint32_t handles_count(struct handles *handles);
+
+/* --- Over a restart ------------------------------------------------------- */
+
+/* What it takes to open an object again. */
+struct handles_description {
+	unsigned char *bytes; /* from malloc(3) */
+	size_t size;
+	bool pins; /* its descriptor can be pinned, */
+	const int *more; /* and these, which belong to it */
+	unsigned more_count;
+};
+
+struct handles_keeper {
+	struct state *state;
+	/* 0 or -ENOMEM */
+	int (*describe)(const struct resource *resource,
+			struct handles_description *description);
+};
+
+/*
+ * Keeps the handles that are made from now on: they are in the state before
+ * handles_add() returns, until they end; the end of this process does not end
+ * them. Call it before the first node connects.
+ */
+void handles_keep_in(struct handles *handles,
+		     const struct handles_keeper *keeper);
+
+/* A handle as the state has it; texts are valid as long as the bytes are. */
+struct handles_kept {
+	uint32_t record;
+	uint32_t slot;
+	uint32_t random[2];
+	struct state_pin pin; /* the first one */
+	uint32_t pins;        /* 0: it could not be kept */
+	uint32_t id;          /* of its object */
+	enum handles_lifetime lifetime;
+	bool shared;
+	bool taken_out;
+	char owner[MAXATOMLEN_UTF8]; /* empty: it is shared */
+	uint32_t creation;
+	const char *process;
+	size_t process_size;
+	const char *description;
+	size_t description_size;
+};
+
+/* From a record of STATE_HANDLE or STATE_HOLDING. False: it is none. */
+bool handles_read_kept(const void *bytes, size_t size,
+		       struct handles_kept *kept);
+bool handles_read_holding(const void *bytes, size_t size,
+			  struct handles_kept *kept);
+
+/*
+ * Before the first node connects: makes handles as they were, whose references
+ * have this creation. Then handles_restored(), which returns how many owners
+ * there are, for which their grace period begins.
+ *
+ * handles_restore() takes over the reference to resource if it returns 0; 1: the
+ * handle is there already, by a record written before this one. -EEXIST: the
+ * slot is taken, or that owner holds it already; -ENOENT: there is no such
+ * shared handle. _reserve(): nobody gets the slot.
+ */
+void handles_restore_begin(struct handles *handles, uint32_t creation);
+int handles_restore(struct handles *handles, const struct handles_kept *kept,
+		    struct resource *resource);
+int handles_restore_holding(struct handles *handles,
+			    const struct handles_kept *kept);
+int handles_restore_reserve(struct handles *handles,
+			    const struct handles_kept *kept);
+uint32_t handles_restored(struct handles *handles);
 
 /*
  * The object of a live handle, of any kind, with a reference for the caller;

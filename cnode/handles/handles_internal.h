@@ -19,6 +19,7 @@
 struct holding {
 	struct handle *handle;
 	struct handles_owner *owner;
+	uint32_t record; /* of a shared handle, if it is kept; else 0 */
 	LIST_ENTRY(holding) of_owner;
 	LIST_ENTRY(holding) of_handle;
 };
@@ -34,6 +35,8 @@ struct handle {
 	struct holder *creator; /* HANDLES_PERMANENT: the node it counts for */
 	char *process;          /* HANDLES_PROCESS: an encoded pid */
 	size_t process_size;
+	uint32_t record; /* if it is kept; else 0 */
+	uint32_t pins;   /* in the folder of those that are kept */
 	struct holding_list holdings;
 	/* for handle_idle.c */
 	bool in_idle_list; /* shared, and its map not taken out */
@@ -64,6 +67,7 @@ struct handle_table {
 	uint32_t used[RESOURCE_CLASSES];
 	uint32_t slots;
 	uint32_t first_free;
+	uint32_t spare; /* slots beyond max, for those that were restored */
 	struct handle_slot *table;
 	struct handle_bucket buckets[HANDLE_BUCKETS]; /* by the object's id */
 };
@@ -107,6 +111,7 @@ struct handles {
 	/* called for the object of each handle that ends; NULL: nobody is */
 	void (*tell)(const struct resource *resource, void *context);
 	void *tell_context;
+	struct handles_keeper keeper; /* its state is NULL: nothing is kept */
 };
 
 /*
@@ -156,6 +161,17 @@ void handle_table_init(struct handle_table *table, const char *node,
 struct handle *handle_table_add(struct handle_table *table,
 				const struct handle *handle);
 
+/*
+ * For handles of before the start: whether the slot is taken, the same into that
+ * slot, and a slot that is for nobody. handle_table_link() makes the list of
+ * those that are free; call it before the next handle_table_add().
+ */
+bool handle_table_has(const struct handle_table *table, uint32_t slot);
+struct handle *handle_table_put(struct handle_table *table,
+				const struct handle *handle, uint32_t slot);
+int handle_table_reserve(struct handle_table *table, uint32_t slot);
+void handle_table_link(struct handle_table *table);
+
 /* The caller frees the handle. */
 void handle_table_remove(struct handle_table *table, struct handle *handle);
 
@@ -171,6 +187,13 @@ struct handle_bucket *handle_table_bucket(struct handle_table *table,
 
 /* --- handle_owners.c: owners and what they hold ------------------------- */
 
+/* An owner of that holder, without connections; NULL: no memory. */
+struct handles_owner *handle_owners_new(struct holder *holder,
+					uint32_t creation);
+
+/* One without connections starts to wait for its node. */
+void handle_owners_wait(struct handles *handles, struct handles_owner *owner);
+
 /* -ENOMEM */
 int handle_owners_hold(struct handles *handles, struct handles_owner *owner,
 		       struct handle *handle);
@@ -184,6 +207,57 @@ void handle_owners_end_handle(struct handles *handles, struct handle *handle,
 /* Without the lock: closing the objects may take the kernel long. */
 void handle_owners_free_ended(const struct handles *handles,
 			      struct ended_handles *ended);
+
+/* --- handle_state.c: what is kept over a restart -------------------------- */
+
+/* Room for the record of a handle that is about to be made. */
+struct kept_room {
+	unsigned char *bytes; /* NULL: none, as nothing is kept */
+	size_t size;
+	uint32_t record;
+	bool pinned; /* what has been pinned stays */
+};
+
+/*
+ * Without the lock: pins the object of a new handle, which has its random bits,
+ * and takes the room. 0 or -errno. Under the lock, once it is made:
+ * handle_state_write(). Then in any case, without the lock: _settle(), which
+ * gives back all that was not written.
+ */
+int handle_state_take(struct handles *handles, struct handle *new,
+		      const struct handles_owner *owner,
+		      struct kept_room *room);
+void handle_state_write(struct handles *handles, struct handle *handle,
+			struct kept_room *room);
+void handle_state_settle(const struct handles *handles,
+			 const struct handle *new, struct kept_room *room);
+
+/* The same for one more holder of a shared handle. */
+int handle_state_take_holding(struct handles *handles,
+			      const struct handles_owner *owner,
+			      struct kept_room *room);
+void handle_state_write_holding(struct handles *handles,
+				struct holding *holding,
+				struct kept_room *room);
+
+/* The same for a shared handle that is there, and no longer ends idle. */
+int handle_state_take_again(struct handles *handles, const struct handle *copy,
+			    struct kept_room *room);
+void handle_state_write_again(struct handles *handles, struct handle *handle,
+			      struct kept_room *room);
+
+/* Under the lock: the records end. Then, without it: the pins. */
+void handle_state_end(const struct handles *handles, struct handle *handle);
+void handle_state_end_holding(const struct handles *handles,
+			      struct holding *holding);
+void handle_state_unpin(const struct handles *handles,
+			const struct handle *handle);
+
+/*
+ * From now on handles end here, and stay in the folder. False: they are not
+ * kept.
+ */
+bool handle_state_leave(struct handles *handles);
 
 /* --- handle_idle.c: shared handles out of use ---------------------------- */
 

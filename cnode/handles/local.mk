@@ -6,6 +6,8 @@ cnode_but_main += \
 	%D%/handle_capacity.c \
 	%D%/handle_idle.c \
 	%D%/handle_owners.c \
+	%D%/handle_restore.c \
+	%D%/handle_state.c \
 	%D%/handle_table.c \
 	%D%/handles.c %D%/handles.h \
 	%D%/handles_internal.h \

@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
 #include <mntent.h>
@@ -69,6 +70,81 @@ int bpf_fs_each_mount_below(int folder, bpf_fs_visitor visit, void *context)
 	return error < 0 ? error : bpf_fs_each_mount(path, visit, context);
 }
 
+/* --- Hiding -------------------------------------------------------------- */
+
+/* Of a folder, as no other has it at the same time. */
+struct identity {
+	dev_t device;
+	ino_t inode;
+};
+
+/* Set once, at the start; no folder has inode 0. */
+static struct identity hidden;
+
+static bool is_hidden(dev_t device, ino_t inode)
+{
+	return hidden.inode != 0 && device == hidden.device &&
+	       inode == hidden.inode;
+}
+
+int bpf_fs_hide(int folder)
+{
+	struct stat status;
+
+	if (fstat(folder, &status) < 0)
+		return -errno;
+	hidden = (struct identity){ status.st_dev, status.st_ino };
+	return 0;
+}
+
+/* The folder of a file, or the one above a folder. -errno */
+static int open_above(int fd, bool is_folder)
+{
+	char path[PATH_MAX], *slash;
+	int error;
+
+	if (is_folder)
+		return openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	error = names_path_of(fd, path);
+	slash = error < 0 ? NULL : strrchr(path, '/');
+	if (!slash)
+		return -1;
+	slash[slash == path] = '\0';
+	return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* The way up ends where it leaves the file system, or at its root. */
+static bool hides_above(int fd, const struct stat *status)
+{
+	struct stat before = *status, above;
+	int next = open_above(fd, S_ISDIR(before.st_mode));
+	bool hides = false, goes_on = next >= 0;
+
+	while (goes_on) {
+		fd = next;
+		hides = fstat(fd, &above) == 0 &&
+			is_hidden(above.st_dev, above.st_ino);
+		goes_on = !hides && above.st_dev == before.st_dev &&
+			  above.st_ino != before.st_ino;
+		before = above;
+		next = goes_on ? open_above(fd, true) : -1;
+		goes_on = next >= 0;
+		close(fd);
+	}
+	return hides;
+}
+
+bool bpf_fs_hides(int fd)
+{
+	struct stat status;
+
+	if (hidden.inode == 0 || fstat(fd, &status) < 0 ||
+	    status.st_dev != hidden.device)
+		return false;
+	return is_hidden(status.st_dev, status.st_ino) ||
+	       hides_above(fd, &status);
+}
+
 /* --- Walking ------------------------------------------------------------- */
 
 /*
@@ -122,7 +198,8 @@ static int begin_at(void *context, const char *path)
 
 	if (stat(path, &status) < 0 || statfs(path, &system) < 0)
 		return bpf_fs_shortage(-errno);
-	if (system.f_type != BPF_FS_MAGIC)
+	if (system.f_type != BPF_FS_MAGIC ||
+	    is_hidden(status.st_dev, status.st_ino))
 		return 0;
 	STAILQ_FOREACH(other, &walk->folders, entry)
 	{
@@ -145,7 +222,9 @@ static int visit_entry(struct walk *walk, const struct folder *folder,
 		     entry->d_name) >= PATH_MAX)
 		return 0;
 	if (entry->d_type == DT_DIR)
-		return add_folder(walk, path, folder->device, 0);
+		return is_hidden(folder->device, entry->d_ino)
+			       ? 0
+			       : add_folder(walk, path, folder->device, 0);
 	return entry->d_type == DT_REG ? walk->visit(walk->context, path) : 0;
 }
 

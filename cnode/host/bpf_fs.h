@@ -12,6 +12,16 @@ int bpf_fs_mount(void);
 /* Whether the open file is in a bpf file system. */
 bool bpf_fs_has(int fd);
 
+/*
+ * Hides an open folder and all below it from the walks of this process, and
+ * from bpf_fs_hides(), for good: what is in it is not for callers. To be called
+ * before the first thread is started. 0 or -errno.
+ */
+int bpf_fs_hide(int folder);
+
+/* Whether the open file or folder is the hidden folder, or below it. */
+bool bpf_fs_hides(int fd);
+
 /* A result other than 0 ends the visits and is returned. */
 typedef int (*bpf_fs_visitor)(void *context, const char *path);
 

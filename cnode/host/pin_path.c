@@ -87,6 +87,15 @@ static int copy(struct pin_path *path, const char *text)
 	return 0;
 }
 
+/* What this process keeps for itself is not for callers, whatever the root. */
+static int refuse_hidden(struct pin_path *path)
+{
+	if (!bpf_fs_hides(path->fd))
+		return 0;
+	pin_path_close(path);
+	return -EACCES;
+}
+
 int pin_path_open(struct pin_path *path, const struct root *root,
 		  const char *text)
 {
@@ -105,7 +114,7 @@ int pin_path_open(struct pin_path *path, const struct root *root,
 	if (path->fd < 0)
 		return path->fd;
 	snprintf(path->text, sizeof(path->text), "/proc/self/fd/%d", path->fd);
-	return 0;
+	return refuse_hidden(path);
 }
 
 /*
@@ -155,6 +164,8 @@ int pin_path_open_folder(struct pin_path *path, const struct root *root,
 	if (strlen(name) > NAME_MAX)
 		return -ENAMETOOLONG;
 	error = open_folder(path, root, rest, name);
+	if (error == 0)
+		error = refuse_hidden(path);
 	if (error == 0)
 		snprintf(path->text, sizeof(path->text), "/proc/self/fd/%d/%s",
 			 path->fd, name);

@@ -48,6 +48,7 @@ void map_memory_free(struct map_memory *memory)
 
 	if (!memory)
 		return;
+	memory->state = NULL; /* what is kept stays */
 	for (size_t i = 0; has_limit(memory) && i < MAP_CHARGES_BUCKETS; i++)
 		while ((charge = LIST_FIRST(&memory->buckets[i])))
 			map_charges_remove(charge);
@@ -241,9 +242,11 @@ int map_memory_make(struct map_memory *memory, const struct map_spec *spec,
 	charge->bytes = map_size_most(spec);
 	if (!is_small(memory, charge->bytes))
 		charge->bytes = map_size_needed(spec);
-	error = make(memory, charge, spec, caller, map);
+	error = map_charges_take(memory, charge);
+	if (error == 0)
+		error = make(memory, charge, spec, caller, map);
 	if (error < 0) {
-		free(charge);
+		map_charges_free(memory, charge);
 		return error;
 	}
 	pthread_mutex_lock(&memory->lock);
@@ -251,6 +254,7 @@ int map_memory_make(struct map_memory *memory, const struct map_spec *spec,
 	charge->scanned = memory->sweep; /* it is empty */
 	/* see release_kept() */
 	charge->kept = spec->type == BPF_MAP_TYPE_PROG_ARRAY;
+	map_charges_write(memory, charge);
 	register_open(charge, *map);
 	pthread_mutex_unlock(&memory->lock);
 	return 0;
@@ -266,7 +270,7 @@ static uint64_t left(struct map_memory *memory)
 	uint64_t bytes;
 
 	pthread_mutex_lock(&memory->lock);
-	bytes = memory->max - memory->used;
+	bytes = memory->used < memory->max ? memory->max - memory->used : 0;
 	pthread_mutex_unlock(&memory->lock);
 	return bytes;
 }
@@ -318,10 +322,11 @@ static void register_adopted(struct map_memory *memory,
 	pthread_mutex_lock(&memory->lock);
 	if (register_known(memory, map)) {
 		memory->used -= charge->bytes;
-		free(charge);
+		map_charges_free(memory, charge);
 	} else {
 		map_charges_add(memory, charge, map);
 		charge->kept = true; /* by its program */
+		map_charges_write(memory, charge);
 		register_open(charge, map);
 	}
 	pthread_mutex_unlock(&memory->lock);
@@ -333,10 +338,12 @@ static int charge_adopted(struct map_memory *memory, const char *caller,
 	struct map_charge *charge = calloc(1, sizeof(*charge));
 	int error = charge ? measure(map, &charge->bytes) : -ENOMEM;
 
+	if (error == 0)
+		error = map_charges_take(memory, charge);
 	if (error == 0 && !reserve_or_sweep(memory, charge->bytes))
 		error = map_memory_refuse(memory, caller, charge->bytes);
 	if (error < 0)
-		free(charge);
+		map_charges_free(memory, charge);
 	else
 		register_adopted(memory, charge, map);
 	return error;
@@ -455,5 +462,36 @@ int map_memory_open_view(struct map_memory *memory, const struct map *map,
 	pthread_mutex_lock(&memory->lock);
 	register_open(map->charge, *view);
 	pthread_mutex_unlock(&memory->lock);
+	return 0;
+}
+
+/* --- Over a restart ------------------------------------------------------- */
+
+void map_memory_keep(struct map_memory *memory, struct state *state)
+{
+	memory->state = state;
+}
+
+/*
+ * It is not known what else holds the map: as if it were pinned and in another
+ * map. Without a limit nothing counts, and the record is of no use.
+ */
+int map_memory_restore(struct map_memory *memory, uint32_t record,
+		       const void *bytes, size_t size)
+{
+	struct map_charge *charge = calloc(1, sizeof(*charge));
+
+	if (!charge)
+		return -ENOMEM;
+	if (!map_charges_read(bytes, size, charge) || !has_limit(memory) ||
+	    map_charges_find(memory, charge->id)) {
+		free(charge);
+		return -EINVAL;
+	}
+	charge->record = record;
+	charge->kept = true;
+	charge->inner = true;
+	memory->used += charge->bytes;
+	map_charges_insert(memory, charge);
 	return 0;
 }

@@ -60,6 +60,17 @@ int map_memory_open_id(struct map_memory *memory, uint32_t id, uint32_t flags,
 int map_memory_open_view(struct map_memory *memory, const struct map *map,
 			 struct map **view);
 
+/*
+ * Charges are kept over a restart: those of maps that are made from now on, and
+ * those of the state's records, of type STATE_CHARGE, which may be more than the
+ * limit. -EINVAL: it is none, or its map is charged already; -ENOMEM. Call both
+ * before the first map is made.
+ */
+struct state;
+void map_memory_keep(struct map_memory *memory, struct state *state);
+int map_memory_restore(struct map_memory *memory, uint32_t record,
+		       const void *bytes, size_t size);
+
 /* Call before a map is pinned, goes into a program or into another map. */
 void map_memory_will_be_pinned(struct map *map);
 void map_memory_will_be_used(struct map *map);

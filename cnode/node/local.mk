@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 cnode_but_main += \
+	%D%/forget.c %D%/forget.h \
 	%D%/node.c %D%/node.h \
 	%D%/node_internal.h \
 	%D%/node_start.c \

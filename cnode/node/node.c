@@ -182,6 +182,7 @@ static void stop(struct node *node)
 	peers_free(service->peers);
 	stats_all_free(service->common.stats);
 	map_memory_free(service->common.map_memory);
+	state_close(node->state);
 	root_close(&service->common.pin_root);
 	root_close(&service->common.file_root);
 	root_close(&service->common.netns_root);

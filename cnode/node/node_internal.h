@@ -19,6 +19,7 @@ struct node {
 	const char *map_memory_is_half_of; /* NULL: by --max-map-memory */
 	struct notify notify;
 	struct budget budget;
+	struct state *state; /* NULL: without --keep */
 	struct service service;
 };
 

@@ -32,6 +32,8 @@
 #include "limits/map_memory.h"
 #include "loader/loader.h"
 #include "node/signals.h"
+#include "restore/restore.h"
+#include "state/state.h"
 
 #define BACKLOG 512
 #define EI_MAX_FDS (1u << 20)
@@ -189,6 +191,32 @@ static enum exit_status open_roots(struct node *node)
 	return status;
 }
 
+/* After the loader has started, which must not have the lock on it. */
+static enum exit_status open_state(struct node *node)
+{
+	const struct options *options = node->options;
+	const struct user *user = &options->user;
+
+	if (!options->keep)
+		return STATUS_OK;
+	return state_open(&node->state, options->keep,
+			  user->name ? user->uid : geteuid(),
+			  user->name ? user->gid : getegid());
+}
+
+/* A pin root in it would be of no use: callers reach nothing there. */
+static enum exit_status check_state(const struct node *node)
+{
+	int pin_root = node->service.common.pin_root.fd;
+
+	if (!node->state || pin_root < 0 || !bpf_fs_hides(pin_root))
+		return STATUS_OK;
+	log_error("--pin-root %s is in the folder of --keep, where callers "
+		  "reach nothing; give them folders apart from each other",
+		  node->options->pin_root);
+	return STATUS_USAGE;
+}
+
 /* Once read, they leave a hole of their size in the heap. */
 static enum exit_status read_kernel_types(struct node *node)
 {
@@ -286,17 +314,19 @@ static rlim_t most_perf_events(const struct options *options)
  * how many maps may be open without taking those that connections need, and
  * *max_perf, how many perf events beside these.
  */
-static uint32_t bound_descriptors(const struct options *options,
-				  uint32_t *max_perf)
+static uint32_t bound_descriptors(const struct node *node, uint32_t *max_perf)
 {
+	const struct options *options = node->options;
+	/* what is kept may be more than --max-maps */
+	rlim_t kept = node->state ? state_files(node->state) : 0;
 	rlim_t connections =
 		(rlim_t)options->max_connections + options->max_handshakes;
 	rlim_t loads = options->programs ? options->max_loads : 0;
-	rlim_t needed = connections + SPARE_FDS + loads * LOAD_FDS;
+	rlim_t needed = connections + SPARE_FDS + kept + loads * LOAD_FDS;
 	rlim_t with_maps = needed + options->max_maps;
 	rlim_t perf = most_perf_events(options);
 	/* a subscription may have a descriptor of its own of the ring */
-	rlim_t most = connections * CONNECTION_FDS + SPARE_FDS +
+	rlim_t most = connections * CONNECTION_FDS + SPARE_FDS + kept +
 		      options->max_subscriptions + options->max_maps + perf +
 		      loads * (LOAD_FDS + LOADER_MAX_ANSWER_FDS);
 	struct rlimit limit;
@@ -386,7 +416,7 @@ static enum exit_status init_service(struct node *node)
 	const struct options *options = node->options;
 	uint32_t max_perf;
 	struct handles_limits limits = {
-		.max = bound_descriptors(options, &max_perf),
+		.max = bound_descriptors(node, &max_perf),
 		.max_per_node = options->max_maps_per_node,
 		.max_programs = options->programs ? options->max_programs : 0,
 		.max_programs_per_node = options->max_programs_per_node,
@@ -434,15 +464,17 @@ static enum exit_status init_service(struct node *node)
  * The data segment for as many connections and maps as there may be, with a
  * reserve for a fragmented heap. 0 is no limit, if --max-memory is huge.
  */
-static uint64_t most_memory(const struct options *options)
+static uint64_t most_memory(const struct node *node)
 {
+	const struct options *options = node->options;
+	uint64_t kept = node->state ? state_files(node->state) : 0;
 	uint64_t connections =
 		(uint64_t)options->max_connections + options->max_handshakes;
 
 	if (options->max_memory > UINT64_MAX / 4)
 		return 0;
 	return OWN_MEMORY + connections * CONNECTION_SIZE +
-	       (uint64_t)options->max_maps * MAP_SIZE + 2 * options->max_memory;
+	       (options->max_maps + kept) * MAP_SIZE + 2 * options->max_memory;
 }
 
 /* The last chance to change the user and to run epmd. */
@@ -452,8 +484,9 @@ static enum exit_status give_up_privileges(const struct node *node)
 	const struct sandbox sandbox = {
 		.pin_root = node->service.common.pin_root.fd,
 		.netns_root = node->service.common.netns_root.fd,
+		.keep = node->state ? state_folder(node->state) : -1,
 		.epmd_port = epmd_port(),
-		.memory = most_memory(options),
+		.memory = most_memory(node),
 		.open_by_id = !options->no_open_by_id,
 		.programs = options->programs != 0,
 		.off = options->no_sandbox,
@@ -473,6 +506,26 @@ static enum exit_status give_up_privileges(const struct node *node)
 		status = root_check(&node->service.common.netns_root,
 				    "netns-root");
 	return status;
+}
+
+/* Before the first node connects, and as confined as when it does. */
+static enum exit_status restore_state(struct node *node)
+{
+	const struct call_common *common = &node->service.common;
+	const struct restore restore = {
+		.state = node->state,
+		.handles = common->handles,
+		.map_memory = common->map_memory,
+		.budget = &node->budget,
+		.node = node->ei.thisnodename,
+		.creation = node->ei.creation,
+	};
+	enum exit_status status;
+
+	if (!node->state)
+		return STATUS_OK;
+	status = state_load(node->state);
+	return status == STATUS_OK ? restore_all(&restore) : status;
 }
 
 enum exit_status node_start(struct node *node)
@@ -498,6 +551,10 @@ enum exit_status node_start(struct node *node)
 		status = open_roots(node);
 	}
 	if (status == STATUS_OK)
+		status = open_state(node);
+	if (status == STATUS_OK)
+		status = check_state(node);
+	if (status == STATUS_OK)
 		status = read_kernel_types(node);
 	if (status == STATUS_OK)
 		status = open_listener(node);
@@ -505,6 +562,8 @@ enum exit_status node_start(struct node *node)
 		status = init_service(node);
 	if (status == STATUS_OK)
 		status = give_up_privileges(node);
+	if (status == STATUS_OK)
+		status = restore_state(node);
 	if (status == STATUS_OK)
 		status = epmd_publish(&node->ei, node->port);
 	if (status != STATUS_OK)

@@ -74,6 +74,8 @@ static const char *read_netns_root(struct options *options,
 				   const char *argument);
 static const char *read_vmlinux_types(struct options *options,
 				      const char *argument);
+static const char *read_keep(struct options *options, const char *argument);
+static const char *read_forget(struct options *options, const char *argument);
 
 #define NUMBER(member, low, high)                                              \
 	.number = offsetof(struct options, member), .min = (low), .max = (high)
@@ -151,6 +153,12 @@ static const struct row rows[] = {
 	{ "netns-root", "DIR",
 	  "callers may name network namespaces below it (none)",
 	  .read = read_netns_root },
+	{ "keep", "DIR",
+	  "keep handles over a restart, in this folder of a bpf file system "
+	  "(none)",
+	  .read = read_keep },
+	{ "forget", NULL, "drop all that --keep has kept, and exit",
+	  .read = read_forget },
 	{ "vmlinux-types", NULL,
 	  "layouts may name types of the kernel; takes 6 MiB of memory",
 	  .read = read_vmlinux_types },
@@ -322,6 +330,19 @@ static const char *read_pin_root(struct options *options, const char *argument)
 {
 	options->pin_root = argument;
 	return *argument == '/' ? NULL : "give an absolute path";
+}
+
+static const char *read_keep(struct options *options, const char *argument)
+{
+	options->keep = argument;
+	return *argument == '/' ? NULL : "give an absolute path";
+}
+
+static const char *read_forget(struct options *options, const char *argument)
+{
+	(void)argument;
+	options->forget = true;
+	return NULL;
 }
 
 /* 64 bits, unlike read_number(). */
@@ -536,6 +557,14 @@ static bool settle_programs(struct options *options)
 	return false;
 }
 
+static bool settle_keep(const struct options *options)
+{
+	if (!options->forget || options->keep)
+		return true;
+	log_error("--forget: of which folder? Give --keep DIR as well");
+	return false;
+}
+
 /* getopt_long(3) would take --cookie SECRET for --cookie-file. */
 static bool is_whole(const char *argument, const char *name)
 {
@@ -580,7 +609,8 @@ enum options_result options_read(struct options *options, int argc,
 	}
 	if (optind < argc)
 		return bad_usage(argv[optind], "unexpected argument");
-	if (!settle_max_memory(options) || !settle_programs(options))
+	if (!settle_max_memory(options) || !settle_programs(options) ||
+	    !settle_keep(options))
 		return OPTIONS_BAD;
 	log_set_level(options->log_level);
 	if (!options->host[0] && !host_name_find(options->host))

@@ -20,6 +20,7 @@ struct options {
 	const char *file_root;   /* NULL: no file may be named */
 	const char *pin_root;    /* NULL: pins may be anywhere */
 	const char *netns_root;  /* NULL: no network namespace may be named */
+	const char *keep;        /* NULL: handles end with the process */
 	struct permissions permissions;
 	struct user user;
 	struct in_addr listen;
@@ -45,6 +46,7 @@ struct options {
 	uint64_t load_memory; /* bytes */
 	enum log_level log_level;
 	bool until_eof;
+	bool forget;
 	bool no_open_by_id;
 	bool no_sandbox;
 	bool vmlinux_types;

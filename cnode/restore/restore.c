@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Handles of before the start, from the records and pins of the state. What was
+ * only half done is dropped: a pin without a record, as of a handle that was
+ * never answered; or a record without its pin.
+ */
+#include "restore/restore.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "bpf/link.h"
+#include "bpf/map.h"
+#include "bpf/program.h"
+#include "bpf/resource_pin.h"
+#include "limits/map_memory.h"
+#include "restore/kept_objects.h"
+
+#define NODE_COPIES 2 /* one may be damaged */
+
+struct progress {
+	const struct restore *restore;
+	/* of the node that kept it */
+	char node[MAXATOMLEN_UTF8];
+	uint32_t creation;
+	unsigned copies;
+	unsigned handles; /* records of handles */
+	unsigned maps, programs, links;
+	unsigned lost, left;
+};
+
+/* --- The node -------------------------------------------------------------- */
+
+/* As it is in the folder; behind it is the name. */
+struct node_record {
+	uint8_t type; /* STATE_NODE */
+	uint8_t zero;
+	uint16_t name_size;
+	uint32_t creation; /* in references */
+};
+
+_Static_assert(sizeof(struct node_record) == 8, "no padding");
+
+static void read_node(struct progress *p, const void *bytes, size_t size)
+{
+	struct node_record record;
+
+	if (size < sizeof(record))
+		return;
+	memcpy(&record, bytes, sizeof(record));
+	if (size - sizeof(record) != record.name_size ||
+	    record.name_size >= sizeof(p->node))
+		return;
+	p->creation = record.creation;
+	memcpy(p->node, (const char *)bytes + sizeof(record), record.name_size);
+	p->node[record.name_size] = '\0';
+	p->copies++;
+}
+
+static void visit_node(uint32_t record, const void *bytes, size_t size,
+		       void *context)
+{
+	struct progress *p = context;
+
+	(void)record;
+	if (*(const uint8_t *)bytes == STATE_NODE)
+		read_node(p, bytes, size);
+	p->handles += *(const uint8_t *)bytes == STATE_HANDLE;
+}
+
+static int write_node(const struct restore *restore, uint32_t creation)
+{
+	size_t name_size = strlen(restore->node);
+	struct node_record record = { .type = STATE_NODE,
+				      .name_size = (uint16_t)name_size,
+				      .creation = creation };
+	char bytes[sizeof(record) + MAXATOMLEN_UTF8];
+	uint32_t room;
+	int error = state_take(restore->state, sizeof(record) + name_size,
+			       &room);
+
+	if (error < 0)
+		return error;
+	memcpy(bytes, &record, sizeof(record));
+	memcpy(bytes + sizeof(record), restore->node, name_size);
+	state_write(restore->state, room, bytes, sizeof(record) + name_size);
+	return 0;
+}
+
+static enum exit_status refuse_node(const struct progress *p)
+{
+	log_error("--keep %s: the node %s has kept what is there, and this one "
+		  "is %s: start that one, give another folder, or drop what "
+		  "is kept by --forget",
+		  state_path(p->restore->state), p->node, p->restore->node);
+	return STATUS_USAGE;
+}
+
+/* References say which node made them, and which incarnation of it. */
+static enum exit_status know_node(struct progress *p)
+{
+	const struct restore *restore = p->restore;
+	int error = 0;
+
+	if (p->copies > 0 && strcmp(p->node, restore->node) != 0)
+		return refuse_node(p);
+	if (p->copies == 0)
+		p->creation = restore->creation;
+	for (unsigned i = p->copies; i < NODE_COPIES && error == 0; i++)
+		error = write_node(restore, p->creation);
+	handles_restore_begin(restore->handles, p->creation);
+	return STATUS_OK;
+}
+
+/* --- Handles --------------------------------------------------------------- */
+
+static void drop(struct progress *p, uint32_t record, const char *why)
+{
+	log_warning("--keep %s: record %u is dropped: %s",
+		    state_path(p->restore->state), record, why);
+	state_drop(p->restore->state, record);
+	p->lost++;
+}
+
+static void drop_handle(struct progress *p, const struct handles_kept *kept,
+			const char *kind, const char *why)
+{
+	log_warning("--keep %s: %s %u of %s is not back: %s; its handle is "
+		    "dropped",
+		    state_path(p->restore->state), kind, kept->id,
+		    kept->owner[0] ? kept->owner : "several nodes", why);
+	state_drop(p->restore->state, kept->record);
+	p->lost++;
+}
+
+/* The next start may do better: nobody gets its reference until then. */
+static void leave(struct progress *p, const struct handles_kept *kept,
+		  const char *kind, int error)
+{
+	log_warning("--keep %s: %s %u of %s is not back: %s; it stays in the "
+		    "folder for the next start, or until --forget",
+		    state_path(p->restore->state), kind, kept->id,
+		    kept->owner[0] ? kept->owner : "several nodes",
+		    strerror(-error));
+	if (handles_restore_reserve(p->restore->handles, kept) < 0)
+		log_error("out of memory");
+	p->left++;
+}
+
+/* Of this process or host as it is now, and not of what is kept. */
+static bool may_pass(int error)
+{
+	return error != -EBADMSG && error != -EINVAL && error != -E2BIG &&
+	       error != -ENOENT;
+}
+
+/* The pins of one that is dropped are not claimed, or removed at once. */
+static bool claim(struct progress *p, const struct handles_kept *kept)
+{
+	struct state_pin pin = kept->pin;
+	bool all = true;
+
+	for (; pin.number < kept->pins; pin.number++)
+		all &= state_claim(p->restore->state, &pin);
+	return all;
+}
+
+static void unpin(const struct progress *p, const struct handles_kept *kept)
+{
+	struct state_pin pin = kept->pin;
+
+	for (; pin.number < kept->pins; pin.number++)
+		state_unpin(p->restore->state, &pin);
+}
+
+static bool is_term(const char *bytes, size_t size)
+{
+	return size > 0 && term_check(bytes, size) == (ssize_t)size;
+}
+
+/* It is asked for again at that node, so it must be one of it. */
+static bool is_process_of_owner(const struct handles_kept *kept)
+{
+	const struct term process = { kept->process, kept->process_size };
+	const char *node;
+	size_t size;
+
+	return kept->lifetime != HANDLES_PROCESS ||
+	       (is_term(process.at, process.size) && term_is_pid(process) &&
+		term_read_pid_node(process, &node, &size) &&
+		size == strlen(kept->owner) &&
+		memcmp(node, kept->owner, size) == 0);
+}
+
+static bool is_whole(const struct handles_kept *kept)
+{
+	return is_term(kept->description, kept->description_size) &&
+	       is_process_of_owner(kept) &&
+	       (kept->shared ||
+		term_is_node_name(kept->owner, strlen(kept->owner)));
+}
+
+static void count(struct progress *p, const struct resource *resource)
+{
+	p->maps += resource->kind == &map_kind;
+	p->programs += resource->kind == &program_kind;
+	p->links += resource->kind == &link_kind;
+}
+
+static void settle(struct progress *p, const struct handles_kept *kept,
+		   const char *kind, struct resource *resource)
+{
+	int result = handles_restore(p->restore->handles, kept, resource);
+
+	if (result == 0) {
+		count(p, resource);
+		return;
+	}
+	resource_unref(resource);
+	if (result > 0) /* another record of it */
+		return;
+	if (may_pass(result) && result != -EEXIST) {
+		leave(p, kept, kind, result);
+		return;
+	}
+	unpin(p, kept);
+	drop_handle(p, kept, kind, "another has its reference");
+}
+
+static void restore_handle(struct progress *p, const struct handles_kept *kept)
+{
+	const struct term description = { kept->description,
+					  kept->description_size };
+	const char *kind = kept_objects_kind(description);
+	struct resource *resource;
+	int error;
+
+	if (!kind) {
+		drop(p, kept->record, "it is of no kind that is known");
+		return;
+	}
+	if (kept->pins == 0) {
+		drop_handle(p, kept, kind,
+			    "it is no kernel link, and ended with the process "
+			    "that had made it");
+		return;
+	}
+	if (!claim(p, kept)) {
+		unpin(p, kept);
+		drop_handle(p, kept, kind, "its pin is missing");
+		return;
+	}
+	error = kept_objects_open(p->restore, kept, &resource);
+	if (error == 0) {
+		settle(p, kept, kind, resource);
+	} else if (may_pass(error)) {
+		leave(p, kept, kind, error);
+	} else {
+		unpin(p, kept);
+		drop_handle(p, kept, kind,
+			    error == -EINVAL ? "its pin is of another object"
+					     : strerror(-error));
+	}
+}
+
+static void visit_handle(uint32_t record, const void *bytes, size_t size,
+			 void *context)
+{
+	struct handles_kept kept = { .record = record };
+	struct progress *p = context;
+
+	if (*(const uint8_t *)bytes != STATE_HANDLE)
+		return;
+	if (p->copies == 0)
+		drop(p, record, "it is not known which node has kept it");
+	else if (handles_read_kept(bytes, size, &kept) && is_whole(&kept))
+		restore_handle(p, &kept);
+	else
+		drop(p, record, "it is no handle that is known");
+}
+
+/* --- The rest -------------------------------------------------------------- */
+
+static void visit_charge(uint32_t record, const void *bytes, size_t size,
+			 void *context)
+{
+	const struct progress *p = context;
+
+	if (*(const uint8_t *)bytes == STATE_CHARGE &&
+	    map_memory_restore(p->restore->map_memory, record, bytes, size) < 0)
+		state_drop(p->restore->state, record);
+}
+
+/* One of a handle that ended, or could not be restored, goes with it. */
+static void visit_holding(uint32_t record, const void *bytes, size_t size,
+			  void *context)
+{
+	struct handles_kept kept = { .record = record };
+	const struct progress *p = context;
+	uint8_t type = *(const uint8_t *)bytes;
+
+	if (type == STATE_NODE || type == STATE_HANDLE || type == STATE_CHARGE)
+		return;
+	if (!handles_read_holding(bytes, size, &kept) ||
+	    !term_is_node_name(kept.owner, strlen(kept.owner)) ||
+	    handles_restore_holding(p->restore->handles, &kept) < 0)
+		state_drop(p->restore->state, record);
+}
+
+static void log_all(const struct progress *p, uint32_t owners, uint32_t removed)
+{
+	const char *path = state_path(p->restore->state);
+
+	if (removed > 0)
+		log_notice("--keep %s: removed %u pins of what was half done",
+			   path, removed);
+	if (p->handles == 0)
+		log_info("--keep %s: nothing is kept there yet", path);
+	else
+		log_notice("back from %s: %u maps, %u programs, %u links, "
+			   "of %u nodes; %u dropped, %u left for later",
+			   path, p->maps, p->programs, p->links, owners,
+			   p->lost, p->left);
+}
+
+static int restore_records(struct progress *p)
+{
+	struct state *state = p->restore->state;
+	int error = state_each(state, visit_charge, p);
+
+	if (error == 0)
+		error = state_each(state, visit_handle, p);
+	if (error == 0)
+		error = state_each(state, visit_holding, p);
+	return error;
+}
+
+enum exit_status restore_all(const struct restore *restore)
+{
+	const struct handles_keeper keeper = {
+		.state = restore->state,
+		.describe = kept_objects_describe,
+	};
+	struct progress p = { .restore = restore };
+	enum exit_status status;
+	uint32_t owners;
+
+	handles_keep_in(restore->handles, &keeper);
+	if (state_error(restore->state) < 0)
+		return STATUS_OK; /* it was logged; new ones are refused */
+	status = state_each(restore->state, visit_node, &p) < 0 ? STATUS_OTHER
+								: STATUS_OK;
+	if (status == STATUS_OK)
+		status = know_node(&p);
+	if (status == STATUS_OK && restore_records(&p) < 0)
+		status = STATUS_OTHER;
+	if (status == STATUS_OTHER)
+		log_error("out of memory");
+	if (status != STATUS_OK)
+		return status;
+	map_memory_keep(restore->map_memory, restore->state);
+	owners = handles_restored(restore->handles);
+	log_all(&p, owners, state_unpin_rest(restore->state));
+	return STATUS_OK;
+}
+
+/* --- Forgetting ------------------------------------------------------------ */
+
+/* By its head, as it is of any kind. */
+void restore_log_forgotten(const char *path, void *context)
+{
+	static const struct resource_kind *const kinds[] = {
+		&map_kind, &program_kind, &link_kind
+	};
+	const char *name = strrchr(path, '/') + 1;
+	uint32_t id;
+
+	(void)context;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (resource_pinned_id(kinds[i], path, 0, &id) < 0)
+			continue;
+		log_notice("dropped %s %u", kinds[i]->name, id);
+		return;
+	}
+	log_notice("dropped %s, which cannot be opened", name);
+}

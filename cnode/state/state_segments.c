@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The arrays that hold the records: made, pinned, and mapped into memory. What
+ * the process has written there is in the kernel at once, and stays.
+ */
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "base/log.h"
+#include "bpf/map.h"
+#include "state/state_internal.h"
+
+#define SEGMENT_SIZE (STATE_ENTRIES * sizeof(struct state_entry))
+
+/* --- Versions ------------------------------------------------------------- */
+
+static uint32_t version_sum(const struct state_version *version)
+{
+	return (uint32_t)crc32(0, (const unsigned char *)version,
+			       offsetof(struct state_version, sum));
+}
+
+static void write_version(struct state_entry *entry)
+{
+	struct state_version version = { .magic = STATE_MAGIC,
+					 .version = STATE_VERSION };
+
+	version.sum = version_sum(&version);
+	memcpy(entry->bytes, &version, sizeof(version));
+}
+
+/* 0: it is damaged. */
+static uint32_t read_version(const struct state_entry *entry)
+{
+	struct state_version version;
+
+	memcpy(&version, entry->bytes, sizeof(version));
+	return memcmp(version.magic, STATE_MAGIC, sizeof(version.magic)) == 0 &&
+			       version.sum == version_sum(&version)
+		       ? version.version
+		       : 0;
+}
+
+/* --- Mapping -------------------------------------------------------------- */
+
+static int map_in(int fd, struct state_segment *segment)
+{
+	void *entries = mmap(NULL, SEGMENT_SIZE, PROT_READ | PROT_WRITE,
+			     MAP_SHARED, fd, 0);
+
+	if (entries == MAP_FAILED)
+		return -errno;
+	segment->links = calloc(STATE_ENTRIES, sizeof(*segment->links));
+	if (!segment->links) {
+		munmap(entries, SEGMENT_SIZE);
+		return -ENOMEM;
+	}
+	segment->entries = entries;
+	return 0;
+}
+
+static void unmap(struct state_segment *segment)
+{
+	if (segment->entries)
+		munmap(segment->entries, SEGMENT_SIZE);
+	free(segment->links);
+	*segment = (struct state_segment){ .entries = NULL };
+}
+
+void state_segments_unmap(struct state *state)
+{
+	for (uint32_t i = 0; i < state->segment_count; i++)
+		unmap(&state->segments[i]);
+	state->segment_count = 0;
+}
+
+static int check_array(int fd, uint32_t *id)
+{
+	struct bpf_map_info info = { 0 };
+	uint32_t size = sizeof(info);
+	int error = resource_check_kind(fd, &map_kind);
+
+	if (error == 0)
+		error = bpf_obj_get_info_by_fd(fd, &info, &size);
+	if (error < 0)
+		return error;
+	*id = info.id;
+	return info.type == BPF_MAP_TYPE_ARRAY && info.key_size == 4 &&
+			       info.value_size == sizeof(struct state_entry) &&
+			       info.max_entries == STATE_ENTRIES &&
+			       info.map_flags & BPF_F_MMAPABLE
+		       ? 0
+		       : -EINVAL;
+}
+
+/* The mapping lasts when fd is closed. */
+static int adopt(int fd, struct state_segment *segment)
+{
+	uint32_t id;
+	int error = check_array(fd, &id);
+
+	if (error == 0)
+		error = map_in(fd, segment);
+	if (error == 0)
+		error = map_hide(id);
+	if (error < 0)
+		unmap(segment);
+	return error;
+}
+
+/* --- Growing -------------------------------------------------------------- */
+
+static void add_free(struct state *state, uint32_t number)
+{
+	struct state_segment *segment = &state->segments[number];
+
+	for (uint32_t i = STATE_ENTRIES; i-- > 1;) {
+		segment->links[i] = state->first_free;
+		state->first_free = number * STATE_ENTRIES + i;
+	}
+	state->free_count += STATE_ENTRIES - 1;
+}
+
+/* Pinned last, when all that a later start reads is there. */
+static int make(const struct state *state, uint32_t number,
+		struct state_segment *segment)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
+	char path[STATE_PATH_SIZE];
+	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "ebpf_cnode", 4,
+				sizeof(struct state_entry), STATE_ENTRIES,
+				&options);
+	int error;
+
+	if (fd < 0)
+		return fd;
+	error = adopt(fd, segment);
+	if (error == 0) {
+		write_version(segment->entries);
+		state_folder_segment(state, number, path);
+		error = bpf_obj_pin(fd, path);
+	}
+	if (error < 0)
+		unmap(segment);
+	close(fd);
+	return error;
+}
+
+int state_segments_grow(struct state *state)
+{
+	struct state_segment segment = { .entries = NULL };
+	uint32_t number = state->segment_count;
+	int error;
+
+	if (number == STATE_SEGMENTS)
+		return -ENOSPC;
+	error = make(state, number, &segment);
+	if (error < 0)
+		return error;
+	pthread_mutex_lock(&state->lock);
+	state->segments[number] = segment;
+	state->segment_count++;
+	add_free(state, number);
+	pthread_mutex_unlock(&state->lock);
+	return 0;
+}
+
+/* --- Loading -------------------------------------------------------------- */
+
+static int open_segment(struct state *state, uint32_t number)
+{
+	struct state_segment *segment = &state->segments[number];
+	char path[STATE_PATH_SIZE];
+	int fd, error;
+
+	if (!state->has_segment[number]) {
+		log_warning("--keep %s: records%u is missing, with all that was "
+			    "in it",
+			    state->path, number);
+		return make(state, number, segment);
+	}
+	state_folder_segment(state, number, path);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return fd;
+	error = adopt(fd, segment);
+	close(fd);
+	return error;
+}
+
+static enum exit_status refuse_version(const struct state *state,
+				       uint32_t version)
+{
+	log_error("--keep %s: a newer ebpf_cnode wrote it, in version %u of "
+		  "its records; this one reads up to version %u: start the "
+		  "newer one, or drop what is kept by --forget",
+		  state->path, version, STATE_VERSION);
+	return STATUS_USAGE;
+}
+
+static enum exit_status check_version(const struct state *state,
+				      uint32_t number)
+{
+	struct state_entry *entry = state->segments[number].entries;
+	uint32_t version = read_version(entry);
+
+	if (version > STATE_VERSION)
+		return refuse_version(state, version);
+	if (version == 0) {
+		log_warning("--keep %s: records%u is damaged; what is whole in "
+			    "it is read",
+			    state->path, number);
+		write_version(entry);
+	}
+	return STATUS_OK;
+}
+
+static void give_up(struct state *state, const char *what, int error)
+{
+	log_error("--keep %s: %s: %s; handles of before are not back, and no "
+		  "new ones can be made until this is mended, or dropped by "
+		  "--forget",
+		  state->path, what, strerror(-error));
+	state_segments_unmap(state);
+	state->error = error;
+}
+
+/* How many there should be; they are made in order, and never removed. */
+static uint32_t count_segments(const struct state *state)
+{
+	uint32_t count = STATE_SEGMENTS;
+
+	while (count > 0 && !state->has_segment[count - 1])
+		count--;
+	return count;
+}
+
+enum exit_status state_segments_load(struct state *state)
+{
+	uint32_t count = count_segments(state);
+	enum exit_status status = STATUS_OK;
+	int error = 0;
+
+	for (uint32_t i = 0; i < count && error == 0; i++) {
+		error = open_segment(state, i);
+		state->segment_count += error == 0;
+	}
+	for (uint32_t i = 0; i < state->segment_count && status == STATUS_OK;
+	     i++)
+		status = check_version(state, i);
+	if (status != STATUS_OK)
+		return status;
+	if (error < 0)
+		give_up(state, "its records cannot be opened", error);
+	else if (count == 0)
+		error = state_segments_grow(state);
+	if (count == 0 && error < 0)
+		give_up(state, "no records can be made", error);
+	return STATUS_OK;
+}
