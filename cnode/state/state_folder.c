@@ -78,14 +78,13 @@ static enum exit_status lock_folder(const char *path, int folder)
 	return STATUS_OTHER;
 }
 
+/* fdopendir(3) would take another system call. */
 static DIR *open_entries(int folder)
 {
-	int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *entries = fd < 0 ? NULL : fdopendir(fd);
+	char path[STATE_PATH_SIZE];
 
-	if (!entries && fd >= 0)
-		close(fd);
-	return entries;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", folder);
+	return opendir(path);
 }
 
 static int count_files(int folder, uint32_t *count)
