@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "call/map_options.h"
+#include "call/pinning.h"
 #include "call/refusal.h"
 #include "host/pin_path.h"
 #include "limits/map_memory.h"
@@ -103,8 +104,8 @@ bool locators_open_pinned(struct call *call, const char *text, uint32_t flags,
 	struct pin_path path;
 
 	*error = pin_path_open(&path, root, text);
-	if (*error == -EACCES && root->path)
-		return refusal_raise(call, REFUSAL_OUTSIDE_PIN_ROOT, text);
+	if (pinning_refused(call, &path, text, *error))
+		return false;
 	if (*error == 0)
 		*error = map_memory_open_pinned(
 			call->context->common->map_memory, path.text, flags,

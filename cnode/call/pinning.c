@@ -47,6 +47,18 @@ static void audit_pin(const char *event, const struct resource *resource,
 	audit_resource(audit, resource);
 }
 
+bool pinning_refused(struct call *call, const struct pin_path *path,
+		     const char *text, int error)
+{
+	if (error != -EACCES ||
+	    (!path->is_hidden && !call->context->common->pin_root.path))
+		return false;
+	return !refusal_raise(call,
+			      path->is_hidden ? REFUSAL_KEPT
+					      : REFUSAL_OUTSIDE_PIN_ROOT,
+			      text);
+}
+
 static bool operate(struct call *call, const char *text,
 		    struct resource *resource, const struct pinning *pinning,
 		    int *error)
@@ -55,8 +67,8 @@ static bool operate(struct call *call, const char *text,
 	struct pin_path path;
 
 	*error = pin_path_open_folder(&path, root, text);
-	if (*error == -EACCES && root->path)
-		return refusal_raise(call, REFUSAL_OUTSIDE_PIN_ROOT, text);
+	if (pinning_refused(call, &path, text, *error))
+		return false;
 	if (*error == 0)
 		*error = pinning->operate(call->context, resource, &path);
 	if (*error == 0 && audit_is_on())

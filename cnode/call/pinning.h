@@ -22,4 +22,13 @@ bool pinning_pin_at(struct call *call, const char *path,
 bool pinning_unpin_at(struct call *call, const char *path,
 		      struct resource *resource, int *error);
 
+struct pin_path;
+
+/*
+ * Whether error, of opening path, is a refusal, which is raised: that it is
+ * outside --pin-root, or in the folder of --keep.
+ */
+bool pinning_refused(struct call *call, const struct pin_path *path,
+		     const char *text, int error);
+
 #endif

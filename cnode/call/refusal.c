@@ -124,6 +124,9 @@ static struct {
 				  REFUSED("not_its_own") },
 	[REFUSAL_OUTSIDE_PIN_ROOT] = { "not to be reached below --pin-root",
 				       REFUSED("outside_pin_root") },
+	[REFUSAL_KEPT] = { "in the folder of --keep, which is for this node "
+			   "alone",
+			   REFUSED("kept") },
 	[REFUSAL_OUTSIDE_FILE_ROOT] = { "not to be reached below --file-root",
 					REFUSED("outside_file_root") },
 	[REFUSAL_NO_CGROUP] = { "not in the cgroup file system",

@@ -54,8 +54,8 @@ static bool open_pinned(struct call *call, struct term t,
 	if (!call_read_path(call, t, text))
 		return false;
 	*error = pin_path_open(&path, root, text);
-	if (*error == -EACCES && root->path)
-		return refusal_raise(call, REFUSAL_OUTSIDE_PIN_ROOT, text);
+	if (pinning_refused(call, &path, text, *error))
+		return false;
 	if (*error == 0)
 		*error = open_pin(path.text, opened);
 	pin_path_close(&path);

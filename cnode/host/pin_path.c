@@ -90,7 +90,8 @@ static int copy(struct pin_path *path, const char *text)
 /* What this process keeps for itself is not for callers, whatever the root. */
 static int refuse_hidden(struct pin_path *path)
 {
-	if (!bpf_fs_hides(path->fd))
+	path->is_hidden = bpf_fs_hides(path->fd);
+	if (!path->is_hidden)
 		return 0;
 	pin_path_close(path);
 	return -EACCES;
@@ -102,6 +103,7 @@ int pin_path_open(struct pin_path *path, const struct root *root,
 	const char *rest;
 
 	path->fd = -1;
+	path->is_hidden = false;
 	if (root->path) {
 		rest = names_below(root->path, text);
 		if (!rest || !*rest)
@@ -155,6 +157,7 @@ int pin_path_open_folder(struct pin_path *path, const struct root *root,
 	int error;
 
 	path->fd = -1;
+	path->is_hidden = false;
 	if (!rest)
 		return -EACCES;
 	name = strrchr(rest, '/');

@@ -18,12 +18,14 @@ enum exit_status pin_path_open_root(struct root *root, const char *path);
 struct pin_path {
 	char text[PATH_MAX];
 	int fd; /* the pin, or the folder for a new one; -1: not open */
+	bool is_hidden; /* -EACCES was for the folder of bpf_fs_hide() */
 };
 
 /*
  * Resolves an absolute path below the root, without symbolic links: the pin
  * itself, or its folder to pin to or unpin from. -EACCES for any path outside,
- * whether it exists or not. Without a root any path will do. The descriptor is
+ * whether it exists or not. Without a root any path will do, but one into the
+ * folder that this process hides. The descriptor is
  * opened even then, so that no lookup is left for when a lock is held: a remote
  * file system may take any time for it.
  */

@@ -75,8 +75,9 @@ void state_folder_segment(const struct state *state, uint32_t number,
 
 /* --- state_segments.c ----------------------------------------------------- */
 
-/* Maps the arrays of the folder, or the first one anew. */
+/* Maps the arrays of the folder; then, if there are none, makes the first. */
 enum exit_status state_segments_load(struct state *state);
+void state_segments_begin(struct state *state);
 int state_segments_grow(struct state *state);
 void state_segments_unmap(struct state *state);
 

@@ -12,6 +12,8 @@
 #include "base/log.h"
 #include "state/state_internal.h"
 
+#define MAX_DAMAGED_LINES 10
+
 static struct state_entry *entry_of(const struct state *state, uint32_t index)
 {
 	return &state->segments[index / STATE_ENTRIES]
@@ -212,10 +214,21 @@ static void link_free(struct state *state)
 	}
 }
 
+static void log_damaged(const struct state *state, uint32_t record,
+			unsigned number)
+{
+	if (number < MAX_DAMAGED_LINES)
+		log_warning("--keep %s: record %u is damaged, and is dropped",
+			    state->path, record);
+	else if (number == MAX_DAMAGED_LINES)
+		log_warning("--keep %s: more records are damaged", state->path);
+}
+
 static void load_records(struct state *state, unsigned char *bytes)
 {
 	uint32_t end = state->segment_count * STATE_ENTRIES;
 	struct state_entry *entry;
+	unsigned damaged = 0;
 
 	for (uint32_t i = 1; i < end; i++) {
 		entry = entry_of(state, i);
@@ -224,8 +237,7 @@ static void load_records(struct state *state, unsigned char *bytes)
 		if (atomic_load(&entry->head) == STATE_HEAD &&
 		    load_record(state, i, bytes))
 			continue;
-		log_warning("--keep %s: record %u is damaged, and is dropped",
-			    state->path, i);
+		log_damaged(state, i, damaged++);
 		atomic_store(&entry->head, 0);
 	}
 }
@@ -244,6 +256,10 @@ enum exit_status state_load(struct state *state)
 	status = state_segments_load(state);
 	if (status != STATUS_OK || state->error < 0)
 		return status;
+	if (state->segment_count == 0) {
+		state_segments_begin(state);
+		return STATUS_OK;
+	}
 	bytes = malloc(STATE_MAX_RECORD);
 	if (!bytes) {
 		log_error("out of memory");

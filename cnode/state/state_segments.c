@@ -257,9 +257,13 @@ enum exit_status state_segments_load(struct state *state)
 		return status;
 	if (error < 0)
 		give_up(state, "its records cannot be opened", error);
-	else if (count == 0)
-		error = state_segments_grow(state);
-	if (count == 0 && error < 0)
-		give_up(state, "no records can be made", error);
 	return STATUS_OK;
+}
+
+void state_segments_begin(struct state *state)
+{
+	int error = state_segments_grow(state);
+
+	if (error < 0)
+		give_up(state, "no records can be made", error);
 }

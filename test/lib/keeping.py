@@ -1,15 +1,90 @@
 # SPDX-License-Identifier: Apache-2.0
 """C nodes that keep their handles over a restart, and the folder where they do."""
 
+import mmap
 import os
 import shutil
 import signal
+import struct
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from others import check, libbpf, pin
+
 FS = Path("/sys/fs/bpf")
+MMAPABLE = 1 << 10
+
+
+class Records:
+    """The entries of a folder's first array, as its file format has them.
+
+    An entry is a head, the next entry of its record, the size of the record, its
+    CRC-32, and 112 bytes of it, all in this machine's byte order.
+    """
+
+    SIZE, ENTRIES, HEAD, BYTES = 128, 8192, 0x6B657074, 112
+    NODE, HANDLE, HOLDING, CHARGE = 1, 2, 3, 4
+
+    def __init__(self, folder, number=0):
+        fd = check(libbpf.bpf_obj_get(os.fsencode(folder / f"records{number}")))
+        self.page = mmap.mmap(fd, self.SIZE * self.ENTRIES)
+        os.close(fd)
+
+    @classmethod
+    def make(cls, folder, version=1):
+        """An empty array, as a node makes its first one."""
+        options = struct.pack("=Q4I4x", 40, 0, 0, 0, MMAPABLE) + bytes(8)
+        fd = check(libbpf.bpf_map_create(2, b"records", 4, cls.SIZE, cls.ENTRIES, options))
+        pin(fd, folder / "records0")
+        os.close(fd)
+        records = cls(folder)
+        records.write_version(version)
+        return records
+
+    def write_version(self, version):
+        text = b"ebpf_cnode\n\0" + struct.pack("=I", version)
+        self.page[16 : 16 + 20] = text + struct.pack("=I", zlib.crc32(text))
+
+    def heads(self, type=None):
+        """The indexes of entries where a record of that type begins."""
+        return [
+            i
+            for i in range(1, self.ENTRIES)
+            if struct.unpack_from("=I", self.page, i * self.SIZE)[0] == self.HEAD
+            and type in (None, self.page[i * self.SIZE + 16])
+        ]
+
+    def read(self, index):
+        _, following, size, _ = struct.unpack_from("=4I", self.page, index * self.SIZE)
+        data = b""
+        while len(data) < size:
+            start = index * self.SIZE + 16
+            data += self.page[start : start + self.BYTES]
+            index, following = following, struct.unpack_from("=4I", self.page, following * self.SIZE)[1]
+        return data[:size]
+
+    def write(self, index, data):
+        """A whole record into entries from index on; gives the next free one."""
+        parts = [data[i : i + self.BYTES] for i in range(0, len(data), self.BYTES)]
+        sum = zlib.crc32(struct.pack("=I", len(data)) + data)
+        for n, part in enumerate(parts):
+            following = index + n + 1 if n + 1 < len(parts) else 0
+            head = (self.HEAD, following, len(data), sum) if n == 0 else (0, following, 0, 0)
+            start = (index + n) * self.SIZE
+            self.page[start : start + self.SIZE] = struct.pack("=4I", *head) + part.ljust(
+                self.BYTES, b"\0"
+            )
+        return index + len(parts)
+
+    def of(self, map):
+        """The record of a handle."""
+        bits = map[1].raw[-8:]
+        random = struct.pack("=2I", *struct.unpack(">2I", bits))
+        (found,) = [i for i in self.heads(self.HANDLE) if self.read(i)[8:16] == random]
+        return found
 
 
 class Kept:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For LD_PRELOAD: kernels that are older, or short of memory, by what system
- * calls say there. What is to be odd is told by a file that the test has mapped
+ * For LD_PRELOAD: kernels that are older, short of memory, or refuse pins, by
+ * what system calls say there. What is to be odd is told by a file that the test has mapped
  * too; all else is the kernel's own.
  *
  *	ODD_KERNEL     the file, a struct control
@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -41,6 +42,8 @@ struct control {
 	atomic_long waiting; /* so many of them */
 	/* a set of these: it has no such links */
 	atomic_long linkless;
+	atomic_long unpinnable; /* not 0: an errno, for all that is pinned, */
+	atomic_long unopened;   /* or opened by a pin of a kept handle */
 };
 
 enum {
@@ -159,6 +162,14 @@ static int is_unknown(int command, const union bpf_attr *attr)
 	}
 }
 
+static int is_of_handle(const union bpf_attr *attr)
+{
+	const char *path = (const char *)(uintptr_t)attr->pathname;
+	const char *slash = strrchr(path, '/');
+
+	return slash && slash[1] == 'h';
+}
+
 static long odd_bpf(int command, union bpf_attr *attr, size_t size)
 {
 	switch (command) {
@@ -184,6 +195,14 @@ static long odd_bpf(int command, union bpf_attr *attr, size_t size)
 	case BPF_MAP_CREATE:
 		if (is_starved())
 			return fail(ENOMEM);
+		break;
+	case BPF_OBJ_PIN:
+		if (atomic_load(&control->unpinnable))
+			return fail((int)atomic_load(&control->unpinnable));
+		break;
+	case BPF_OBJ_GET:
+		if (atomic_load(&control->unopened) && is_of_handle(attr))
+			return fail((int)atomic_load(&control->unopened));
 		break;
 	case BPF_LINK_CREATE:
 	case BPF_PROG_QUERY:

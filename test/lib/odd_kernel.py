@@ -6,7 +6,7 @@ import struct
 
 FIELDS = (
     *("places", "interrupted", "starved", "after", "threadless", "refused", "takes"),
-    *("unread", "held", "waiting", "linkless"),
+    *("unread", "held", "waiting", "linkless", "unpinnable", "unopened"),
 )
 NO_TCX, NO_SOCKMAP_LINKS, NO_SOCKMAP_QUERY = 1, 2, 4
 
