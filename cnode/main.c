@@ -37,6 +37,7 @@ int main(int argc, char *argv[])
 	case OPTIONS_RUN:
 		break;
 	}
-	return (int)(options.forget ? forget_all(options.keep)
-				    : node_run(&options));
+	if (options.forget)
+		return (int)forget_all(options.keep);
+	return (int)node_run(&options);
 }

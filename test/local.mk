@@ -140,6 +140,12 @@ test_files = \
 	test/handles/test_lifetimes.py \
 	test/handles/test_rwlock.py \
 	test/handles/waiting_writer.c \
+	test/keep/holder.erl \
+	test/keep/records_version1.json \
+	test/keep/test_keep.py \
+	test/keep/test_kept_folder.py \
+	test/keep/test_kept_kills.py \
+	test/keep/test_kept_records.py \
 	test/lib/allocator.py \
 	test/lib/beam.py \
 	test/lib/bpf_objects.py \
@@ -165,6 +171,7 @@ test_files = \
 	test/lib/instructions.py \
 	test/lib/jhash.py \
 	test/lib/jobs.py \
+	test/lib/keeping.py \
 	test/lib/late_cookie.c \
 	test/lib/layout_draws.py \
 	test/lib/layout_faults.py \
@@ -262,6 +269,7 @@ test_files = \
 	test/programs/test_program_permissions.py \
 	test/programs/test_program_values.py \
 	test/programs/test_real_objects.py \
+	test/programs/test_restarts.py \
 	test/programs/test_sieges.py \
 	test/project/test_application.py \
 	test/project/test_build.py \

@@ -39,6 +39,7 @@ struct buffer {
 /* Options that features/0 reports; the others live where they act. */
 struct call_options {
 	bool open_by_id;
+	bool keep;
 	uint32_t max_maps;
 	uint32_t max_maps_per_node;
 	uint32_t grace; /* s */

@@ -94,6 +94,7 @@ static void write_options(struct term_writer *w, const struct call *call)
 	write_programs(w, common->program_words);
 	descriptions_write_bool(w, "open_by_id", options->open_by_id);
 	descriptions_write_bool(w, "pin_root", common->pin_root.path != NULL);
+	descriptions_write_bool(w, "keep", options->keep);
 	descriptions_write_bool(w, "file_root", common->file_root.path != NULL);
 	descriptions_write_bool(w, "vmlinux_types", common->vmlinux != NULL);
 	term_write_entry(w, "max_message", common->max_message);
@@ -104,7 +105,7 @@ static void write_options(struct term_writer *w, const struct call *call)
 	term_write_entry(w, "max_programs", options->max_programs);
 	write_limit(w, "max_programs_per_node", options->max_programs_per_node);
 	term_write_entry(w, "max_subscriptions", options->max_subscriptions);
-	term_write_map_close(w, map, 15);
+	term_write_map_close(w, map, 16);
 }
 
 bool features_functions_features(struct call *call)

@@ -42,8 +42,8 @@ words(enoent, _Function, {name, _}) ->
 words(enoent, _Function, {pinned, _}) ->
     "there is nothing at this path";
 words(eacces, _Function, {pinned, _}) ->
-    "the path is not below the C node's --pin-root, it is not in a bpf file system, its "
-    "permissions do not allow this, or this node may only read (--allow, --read-only of the C "
+    "the path is not below the C node's --pin-root, it is in the folder of its --keep, it is not "
+    "in a bpf file system, its permissions do not allow this, or this node may only read (--allow, --read-only of the C "
     "node)";
 words(eperm, _Function, {Tag, _}) when Tag =:= id; Tag =:= name ->
     "the C node may not open maps by id (--no-open-by-id, or no CAP_SYS_ADMIN), or this map is "

@@ -299,7 +299,7 @@ no_kernel_types() ->
     "the C node runs without --vmlinux-types, which layouts {vmlinux, Name} take".
 
 not_below_root() ->
-    "the path is not below the C node's --pin-root".
+    "the path is not below the C node's --pin-root, or it is in the folder of its --keep".
 
 may_only_open_to_read() ->
     "this node may only read (--allow, --read-only of the C node): open the map with the option "

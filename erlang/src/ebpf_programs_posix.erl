@@ -33,9 +33,9 @@ refused(Function, Args) ->
     end.
 
 of_arguments(Function, _Args) when Function =:= pin; Function =:= unpin ->
-    ["the path is not below the C node's --pin-root"];
+    ["the path is not below the C node's --pin-root, or it is in the folder of its --keep"];
 of_arguments(open, [{pinned, _} | _]) ->
-    ["the path is not below the C node's --pin-root"];
+    ["the path is not below the C node's --pin-root, or it is in the folder of its --keep"];
 of_arguments(close, _Args) ->
     ["the handle is not this node's own, and this node may not load programs (--allow of the C "
      "node)"];

@@ -72,7 +72,9 @@ OPEN_TO_READ = (
     "this node may only read (--allow, --read-only of the C node): open the map with "
     "the option read, and not as permanent"
 )
-NOT_BELOW_ROOT = "the path is not below the C node's --pin-root"
+NOT_BELOW_ROOT = (
+    "the path is not below the C node's --pin-root, or it is in the folder of its --keep"
+)
 NO_ROOM = (
     "the C node has no handle or descriptor left: close some maps, or raise its "
     "--max-maps, --max-maps-per-node or ulimit -n"

@@ -18,6 +18,11 @@ FS = Path("/sys/fs/bpf")
 MMAPABLE = 1 << 10
 
 
+def create_options(inner=0, flags=0):
+    """struct bpf_map_create_opts of libbpf 1.1"""
+    return struct.pack("=Q6IQ2I", 48, 0, 0, 0, 0, inner, flags, 0, 0, 0)
+
+
 class Records:
     """The entries of a folder's first array, as its file format has them.
 
@@ -36,7 +41,7 @@ class Records:
     @classmethod
     def make(cls, folder, version=1):
         """An empty array, as a node makes its first one."""
-        options = struct.pack("=Q4I4x", 40, 0, 0, 0, MMAPABLE) + bytes(8)
+        options = create_options(flags=MMAPABLE)
         fd = check(libbpf.bpf_map_create(2, b"records", 4, cls.SIZE, cls.ENTRIES, options))
         pin(fd, folder / "records0")
         os.close(fd)

@@ -35,6 +35,7 @@ def test_features_have_the_defaults(features, start_cnode):
         "read_only": "false",
         "open_by_id": "true",
         "pin_root": "false",
+        "keep": "false",
         "file_root": "false",
         "vmlinux_types": "false",
         "max_message": 16 << 20,
@@ -51,9 +52,10 @@ def test_features_have_the_defaults(features, start_cnode):
 
 
 def test_features_have_the_options_that_are_given(
-    features, start_cnode, folder, tmp_path
+    features, start_cnode, folder, tmp_path, kept_folder
 ):
     node = start_cnode(
+        *("--keep", kept_folder),
         *("--no-open-by-id", "--pin-root", folder, "--file-root", tmp_path),
         "--vmlinux-types",
         *("--max-message", "65536", "--grace", "3", "--max-maps", "17"),
@@ -65,6 +67,7 @@ def test_features_have_the_options_that_are_given(
         "read_only": "false",
         "open_by_id": "false",
         "pin_root": "true",
+        "keep": "true",
         "file_root": "true",
         "vmlinux_types": "true",
         "max_message": 65536,

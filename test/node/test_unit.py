@@ -23,6 +23,7 @@ pytestmark = pytest.mark.sandbox
 SERVICE = "ebpf_cnode.service"
 COOKIE = "/etc/ebpf_cnode/cookie"
 PINS = "/sys/fs/bpf/ebpf_cnode"
+KEPT = "/sys/fs/bpf/ebpf_cnode_kept"
 LOG = "/run/ebpf_cnode.log"
 DROP_INS = f"/etc/systemd/system/{SERVICE}.d"
 NET_ADMIN, SYS_ADMIN, BPF = 1 << 12, 1 << 21, 1 << 39
@@ -286,8 +287,14 @@ class Service:
         """systemd has started it again, and it is ready."""
         return self.show("NRestarts") != "0" and self.show("ActiveState") == "active"
 
+    def forget(self):
+        """What is kept is of one node name, and each test has another."""
+        path = re.search(r"path=(\S+) ;", self.show("ExecStart"))[1]
+        return self.systemd.run(path, "--keep", KEPT, "--forget")
+
     def close(self):
         self.systemd.run("systemctl", "stop", SERVICE, check=False)
+        self.forget()
         self.systemd.run("systemctl", "reset-failed", SERVICE, check=False)
         print(self.log)
         self.systemd.run("rm", "-rf", DROP_INS, LOG, "/etc/ebpf_cnode/cookie")
@@ -420,6 +427,49 @@ def test_its_pins_outlive_it_by_the_same_path_for_all(systemd, service, alice):
     assert systemd.run("ls", PINS).stdout == ""
     with raises("eacces"):
         maps.pin(b"/sys/fs/bpf/elsewhere", again)
+
+
+def install_again(systemd, path):
+    """As `make install' puts a new file in the place of the old one."""
+    systemd.run("sh", "-c", 'cp "$1" "$1.new" && mv -f "$1.new" "$1"', "sh", path)
+
+
+@runs
+def test_handles_outlive_an_upgrade_a_stop_and_a_kill(systemd, service, alice):
+    service.start()
+    maps = Maps(alice, service)
+    map = maps.new(*HASH)
+    maps.put(1, 2, map)
+    path = re.search(r"path=(\S+) ;", service.show("ExecStart"))[1]
+    before = systemd.run("stat", "-L", "-c", "%i", f"/proc/{service.show('MainPID')}/exe").stdout
+    install_again(systemd, path)
+    systemd.run("systemctl", "restart", SERVICE)
+    assert maps.get(1, map) == b"\2" + bytes(7)
+    after = systemd.run("stat", "-L", "-c", "%i", f"/proc/{service.show('MainPID')}/exe").stdout
+    assert after != before
+    service.kill(signal.SIGKILL)
+    wait_until(service.is_back, 20)
+    assert maps.get(1, map) == b"\2" + bytes(7)
+    service.stop()
+    assert systemd.run("stat", "-c", "%U %a", KEPT).stdout.strip() == "ebpf_cnode 700"
+    systemd.run("systemctl", "start", SERVICE)
+    assert maps.get(1, map) == b"\2" + bytes(7)
+    with raises("eacces"):
+        maps.pin(f"{KEPT}/x".encode(), map)
+
+
+@runs
+def test_a_service_that_is_stopped_for_good_is_forgotten(systemd, service, alice):
+    service.start()
+    maps = Maps(alice, service)
+    map = maps.new(*HASH)
+    service.stop()
+    said = service.forget().stderr
+    assert re.search(r"notice dropped map \d+\n", said), said
+    assert systemd.run("ls", KEPT).stdout == ""
+    systemd.run("systemctl", "start", SERVICE)
+    with raises(("badmap", map)):
+        maps.get(1, map)
 
 
 @runs
