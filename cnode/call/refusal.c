@@ -126,7 +126,7 @@ static struct {
 				       REFUSED("outside_pin_root") },
 	[REFUSAL_KEPT] = { "in the folder of --keep, which is for this node "
 			   "alone",
-			   REFUSED("kept") },
+			   REFUSED("kept_folder") },
 	[REFUSAL_OUTSIDE_FILE_ROOT] = { "not to be reached below --file-root",
 					REFUSED("outside_file_root") },
 	[REFUSAL_NO_CGROUP] = { "not in the cgroup file system",

@@ -67,7 +67,7 @@ static bool try_take(struct state *state, uint32_t count, uint32_t *record)
 
 static int refuse(const struct state *state, int error)
 {
-	static struct log_limit limit = LOG_LIMIT_OF("refused", "keep");
+	static struct log_limit limit = LOG_LIMIT_OF("refused", "not_kept");
 
 	log_limited(&limit, LOG_WARNING,
 		    "--keep %s: no room for another record: %s", state->path,
@@ -313,7 +313,7 @@ int state_each(struct state *state, state_visitor visit, void *context)
 
 int state_pin(const struct state *state, int fd, const struct state_pin *pin)
 {
-	static struct log_limit limit = LOG_LIMIT_OF("refused", "keep");
+	static struct log_limit limit = LOG_LIMIT_OF("refused", "not_kept");
 	char path[STATE_PATH_SIZE];
 	int error = state->error;
 
