@@ -16,6 +16,9 @@ test_files = \
 	test/bench/caption.py \
 	test/bench/contests.py \
 	test/bench/counts.py \
+	test/bench/bench_keep.erl \
+	test/bench/keep.py \
+	test/bench/keeploop.c \
 	test/bench/labels.py \
 	test/bench/bench_events.erl \
 	test/bench/eventmake.c \

@@ -26,6 +26,7 @@ The files, in reading order:
     typed.py      contests of typed maps, beside bytes
     programs.py   contests of programs: loads, and gets meanwhile
     events.py     contests of events, from a ring to Erlang processes
+    keep.py       contests of handles that are kept over a restart
     nodes.py      many nodes at once, start, memory
     world.py      the processes: C node, Erlang nodes, the C programs
     bench_*.erl   the code in the Erlang nodes, which also takes the times

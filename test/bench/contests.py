@@ -22,6 +22,7 @@ from functools import partial
 import calls
 import counts
 import events
+import keep
 import labels as by
 import nodes
 import programs
@@ -516,8 +517,30 @@ EVENTS = (
     ),
 )
 
+KEEP = (
+    Contest(
+        "keep-restore",
+        "10,000 handles back after a restart",
+        "ms",
+        "its time",
+        keep.restore,
+        (by.KEPT, by.OBJ_GET, by.NONE_KEPT),
+        limit=at_most(150),
+    ),
+    Contest(
+        "keep-new",
+        "new and close of a handle that is kept",
+        "µs",
+        "its time",
+        keep.new_and_close,
+        (by.WITH_KEEP, by.WITHOUT_KEEP),
+        targets={by.WITHOUT_KEEP: at_most(1.5)},
+    ),
+)
+
 CONTESTS = (
-    *REQUESTS, *WHOLE_MAPS, *WHOLE_MAPS_CPU, *TYPED, *PROGRAMS, *EVENTS, *NODES, *COUNTS
+    *(*REQUESTS, *WHOLE_MAPS, *WHOLE_MAPS_CPU, *TYPED, *PROGRAMS, *EVENTS, *KEEP),
+    *(*NODES, *COUNTS),
 )  # fmt: skip
 
 # In the smallest run these would all be of the same size.

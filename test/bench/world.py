@@ -42,7 +42,7 @@ class World:
         self.cluster = Cluster(self.home)
 
     def __enter__(self):
-        names = ("pingpong", "maploop", "loadloop", "eventmake", "eventread")
+        names = ("pingpong", "maploop", "loadloop", "eventmake", "eventread", "keeploop")
         helpers = (self.helpers / name for name in names)
         for path in (self.program, *helpers):
             if not os.access(path, os.X_OK):

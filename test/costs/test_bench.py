@@ -61,6 +61,12 @@ CONTENDERS = {  # some that each contest of a kind has to have
         "while they flow through a port program",
         "while none flow",
     },
+    "keep-restore": {
+        "C node with 10,000 kept handles, from its start until it is ready",
+        "BPF_OBJ_GET of their pins in a C loop",
+        "C node with none",
+    },
+    "keep-new": {"C node with --keep", "C node without"},
     "multicall": {"connected before", "the first call"},
 }
 
@@ -69,7 +75,7 @@ CONTENDERS = {  # some that each contest of a kind has to have
 def helpers(srcdir, tmp_path_factory):
     """The C programs; make bench builds them in the folder of the build."""
     folder = tmp_path_factory.mktemp("helpers")
-    for name in ("pingpong", "maploop", "loadloop", "eventmake", "eventread"):
+    for name in ("pingpong", "maploop", "loadloop", "eventmake", "eventread", "keeploop"):
         source = srcdir / "test" / "bench" / f"{name}.c"
         command = [os.environ.get("CC", "cc"), "-std=gnu11", "-D_GNU_SOURCE", "-O2"]
         command += ["-Wall", "-Wextra", "-Werror", source, "-o", folder / name, "-lbpf"]
