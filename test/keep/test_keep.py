@@ -240,3 +240,25 @@ def test_the_memory_of_maps_is_charged_again(kept, kept_folder):
         Path(os.fsdecode(path)).unlink(missing_ok=True)
     kept.close(other)
     assert kept.new(*million)[0] == "ebpf_map"
+
+
+# --- Many
+
+
+def test_more_handles_than_one_array_of_records_has_room_for(kept):
+    kept.start("--max-maps", "20000")
+    count = 9000
+    maps = kept.beam.eval(
+        "[erpc:call(N, ebpf_maps, new, [hash, 4, 8, 1]) || _ <- lists:seq(1, K)].",
+        N=kept.name, K=count, timeout=60,
+    )
+    assert (kept.folder / "records1").exists()
+    for how in signal.SIGKILL, signal.SIGTERM:
+        kept.again(how)
+        kept.node.wait_log(rf"back from \S+: {count} maps")
+    kept.beam.eval("[ok = erpc:call(N, ebpf_maps, close, [M]) || M <- L], ok.",
+                   N=kept.name, L=maps, timeout=60)
+    assert kept.pins() == []
+    assert len(kept.new(*HASH)) == 6
+    kept.again()
+    kept.node.wait_log(r"back from \S+: 1 maps")

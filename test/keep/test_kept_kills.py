@@ -16,7 +16,6 @@ from beam import Beam
 from cluster import SANITIZED
 from keeping import Records
 
-pytestmark = pytest.mark.sandbox
 
 KILLS = int(os.environ.get("EBPF_KILLS") or (20 if SANITIZED else 200))
 NODES, WORKERS = 3, 3
