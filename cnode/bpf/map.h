@@ -146,8 +146,9 @@ int map_open_view(const struct map *map, struct map **view);
 int map_next_id(uint32_t *id);
 
 /*
- * Hides a map of the process itself, for good: map_next_id() passes it over, and
- * map_open_id() says -ENOENT. Up to MAP_MAX_HIDDEN; -ENOSPC. From any thread.
+ * Hides a map of the process itself, for good: map_next_id() passes it over,
+ * and map_open_id() says -ENOENT. Up to MAP_MAX_HIDDEN; -ENOSPC. From any
+ * thread.
  */
 #define MAP_MAX_HIDDEN 256
 int map_hide(uint32_t id);

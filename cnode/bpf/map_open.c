@@ -235,7 +235,8 @@ int map_new(const struct map_spec *spec, struct map **map)
 /* --- Hidden ones --------------------------------------------------------- */
 
 static struct {
-	atomic_uint count; /* of those that are taken; the last may still be 0 */
+	atomic_uint
+		count; /* of those that are taken; the last may still be 0 */
 	_Atomic uint32_t ids[MAP_MAX_HIDDEN];
 } hidden;
 

@@ -53,10 +53,9 @@ bool pinning_refused(struct call *call, const struct pin_path *path,
 	if (error != -EACCES ||
 	    (!path->is_hidden && !call->context->common->pin_root.path))
 		return false;
-	return !refusal_raise(call,
-			      path->is_hidden ? REFUSAL_KEPT
-					      : REFUSAL_OUTSIDE_PIN_ROOT,
-			      text);
+	return !refusal_raise(
+		call, path->is_hidden ? REFUSAL_KEPT : REFUSAL_OUTSIDE_PIN_ROOT,
+		text);
 }
 
 static bool operate(struct call *call, const char *text,

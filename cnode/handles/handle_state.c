@@ -62,12 +62,14 @@ static void *append(void *at, const void *bytes, size_t size)
 	return (char *)at + size;
 }
 
+/* A shared handle has no owner: those that hold it have records of their own.
+ */
 static int fill(struct kept_room *room, const struct handle *handle,
 		const struct handles_owner *owner,
 		const struct handles_description *description)
 {
-	const char *name = handle->shared ? "" : owner->holder->node;
-	bool owned = !handle->shared && handle->lifetime != HANDLES_PERMANENT;
+	const char *name = owner ? owner->holder->node : "";
+	bool ends = handle->lifetime != HANDLES_PERMANENT;
 	struct handle_record record = {
 		.type = STATE_HANDLE,
 		.lifetime = (uint8_t)handle->lifetime,
@@ -75,15 +77,15 @@ static int fill(struct kept_room *room, const struct handle *handle,
 		.random = { handle->random[0], handle->random[1] },
 		.id = handle->resource->id,
 		.pins = handle->pins,
-		.creation = owned ? owner->creation : 0,
+		.creation = owner && ends ? owner->creation : 0,
 		.owner_size = (uint16_t)strlen(name),
 		.process_size = (uint16_t)handle->process_size,
 		.description_size = (uint32_t)description->size,
 	};
 	void *at;
 
-	room->size = sizeof(record) + record.owner_size +
-		     handle->process_size + description->size;
+	room->size = sizeof(record) + record.owner_size + handle->process_size +
+		     description->size;
 	room->bytes = malloc(room->size);
 	if (!room->bytes || handle->process_size > UINT16_MAX)
 		return -ENOMEM;
@@ -139,7 +141,7 @@ static void free_room(struct kept_room *room)
 static int take_described(struct handles *h, struct handle *new,
 			  const struct handles_owner *owner,
 			  const struct handles_description *description,
-			  bool pinned, struct kept_room *room)
+			  struct kept_room *room)
 {
 	int error;
 
@@ -147,7 +149,7 @@ static int take_described(struct handles *h, struct handle *new,
 	error = fill(room, new, owner, description);
 	if (error == 0)
 		error = state_take(state_of(h), room->size, &room->record);
-	if (error == 0 && !pinned) {
+	if (error == 0 && !room->pinned) {
 		error = pin_all(h, new, description);
 		if (error < 0)
 			state_drop(state_of(h), room->record);
@@ -158,19 +160,16 @@ static int take_described(struct handles *h, struct handle *new,
 }
 
 static int take(struct handles *h, struct handle *new,
-		const struct handles_owner *owner, bool pinned,
-		struct kept_room *room)
+		const struct handles_owner *owner, struct kept_room *room)
 {
 	struct handles_description description = { .bytes = NULL };
 	int error;
 
-	*room = (struct kept_room){ .bytes = NULL };
 	if (!state_of(h))
 		return 0;
 	error = h->keeper.describe(new->resource, &description);
 	if (error == 0)
-		error = take_described(h, new, owner, &description, pinned,
-				       room);
+		error = take_described(h, new, owner, &description, room);
 	free(description.bytes);
 	return error;
 }
@@ -178,7 +177,8 @@ static int take(struct handles *h, struct handle *new,
 int handle_state_take(struct handles *h, struct handle *new,
 		      const struct handles_owner *owner, struct kept_room *room)
 {
-	return take(h, new, owner, false, room);
+	*room = (struct kept_room){ .pinned = false };
+	return take(h, new, new->shared ? NULL : owner, room);
 }
 
 void handle_state_write(struct handles *h, struct handle *handle,
@@ -248,9 +248,10 @@ int handle_state_take_again(struct handles *h, const struct handle *copy,
 			    struct kept_room *room)
 {
 	struct handle same = *copy;
-	int error = take(h, &same, NULL, true, room);
+	int error;
 
-	room->pinned = true;
+	*room = (struct kept_room){ .pinned = true };
+	error = take(h, &same, NULL, room);
 	if (room->bytes)
 		room->bytes[offsetof(struct handle_record, flags)] |=
 			RECORD_TAKEN_OUT;
@@ -332,8 +333,8 @@ static bool read_name(struct handles_kept *kept, const void *from, size_t size)
 
 static bool is_sound(const struct handle_record *record, size_t size)
 {
-	size_t needed = sizeof(*record) + record->owner_size +
-			record->process_size;
+	size_t needed =
+		sizeof(*record) + record->owner_size + record->process_size;
 	bool shared = record->flags & RECORD_SHARED;
 
 	return needed <= size && record->description_size == size - needed &&

@@ -80,8 +80,8 @@ struct handle *handle_table_add(struct handle_table *t,
 
 bool handle_table_has(const struct handle_table *t, uint32_t slot)
 {
-	return slot < t->slots && (t->table[slot].handle ||
-				   t->table[slot].next_free == RESERVED);
+	return slot < t->slots &&
+	       (t->table[slot].handle || t->table[slot].next_free == RESERVED);
 }
 
 static bool reach(struct handle_table *t, uint32_t slot)

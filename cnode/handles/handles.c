@@ -247,15 +247,23 @@ static struct handle *find(struct handles *h,
 	return oldest;
 }
 
+/* A node that comes to hold a handle, and what is kept of that. */
+struct sharing {
+	struct handles_owner *owner;
+	struct kept_room room;
+	enum capacity found;
+	struct handle copy; /* see share(); its resource is NULL: none */
+};
+
 /*
  * Takes no slot, but counts as a handle of the node. If owner becomes a holder
- * and the audit trail is on, *copy is the handle, with a reference to its
+ * and the audit trail is on, the copy is the handle, with a reference to its
  * object.
  */
-static int share(struct handles *h, struct handles_owner *owner,
-		 struct handle *handle, struct kept_room *room,
-		 enum capacity *found, struct handle *copy)
+static int share(struct handles *h, struct handle *handle,
+		 struct sharing *sharing)
 {
+	struct handles_owner *owner = sharing->owner;
 	enum resource_class class = handle->resource->kind->class;
 	int error;
 
@@ -265,29 +273,29 @@ static int share(struct handles *h, struct handles_owner *owner,
 		return 0;
 	if (owner->holder->handles[class] + owner->holder->reserved[class] >=
 	    h->max_per_node[class])
-		*found = CAPACITY_NOT_OF_NODE;
+		sharing->found = CAPACITY_NOT_OF_NODE;
 	else if (h->holdings >= h->max_holdings)
-		*found = CAPACITY_NOT_OF_HOLDERS;
-	if (*found != CAPACITY_LEFT)
+		sharing->found = CAPACITY_NOT_OF_HOLDERS;
+	if (sharing->found != CAPACITY_LEFT)
 		return -EMFILE;
 	error = handle_owners_hold(h, owner, handle);
-	if (error == 0)
-		handle_state_write_holding(h, LIST_FIRST(&handle->holdings),
-					   room);
-	if (error == 0 && audit_is_on()) {
-		*copy = *handle;
-		resource_ref(copy->resource);
+	if (error < 0)
+		return error;
+	handle_state_write_holding(h, LIST_FIRST(&handle->holdings),
+				   &sharing->room);
+	if (audit_is_on()) {
+		sharing->copy = *handle;
+		resource_ref(handle->resource);
 	}
-	return error;
+	return 0;
 }
 
 int handles_find(struct handles *h, struct handles_owner *owner,
 		 const struct handles_wanted *wanted, erlang_ref *ref)
 {
-	enum capacity found = CAPACITY_LEFT;
-	struct handle *handle, copy = { .resource = NULL };
-	struct kept_room room;
-	int error = handle_state_take_holding(h, owner, &room);
+	struct sharing sharing = { .owner = owner, .found = CAPACITY_LEFT };
+	struct handle *handle;
+	int error = handle_state_take_holding(h, owner, &sharing.room);
 
 	if (error < 0)
 		return error;
@@ -296,18 +304,19 @@ int handles_find(struct handles *h, struct handles_owner *owner,
 	handle = find(h, wanted);
 	if (handle) {
 		handle_idle_use(handle);
-		error = share(h, owner, handle, &room, &found, &copy);
+		error = share(h, handle, &sharing);
 		handle_table_make_ref(&h->table, handle, ref);
 	}
 	pthread_rwlock_unlock(&h->lock);
-	handle_state_settle(h, NULL, &room);
-	if (copy.resource)
-		handle_audit_begins("handle_shared", &copy, owner);
-	resource_unref(copy.resource);
-	return found == CAPACITY_LEFT
+	handle_state_settle(h, NULL, &sharing.room);
+	if (sharing.copy.resource)
+		handle_audit_begins("handle_shared", &sharing.copy, owner);
+	resource_unref(sharing.copy.resource);
+	return sharing.found == CAPACITY_LEFT
 		       ? error
 		       : handle_capacity_refuse(h, owner->holder->node,
-						wanted->kind->class, 1, found);
+						wanted->kind->class, 1,
+						sharing.found);
 }
 
 /* If another thread was faster, its handle replaces the new one. */

@@ -145,8 +145,8 @@ int handles_add_shared(struct handles *handles, struct handles_owner *owner,
 		       struct resource *resource, erlang_ref *ref);
 
 /*
- * For a map about to be taken out of its outer map: handles_end_idle() no longer
- * ends the shared handle. 0, or why that cannot be kept over a restart.
+ * For a map about to be taken out of its outer map: handles_end_idle() no
+ * longer ends the shared handle. 0, or why that cannot be kept over a restart.
  */
 int handles_keep(struct handles *handles, const erlang_ref *ref);
 
@@ -158,7 +158,7 @@ uint32_t handles_count(struct handles *handles);
 struct handles_description {
 	unsigned char *bytes; /* from malloc(3) */
 	size_t size;
-	bool pins; /* its descriptor can be pinned, */
+	bool pins;       /* its descriptor can be pinned, */
 	const int *more; /* and these, which belong to it */
 	unsigned more_count;
 };
@@ -208,9 +208,9 @@ bool handles_read_holding(const void *bytes, size_t size,
  * have this creation. Then handles_restored(), which returns how many owners
  * there are, for which their grace period begins.
  *
- * handles_restore() takes over the reference to resource if it returns 0; 1: the
- * handle is there already, by a record written before this one. -EEXIST: the
- * slot is taken, or that owner holds it already; -ENOENT: there is no such
+ * handles_restore() takes over the reference to resource if it returns 0; 1:
+ * the handle is there already, by a record written before this one. -EEXIST:
+ * the slot is taken, or that owner holds it already; -ENOENT: there is no such
  * shared handle. _reserve(): nobody gets the slot.
  */
 void handles_restore_begin(struct handles *handles, uint32_t creation);

@@ -162,9 +162,9 @@ struct handle *handle_table_add(struct handle_table *table,
 				const struct handle *handle);
 
 /*
- * For handles of before the start: whether the slot is taken, the same into that
- * slot, and a slot that is for nobody. handle_table_link() makes the list of
- * those that are free; call it before the next handle_table_add().
+ * For handles of before the start: whether the slot is taken, the same into
+ * that slot, and a slot that is for nobody. handle_table_link() makes the list
+ * of those that are free; call it before the next handle_table_add().
  */
 bool handle_table_has(const struct handle_table *table, uint32_t slot);
 struct handle *handle_table_put(struct handle_table *table,

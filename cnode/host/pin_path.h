@@ -17,7 +17,7 @@ enum exit_status pin_path_open_root(struct root *root, const char *path);
 /* The path of a caller; text is valid until it is closed. */
 struct pin_path {
 	char text[PATH_MAX];
-	int fd; /* the pin, or the folder for a new one; -1: not open */
+	int fd;         /* the pin, or the folder for a new one; -1: not open */
 	bool is_hidden; /* -EACCES was for the folder of bpf_fs_hide() */
 };
 

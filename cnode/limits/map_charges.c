@@ -93,10 +93,10 @@ _Static_assert(sizeof(struct charge_record) == 16, "no padding");
 
 int map_charges_take(struct map_memory *memory, struct map_charge *charge)
 {
-	return memory->state ? state_take(memory->state,
-					  sizeof(struct charge_record),
-					  &charge->record)
-			     : 0;
+	return memory->state
+		       ? state_take(memory->state, sizeof(struct charge_record),
+				    &charge->record)
+		       : 0;
 }
 
 void map_charges_write(const struct map_memory *memory,

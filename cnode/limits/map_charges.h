@@ -25,7 +25,7 @@ struct map_charge {
 	bool kept;  /* may outlive its handles: pinned, opened by its id, */
 	bool inner; /* or put into another map */
 	uint64_t bytes;
-	uint32_t record; /* if it outlives this process; else 0 */
+	uint32_t record;  /* if it outlives this process; else 0 */
 	uint64_t seen;    /* last sweep that saw it, or ran while it was open */
 	uint64_t scanned; /* last sweep that read its entries */
 	LIST_HEAD(map_list, map) open;
@@ -57,8 +57,8 @@ void map_charges_give_back(struct map_memory *memory, uint64_t bytes);
 
 /*
  * Takes room for what is kept of a charge over a restart, which _write() fills
- * once the map and its bytes are known. 0 or -errno. map_charges_free() gives it
- * back, and frees a charge that was not added.
+ * once the map and its bytes are known. 0 or -errno. map_charges_free() gives
+ * it back, and frees a charge that was not added.
  */
 int map_charges_take(struct map_memory *memory, struct map_charge *charge);
 void map_charges_write(const struct map_memory *memory,

@@ -62,9 +62,9 @@ int map_memory_open_view(struct map_memory *memory, const struct map *map,
 
 /*
  * Charges are kept over a restart: those of maps that are made from now on, and
- * those of the state's records, of type STATE_CHARGE, which may be more than the
- * limit. -EINVAL: it is none, or its map is charged already; -ENOMEM. Call both
- * before the first map is made.
+ * those of the state's records, of type STATE_CHARGE, which may be more than
+ * the limit. -EINVAL: it is none, or its map is charged already; -ENOMEM. Call
+ * both before the first map is made.
  */
 struct state;
 void map_memory_keep(struct map_memory *memory, struct state *state);

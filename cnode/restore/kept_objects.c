@@ -40,12 +40,12 @@ static void write_layout(struct term_writer *w, const struct plan *plan)
 static void write_as(struct term_writer *w, const struct types *types)
 {
 	const struct decode_choice *choice = &types->choice;
-	const char *names = types->plans->value ? types->plans->value->names
-						: "";
+	const char *names =
+		types->plans->value ? types->plans->value->names : "";
 
 	if (choice->count == 0) {
-		term_write_atom(w, types->form == PLAN_AS_TUPLE ? "tuple"
-								: "map");
+		term_write_atom(w,
+				types->form == PLAN_AS_TUPLE ? "tuple" : "map");
 		return;
 	}
 	term_write_list(w, (int)choice->count);

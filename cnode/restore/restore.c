@@ -31,7 +31,8 @@ struct progress {
 	unsigned lost, left;
 };
 
-/* --- The node -------------------------------------------------------------- */
+/* --- The node --------------------------------------------------------------
+ */
 
 /* As it is in the folder; behind it is the name. */
 struct node_record {
@@ -78,8 +79,8 @@ static int write_node(const struct restore *restore, uint32_t creation)
 				      .creation = creation };
 	char bytes[sizeof(record) + MAXATOMLEN_UTF8];
 	uint32_t room;
-	int error = state_take(restore->state, sizeof(record) + name_size,
-			       &room);
+	int error =
+		state_take(restore->state, sizeof(record) + name_size, &room);
 
 	if (error < 0)
 		return error;
@@ -114,7 +115,8 @@ static enum exit_status know_node(struct progress *p)
 	return STATUS_OK;
 }
 
-/* --- Handles --------------------------------------------------------------- */
+/* --- Handles ---------------------------------------------------------------
+ */
 
 static void drop(struct progress *p, uint32_t record, const char *why)
 {
@@ -281,7 +283,8 @@ static void visit_handle(uint32_t record, const void *bytes, size_t size,
 		drop(p, record, "it is no handle that is known");
 }
 
-/* --- The rest -------------------------------------------------------------- */
+/* --- The rest --------------------------------------------------------------
+ */
 
 static void visit_charge(uint32_t record, const void *bytes, size_t size,
 			 void *context)
@@ -366,14 +369,15 @@ enum exit_status restore_all(const struct restore *restore)
 	return STATUS_OK;
 }
 
-/* --- Forgetting ------------------------------------------------------------ */
+/* --- Forgetting ------------------------------------------------------------
+ */
 
 /* By its head, as it is of any kind. */
 void restore_log_forgotten(const char *path, void *context)
 {
-	static const struct resource_kind *const kinds[] = {
-		&map_kind, &program_kind, &link_kind
-	};
+	static const struct resource_kind *const kinds[] = { &map_kind,
+							     &program_kind,
+							     &link_kind };
 	const char *name = strrchr(path, '/') + 1;
 	uint32_t id;
 

@@ -23,9 +23,10 @@ struct state;
 #define STATE_MAX_RECORD (1u << 20) /* bytes */
 
 /*
- * Opens the folder, which is made where it is missing, and locks it: one process
- * has it at a time. It must belong to that user, or it is refused. Nothing in it
- * is read but the number of its files. Errors have been logged; path is kept.
+ * Opens the folder, which is made where it is missing, and locks it: one
+ * process has it at a time. It must belong to that user, or it is refused.
+ * Nothing in it is read but the number of its files. Errors have been logged;
+ * path is kept.
  */
 enum exit_status state_open(struct state **state, const char *path, uid_t user,
 			    gid_t group);
@@ -66,7 +67,8 @@ enum state_type {
  */
 int state_take(struct state *state, size_t size, uint32_t *record);
 
-/* Fills the room; from then on the record is there. size is that of the room. */
+/* Fills the room; from then on the record is there. size is that of the room.
+ */
 void state_write(struct state *state, uint32_t record, const void *bytes,
 		 size_t size);
 
@@ -107,8 +109,8 @@ int state_open_pin(const struct state *state, const struct state_pin *pin);
 bool state_claim(struct state *state, const struct state_pin *pin);
 
 /*
- * Removes the pins that nobody has claimed, which are of what was half done, and
- * returns how many.
+ * Removes the pins that nobody has claimed, which are of what was half done,
+ * and returns how many.
  */
 uint32_t state_unpin_rest(struct state *state);
 

@@ -69,9 +69,10 @@ static enum exit_status lock_folder(const char *path, int folder)
 	if (flock(folder, LOCK_EX | LOCK_NB) == 0)
 		return STATUS_OK;
 	if (errno == EWOULDBLOCK)
-		log_error("--keep %s: another process has it; each C node needs "
-			  "a folder of its own",
-			  path);
+		log_error(
+			"--keep %s: another process has it; each C node needs "
+			"a folder of its own",
+			path);
 	else
 		log_error("--keep %s: cannot lock it: %s", path,
 			  strerror(errno));
@@ -222,32 +223,28 @@ void state_folder_segment(const struct state *state, uint32_t number,
 /* As state_pin_path() writes it, and no other. */
 static bool read_pin(const char *name, struct state_pin *pin)
 {
-	char again[32];
-	unsigned long long random;
-	int used = 0, number_used = 0;
+	char again[40], *end = NULL;
 
-	pin->number = 0;
-	if (sscanf(name, "h%16llx%n", &random, &used) != 1)
+	if (name[0] != 'h')
 		return false;
-	pin->random = random;
-	if (name[used] &&
-	    (sscanf(name + used, "_%u%n", &pin->number, &number_used) != 1 ||
-	     pin->number == 0))
-		return false;
+	pin->random = strtoull(name + 1, &end, 16);
+	pin->number = *end == '_' ? (uint32_t)strtoul(end + 1, NULL, 10) : 0;
 	snprintf(again, sizeof(again),
-		 pin->number > 0 ? "h%016llx_%u" : "h%016llx", random,
-		 pin->number);
+		 pin->number > 0 ? "h%016llx_%u" : "h%016llx",
+		 (unsigned long long)pin->random, pin->number);
 	return strcmp(name, again) == 0;
 }
 
 static bool read_segment(const char *name, uint32_t *number)
 {
+	static const char prefix[] = "records";
 	char again[32];
 
-	if (sscanf(name, "records%u", number) != 1 || *number >= STATE_SEGMENTS)
+	if (strncmp(name, prefix, sizeof(prefix) - 1) != 0)
 		return false;
+	*number = (uint32_t)strtoul(name + sizeof(prefix) - 1, NULL, 10);
 	snprintf(again, sizeof(again), "records%u", *number);
-	return strcmp(name, again) == 0;
+	return *number < STATE_SEGMENTS && strcmp(name, again) == 0;
 }
 
 /* --- Listing -------------------------------------------------------------- */
@@ -361,11 +358,11 @@ uint32_t state_unpin_rest(struct state *state)
 		if (error == 0)
 			removed++;
 		else
-			log_warning("--keep %s: h%016llx cannot be removed: %s",
-				    state->path,
-				    (unsigned long long)
-					    state->found[i].pin.random,
-				    strerror(-error));
+			log_warning(
+				"--keep %s: h%016llx cannot be removed: %s",
+				state->path,
+				(unsigned long long)state->found[i].pin.random,
+				strerror(-error));
 	}
 	free(state->found);
 	state->found = NULL;

@@ -48,11 +48,9 @@ static uint32_t read_version(const struct state_entry *entry)
 
 /* --- Mapping -------------------------------------------------------------- */
 
-static int map_in(int fd, struct state_segment *segment)
+/* Takes over the entries, even on failure. */
+static int set_entries(struct state_segment *segment, void *entries)
 {
-	void *entries = mmap(NULL, SEGMENT_SIZE, PROT_READ | PROT_WRITE,
-			     MAP_SHARED, fd, 0);
-
 	if (entries == MAP_FAILED)
 		return -errno;
 	segment->links = calloc(STATE_ENTRIES, sizeof(*segment->links));
@@ -105,7 +103,9 @@ static int adopt(int fd, struct state_segment *segment)
 	int error = check_array(fd, &id);
 
 	if (error == 0)
-		error = map_in(fd, segment);
+		error = set_entries(segment, mmap(NULL, SEGMENT_SIZE,
+						  PROT_READ | PROT_WRITE,
+						  MAP_SHARED, fd, 0));
 	if (error == 0)
 		error = map_hide(id);
 	if (error < 0)
@@ -179,9 +179,10 @@ static int open_segment(struct state *state, uint32_t number)
 	int fd, error;
 
 	if (!state->has_segment[number]) {
-		log_warning("--keep %s: records%u is missing, with all that was "
-			    "in it",
-			    state->path, number);
+		log_warning(
+			"--keep %s: records%u is missing, with all that was "
+			"in it",
+			state->path, number);
 		return make(state, number, segment);
 	}
 	state_folder_segment(state, number, path);
@@ -204,9 +205,9 @@ static enum exit_status refuse_version(const struct state *state,
 }
 
 static enum exit_status check_version(const struct state *state,
-				      uint32_t number)
+				      uint32_t number,
+				      struct state_entry *entry)
 {
-	struct state_entry *entry = state->segments[number].entries;
 	uint32_t version = read_version(entry);
 
 	if (version > STATE_VERSION)
@@ -246,18 +247,16 @@ enum exit_status state_segments_load(struct state *state)
 	enum exit_status status = STATUS_OK;
 	int error = 0;
 
-	for (uint32_t i = 0; i < count && error == 0; i++) {
+	for (uint32_t i = 0; i < count && status == STATUS_OK; i++) {
 		error = open_segment(state, i);
-		state->segment_count += error == 0;
+		if (error < 0)
+			break;
+		state->segment_count++;
+		status = check_version(state, i, state->segments[i].entries);
 	}
-	for (uint32_t i = 0; i < state->segment_count && status == STATUS_OK;
-	     i++)
-		status = check_version(state, i);
-	if (status != STATUS_OK)
-		return status;
-	if (error < 0)
+	if (status == STATUS_OK && error < 0)
 		give_up(state, "its records cannot be opened", error);
-	return STATUS_OK;
+	return status;
 }
 
 void state_segments_begin(struct state *state)

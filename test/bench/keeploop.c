@@ -5,8 +5,8 @@
  *
  *	keeploop DIR
  *
- * Prints the time it took in nanoseconds, wall clock and CPU, and how many there
- * were, arrays of records not among them.
+ * Prints the time it took in nanoseconds, wall clock and CPU, and how many
+ *there were, arrays of records not among them.
  */
 #include <bpf/bpf.h>
 #include <dirent.h>
