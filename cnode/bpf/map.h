@@ -146,12 +146,16 @@ int map_open_view(const struct map *map, struct map **view);
 int map_next_id(uint32_t *id);
 
 /*
- * Hides a map of the process itself, for good: map_next_id() passes it over,
- * and map_open_id() says -ENOENT. Up to MAP_MAX_HIDDEN; -ENOSPC. From any
- * thread.
+ * Maps of the process itself, up to MAP_MAX_HIDDEN: map_next_id() passes them
+ * over, and whatever opens one says -ENOENT. map_new_hidden() makes an array
+ * that can be mapped into memory, and returns its descriptor; map_hide() hides
+ * one that is there; map_close_hidden() closes one that nothing else holds. 0
+ * or -errno; -ENOSPC: there are too many. From any thread.
  */
 #define MAP_MAX_HIDDEN 256
-int map_hide(uint32_t id);
+int map_new_hidden(uint32_t value_size, uint32_t max_entries);
+int map_hide(int fd);
+void map_close_hidden(int fd);
 
 /*
  * True if this process may open maps by id at all. Then -EPERM or -EACCES from

@@ -94,6 +94,91 @@ static bool has_locks(int fd)
 	return error == -EFAULT;
 }
 
+/* --- Hidden ones --------------------------------------------------------- */
+
+/*
+ * Locked to write from before a hidden map is made, which gives it an id that
+ * can be guessed, until that id is here. So whoever has opened a map meanwhile
+ * finds that it is hidden.
+ */
+static struct {
+	pthread_rwlock_t lock;
+	uint32_t ids[MAP_MAX_HIDDEN];
+	unsigned count;
+} hidden = { .lock = PTHREAD_RWLOCK_INITIALIZER };
+
+static bool find_hidden(uint32_t id, unsigned *place)
+{
+	for (*place = 0; *place < hidden.count; ++*place)
+		if (hidden.ids[*place] == id)
+			return true;
+	return false;
+}
+
+static bool is_hidden(uint32_t id)
+{
+	unsigned place;
+	bool found;
+
+	pthread_rwlock_rdlock(&hidden.lock);
+	found = find_hidden(id, &place);
+	pthread_rwlock_unlock(&hidden.lock);
+	return found;
+}
+
+static int hide(int fd)
+{
+	struct bpf_map_info info = { 0 };
+	uint32_t size = sizeof(info);
+	int error = hidden.count < MAP_MAX_HIDDEN
+			    ? bpf_obj_get_info_by_fd(fd, &info, &size)
+			    : -ENOSPC;
+
+	if (error == 0)
+		hidden.ids[hidden.count++] = info.id;
+	return error;
+}
+
+int map_hide(int fd)
+{
+	int error;
+
+	pthread_rwlock_wrlock(&hidden.lock);
+	error = hide(fd);
+	pthread_rwlock_unlock(&hidden.lock);
+	return error;
+}
+
+int map_new_hidden(uint32_t value_size, uint32_t max_entries)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
+	int fd, error;
+
+	pthread_rwlock_wrlock(&hidden.lock);
+	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "ebpf_cnode", sizeof(uint32_t),
+			    value_size, max_entries, &options);
+	error = fd < 0 ? fd : hide(fd);
+	pthread_rwlock_unlock(&hidden.lock);
+	if (error < 0 && fd >= 0)
+		close(fd);
+	return error < 0 ? error : fd;
+}
+
+void map_close_hidden(int fd)
+{
+	struct bpf_map_info info = { 0 };
+	uint32_t size = sizeof(info);
+	unsigned place;
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &size) < 0)
+		info.id = 0;
+	pthread_rwlock_wrlock(&hidden.lock);
+	if (find_hidden(info.id, &place))
+		hidden.ids[place] = hidden.ids[--hidden.count];
+	close(fd);
+	pthread_rwlock_unlock(&hidden.lock);
+}
+
 /*
  * Takes over fd, which was opened with those flags, even on failure. A map
  * created here never has a bpf_spin_lock.
@@ -113,6 +198,8 @@ static int map_from_fd(int fd, uint32_t flags, bool created,
 	map->resource.restricted = flags & (BPF_F_RDONLY | BPF_F_WRONLY);
 	map->write_only = flags & BPF_F_WRONLY;
 	error = describe(map, &has_type);
+	if (error == 0 && is_hidden(map->resource.id))
+		error = -ENOENT;
 	if (error == 0)
 		error = apply_abilities(map);
 	if (error < 0) {
@@ -232,43 +319,12 @@ int map_new(const struct map_spec *spec, struct map **map)
 	return map_error(error);
 }
 
-/* --- Hidden ones --------------------------------------------------------- */
-
-static struct {
-	atomic_uint
-		count; /* of those that are taken; the last may still be 0 */
-	_Atomic uint32_t ids[MAP_MAX_HIDDEN];
-} hidden;
-
-int map_hide(uint32_t id)
-{
-	unsigned place = atomic_fetch_add(&hidden.count, 1);
-
-	if (place >= MAP_MAX_HIDDEN) {
-		atomic_fetch_sub(&hidden.count, 1);
-		return -ENOSPC;
-	}
-	atomic_store(&hidden.ids[place], id);
-	return 0;
-}
-
-static bool is_hidden(uint32_t id)
-{
-	unsigned count = atomic_load(&hidden.count);
-
-	for (unsigned i = 0; i < count && i < MAP_MAX_HIDDEN; i++)
-		if (atomic_load(&hidden.ids[i]) == id)
-			return true;
-	return false;
-}
-
 /* --- By id --------------------------------------------------------------- */
 
 int map_open_id(uint32_t id, uint32_t flags, struct map **map)
 {
 	LIBBPF_OPTS(bpf_get_fd_by_id_opts, options, .open_flags = flags);
-	int fd = is_hidden(id) ? -ENOENT
-			       : bpf_map_get_fd_by_id_opts(id, &options);
+	int fd = bpf_map_get_fd_by_id_opts(id, &options);
 
 	return fd < 0 ? fd : map_from_fd(fd, flags, false, map);
 }

@@ -40,7 +40,9 @@ struct state_version {
 
 struct state_segment {
 	struct state_entry *entries;
-	uint32_t *links; /* the next one of a record, or of the free list */
+	/* in memory of this process, so that nobody else can change them: */
+	uint32_t *links; /* the next entry of a record, or of the free list */
+	uint32_t *sizes; /* of the record that begins there; 0: none does */
 };
 
 struct state_found {

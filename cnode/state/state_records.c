@@ -26,6 +26,12 @@ static uint32_t *link_of(const struct state *state, uint32_t index)
 			.links[index % STATE_ENTRIES];
 }
 
+static uint32_t *size_of(const struct state *state, uint32_t index)
+{
+	return &state->segments[index / STATE_ENTRIES]
+			.sizes[index % STATE_ENTRIES];
+}
+
 static uint32_t entries_for(size_t size)
 {
 	return (uint32_t)((size + STATE_ENTRY_BYTES - 1) / STATE_ENTRY_BYTES);
@@ -99,6 +105,7 @@ void state_write(struct state *state, uint32_t record, const void *bytes,
 	uint32_t index = record;
 	size_t left = size, part;
 
+	*size_of(state, record) = (uint32_t)size;
 	head->size = (uint32_t)size;
 	head->sum = sum_of((uint32_t)size, bytes);
 	while (left > 0) {
@@ -119,6 +126,7 @@ void state_drop(struct state *state, uint32_t record)
 
 	atomic_store_explicit(&entry_of(state, record)->head, 0,
 			      memory_order_release);
+	*size_of(state, record) = 0;
 	pthread_mutex_lock(&state->lock);
 	for (; *link_of(state, last) > 0; count++)
 		last = *link_of(state, last);
@@ -130,8 +138,8 @@ void state_drop(struct state *state, uint32_t record)
 
 /* --- Loading -------------------------------------------------------------- */
 
-/* What the arrays hold: entries that a record has, while they are loaded. */
-#define USED UINT32_MAX
+/* The link of the last entry of a record, while they are loaded. */
+#define LAST UINT32_MAX
 
 static bool is_entry(const struct state *state, uint32_t index)
 {
@@ -139,58 +147,73 @@ static bool is_entry(const struct state *state, uint32_t index)
 	       index % STATE_ENTRIES > 0;
 }
 
+static bool is_free(const struct state *state, uint32_t index)
+{
+	return is_entry(state, index) && *link_of(state, index) == 0;
+}
+
 /*
- * Copies the bytes of a record, and marks its entries, which no other may have.
- * *marked is how many, even on failure.
+ * Copies the bytes of a record, and links its entries, which no other may have.
+ * Each field is read once: others may write there. *linked is how many, even on
+ * failure.
  */
 static bool gather(const struct state *state, uint32_t record, uint32_t size,
-		   unsigned char *bytes, uint32_t *marked)
+		   unsigned char *bytes, uint32_t *linked)
 {
 	const struct state_entry *entry;
-	uint32_t index = record, left = size, part;
+	uint32_t index = record, next, left = size, part;
 
-	for (*marked = 0; left > 0; ++*marked) {
-		if (!is_entry(state, index) || *link_of(state, index) != 0)
-			return false;
+	for (*linked = 0; is_free(state, index); index = next) {
 		entry = entry_of(state, index);
 		if (index != record && atomic_load(&entry->head) != 0)
 			return false;
 		part = left < STATE_ENTRY_BYTES ? left : STATE_ENTRY_BYTES;
 		memcpy(bytes + (size - left), entry->bytes, part);
-		*link_of(state, index) = USED;
-		index = entry->next;
 		left -= part;
+		next = *(const volatile uint32_t *)&entry->next;
+		*link_of(state, index) = left > 0 && next > 0 ? next : LAST;
+		++*linked;
+		if (left == 0)
+			return next == 0;
+		if (next == 0)
+			return false;
 	}
-	return index == 0;
+	return false;
 }
 
-/* Links the entries that are marked, but the last; or frees them again. */
-static void settle(const struct state *state, uint32_t record, uint32_t marked,
-		   bool good)
+/* Frees the entries that gather() has linked; what is next may be another's. */
+static void unlink_all(const struct state *state, uint32_t record,
+		       uint32_t linked)
 {
 	uint32_t index = record, next;
 
-	for (; marked > 0; marked--) {
-		next = entry_of(state, index)->next;
-		if (!good || marked > 1)
-			*link_of(state, index) = good ? next : 0;
+	for (; linked > 0; linked--) {
+		next = *link_of(state, index);
+		*link_of(state, index) = 0;
 		index = next;
 	}
 }
 
 static bool load_record(const struct state *state, uint32_t record,
-			unsigned char *bytes)
+			unsigned char *bytes, uint64_t *work)
 {
 	const struct state_entry *head = entry_of(state, record);
-	uint32_t size = head->size, marked;
-	bool good;
+	uint32_t size = *(const volatile uint32_t *)&head->size;
+	uint32_t sum = *(const volatile uint32_t *)&head->sum;
+	uint32_t linked;
 
-	if (size == 0 || size > STATE_MAX_RECORD)
+	if (size == 0 || size > STATE_MAX_RECORD || size > *work)
 		return false;
-	good = gather(state, record, size, bytes, &marked) &&
-	       sum_of(size, bytes) == head->sum;
-	settle(state, record, marked, good);
-	return good;
+	*work -= size;
+	if (!is_free(state, record))
+		return false;
+	if (!gather(state, record, size, bytes, &linked) ||
+	    sum_of(size, bytes) != sum) {
+		unlink_all(state, record, linked);
+		return false;
+	}
+	*size_of(state, record) = size;
+	return true;
 }
 
 /* The rest is free; the last entry of a record gets its link. */
@@ -204,7 +227,7 @@ static void link_free(struct state *state)
 		if (index % STATE_ENTRIES == 0)
 			continue;
 		link = link_of(state, index);
-		if (*link == USED) {
+		if (*link == LAST) {
 			*link = 0;
 		} else if (*link == 0) {
 			*link = state->first_free;
@@ -227,6 +250,8 @@ static void log_damaged(const struct state *state, uint32_t record,
 static void load_records(struct state *state, unsigned char *bytes)
 {
 	uint32_t end = state->segment_count * STATE_ENTRIES;
+	/* sound records have each byte once; others cost no more than that */
+	uint64_t work = 2 * (uint64_t)end * STATE_ENTRY_BYTES;
 	struct state_entry *entry;
 	unsigned damaged = 0;
 
@@ -235,7 +260,7 @@ static void load_records(struct state *state, unsigned char *bytes)
 		if (i % STATE_ENTRIES == 0 || atomic_load(&entry->head) == 0)
 			continue;
 		if (atomic_load(&entry->head) == STATE_HEAD &&
-		    load_record(state, i, bytes))
+		    load_record(state, i, bytes, &work))
 			continue;
 		log_damaged(state, i, damaged++);
 		atomic_store(&entry->head, 0);
@@ -273,37 +298,32 @@ enum exit_status state_load(struct state *state)
 
 /* --- Visiting ------------------------------------------------------------- */
 
-static void copy_out(const struct state *state, uint32_t record,
+static void copy_out(const struct state *state, uint32_t record, uint32_t size,
 		     unsigned char *bytes)
 {
-	uint32_t left = entry_of(state, record)->size, part;
-	unsigned char *to = bytes;
+	uint32_t index = record, left = size, part;
 
-	for (uint32_t index = record; index > 0 && left > 0;
-	     index = *link_of(state, index)) {
+	for (; left > 0; left -= part) {
 		part = left < STATE_ENTRY_BYTES ? left : STATE_ENTRY_BYTES;
-		memcpy(to, entry_of(state, index)->bytes, part);
-		to += part;
-		left -= part;
+		memcpy(bytes + (size - left), entry_of(state, index)->bytes,
+		       part);
+		index = *link_of(state, index);
 	}
 }
 
-/* Its size was checked when it was loaded, or written here. */
 int state_each(struct state *state, state_visitor visit, void *context)
 {
-	uint32_t end = state->segment_count * STATE_ENTRIES;
+	uint32_t end = state->segment_count * STATE_ENTRIES, size;
 	unsigned char *bytes = malloc(STATE_MAX_RECORD);
-	const struct state_entry *entry;
 
 	if (!bytes)
 		return -ENOMEM;
 	for (uint32_t i = 1; i < end; i++) {
-		entry = entry_of(state, i);
-		if (i % STATE_ENTRIES == 0 ||
-		    atomic_load(&entry->head) != STATE_HEAD)
+		size = *size_of(state, i);
+		if (size == 0)
 			continue;
-		copy_out(state, i, bytes);
-		visit(i, bytes, entry->size, context);
+		copy_out(state, i, size, bytes);
+		visit(i, bytes, size, context);
 	}
 	free(bytes);
 	return 0;

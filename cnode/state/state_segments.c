@@ -48,26 +48,29 @@ static uint32_t read_version(const struct state_entry *entry)
 
 /* --- Mapping -------------------------------------------------------------- */
 
+static void unmap(struct state_segment *segment)
+{
+	if (segment->entries)
+		munmap(segment->entries, SEGMENT_SIZE);
+	free(segment->links);
+	free(segment->sizes);
+	*segment = (struct state_segment){ .entries = NULL };
+}
+
 /* Takes over the entries, even on failure. */
 static int set_entries(struct state_segment *segment, void *entries)
 {
 	if (entries == MAP_FAILED)
 		return -errno;
 	segment->links = calloc(STATE_ENTRIES, sizeof(*segment->links));
-	if (!segment->links) {
+	segment->sizes = calloc(STATE_ENTRIES, sizeof(*segment->sizes));
+	if (!segment->links || !segment->sizes) {
 		munmap(entries, SEGMENT_SIZE);
+		unmap(segment);
 		return -ENOMEM;
 	}
 	segment->entries = entries;
 	return 0;
-}
-
-static void unmap(struct state_segment *segment)
-{
-	if (segment->entries)
-		munmap(segment->entries, SEGMENT_SIZE);
-	free(segment->links);
-	*segment = (struct state_segment){ .entries = NULL };
 }
 
 void state_segments_unmap(struct state *state)
@@ -77,7 +80,7 @@ void state_segments_unmap(struct state *state)
 	state->segment_count = 0;
 }
 
-static int check_array(int fd, uint32_t *id)
+static int check_array(int fd)
 {
 	struct bpf_map_info info = { 0 };
 	uint32_t size = sizeof(info);
@@ -87,7 +90,6 @@ static int check_array(int fd, uint32_t *id)
 		error = bpf_obj_get_info_by_fd(fd, &info, &size);
 	if (error < 0)
 		return error;
-	*id = info.id;
 	return info.type == BPF_MAP_TYPE_ARRAY && info.key_size == 4 &&
 			       info.value_size == sizeof(struct state_entry) &&
 			       info.max_entries == STATE_ENTRIES &&
@@ -97,20 +99,11 @@ static int check_array(int fd, uint32_t *id)
 }
 
 /* The mapping lasts when fd is closed. */
-static int adopt(int fd, struct state_segment *segment)
+static int map_in(int fd, struct state_segment *segment)
 {
-	uint32_t id;
-	int error = check_array(fd, &id);
-
-	if (error == 0)
-		error = set_entries(segment, mmap(NULL, SEGMENT_SIZE,
-						  PROT_READ | PROT_WRITE,
-						  MAP_SHARED, fd, 0));
-	if (error == 0)
-		error = map_hide(id);
-	if (error < 0)
-		unmap(segment);
-	return error;
+	return set_entries(segment,
+			   mmap(NULL, SEGMENT_SIZE, PROT_READ | PROT_WRITE,
+				MAP_SHARED, fd, 0));
 }
 
 /* --- Growing -------------------------------------------------------------- */
@@ -130,24 +123,24 @@ static void add_free(struct state *state, uint32_t number)
 static int make(const struct state *state, uint32_t number,
 		struct state_segment *segment)
 {
-	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
 	char path[STATE_PATH_SIZE];
-	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "ebpf_cnode", 4,
-				sizeof(struct state_entry), STATE_ENTRIES,
-				&options);
+	int fd = map_new_hidden(sizeof(struct state_entry), STATE_ENTRIES);
 	int error;
 
 	if (fd < 0)
 		return fd;
-	error = adopt(fd, segment);
+	error = map_in(fd, segment);
 	if (error == 0) {
 		write_version(segment->entries);
 		state_folder_segment(state, number, path);
 		error = bpf_obj_pin(fd, path);
 	}
-	if (error < 0)
-		unmap(segment);
-	close(fd);
+	if (error == 0) {
+		close(fd);
+		return 0;
+	}
+	unmap(segment);
+	map_close_hidden(fd);
 	return error;
 }
 
@@ -189,7 +182,11 @@ static int open_segment(struct state *state, uint32_t number)
 	fd = bpf_obj_get(path);
 	if (fd < 0)
 		return fd;
-	error = adopt(fd, segment);
+	error = check_array(fd);
+	if (error == 0)
+		error = map_hide(fd);
+	if (error == 0)
+		error = map_in(fd, segment);
 	close(fd);
 	return error;
 }
