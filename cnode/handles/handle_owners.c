@@ -334,7 +334,7 @@ void handles_owner_down(struct handles *h, struct handles_owner *owner)
 	pthread_rwlock_wrlock(&h->lock);
 	memcpy(name, owner->holder->node, sizeof(name));
 	if (--owner->connections == 0) {
-		if (is_short_lived(owner))
+		if (!h->stopping && is_short_lived(owner))
 			processes = end_processes(h, owner, &ended);
 		handle_owners_wait(h, owner);
 	}

@@ -41,8 +41,13 @@ static int hold(struct handles *h, struct handle *handle,
 		const struct handles_kept *kept, uint32_t record)
 {
 	struct handles_owner *owner = owner_of(h, kept->owner, kept->creation);
-	int error = owner ? handle_owners_hold(h, owner, handle) : -ENOMEM;
+	int error;
 
+	if (!owner)
+		return -ENOMEM;
+	if (handle_owners_hold_it(owner, handle))
+		return -EEXIST;
+	error = handle_owners_hold(h, owner, handle);
 	if (error == 0)
 		LIST_FIRST(&handle->holdings)->record = record;
 	return error;
@@ -74,6 +79,7 @@ static struct handle *add(struct handles *h, const struct handles_kept *kept,
 		.shared = kept->shared,
 		.record = kept->record,
 		.pins = kept->pins,
+		.part = kept->part,
 		.process_size = kept->process_size,
 	};
 	struct handle *handle;
@@ -134,36 +140,33 @@ int handles_restore(struct handles *h, const struct handles_kept *kept,
 	return 0;
 }
 
-int handles_restore_reserve(struct handles *h, const struct handles_kept *kept)
+/* It counts as before, for good: it cannot be closed. */
+int handles_restore_reserve(struct handles *h, const struct handles_kept *kept,
+			    enum resource_class class)
 {
-	return handle_table_reserve(&h->table, kept->slot);
-}
+	struct holder *holder =
+		kept->owner[0] ? holders_open(&h->holders, kept->owner) : NULL;
+	int error = handle_table_reserve(&h->table, kept->slot);
 
-/* Few handles are shared, so that they are searched one by one. */
-static struct handle *find(const struct handles *h, const uint32_t random[2])
-{
-	struct handle *handle;
-
-	for (uint32_t slot = 0; slot < h->table.slots; slot++) {
-		handle = h->table.table[slot].handle;
-		if (handle && handle->random[0] == random[0] &&
-		    handle->random[1] == random[1])
-			return handle;
-	}
-	return NULL;
+	if (error == 0)
+		h->table.used[class]++;
+	if (error == 0 && holder)
+		holder->handles[class]++;
+	else
+		holders_close(holder);
+	return error;
 }
 
 int handles_restore_holding(struct handles *h, const struct handles_kept *kept)
 {
-	struct handle *handle = find(h, kept->random);
-	const struct holding *holding;
+	struct handle *handle = kept->slot < h->table.slots
+					? h->table.table[kept->slot].handle
+					: NULL;
 
-	if (!handle || !handle->shared)
+	if (!handle || !handle->shared ||
+	    handle->random[0] != kept->random[0] ||
+	    handle->random[1] != kept->random[1])
 		return -ENOENT;
-	LIST_FOREACH(holding, &handle->holdings, of_handle)
-	if (strcmp(holding->owner->holder->node, kept->owner) == 0 &&
-	    holding->owner->creation == kept->creation)
-		return -EEXIST;
 	return hold(h, handle, kept, kept->record);
 }
 

@@ -21,6 +21,7 @@ struct handle_record {
 	uint32_t random[2];
 	uint32_t id; /* of the object */
 	uint32_t pins;
+	uint32_t part;       /* a record of STATE_PART; 0: none */
 	uint32_t creation;   /* of the owner; permanent: 0 */
 	uint16_t owner_size; /* its name, or that of the creator; shared: 0 */
 	uint16_t process_size;
@@ -36,12 +37,13 @@ struct holding_record {
 	uint8_t type; /* STATE_HOLDING */
 	uint8_t zero;
 	uint16_t owner_size;
-	uint32_t random[2]; /* of the handle */
+	uint32_t slot; /* of the handle */
+	uint32_t random[2];
 	uint32_t creation;
 };
 
-_Static_assert(sizeof(struct handle_record) == 36, "no padding");
-_Static_assert(sizeof(struct holding_record) == 16, "no padding");
+_Static_assert(sizeof(struct handle_record) == 40, "no padding");
+_Static_assert(sizeof(struct holding_record) == 20, "no padding");
 
 static struct state *state_of(const struct handles *h)
 {
@@ -77,6 +79,7 @@ static int fill(struct kept_room *room, const struct handle *handle,
 		.random = { handle->random[0], handle->random[1] },
 		.id = handle->resource->id,
 		.pins = handle->pins,
+		.part = handle->part,
 		.creation = owner && ends ? owner->creation : 0,
 		.owner_size = (uint16_t)strlen(name),
 		.process_size = (uint16_t)handle->process_size,
@@ -138,15 +141,26 @@ static void free_room(struct kept_room *room)
 	*room = (struct kept_room){ .bytes = NULL };
 }
 
+static void give_part_up(const struct handles *h, struct handle *handle)
+{
+	if (handle->part > 0)
+		state_unshare(state_of(h), handle->part);
+	handle->part = 0;
+}
+
 static int take_described(struct handles *h, struct handle *new,
 			  const struct handles_owner *owner,
 			  const struct handles_description *description,
 			  struct kept_room *room)
 {
-	int error;
+	int error = 0;
 
 	new->pins = description->pins ? 1 + description->more_count : 0;
-	error = fill(room, new, owner, description);
+	if (description->part)
+		error = state_share(state_of(h), description->part,
+				    description->part_size, &new->part);
+	if (error == 0)
+		error = fill(room, new, owner, description);
 	if (error == 0)
 		error = state_take(state_of(h), room->size, &room->record);
 	if (error == 0 && !room->pinned) {
@@ -154,8 +168,10 @@ static int take_described(struct handles *h, struct handle *new,
 		if (error < 0)
 			state_drop(state_of(h), room->record);
 	}
-	if (error < 0)
+	if (error < 0) {
+		give_part_up(h, new);
 		free_room(room);
+	}
 	return error;
 }
 
@@ -171,6 +187,7 @@ static int take(struct handles *h, struct handle *new,
 	if (error == 0)
 		error = take_described(h, new, owner, &description, room);
 	free(description.bytes);
+	free(description.part);
 	return error;
 }
 
@@ -193,14 +210,16 @@ void handle_state_write(struct handles *h, struct handle *handle,
 	free_room(room);
 }
 
-void handle_state_settle(const struct handles *h, const struct handle *new,
+void handle_state_settle(const struct handles *h, struct handle *new,
 			 struct kept_room *room)
 {
 	if (!room->bytes)
 		return;
 	state_drop(state_of(h), room->record);
-	if (!room->pinned)
+	if (!room->pinned) {
 		unpin(h, new, new->pins);
+		give_part_up(h, new);
+	}
 	free_room(room);
 }
 
@@ -237,6 +256,8 @@ void handle_state_write_holding(struct handles *h, struct holding *holding,
 {
 	if (!room->bytes)
 		return;
+	memcpy(room->bytes + offsetof(struct holding_record, slot),
+	       &holding->handle->slot, sizeof(holding->handle->slot));
 	memcpy(room->bytes + offsetof(struct holding_record, random),
 	       holding->handle->random, sizeof(holding->handle->random));
 	state_write(state_of(h), room->record, room->bytes, room->size);
@@ -274,9 +295,12 @@ void handle_state_write_again(struct handles *h, struct handle *handle,
 
 void handle_state_end(const struct handles *h, struct handle *handle)
 {
-	if (state_of(h) && handle->record > 0)
+	if (!state_of(h))
+		return;
+	if (handle->record > 0)
 		state_drop(state_of(h), handle->record);
 	handle->record = 0;
+	give_part_up(h, handle);
 }
 
 void handle_state_end_holding(const struct handles *h, struct holding *holding)
@@ -363,6 +387,7 @@ bool handles_read_kept(const void *bytes, size_t size,
 	memcpy(kept->random, record.random, sizeof(kept->random));
 	kept->pin.random = random_of(record.random);
 	kept->pin.number = 0;
+	kept->part = record.part;
 	kept->id = record.id;
 	kept->pins = record.pins;
 	kept->lifetime = (enum handles_lifetime)record.lifetime;
@@ -389,6 +414,7 @@ bool handles_read_holding(const void *bytes, size_t size,
 	    !read_name(kept, (const char *)bytes + sizeof(record),
 		       record.owner_size))
 		return false;
+	kept->slot = record.slot;
 	memcpy(kept->random, record.random, sizeof(kept->random));
 	kept->creation = record.creation;
 	return true;

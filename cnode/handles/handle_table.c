@@ -31,7 +31,8 @@ void handle_table_init(struct handle_table *t, const char *node,
 static bool grow(struct handle_table *t)
 {
 	uint32_t slots = t->slots ? t->slots * 2 : FIRST_SLOTS;
-	uint32_t most = t->max + t->spare;
+	uint32_t most = t->max + t->spare < HANDLES_MAX ? t->max + t->spare
+							: HANDLES_MAX;
 	struct handle_slot *table;
 
 	if (slots > most)

@@ -67,6 +67,15 @@ void handles_keep_in(struct handles *h, const struct handles_keeper *keeper)
 	h->keeper = *keeper;
 }
 
+void handles_stop(struct handles *h)
+{
+	if (!h)
+		return;
+	pthread_rwlock_wrlock(&h->lock);
+	h->stopping = h->keeper.state != NULL;
+	pthread_rwlock_unlock(&h->lock);
+}
+
 uint32_t handles_count(struct handles *h)
 {
 	uint32_t count;
@@ -102,7 +111,7 @@ static int take_rooms(struct handles *h, const struct handles_owner *owner,
 	return error;
 }
 
-static void settle_rooms(const struct handles *h, const struct handle *new,
+static void settle_rooms(const struct handles *h, struct handle *new,
 			 struct rooms *rooms)
 {
 	handle_state_settle(h, new, &rooms->handle);
@@ -290,13 +299,39 @@ static int share(struct handles *h, struct handle *handle,
 	return 0;
 }
 
+/*
+ * Most that are looked for are held already, or not there: -ENOENT. -EAGAIN: it
+ * is there, and owner does not hold it yet.
+ */
+static int find_held(struct handles *h, const struct handles_owner *owner,
+		     const struct handles_wanted *wanted, erlang_ref *ref)
+{
+	struct handle *handle;
+	int error = -ENOENT;
+
+	pthread_rwlock_rdlock(&h->lock);
+	handle = find(h, wanted);
+	if (handle && handle->shared && !handle_owners_hold_it(owner, handle)) {
+		error = -EAGAIN;
+	} else if (handle) {
+		handle_idle_use(handle);
+		handle_table_make_ref(&h->table, handle, ref);
+		error = owner->ended ? -ESTALE : 0;
+	}
+	pthread_rwlock_unlock(&h->lock);
+	return error;
+}
+
 int handles_find(struct handles *h, struct handles_owner *owner,
 		 const struct handles_wanted *wanted, erlang_ref *ref)
 {
 	struct sharing sharing = { .owner = owner, .found = CAPACITY_LEFT };
 	struct handle *handle;
-	int error = handle_state_take_holding(h, owner, &sharing.room);
+	int error = find_held(h, owner, wanted, ref);
 
+	if (error != -EAGAIN)
+		return error;
+	error = handle_state_take_holding(h, owner, &sharing.room);
 	if (error < 0)
 		return error;
 	error = -ENOENT;
@@ -532,6 +567,7 @@ void handles_free(struct handles *h)
 	}
 	handle_owners_free_ended(h, &ended);
 	handles_reap(h); /* no owner holds a handle now: frees them all */
+	holders_fini(&h->holders);
 	free(h->table.table);
 	pthread_rwlock_destroy(&h->lock);
 	free(h);

@@ -158,6 +158,10 @@ uint32_t handles_count(struct handles *handles);
 struct handles_description {
 	unsigned char *bytes; /* from malloc(3) */
 	size_t size;
+	/* the same for what it shares with others; NULL: nothing. Its first
+	   byte is STATE_PART */
+	unsigned char *part;
+	size_t part_size;
 	bool pins;       /* its descriptor can be pinned, */
 	const int *more; /* and these, which belong to it */
 	unsigned more_count;
@@ -178,6 +182,12 @@ struct handles_keeper {
 void handles_keep_in(struct handles *handles,
 		     const struct handles_keeper *keeper);
 
+/*
+ * Call it before the connections of nodes are ended: handles do not end with
+ * them any more, if they are kept.
+ */
+void handles_stop(struct handles *handles);
+
 /* A handle as the state has it; texts are valid as long as the bytes are. */
 struct handles_kept {
 	uint32_t record;
@@ -185,6 +195,7 @@ struct handles_kept {
 	uint32_t random[2];
 	struct state_pin pin; /* the first one */
 	uint32_t pins;        /* 0: it could not be kept */
+	uint32_t part;        /* a record of STATE_PART; 0: none */
 	uint32_t id;          /* of its object */
 	enum handles_lifetime lifetime;
 	bool shared;
@@ -211,7 +222,7 @@ bool handles_read_holding(const void *bytes, size_t size,
  * handles_restore() takes over the reference to resource if it returns 0; 1:
  * the handle is there already, by a record written before this one. -EEXIST:
  * the slot is taken, or that owner holds it already; -ENOENT: there is no such
- * shared handle. _reserve(): nobody gets the slot.
+ * shared handle. _reserve(): nobody gets the slot, and it counts as a handle.
  */
 void handles_restore_begin(struct handles *handles, uint32_t creation);
 int handles_restore(struct handles *handles, const struct handles_kept *kept,
@@ -219,7 +230,8 @@ int handles_restore(struct handles *handles, const struct handles_kept *kept,
 int handles_restore_holding(struct handles *handles,
 			    const struct handles_kept *kept);
 int handles_restore_reserve(struct handles *handles,
-			    const struct handles_kept *kept);
+			    const struct handles_kept *kept,
+			    enum resource_class class);
 uint32_t handles_restored(struct handles *handles);
 
 /*

@@ -37,6 +37,7 @@ struct handle {
 	size_t process_size;
 	uint32_t record; /* if it is kept; else 0 */
 	uint32_t pins;   /* in the folder of those that are kept */
+	uint32_t part;   /* a record that it shares with others; 0: none */
 	struct holding_list holdings;
 	/* for handle_idle.c */
 	bool in_idle_list; /* shared, and its map not taken out */
@@ -112,6 +113,7 @@ struct handles {
 	void (*tell)(const struct resource *resource, void *context);
 	void *tell_context;
 	struct handles_keeper keeper; /* its state is NULL: nothing is kept */
+	bool stopping;                /* what is kept does not end any more */
 };
 
 /*
@@ -229,8 +231,8 @@ int handle_state_take(struct handles *handles, struct handle *new,
 		      struct kept_room *room);
 void handle_state_write(struct handles *handles, struct handle *handle,
 			struct kept_room *room);
-void handle_state_settle(const struct handles *handles,
-			 const struct handle *new, struct kept_room *room);
+void handle_state_settle(const struct handles *handles, struct handle *new,
+			 struct kept_room *room);
 
 /* The same for one more holder of a shared handle. */
 int handle_state_take_holding(struct handles *handles,

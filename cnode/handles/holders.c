@@ -44,3 +44,14 @@ void holders_close(struct holder *holder)
 	LIST_REMOVE(holder, entry);
 	free(holder);
 }
+
+void holders_fini(struct holders *holders)
+{
+	struct holder *holder;
+
+	for (size_t i = 0; i < HOLDERS_BUCKETS; i++)
+		while ((holder = LIST_FIRST(&holders->buckets[i]))) {
+			LIST_REMOVE(holder, entry);
+			free(holder);
+		}
+}

@@ -32,4 +32,7 @@ struct holder *holders_open(struct holders *holders, const char *node);
 struct holder *holders_ref(struct holder *holder);
 void holders_close(struct holder *holder); /* takes NULL */
 
+/* Frees those that are left, which nobody uses any more. */
+void holders_fini(struct holders *holders);
+
 #endif

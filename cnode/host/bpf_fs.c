@@ -97,52 +97,81 @@ int bpf_fs_hide(int folder)
 	return 0;
 }
 
-/* The folder of a file, or the one above a folder. -errno */
-static int open_above(int fd, bool is_folder)
+/* The folder of a file. -errno */
+static int open_folder_of(int file)
 {
 	char path[PATH_MAX], *slash;
-	int error;
+	int error = names_path_of(file, path);
 
-	if (is_folder)
-		return openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	error = names_path_of(fd, path);
 	slash = error < 0 ? NULL : strrchr(path, '/');
 	if (!slash)
-		return -1;
+		return -ENOENT;
 	slash[slash == path] = '\0';
 	return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
-/* The way up ends where it leaves the file system, or at its root. */
-static bool hides_above(int fd, const struct stat *status)
+/*
+ * Whether an open folder on that file system, which is closed, is the hidden
+ * one, or below it. The way up ends at the root of the file system, or where it
+ * leaves that. What cannot be looked at counts as hidden.
+ */
+static bool hides_folder(int folder)
 {
-	struct stat before = *status, above;
-	int next = open_above(fd, S_ISDIR(before.st_mode));
-	bool hides = false, goes_on = next >= 0;
+	struct stat status, below = { .st_dev = hidden.device };
+	bool known;
+	int above;
 
-	while (goes_on) {
-		fd = next;
-		hides = fstat(fd, &above) == 0 &&
-			is_hidden(above.st_dev, above.st_ino);
-		goes_on = !hides && above.st_dev == before.st_dev &&
-			  above.st_ino != before.st_ino;
-		before = above;
-		next = goes_on ? open_above(fd, true) : -1;
-		goes_on = next >= 0;
-		close(fd);
+	for (; folder >= 0; folder = above, below = status) {
+		known = fstat(folder, &status) == 0;
+		above = known ? openat(folder, "..",
+				       O_PATH | O_DIRECTORY | O_CLOEXEC)
+			      : -1;
+		close(folder);
+		if (!known || above < 0)
+			break;
+		if (is_hidden(status.st_dev, status.st_ino) ||
+		    status.st_dev != below.st_dev ||
+		    (below.st_ino > 0 && status.st_ino == below.st_ino)) {
+			close(above);
+			return is_hidden(status.st_dev, status.st_ino);
+		}
 	}
-	return hides;
+	return true;
+}
+
+/*
+ * A file's folder is found by its path, which another mount may hide: then what
+ * is found there is on another file system.
+ */
+static bool hides_file(int file)
+{
+	int folder = open_folder_of(file);
+	struct stat status;
+
+	if (folder < 0)
+		return true;
+	if (fstat(folder, &status) < 0 || status.st_dev != hidden.device) {
+		close(folder);
+		return true;
+	}
+	return hides_folder(folder);
 }
 
 bool bpf_fs_hides(int fd)
 {
 	struct stat status;
+	int folder;
 
-	if (hidden.inode == 0 || fstat(fd, &status) < 0 ||
-	    status.st_dev != hidden.device)
+	if (hidden.inode == 0)
 		return false;
-	return is_hidden(status.st_dev, status.st_ino) ||
-	       hides_above(fd, &status);
+	if (fstat(fd, &status) < 0)
+		return true;
+	if (status.st_dev != hidden.device)
+		return false;
+	if (!S_ISDIR(status.st_mode))
+		return hides_file(fd);
+	folder = openat(fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return folder < 0 || hides_folder(folder);
 }
 
 /* --- Walking ------------------------------------------------------------- */

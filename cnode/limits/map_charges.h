@@ -21,9 +21,10 @@
 struct map_charge {
 	struct map_memory *memory;
 	uint32_t id;
-	bool outer; /* its values are maps */
-	bool kept;  /* may outlive its handles: pinned, opened by its id, */
-	bool inner; /* or put into another map */
+	bool outer;  /* its values are maps */
+	bool kept;   /* may outlive its handles: pinned, opened by its id, */
+	bool inner;  /* or put into another map */
+	bool spared; /* see map_memory_spare() */
 	uint64_t bytes;
 	uint32_t record;  /* if it outlives this process; else 0 */
 	uint64_t seen;    /* last sweep that saw it, or ran while it was open */

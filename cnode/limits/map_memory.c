@@ -472,9 +472,17 @@ void map_memory_keep(struct map_memory *memory, struct state *state)
 	memory->state = state;
 }
 
+void map_memory_spare(struct map_memory *memory, uint32_t id)
+{
+	struct map_charge *charge = map_charges_find(memory, id);
+
+	if (charge)
+		charge->spared = true;
+}
+
 /*
  * It is not known what else holds the map: as if it were pinned and in another
- * map. Without a limit nothing counts, and the record is of no use.
+ * map.
  */
 int map_memory_restore(struct map_memory *memory, uint32_t record,
 		       const void *bytes, size_t size)
@@ -483,10 +491,15 @@ int map_memory_restore(struct map_memory *memory, uint32_t record,
 
 	if (!charge)
 		return -ENOMEM;
-	if (!map_charges_read(bytes, size, charge) || !has_limit(memory) ||
+	if (!map_charges_read(bytes, size, charge) ||
+	    charge->bytes > INT64_MAX - memory->used ||
 	    map_charges_find(memory, charge->id)) {
 		free(charge);
 		return -EINVAL;
+	}
+	if (!has_limit(memory)) { /* it may count at another start */
+		free(charge);
+		return 0;
 	}
 	charge->record = record;
 	charge->kept = true;

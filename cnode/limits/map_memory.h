@@ -71,6 +71,10 @@ void map_memory_keep(struct map_memory *memory, struct state *state);
 int map_memory_restore(struct map_memory *memory, uint32_t record,
 		       const void *bytes, size_t size);
 
+/* A charged map that is kept, and could not be opened: no sweep takes it for
+   gone. */
+void map_memory_spare(struct map_memory *memory, uint32_t id);
+
 /* Call before a map is pinned, goes into a program or into another map. */
 void map_memory_will_be_pinned(struct map *map);
 void map_memory_will_be_used(struct map *map);

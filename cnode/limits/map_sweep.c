@@ -37,7 +37,8 @@ int map_exists(uint32_t id)
 static bool is_gone(const struct map_memory *memory,
 		    const struct map_charge *charge)
 {
-	return LIST_EMPTY(&charge->open) && charge->seen != memory->sweep;
+	return !charge->spared && LIST_EMPTY(&charge->open) &&
+	       charge->seen != memory->sweep;
 }
 
 /* --- By id -------------------------------------------------------------- */

@@ -174,9 +174,12 @@ static void stop(struct node *node)
 	if (node->listener.fd >= 0)
 		close(node->listener.fd);
 	map_memory_stop(service->common.map_memory);
+	handles_stop(service->common.handles);
 	if (!service->peers || !peers_shutdown(service->peers, SHUTDOWN_MS))
 		return; /* threads still use the rest; the process exits anyway
 			 */
+	if (service->common.map_memory) /* what is kept is charged on */
+		map_memory_keep(service->common.map_memory, NULL);
 	handles_free(service->common.handles);
 	events_free(service->common.events);
 	peers_free(service->peers);

@@ -20,6 +20,7 @@ struct node {
 	struct notify notify;
 	struct budget budget;
 	struct state *state; /* NULL: without --keep */
+	int last_kept_fd;    /* those above are for connections */
 	struct service service;
 };
 

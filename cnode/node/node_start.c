@@ -314,7 +314,7 @@ static rlim_t most_perf_events(const struct options *options)
  * how many maps may be open without taking those that connections need, and
  * *max_perf, how many perf events beside these.
  */
-static uint32_t bound_descriptors(const struct node *node, uint32_t *max_perf)
+static uint32_t bound_descriptors(struct node *node, uint32_t *max_perf)
 {
 	const struct options *options = node->options;
 	/* what is kept may be more than --max-maps */
@@ -341,6 +341,9 @@ static uint32_t bound_descriptors(const struct node *node, uint32_t *max_perf)
 		limit.rlim_cur = most;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
+	node->last_kept_fd = limit.rlim_cur < INT32_MAX
+				     ? (int)(limit.rlim_cur - needed + kept)
+				     : INT32_MAX;
 	if (limit.rlim_cur >= with_maps) {
 		if (limit.rlim_cur - with_maps < perf)
 			*max_perf = (uint32_t)(limit.rlim_cur - with_maps);
@@ -519,6 +522,7 @@ static enum exit_status restore_state(struct node *node)
 		.map_memory = common->map_memory,
 		.budget = &node->budget,
 		.node = node->ei.thisnodename,
+		.last_fd = node->last_kept_fd,
 		.creation = node->ei.creation,
 	};
 	enum exit_status status;

@@ -2,12 +2,14 @@
 /*
  * Objects as their records describe them, by a term for each kind:
  *
- *	{map, AccessFlags, none | {As, PerCpu, KeyLayout | 0, ValueLayout | 0}}
+ *	{map, AccessFlags, none | {As, PerCpu}}
  *	{program, Name | none, Section | none, AttachType}
  *	{link, Target | none}
  *	{process, Type, Program}  of no kernel link, which cannot be kept
  *
- * As is that of the options of a view, by names of members as binaries.
+ * As is that of the options of a view, by names of members as binaries. Its
+ * layouts are a part that it shares with other views: behind the byte that says
+ * so, {KeyLayout | 0, ValueLayout | 0}.
  */
 #include "restore/kept_objects.h"
 
@@ -22,7 +24,7 @@
 #include "bpf/program.h"
 #include "call/views.h"
 #include "limits/map_memory.h"
-#include "types/layout_read.h"
+#include "restore/kept_layouts.h"
 #include "types/layout_write.h"
 
 #define NAME_SIZE 4096 /* bytes of a program's name or section, with a NUL */
@@ -62,11 +64,29 @@ static void write_view(struct term_writer *w, const struct types *types)
 					     [FOLD_MAX] = "max",
 					     [FOLD_MIN] = "min" };
 
-	term_write_tuple(w, 4);
+	term_write_tuple(w, 2);
 	write_as(w, types);
 	term_write_atom(w, folds[types->fold]);
-	write_layout(w, types->plans->key);
-	write_layout(w, types->plans->value);
+}
+
+static int describe_layouts(const struct types_plans *plans,
+			    struct handles_description *description)
+{
+	static const char part = STATE_PART;
+	struct term_writer w;
+
+	term_writer_init(&w);
+	term_write_raw(&w, &part, sizeof(part));
+	term_write_tuple(&w, 2);
+	write_layout(&w, plans->key);
+	write_layout(&w, plans->value);
+	if (w.failed) {
+		term_writer_fini(&w);
+		return -ENOMEM;
+	}
+	description->part = (unsigned char *)w.buf;
+	description->part_size = w.pos;
+	return 0;
 }
 
 static uint32_t access_of(const struct map *map)
@@ -123,25 +143,46 @@ static void write_link(struct term_writer *w, const struct link *link)
 		term_write_atom(w, "none");
 }
 
+static void write_object(struct term_writer *w, const struct resource *resource)
+{
+	if (resource->kind == &map_kind)
+		write_map(w, (const struct map *)resource);
+	else if (resource->kind == &program_kind)
+		write_program(w, (const struct program *)resource);
+	else
+		write_link(w, (const struct link *)resource);
+}
+
+/* What is pinned of it. */
+static void describe_pins(const struct resource *resource,
+			  struct handles_description *description)
+{
+	const struct link *link;
+
+	description->pins = true;
+	if (resource->kind != &link_kind)
+		return;
+	link = (const struct link *)resource;
+	description->pins = !link->kept;
+	description->more = link->more;
+	description->more_count = link->more_count;
+}
+
 int kept_objects_describe(const struct resource *resource,
 			  struct handles_description *description)
 {
+	const struct types *types =
+		resource->kind == &map_kind
+			? ((const struct map *)resource)->types
+			: NULL;
 	struct term_writer w;
 
-	*description = (struct handles_description){ .pins = true };
+	*description = (struct handles_description){ .bytes = NULL };
+	describe_pins(resource, description);
+	if (types && describe_layouts(types->plans, description) < 0)
+		return -ENOMEM;
 	term_writer_init(&w);
-	if (resource->kind == &map_kind) {
-		write_map(&w, (const struct map *)resource);
-	} else if (resource->kind == &program_kind) {
-		write_program(&w, (const struct program *)resource);
-	} else {
-		const struct link *link = (const struct link *)resource;
-
-		write_link(&w, link);
-		description->pins = !link->kept;
-		description->more = link->more;
-		description->more_count = link->more_count;
-	}
+	write_object(&w, resource);
 	if (w.failed) {
 		term_writer_fini(&w);
 		return -ENOMEM;
@@ -153,49 +194,29 @@ int kept_objects_describe(const struct resource *resource,
 
 /* --- Maps: opening -------------------------------------------------------- */
 
-static int read_layout(struct term t, uint32_t size, struct plan **plan)
+static bool fits(const struct plan *plan, uint32_t size)
 {
-	uint32_t number;
-
-	*plan = NULL;
-	if (term_read_uint32(t, &number) && number == 0)
-		return 0;
-	return size > 0 ? layout_read(t, size, plan) : -EBADMSG;
-}
-
-static int read_plans(const struct restore *restore, const struct map *map,
-		      const struct term layouts[2], struct types_plans **plans)
-{
-	struct plan *key, *value = NULL;
-	int error = read_layout(layouts[0], map->key_size, &key);
-
-	if (error == 0)
-		error = read_layout(layouts[1], map->value_size, &value);
-	if (error < 0) {
-		plan_free(key);
-		return error;
-	}
-	*plans = types_plans_new(key, value, restore->budget);
-	return *plans ? 0 : -ENOMEM;
+	return !plan || (size > 0 && plan->size == size);
 }
 
 /* Before others see the map. */
-static int make_view(const struct restore *restore, struct term view,
-		     struct map *map)
+static int make_view(const struct restore *restore, uint32_t part,
+		     struct term view, struct map *map)
 {
 	struct view_options options = { .types.size = 0 };
 	struct types_plans *plans;
-	struct term parts[4];
-	int error;
+	struct term parts[2];
+	int error = kept_layouts_find(restore->layouts, part, &plans);
 
-	if (!term_tuple_of(view, parts, 4))
-		return -EBADMSG;
-	error = read_plans(restore, map, parts + 2, &plans);
 	if (error < 0)
 		return error;
+	if (!term_tuple_of(view, parts, 2) ||
+	    !fits(plans->key, map->key_size) ||
+	    !fits(plans->value, map->value_size))
+		return -EBADMSG;
 	options.as = parts[0];
 	options.percpu = parts[1];
-	return views_set(&options, plans, map);
+	return views_set(&options, types_plans_ref(plans), map);
 }
 
 static int open_map(const struct restore *restore,
@@ -214,7 +235,7 @@ static int open_map(const struct restore *restore,
 	if (error < 0)
 		return error;
 	if (!term_is_atom(parts[2], "none"))
-		error = make_view(restore, parts[2], map);
+		error = make_view(restore, kept->part, parts[2], map);
 	if (error < 0)
 		map_unref(map);
 	else
@@ -302,15 +323,15 @@ static int open_link(const struct restore *restore,
 static const struct kept_kind {
 	const char *tag;
 	uint32_t parts;
-	const char *name;
+	const struct resource_kind *kind;
 	int (*open)(const struct restore *restore,
 		    const struct handles_kept *kept, const struct term *parts,
 		    struct resource **resource);
 } kinds[] = {
-	{ "map", 3, "map", open_map },
-	{ "program", 4, "program", open_program },
-	{ "link", 2, "link", open_link },
-	{ "process", 3, "link", NULL },
+	{ "map", 3, &map_kind, open_map },
+	{ "program", 4, &program_kind, open_program },
+	{ "link", 2, &link_kind, open_link },
+	{ "process", 3, &link_kind, NULL },
 };
 
 /* Such a term has been checked. */
@@ -324,12 +345,12 @@ static const struct kept_kind *kind_of(struct term description,
 	return NULL;
 }
 
-const char *kept_objects_kind(struct term description)
+const struct resource_kind *kept_objects_kind(struct term description)
 {
 	struct term parts[MAX_PARTS];
 	const struct kept_kind *kind = kind_of(description, parts);
 
-	return kind ? kind->name : NULL;
+	return kind ? kind->kind : NULL;
 }
 
 int kept_objects_open(const struct restore *restore,

@@ -21,7 +21,7 @@ int kept_objects_open(const struct restore *restore,
 		      const struct handles_kept *kept,
 		      struct resource **resource);
 
-/* "map", "program", "link", or NULL. */
-const char *kept_objects_kind(struct term description);
+/* Its kind, or NULL. */
+const struct resource_kind *kept_objects_kind(struct term description);
 
 #endif

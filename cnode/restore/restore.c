@@ -16,9 +16,15 @@
 #include "bpf/program.h"
 #include "bpf/resource_pin.h"
 #include "limits/map_memory.h"
+#include "restore/kept_layouts.h"
 #include "restore/kept_objects.h"
 
 #define NODE_COPIES 2 /* one may be damaged */
+
+/* A handle that the next start may open. */
+struct left_handle {
+	uint32_t random[2];
+};
 
 struct progress {
 	const struct restore *restore;
@@ -28,7 +34,10 @@ struct progress {
 	unsigned copies;
 	unsigned handles; /* records of handles */
 	unsigned maps, programs, links;
-	unsigned lost, left;
+	unsigned lost;
+	bool no_memory;
+	struct left_handle *left;
+	size_t left_count, left_capacity;
 };
 
 /* --- The node --------------------------------------------------------------
@@ -103,14 +112,19 @@ static enum exit_status refuse_node(const struct progress *p)
 static enum exit_status know_node(struct progress *p)
 {
 	const struct restore *restore = p->restore;
+	unsigned copies = p->copies;
 	int error = 0;
 
-	if (p->copies > 0 && strcmp(p->node, restore->node) != 0)
+	if (copies > 0 && strcmp(p->node, restore->node) != 0)
 		return refuse_node(p);
-	if (p->copies == 0)
+	if (copies == 0)
 		p->creation = restore->creation;
-	for (unsigned i = p->copies; i < NODE_COPIES && error == 0; i++)
+	for (; copies < NODE_COPIES && error == 0; copies++)
 		error = write_node(restore, p->creation);
+	/* what is kept without it could not be told whose it is */
+	if (error < 0 && copies <= 1)
+		state_give_up(restore->state, "its node cannot be recorded",
+			      error);
 	handles_restore_begin(restore->handles, p->creation);
 	return STATUS_OK;
 }
@@ -127,28 +141,65 @@ static void drop(struct progress *p, uint32_t record, const char *why)
 }
 
 static void drop_handle(struct progress *p, const struct handles_kept *kept,
-			const char *kind, const char *why)
+			const struct resource_kind *kind, const char *why)
 {
 	log_warning("--keep %s: %s %u of %s is not back: %s; its handle is "
 		    "dropped",
-		    state_path(p->restore->state), kind, kept->id,
+		    state_path(p->restore->state), kind->name, kept->id,
 		    kept->owner[0] ? kept->owner : "several nodes", why);
 	state_drop(p->restore->state, kept->record);
 	p->lost++;
 }
 
+static int compare_left(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct left_handle));
+}
+
+static int note_left(struct progress *p, const struct handles_kept *kept)
+{
+	size_t capacity = p->left_capacity > 0 ? 2 * p->left_capacity : 64;
+	struct left_handle *left = p->left;
+
+	if (p->left_count == p->left_capacity) {
+		left = realloc(left, capacity * sizeof(*left));
+		if (!left)
+			return -ENOMEM;
+		p->left = left;
+		p->left_capacity = capacity;
+	}
+	memcpy(left[p->left_count++].random, kept->random,
+	       sizeof(kept->random));
+	return 0;
+}
+
+/* Not yet sorted; it is rarely asked. */
+static bool was_left(const struct progress *p, const struct handles_kept *kept)
+{
+	for (size_t i = 0; i < p->left_count; i++)
+		if (memcmp(p->left[i].random, kept->random,
+			   sizeof(kept->random)) == 0)
+			return true;
+	return false;
+}
+
 /* The next start may do better: nobody gets its reference until then. */
 static void leave(struct progress *p, const struct handles_kept *kept,
-		  const char *kind, int error)
+		  const struct resource_kind *kind, int error)
 {
 	log_warning("--keep %s: %s %u of %s is not back: %s; it stays in the "
 		    "folder for the next start, or until --forget",
-		    state_path(p->restore->state), kind, kept->id,
+		    state_path(p->restore->state), kind->name, kept->id,
 		    kept->owner[0] ? kept->owner : "several nodes",
 		    strerror(-error));
-	if (handles_restore_reserve(p->restore->handles, kept) < 0)
+	if (kept->part > 0)
+		state_share_again(p->restore->state, kept->part);
+	if (kind == &map_kind)
+		map_memory_spare(p->restore->map_memory, kept->id);
+	if (handles_restore_reserve(p->restore->handles, kept, kind->class) <
+		    0 ||
+	    note_left(p, kept) < 0)
 		log_error("out of memory");
-	p->left++;
 }
 
 /* Of this process or host as it is now, and not of what is kept. */
@@ -212,18 +263,21 @@ static void count(struct progress *p, const struct resource *resource)
 }
 
 static void settle(struct progress *p, const struct handles_kept *kept,
-		   const char *kind, struct resource *resource)
+		   const struct resource_kind *kind, struct resource *resource)
 {
 	int result = handles_restore(p->restore->handles, kept, resource);
 
 	if (result == 0) {
 		count(p, resource);
+		if (kept->part > 0)
+			state_share_again(p->restore->state, kept->part);
 		return;
 	}
 	resource_unref(resource);
-	if (result > 0) /* another record of it */
+	/* another record of the same handle */
+	if (result > 0 || (result == -EEXIST && was_left(p, kept)))
 		return;
-	if (may_pass(result) && result != -EEXIST) {
+	if (result != -EEXIST) {
 		leave(p, kept, kind, result);
 		return;
 	}
@@ -231,11 +285,24 @@ static void settle(struct progress *p, const struct handles_kept *kept,
 	drop_handle(p, kept, kind, "another has its reference");
 }
 
+/* Descriptors for connections are not for what is kept. */
+static int open_object(const struct progress *p,
+		       const struct handles_kept *kept,
+		       struct resource **resource)
+{
+	int error = kept_objects_open(p->restore, kept, resource);
+
+	if (error < 0 || (*resource)->fd <= p->restore->last_fd)
+		return error;
+	resource_unref(*resource);
+	return -EMFILE;
+}
+
 static void restore_handle(struct progress *p, const struct handles_kept *kept)
 {
 	const struct term description = { kept->description,
 					  kept->description_size };
-	const char *kind = kept_objects_kind(description);
+	const struct resource_kind *kind = kept_objects_kind(description);
 	struct resource *resource;
 	int error;
 
@@ -254,7 +321,7 @@ static void restore_handle(struct progress *p, const struct handles_kept *kept)
 		drop_handle(p, kept, kind, "its pin is missing");
 		return;
 	}
-	error = kept_objects_open(p->restore, kept, &resource);
+	error = open_object(p, kept, &resource);
 	if (error == 0) {
 		settle(p, kept, kind, resource);
 	} else if (may_pass(error)) {
@@ -296,20 +363,61 @@ static void visit_charge(uint32_t record, const void *bytes, size_t size,
 		state_drop(p->restore->state, record);
 }
 
-/* One of a handle that ended, or could not be restored, goes with it. */
+static void visit_part(uint32_t record, const void *bytes, size_t size,
+		       void *context)
+{
+	struct progress *p = context;
+	const struct term pair = { (const char *)bytes + 1, size - 1 };
+
+	if (*(const uint8_t *)bytes != STATE_PART)
+		return;
+	if (!is_term(pair.at, pair.size)) {
+		drop(p, record, "it is no part that is known");
+	} else if (state_shared_found(p->restore->state, record, bytes, size) <
+			   0 ||
+		   kept_layouts_add(p->restore->layouts, record, pair) < 0) {
+		p->no_memory = true;
+	}
+}
+
+static bool is_of_left(const struct progress *p,
+		       const struct handles_kept *kept)
+{
+	struct left_handle left;
+
+	memcpy(left.random, kept->random, sizeof(left.random));
+	return p->left_count > 0 && bsearch(&left, p->left, p->left_count,
+					    sizeof(left), compare_left);
+}
+
+/* One of a handle that has ended goes with it. */
 static void visit_holding(uint32_t record, const void *bytes, size_t size,
 			  void *context)
 {
 	struct handles_kept kept = { .record = record };
 	const struct progress *p = context;
+	int error;
+
+	if (*(const uint8_t *)bytes != STATE_HOLDING)
+		return;
+	error = handles_read_holding(bytes, size, &kept) &&
+				term_is_node_name(kept.owner,
+						  strlen(kept.owner))
+			? handles_restore_holding(p->restore->handles, &kept)
+			: -EBADMSG;
+	if (error < 0 && error != -ENOMEM && !is_of_left(p, &kept))
+		state_drop(p->restore->state, record);
+}
+
+/* Of a later type than there is in this version, or of none. */
+static void visit_unknown(uint32_t record, const void *bytes, size_t size,
+			  void *context)
+{
 	uint8_t type = *(const uint8_t *)bytes;
 
-	if (type == STATE_NODE || type == STATE_HANDLE || type == STATE_CHARGE)
-		return;
-	if (!handles_read_holding(bytes, size, &kept) ||
-	    !term_is_node_name(kept.owner, strlen(kept.owner)) ||
-	    handles_restore_holding(p->restore->handles, &kept) < 0)
-		state_drop(p->restore->state, record);
+	(void)size;
+	if (type < STATE_NODE || type > STATE_PART)
+		drop(context, record, "it is of no type that is known");
 }
 
 static void log_all(const struct progress *p, uint32_t owners, uint32_t removed)
@@ -325,19 +433,53 @@ static void log_all(const struct progress *p, uint32_t owners, uint32_t removed)
 		log_notice("back from %s: %u maps, %u programs, %u links, "
 			   "of %u nodes; %u dropped, %u left for later",
 			   path, p->maps, p->programs, p->links, owners,
-			   p->lost, p->left);
+			   p->lost, (unsigned)p->left_count);
 }
 
 static int restore_records(struct progress *p)
 {
+	static const state_visitor visits[] = { visit_unknown, visit_charge,
+						visit_part, visit_handle };
 	struct state *state = p->restore->state;
-	int error = state_each(state, visit_charge, p);
+	int error = 0;
 
-	if (error == 0)
-		error = state_each(state, visit_handle, p);
+	for (size_t i = 0; i < sizeof(visits) / sizeof(visits[0]); i++)
+		if (error == 0)
+			error = state_each(state, visits[i], p);
+	if (p->left_count > 0)
+		qsort(p->left, p->left_count, sizeof(*p->left), compare_left);
 	if (error == 0)
 		error = state_each(state, visit_holding, p);
-	return error;
+	return p->no_memory ? -ENOMEM : error;
+}
+
+static enum exit_status restore_known(struct progress *p)
+{
+	struct state *state = p->restore->state;
+	uint32_t owners;
+
+	if (restore_records(p) < 0) {
+		log_error("out of memory");
+		return STATUS_OTHER;
+	}
+	map_memory_keep(p->restore->map_memory, state);
+	owners = handles_restored(p->restore->handles);
+	state_drop_unshared(state);
+	log_all(p, owners, state_unpin_rest(state));
+	return STATUS_OK;
+}
+
+static enum exit_status restore_with(struct progress *p)
+{
+	enum exit_status status;
+
+	if (!p->restore->layouts ||
+	    state_each(p->restore->state, visit_node, p) < 0) {
+		log_error("out of memory");
+		return STATUS_OTHER;
+	}
+	status = know_node(p);
+	return status == STATUS_OK ? restore_known(p) : status;
 }
 
 enum exit_status restore_all(const struct restore *restore)
@@ -346,27 +488,18 @@ enum exit_status restore_all(const struct restore *restore)
 		.state = restore->state,
 		.describe = kept_objects_describe,
 	};
-	struct progress p = { .restore = restore };
+	struct restore with = *restore;
+	struct progress p = { .restore = &with };
 	enum exit_status status;
-	uint32_t owners;
 
 	handles_keep_in(restore->handles, &keeper);
 	if (state_error(restore->state) < 0)
 		return STATUS_OK; /* it was logged; new ones are refused */
-	status = state_each(restore->state, visit_node, &p) < 0 ? STATUS_OTHER
-								: STATUS_OK;
-	if (status == STATUS_OK)
-		status = know_node(&p);
-	if (status == STATUS_OK && restore_records(&p) < 0)
-		status = STATUS_OTHER;
-	if (status == STATUS_OTHER)
-		log_error("out of memory");
-	if (status != STATUS_OK)
-		return status;
-	map_memory_keep(restore->map_memory, restore->state);
-	owners = handles_restored(restore->handles);
-	log_all(&p, owners, state_unpin_rest(restore->state));
-	return STATUS_OK;
+	with.layouts = kept_layouts_new(restore->budget);
+	status = restore_with(&p);
+	kept_layouts_free(with.layouts);
+	free(p.left);
+	return status;
 }
 
 /* --- Forgetting ------------------------------------------------------------

@@ -8,6 +8,7 @@
 
 struct budget;
 struct handles;
+struct kept_layouts;
 struct map_memory;
 struct state;
 
@@ -16,9 +17,11 @@ struct restore {
 	struct state *state; /* loaded */
 	struct handles *handles;
 	struct map_memory *map_memory;
-	struct budget *budget; /* for the layouts of views */
-	const char *node;      /* its name */
-	uint32_t creation;     /* of references, if there are none yet */
+	struct budget *budget;        /* for the layouts of views */
+	const char *node;             /* its name */
+	uint32_t creation;            /* of references, if there are none yet */
+	int last_fd;                  /* those above are for connections */
+	struct kept_layouts *layouts; /* for restore.c alone */
 };
 
 /*

@@ -48,6 +48,10 @@ uint32_t state_files(const struct state *state);
  */
 enum exit_status state_load(struct state *state);
 
+/* Keeps nothing from now on, for that -errno, which is logged with what failed.
+ */
+void state_give_up(struct state *state, const char *what, int error);
+
 /* 0, or the -errno that each attempt to keep something gets. */
 int state_error(const struct state *state);
 
@@ -59,6 +63,7 @@ enum state_type {
 	STATE_HANDLE,
 	STATE_HOLDING, /* a node that holds a shared handle */
 	STATE_CHARGE,  /* of a map, for its memory */
+	STATE_PART,    /* of several handles: see state_share() */
 };
 
 /*
@@ -79,6 +84,25 @@ void state_drop(struct state *state, uint32_t record);
 typedef void (*state_visitor)(uint32_t record, const void *bytes, size_t size,
 			      void *context);
 int state_each(struct state *state, state_visitor visit, void *context);
+
+/*
+ * A record that others need, one for all that have the same bytes.
+ * state_share() takes one more of it, or makes it; state_unshare() ends it with
+ * the last. Fails as state_take().
+ */
+int state_share(struct state *state, const void *bytes, size_t size,
+		uint32_t *record);
+void state_unshare(struct state *state, uint32_t record);
+
+/*
+ * Before the first state_share(): each of those that were found, -ENOMEM; once
+ * more for each that needs it, false: there is no such record; and the end of
+ * those that nobody needs.
+ */
+int state_shared_found(struct state *state, uint32_t record, const void *bytes,
+		       size_t size);
+bool state_share_again(struct state *state, uint32_t record);
+void state_drop_unshared(struct state *state);
 
 /* --- Pins ----------------------------------------------------------------- */
 

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,12 +25,28 @@
 
 /* --- Opening -------------------------------------------------------------- */
 
+static bool is_in_bpf_fs(const char *path)
+{
+	char copy[PATH_MAX];
+	int above;
+	bool is;
+
+	if (strlen(path) >= sizeof(copy))
+		return false;
+	memcpy(copy, path, strlen(path) + 1);
+	above = open(dirname(copy), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	is = above >= 0 && bpf_fs_has(above);
+	if (above >= 0)
+		close(above);
+	return is;
+}
+
 /* A reboot leaves bpf file systems empty, so it is made again each time. */
 static void make_folder(const char *path, uid_t user, gid_t group)
 {
-	if (mkdir(path, 0700) < 0)
+	if (!is_in_bpf_fs(path) || mkdir(path, 0700) < 0)
 		return;
-	if (chown(path, user, group) < 0) {
+	if (lchown(path, user, group) < 0) {
 		rmdir(path);
 		return;
 	}
@@ -107,6 +124,11 @@ static struct state *new_state(const char *path, int folder, uint32_t files)
 
 	if (!state)
 		return NULL;
+	state->shared = state_shared_new();
+	if (!state->shared) {
+		free(state);
+		return NULL;
+	}
 	state->path = path;
 	state->folder = folder;
 	state->files = files;
@@ -173,6 +195,7 @@ void state_close(struct state *state)
 	if (!state)
 		return;
 	state_segments_unmap(state);
+	state_shared_free(state->shared);
 	close(state->folder);
 	pthread_mutex_destroy(&state->growing);
 	pthread_mutex_destroy(&state->lock);

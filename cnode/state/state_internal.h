@@ -57,6 +57,7 @@ struct state {
 	int error;
 	struct state_found *found; /* sorted */
 	size_t found_count;
+	struct state_shared *shared;
 	bool has_segment[STATE_SEGMENTS]; /* as the folder was listed */
 	pthread_mutex_t growing;          /* taken before lock */
 	pthread_mutex_t lock;             /* guards the rest */
@@ -74,6 +75,16 @@ int state_folder_list(struct state *state);
 /* The path of the array of that number. */
 void state_folder_segment(const struct state *state, uint32_t number,
 			  char path[STATE_PATH_SIZE]);
+
+/* --- state_records.c ------------------------------------------------------ */
+
+bool state_records_equal(const struct state *state, uint32_t record,
+			 const void *bytes, size_t size);
+
+/* --- state_shared.c ------------------------------------------------------- */
+
+struct state_shared *state_shared_new(void);
+void state_shared_free(struct state_shared *shared); /* takes NULL */
 
 /* --- state_segments.c ----------------------------------------------------- */
 

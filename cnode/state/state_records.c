@@ -136,6 +136,23 @@ void state_drop(struct state *state, uint32_t record)
 	pthread_mutex_unlock(&state->lock);
 }
 
+bool state_records_equal(const struct state *state, uint32_t record,
+			 const void *bytes, size_t size)
+{
+	const unsigned char *with = bytes;
+	uint32_t index = record;
+	size_t left = size, part;
+
+	for (; left > 0; left -= part) {
+		part = left < STATE_ENTRY_BYTES ? left : STATE_ENTRY_BYTES;
+		if (memcmp(entry_of(state, index)->bytes, with + (size - left),
+			   part) != 0)
+			return false;
+		index = *link_of(state, index);
+	}
+	return true;
+}
+
 /* --- Loading -------------------------------------------------------------- */
 
 /* The link of the last entry of a record, while they are loaded. */

@@ -218,7 +218,7 @@ static enum exit_status check_version(const struct state *state,
 	return STATUS_OK;
 }
 
-static void give_up(struct state *state, const char *what, int error)
+void state_give_up(struct state *state, const char *what, int error)
 {
 	log_error("--keep %s: %s: %s; handles of before are not back, and no "
 		  "new ones can be made until this is mended, or dropped by "
@@ -252,7 +252,7 @@ enum exit_status state_segments_load(struct state *state)
 		status = check_version(state, i, state->segments[i].entries);
 	}
 	if (status == STATUS_OK && error < 0)
-		give_up(state, "its records cannot be opened", error);
+		state_give_up(state, "its records cannot be opened", error);
 	return status;
 }
 
@@ -261,5 +261,5 @@ void state_segments_begin(struct state *state)
 	int error = state_segments_grow(state);
 
 	if (error < 0)
-		give_up(state, "no records can be made", error);
+		state_give_up(state, "no records can be made", error);
 }

@@ -52,6 +52,9 @@ def test_the_folder_of_another_user_is_refused(kept, kept_folder):
 
 def test_a_folder_that_is_in_no_bpf_file_system_is_refused(kept, tmp_path):
     kept.folder = tmp_path / "kept"
+    refused(kept, r"No such file or directory; give a folder of a bpf file system, such as /sys")
+    assert not kept.folder.exists()
+    kept.folder.mkdir(mode=0o700)
     refused(kept, r"not in a bpf file system; give a folder such as /sys/fs/bpf/")
 
 

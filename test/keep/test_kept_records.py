@@ -2,7 +2,7 @@
 """Records as each version of the node has written them are read by this one.
 
 records_versionN.json has them as they were written, but for the ids of kernel
-objects, which differ from boot to boot. A new version gets a file of its own; those
+objects, which differ from boot to boot, and where the part of another record is. A new version gets a file of its own; those
 that there are stay as they are.
 """
 
@@ -80,11 +80,16 @@ class Objects:
 def write_folder(folder, written, objects, version):
     folder.mkdir(mode=0o700)
     records = Records.make(folder, version)
-    at = 1
-    for name, text in written["records"]:
+    at, part = 1, None
+    # parts first: handles say where they are
+    for name, text in sorted(written["records"], key=lambda row: row[0] != "part"):
         record = bytearray.fromhex(text)
-        if record[0] == Records.HANDLE:
+        if record[0] == Records.PART:
+            part = at
+        elif record[0] == Records.HANDLE:
             record[16:20] = u32(objects.ids[name])
+            if record[24:28] != bytes(4):
+                record[24:28] = u32(part)
             pin(objects.fds[name], folder / ("h" + written["references"][name][-16:]))
         elif record[0] == Records.CHARGE:
             record[4:8] = u32(objects.ids[name.removeprefix("charge of ")])

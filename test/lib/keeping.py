@@ -31,7 +31,7 @@ class Records:
     """
 
     SIZE, ENTRIES, HEAD, BYTES = 128, 8192, 0x6B657074, 112
-    NODE, HANDLE, HOLDING, CHARGE = 1, 2, 3, 4
+    NODE, HANDLE, HOLDING, CHARGE, PART = 1, 2, 3, 4, 5
 
     def __init__(self, folder, number=0):
         fd = check(libbpf.bpf_obj_get(os.fsencode(folder / f"records{number}")))
