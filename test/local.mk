@@ -104,6 +104,7 @@ test_files = \
 	test/facade/test_programs_whole.py \
 	test/facade/test_programs_words.py \
 	test/facade/test_progress.py \
+	test/facade/test_retry.py \
 	test/facade/test_shell_tools.py \
 	test/facade/test_tables.py \
 	test/facade/test_typed_facade.py \

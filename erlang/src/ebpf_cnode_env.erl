@@ -7,7 +7,7 @@
 
 -export([get/1]).
 
--spec get(cnode | node | timeout | program | args) -> undefined | term().
+-spec get(cnode | node | timeout | retry | program | args) -> undefined | term().
 get(Key) ->
     case application:get_env(ebpf_cnode, Key) of
         {ok, Value} -> Value;
@@ -15,5 +15,6 @@ get(Key) ->
     end.
 
 default(timeout) -> 15000;
+default(retry) -> 0;
 default(args) -> [];
 default(_Key) -> undefined.

@@ -8,6 +8,7 @@
 
 -export([
     ask_node/5,
+    ask_for_a_while/5,
     ask_owner/6,
     ask_at_once/3,
     node_or_raise/2,
@@ -22,6 +23,9 @@
 -export_type([outcome/0, destination/0]).
 
 -define(AT_ONCE, 1000). % ms that words are worth
+-define(IS_TIMEOUT(Timeout),
+    (Timeout =:= infinity orelse is_integer(Timeout) andalso Timeout >= 0 andalso Timeout < 1 bsl 32)
+).
 
 -type outcome() :: {value, term()} | {raise, Reason :: term(), Args :: [term()]}.
 %% What the facade's function returns; or raises, with the arguments of its call.
@@ -40,24 +44,43 @@ ask_owner(Module, Ref, Function, Sent, Args, Dead) ->
 
 %% Args are those of the exception.
 -spec ask_node(module(), destination(), atom(), Sent :: [term()], Args :: [term()]) -> outcome().
-ask_node(_Module, {raise, Reason}, _Function, _Sent, Args) ->
-    {raise, Reason, Args};
 ask_node(Module, Node, Function, Sent, Args) ->
-    case {is_alive(), ebpf_cnode_env:get(timeout)} of
-        {false, _} ->
+    May = fun() -> ebpf_cnode_retry:may(Module, Function, Sent) end,
+    ask(Module, Node, Function, Sent, Args, May).
+
+%% The same for a handle that is closed before the facade's function returns, and ends at the latest
+%% with this process: it may be asked for again, though one of which the answer was lost stays until
+%% then.
+-spec ask_for_a_while(module(), destination(), atom(), Sent :: [term()], Args :: [term()]) ->
+    outcome().
+ask_for_a_while(Module, Node, Function, Sent, Args) ->
+    ask(Module, Node, Function, Sent, Args, fun() -> true end).
+
+ask(_Module, {raise, Reason}, _Function, _Sent, Args, _May) ->
+    {raise, Reason, Args};
+ask(Module, Node, Function, Sent, Args, May) ->
+    case {is_alive(), ebpf_cnode_env:get(timeout), ebpf_cnode_retry:time()} of
+        {false, _, _} ->
             {raise, notalive, Args};
-        {true, Timeout} when
-            Timeout =:= infinity; is_integer(Timeout), Timeout >= 0, Timeout < 1 bsl 32
-        ->
-            %% erpc spawns from the calling process, so the C node knows the caller and can tie a
-            %% handle to its life.
-            try
-                {value, erpc:call(Node, Module, Function, Sent, Timeout)}
-            catch
-                Class:Reason -> {raise, reason(Class, Reason, Module, Node), Args}
-            end;
-        {true, Timeout} ->
-            {raise, {badenv, {timeout, Timeout}}, Args}
+        {true, Timeout, _} when not ?IS_TIMEOUT(Timeout) ->
+            {raise, {badenv, {timeout, Timeout}}, Args};
+        {true, _, {bad, Retry}} ->
+            {raise, {badenv, {retry, Retry}}, Args};
+        {true, Timeout, Retry} ->
+            Ask = fun() -> ask_once(Module, Node, Function, Sent, Timeout) end,
+            case ebpf_cnode_retry:ask(Ask, May, Retry) of
+                {value, _} = Value -> Value;
+                {raise, Reason} -> {raise, Reason, Args}
+            end
+    end.
+
+%% erpc spawns from the calling process, so the C node knows the caller and can tie a handle to its
+%% life.
+ask_once(Module, Node, Function, Sent, Timeout) ->
+    try
+        {value, erpc:call(Node, Module, Function, Sent, Timeout)}
+    catch
+        Class:Reason -> {raise, reason(Class, Reason, Module, Node)}
     end.
 
 %% For words about an exception: asks only a connected node, as connecting may take long.

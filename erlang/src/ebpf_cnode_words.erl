@@ -73,5 +73,8 @@ of_request({badenv, {node, Node}}, _Module, _Function, _Arity) ->
 of_request({badenv, {timeout, Timeout}}, _Module, _Function, _Arity) ->
     ["the variable timeout of the application ebpf_cnode is neither a number of milliseconds nor "
      "infinity: ", shown(Timeout)];
+of_request({badenv, {retry, Retry}}, _Module, _Function, _Arity) ->
+    ["the variable retry of the application ebpf_cnode is not a number of milliseconds: ",
+     shown(Retry)];
 of_request(_Reason, _Module, _Function, _Arity) ->
     none.

@@ -81,7 +81,8 @@
 %%
 %% == Errors ==
 %% As in {@link ebpf_maps}: a function returns `{error, Reason}' only where its documentation says
-%% so, and otherwise raises, with exceptions of class `error' that the shell explains.
+%% so, and otherwise raises, with exceptions of class `error' that the shell explains. Whether the
+%% variable `retry' has a call repeated that lost its connection is said there, too.
 %% @since 0.4.0
 -module(ebpf_events).
 
@@ -251,7 +252,7 @@ subscribe(Ring, Pid) ->
 %% Raises `badarg' for a wrong option, and for a process of another node; `enotsup' for a map that
 %% is no ring; `{badmap, Ring}'; `eacces' if this node may not subscribe to it; and as in
 %% {@link ebpf_maps} what every call may. Costs one message, and mapping the ring the first time:
-%% 0.3 ms of a MiB; of a perf event array a child of the loader, some ms.
+%% 0.3 ms of a MiB; of a perf event array a child of the loader, some ms. `retry' never repeats it.
 -spec subscribe(Ring :: source(), pid(), Options :: [option()]) ->
     subscription() | {error, file:posix() | notype | {loader, gone | killed | timeout}}.
 subscribe(Ring, Pid, Options) ->
@@ -260,18 +261,19 @@ subscribe(Ring, Pid, Options) ->
 %% @doc Ends a subscription of this node. When it returns, all messages of it have come.
 %%
 %% Returns `{error, esrch}' if there is none. Raises `badarg' for what is no pid of another node.
+%% `retry' never repeats it.
 -spec unsubscribe(subscription()) -> ok | {error, esrch}.
 unsubscribe(Subscription) ->
     ?RESULT(ebpf_events_request:ask_subscription(unsubscribe, Subscription)).
 
-%% @doc The subscriptions of the default C node.
+%% @doc The subscriptions of the default C node. `retry' repeats it.
 -spec subscriptions() -> [info()].
 subscriptions() ->
     ?RESULT(ask_node(default_node(), subscriptions, [], [])).
 
 %% @doc The subscriptions to a ring or a log, or all of a C node.
 %%
-%% Raises `badarg' for this node itself, and as {@link subscribe/2}.
+%% Raises `badarg' for this node itself, and as {@link subscribe/2}. `retry' repeats it.
 -spec subscriptions(source() | node()) -> [info()].
 subscriptions(log) ->
     ?RESULT(ask(log, subscriptions, [log], [log]));
@@ -286,7 +288,7 @@ subscriptions(Ring) ->
 %% `e2big' for a record that the ring can never hold; `enotsup' for a map of another type than
 %% `user_ringbuf'; `eacces' if the handle cannot both read and write, or this node may only read;
 %% `eperm' if it is frozen. Nothing wakes the program. Only one process of the host may push: the C
-%% node, for all its callers.
+%% node, for all its callers. `retry' never repeats it.
 -spec push(Value, Ring) -> Ring when Value :: binary(), Ring :: ebpf_maps:any_map().
 push(Value, Ring) ->
     ?RESULT(ask(Ring, push, [Value, Ring], [Value, Ring])).

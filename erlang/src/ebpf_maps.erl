@@ -171,7 +171,7 @@
 %%   `--max-message' of the C node. Functions that work by the chunk raise it only if a single
 %%   entry, or a single bucket of a hash, is too long.</dd>
 %% <dt>`{nodedown, Node}'</dt><dd>There is no connection to the C node. If it was lost during the
-%%   call, the operation may have been carried out.</dd>
+%%   call, the operation may have been carried out. See {@section Lost connections}.</dd>
 %% <dt>`{timeout, Node}'</dt><dd>No answer came in time. The operation may have been carried out, or
 %%   may still be.</dd>
 %% <dt>`notalive'</dt><dd>This node is not distributed.</dd>
@@ -179,6 +179,21 @@
 %% <dt>`{badenv, {Variable, Value}}'</dt><dd>A variable of the application has an invalid
 %%   value.</dd>
 %% </dl>
+%%
+%% == Lost connections ==
+%% Inside {@link retry/2}, and everywhere with the variable `retry', a call that finds no connection,
+%% or loses it, is repeated for so many milliseconds before it raises `{nodedown, Node}', with pauses
+%% of 20 to 200 ms. A C node that is started anew, as after an update, is then not noticed.
+%%
+%% But what was asked first may have been carried out. So only functions that leave the same behind
+%% when they are carried out twice are repeated: those that read, and {@link put/3}, {@link remove/2}
+%% and the like, which then undo what others have put under the same keys in between. The
+%% documentation of each says in its last sentence which it is. After `{timeout, Node}' nothing is
+%% repeated.
+%%
+%% When a C node has restarted, a handle is live only if the C node keeps handles (`--keep'); others
+%% raise `{badmap, Map}'. A {@type locator()} names the same map as before, and what takes several
+%% messages goes on from where it was.
 %%
 %% == Environment ==
 %% The module works whether or not the application is started or loaded. The application
@@ -190,6 +205,8 @@
 %% <dt>`timeout'</dt><dd>How long a call waits for its answer: milliseconds, by default 15000, or
 %%   `infinity'. Even then a call ends with `{nodedown, Node}' when the connection to the C node is
 %%   lost: if the C node or its host dies, within about `net_ticktime'.</dd>
+%% <dt>`retry'</dt><dd>For how long a call is repeated that lost its connection: milliseconds, by
+%%   default 0, which is never. See {@section Lost connections}.</dd>
 %% <dt>`cnode'</dt><dd>`embedded': starting the application starts a C node on this host, unless one
 %%   of that name is already up, and restarts it when it ends. It ends with the application, and
 %%   with the emulator however that ends. Its log goes to `logger'.</dd>
@@ -251,6 +268,8 @@
     next/1,
     next_chunk/3,
     drain_chunk/3,
+    %% the connection
+    retry/2,
     format_error/2
 ]).
 
@@ -607,7 +626,8 @@ new(Type, KeySize, ValueSize, MaxEntries) ->
 %% `{vmlinux, Name}' raises `eacces' and returns `{error, notype}' as {@type layout()} says.
 %%
 %% Cost: one round trip, one system call to create the map and a few to look at it; with layouts one
-%% more. A preallocated hash of a million entries takes the kernel about 50 ms.
+%% more. A preallocated hash of a million entries takes the kernel about 50 ms. `retry' never
+%% repeats it.
 -spec new(Type, KeySize, ValueSize, MaxEntries, Options) -> ebpf_map() | {error, Reason} when
     Type :: type(),
     KeySize :: non_neg_integer() | layout(),
@@ -647,7 +667,7 @@ check(Type, KeySize, ValueSize, MaxEntries) ->
 %%
 %% Raises `badarg' as {@link new/5} does.
 %%
-%% Cost: one round trip, no system call.
+%% Cost: one round trip, no system call. `retry' repeats it.
 %% @since 0.2.0
 -spec check(Type, KeySize, ValueSize, MaxEntries, Options) -> ok | {error, [Text :: binary()]} when
     Type :: type(),
@@ -688,7 +708,8 @@ open(What) ->
 %% name is looked for among the maps that the C node may read. With `types', `as' or `percpu' it
 %% returns and raises what {@link typed/2} does, too.
 %%
-%% Cost: one round trip and a few system calls; by name, a few for each map of the host.
+%% Cost: one round trip and a few system calls; by name, a few for each map of the host. `retry'
+%% never repeats it.
 -spec open(What, Options) -> ebpf_map() | {error, Reason} when
     What :: locator(),
     Options :: [open_option()],
@@ -703,14 +724,14 @@ open(What, Options) ->
 %% Returns `{error, ebadf}' if the handle is not live. Raises `{badmap, Term}' only if `Term' does
 %% not look like a handle.
 %%
-%% Cost: one round trip, one system call.
+%% Cost: one round trip, one system call. `retry' never repeats it.
 -spec close(Map :: ebpf_map()) -> ok | {error, ebadf}.
 close(Map) -> ?RESULT(ask(Map, close, [Map])).
 
 %% @doc Returns the number of the map's file descriptor in the C node, for a program that is loaded
 %% there. It means nothing anywhere else.
 %%
-%% Cost: one round trip, no system call.
+%% Cost: one round trip, no system call. `retry' repeats it.
 -spec fd(Map :: ebpf_map()) -> non_neg_integer().
 fd(Map) -> ?RESULT(ask(Map, fd, [Map])).
 
@@ -723,7 +744,7 @@ node(Map) -> ?RESULT(ebpf_maps_request:node_of(Map, [Map])).
 
 %% @doc Returns the type of a map, as an integer if the C node's libbpf has no name for it.
 %%
-%% Cost: one round trip, no system call.
+%% Cost: one round trip, no system call. `retry' repeats it.
 -spec type(Map :: any_map()) -> type() | non_neg_integer().
 type(Map) -> ?RESULT(ask(Map, type, [Map])).
 
@@ -752,6 +773,7 @@ type(Map) -> ?RESULT(ask(Map, type, [Map])).
 %% node runs without `--vmlinux-types'.
 %%
 %% Cost: one round trip and a few system calls. The layout is read once, in less than a millisecond.
+%% `retry' never repeats it.
 %% @since 0.4.0
 -spec typed(Map, Options) -> ebpf_map() | {error, notype | posix()} when
     Map :: ebpf_map(),
@@ -765,7 +787,7 @@ typed(Map, Options) -> ?RESULT(ask(Map, typed, [Map, Options])).
 %% and {@link typed/2}, on any host. Returns `{error, notype | eperm | e2big}' as {@link typed/2}
 %% does.
 %%
-%% Cost: one round trip; without types a few system calls, to read the kernel's.
+%% Cost: one round trip; without types a few system calls, to read the kernel's. `retry' repeats it.
 %% @since 0.4.0
 -spec types(Map :: any_map()) ->
     {KeyLayout :: 0 | layout(), ValueLayout :: layout()} | {error, notype | posix()}.
@@ -774,7 +796,7 @@ types(Map) -> ?RESULT(ask(Map, types, [Map])).
 %% @doc Returns what is known of a map: its entry in {@link list/0}.
 %%
 %% Cost: one round trip and a few system calls; to look for pins, as many as there are files in the
-%% bpf file systems of the C node.
+%% bpf file systems of the C node. `retry' repeats it.
 -spec info(Map :: any_map()) -> map_info().
 info(Map) -> ?RESULT(ask(Map, info, [Map])).
 
@@ -785,22 +807,23 @@ info(Map) -> ?RESULT(ask(Map, info, [Map])).
 %% Raises `eperm' if the C node may not look: that takes CAP_SYS_ADMIN, which `--no-open-by-id'
 %% gives up.
 %%
-%% Cost: one round trip, a few system calls for each map and one for each pin.
+%% Cost: one round trip, a few system calls for each map and one for each pin. `retry' repeats it.
 -spec list() -> [map_info()].
 list() -> ?RESULT(ask_node(ebpf_cnode_request:default_node(), list, [], [])).
 
-%% @doc Returns the maps of the host of that C node; otherwise as {@link list/0}.
+%% @doc Returns the maps of the host of that C node; otherwise as {@link list/0}. `retry' repeats
+%% it.
 -spec list(Node :: node()) -> [map_info()].
 list(Node) -> ?RESULT(ask_node(ebpf_cnode_request:remote_node(Node), list, [], [Node])).
 
 %% @doc Returns the live handles of the default C node, each with the node or the process that it
 %% belongs to.
 %%
-%% Cost: one round trip, no system call.
+%% Cost: one round trip, no system call. `retry' repeats it.
 -spec handles() -> [{ebpf_map(), Owner :: node() | pid() | none, lifetime()}].
 handles() -> ?RESULT(ask_node(ebpf_cnode_request:default_node(), handles, [], [])).
 
-%% @doc Returns the live handles of that C node; otherwise as {@link handles/0}.
+%% @doc Returns the live handles of that C node; otherwise as {@link handles/0}. `retry' repeats it.
 -spec handles(Node :: node()) -> [{ebpf_map(), Owner :: node() | pid() | none, lifetime()}].
 handles(Node) -> ?RESULT(ask_node(ebpf_cnode_request:remote_node(Node), handles, [], [Node])).
 
@@ -812,13 +835,13 @@ handles(Node) -> ?RESULT(ask_node(ebpf_cnode_request:remote_node(Node), handles,
 %% to count those that are there takes a walk through each map. `pins' and `handles' are their
 %% numbers. A long type is cut.
 %%
-%% Raises and costs the same as {@link list/0}.
+%% Raises and costs the same as {@link list/0}. `retry' repeats it.
 %% @since 0.2.0
 -spec i() -> ok.
 i() -> ?RESULT(ebpf_maps_table:print(ebpf_cnode_request:default_node(), [])).
 
 %% @doc Prints the maps of the host of that C node, as {@link i/0} does; or the entries of a map, as
-%% {@link table/1} does.
+%% {@link table/1} does. `retry' repeats it.
 %% @since 0.2.0
 -spec i(Node :: node() | any_map()) -> ok.
 i(Node) when is_atom(Node) ->
@@ -859,7 +882,8 @@ table(Map) -> ?RESULT(ebpf_maps_show:print(Map, [], [Map])).
 %%
 %% Cost: one round trip for the layout, one or a few for the entries that are printed, and one to
 %% count the others, which is a walk in the C node as for {@link size/1}. A handle whose structures
-%% are no Erlang maps is opened once more meanwhile, and then has the values of all CPUs.
+%% are no Erlang maps is opened once more meanwhile, and then has the values of all CPUs. `retry'
+%% repeats it.
 %% @since 0.4.0
 -spec table(Map, Options) -> ok when
     Map :: any_map(),
@@ -871,11 +895,11 @@ table(Map, Options) -> ?RESULT(ebpf_maps_show:print(Map, Options, [Map, Options]
 
 %% @doc Returns what the default C node has done since it started.
 %%
-%% Cost: one round trip, no system call. No other request waits for it.
+%% Cost: one round trip, no system call. No other request waits for it. `retry' repeats it.
 -spec stats() -> stats().
 stats() -> ?RESULT(ask_node(ebpf_cnode_request:default_node(), stats, [], [])).
 
-%% @doc Returns what that C node has done since it started.
+%% @doc Returns what that C node has done since it started. `retry' repeats it.
 -spec stats(Node :: node()) -> stats().
 stats(Node) -> ?RESULT(ask_node(ebpf_cnode_request:remote_node(Node), stats, [], [Node])).
 
@@ -884,12 +908,12 @@ stats(Node) -> ?RESULT(ask_node(ebpf_cnode_request:remote_node(Node), stats, [],
 %%
 %% Plain rpc can call it too, and so can nodes that may only read.
 %%
-%% Cost: one round trip, no system call.
+%% Cost: one round trip, no system call. `retry' repeats it.
 %% @since 0.2.0
 -spec features() -> features().
 features() -> ?RESULT(ask_node(ebpf_cnode_request:default_node(), features, [], [])).
 
-%% @doc Returns what that C node serves.
+%% @doc Returns what that C node serves. `retry' repeats it.
 %% @since 0.2.0
 -spec features(Node :: node()) -> features().
 features(Node) -> ?RESULT(ask_node(ebpf_cnode_request:remote_node(Node), features, [], [Node])).
@@ -904,7 +928,8 @@ features(Node) -> ?RESULT(ask_node(ebpf_cnode_request:remote_node(Node), feature
 %% the C node's `--max-pins' allows: unpin some, or raise it.
 %%
 %% Cost: one round trip, a few system calls to look at the path and one to pin; and some to count
-%% the pins in the folders where they may be: half a microsecond for each pin.
+%% the pins in the folders where they may be: half a microsecond for each pin. `retry' never repeats
+%% it.
 -spec pin(Path :: text(), Map :: any_map()) -> ok | {error, posix()}.
 pin(Path, Map) -> ?RESULT(ask(Map, pin, [Path, Map])).
 
@@ -914,7 +939,7 @@ pin(Path, Map) -> ?RESULT(ask(Map, pin, [Path, Map])).
 %% pin of this map; then it stays. A pin that may only be read is removed like any other, if the C
 %% node may write to its folder.
 %%
-%% Cost: one round trip, and a few system calls.
+%% Cost: one round trip, and a few system calls. `retry' never repeats it.
 -spec unpin(Path :: text(), Map :: any_map()) -> ok | {error, posix()}.
 unpin(Path, Map) -> ?RESULT(ask(Map, unpin, [Path, Map])).
 
@@ -924,7 +949,7 @@ unpin(Path, Map) -> ?RESULT(ask(Map, unpin, [Path, Map])).
 %% Returns `{error, eperm}' if the map is already frozen, and `{error, ebusy}' if somebody has
 %% mapped it into memory for writing.
 %%
-%% Cost: one round trip, one system call.
+%% Cost: one round trip, one system call. `retry' never repeats it.
 -spec freeze(Map :: any_map()) -> ok | {error, posix()}.
 freeze(Map) -> ?RESULT(ask(Map, freeze, [Map])).
 
@@ -937,23 +962,24 @@ freeze(Map) -> ?RESULT(ask(Map, freeze, [Map])).
 %%
 %% Raises `{badkey, Key}' if there is none; `enotsup' for types that user space cannot read.
 %%
-%% Cost: one round trip, one system call.
+%% Cost: one round trip, one system call. `retry' repeats it.
 -spec get(Key :: key(), Map :: any_map()) -> value().
 get(Key, Map) -> ?RESULT(ask(Map, get, [Key, Map])).
 
 %% @doc Returns the value of a key, or `Default' if there is none; otherwise as {@link get/2}. The
-%% default travels to the C node and back.
+%% default travels to the C node and back. `retry' repeats it.
 -spec get(Key :: key(), Map :: any_map(), Default) -> value() | Default.
 get(Key, Map, Default) -> ?RESULT(ask(Map, get, [Key, Map, Default])).
 
 %% @doc Returns `{ok, Value}' for a key, or `error' if there is none; otherwise as {@link get/2}.
+%% `retry' repeats it.
 -spec find(Key :: key(), Map :: any_map()) -> {ok, value()} | error.
 find(Key, Map) -> ?RESULT(ask(Map, find, [Key, Map])).
 
 %% @doc Returns whether a key exists. In a bloom filter, whether a value may have been pushed:
 %% `false' is certain, `true' is not. In an lpm_trie, whether a prefix of the key exists.
 %%
-%% Cost: one round trip, one system call.
+%% Cost: one round trip, one system call. `retry' repeats it.
 -spec is_key(Key :: key() | value(), Map :: any_map()) -> boolean().
 is_key(Key, Map) -> ?RESULT(ask(Map, is_key, [Key, Map])).
 
@@ -963,7 +989,7 @@ is_key(Key, Map) -> ?RESULT(ask(Map, is_key, [Key, Map])).
 %% Raises `e2big' if the map is full or an array's index is out of range, and `eperm' if user space
 %% may not write to the map.
 %%
-%% Cost: one round trip, one system call.
+%% Cost: one round trip, one system call. `retry' repeats it, except under the key `<<>>'.
 -spec put(Key :: key(), Value :: value(), Map :: any_map()) -> any_map().
 put(Key, Value, Map) -> ?RESULT(ask(Map, put, [Key, Value, Map])).
 
@@ -972,7 +998,7 @@ put(Key, Value, Map) -> ?RESULT(ask(Map, put, [Key, Value, Map])).
 %%
 %% Raises `{keyexists, Key}' if the key exists: in an array, always. Otherwise as {@link put/3}.
 %%
-%% Cost: one round trip, one system call.
+%% Cost: one round trip, one system call. `retry' never repeats it.
 -spec insert(Key :: key(), Value :: value(), Map :: any_map()) -> any_map().
 insert(Key, Value, Map) -> ?RESULT(ask(Map, insert, [Key, Value, Map])).
 
@@ -984,7 +1010,7 @@ insert(Key, Value, Map) -> ?RESULT(ask(Map, insert, [Key, Value, Map])).
 %%
 %% Cost: one round trip; one system call, or two for types in which the kernel does not check that
 %% the key exists (array-like ones, devmap, devmap_hash). There it is looked up and put under a lock
-%% in the C node, which does not hold back an eBPF program.
+%% in the C node, which does not hold back an eBPF program. `retry' never repeats it.
 -spec update(Key :: key(), Value :: value(), Map :: any_map()) -> any_map().
 update(Key, Value, Map) -> ?RESULT(ask(Map, update, [Key, Value, Map])).
 
@@ -994,7 +1020,8 @@ update(Key, Value, Map) -> ?RESULT(ask(Map, update, [Key, Value, Map])).
 %% others put under the key in between is lost. Raises `{badkey, Key}' if the key does not exist, or
 %% if others remove it in between.
 %%
-%% Cost: two round trips and their system calls.
+%% Cost: two round trips and their system calls. `retry' repeats the {@link get/2}, and never the
+%% {@link update/3}.
 -spec update_with(Key, Fun, Map) -> any_map() when
     Key :: key(),
     Map :: any_map(),
@@ -1023,7 +1050,8 @@ update_with(Key, Fun, Map) ->
 %% be does not fit; `notype' for a handle without types, whether or not the kernel has types of the
 %% map; and `enotsup' if its values are no structures, or not Erlang maps. Then nothing has been put.
 %%
-%% Cost: three round trips, and the system calls of two of them.
+%% Cost: three round trips, and the system calls of two of them. `retry' repeats what it reads, and
+%% never the {@link update/3}.
 %% @since 0.4.0
 -spec put_members(Key :: key(), Members :: #{member() => term()}, Map :: ebpf_map()) -> ebpf_map().
 put_members(Key, Members, Map) ->
@@ -1033,7 +1061,7 @@ put_members(Key, Members, Map) ->
 %%
 %% Raises `einval' for types whose entries cannot be removed: arrays and cgroup storages.
 %%
-%% Cost: one round trip, one system call.
+%% Cost: one round trip, one system call. `retry' repeats it.
 -spec remove(Key :: key(), Map :: any_map()) -> any_map().
 remove(Key, Map) -> ?RESULT(ask(Map, remove, [Key, Map])).
 
@@ -1044,7 +1072,8 @@ remove(Key, Map) -> ?RESULT(ask(Map, remove, [Key, Map])).
 %% get and a remove under a lock in the C node, which all of its callers respect; an eBPF program
 %% can still come in between. Raises `einval' for types whose entries cannot be removed.
 %%
-%% Cost: one round trip, one system call, or two for types without the atomic operation.
+%% Cost: one round trip, one system call, or two for types without the atomic operation. `retry'
+%% never repeats it.
 -spec take(Key :: key(), Map :: any_map()) -> {Value :: value(), any_map()} | error.
 take(Key, Map) -> ?RESULT(ask(Map, take, [Key, Map])).
 
@@ -1052,20 +1081,21 @@ take(Key, Map) -> ?RESULT(ask(Map, take, [Key, Map])).
 %%
 %% Raises `e2big' if a queue or a stack is full, and `enotsup' for a map with keys.
 %%
-%% Cost: one round trip, one system call.
+%% Cost: one round trip, one system call. `retry' never repeats it.
 -spec push(Value :: value(), Map :: any_map()) -> any_map().
 push(Value, Map) -> ?RESULT(ask(Map, push, [Value, Map])).
 
 %% @doc Removes the next value of a queue or a stack and returns it, or `empty' if there is none.
 %%
-%% Raises `enotsup' for other types. Cost: one round trip, one system call.
+%% Raises `enotsup' for other types. Cost: one round trip, one system call. `retry' never repeats
+%% it.
 -spec pop(Map :: any_map()) -> value() | empty.
 pop(Map) -> ?RESULT(ask(Map, pop, [Map])).
 
 %% @doc Returns the next value of a queue or a stack, which stays there, or `empty' if there is
 %% none.
 %%
-%% Raises `enotsup' for other types. Cost: one round trip, one system call.
+%% Raises `enotsup' for other types. Cost: one round trip, one system call. `retry' repeats it.
 -spec peek(Map :: any_map()) -> value() | empty.
 peek(Map) -> ?RESULT(ask(Map, peek, [Map])).
 
@@ -1079,7 +1109,7 @@ peek(Map) -> ?RESULT(ask(Map, peek, [Map])).
 %% Raises `{too_big, Max}' if the message would be longer than the C node takes or sends. Otherwise
 %% as {@link get/2}, but without `{badkey, Key}'.
 %%
-%% Cost: one round trip, one system call for each key.
+%% Cost: one round trip, one system call for each key. `retry' repeats it.
 -spec with(Keys :: [key()], Map :: any_map()) -> #{key() => value()}.
 with(Keys, Map) -> ?RESULT(ask(Map, with, [Keys, Map])).
 
@@ -1088,7 +1118,7 @@ with(Keys, Map) -> ?RESULT(ask(Map, with, [Keys, Map])).
 %% All keys are checked first: after `badarg' nothing has been removed. Raises `einval' for types
 %% whose entries cannot be removed.
 %%
-%% Cost: one round trip, one system call for each key.
+%% Cost: one round trip, one system call for each key. `retry' repeats it.
 -spec without(Keys :: [key()], Map :: any_map()) -> any_map().
 without(Keys, Map) -> ?RESULT(ask(Map, without, [Keys, Map])).
 
@@ -1107,17 +1137,20 @@ without(Keys, Map) -> ?RESULT(ask(Map, without, [Keys, Map])).
 %% processes, interfaces and handles are good) it may still refuse in a later message. When anything
 %% but the kernel stops the work after the first message, that is raised as `{Reason, Done}':
 %% `{badarg, Done}', `{{nodedown, Node}, Done}'. Then at least the first `Done' pairs have been put,
-%% and after `nodedown' or `timeout' perhaps some of the next message.
+%% and after `nodedown' or `timeout' perhaps some of the next message; so it is of any reason where
+%% that message was repeated.
 %%
 %% Cost: one round trip for each message; one system call for each 256 KiB of entries, or for each
-%% pair on types without batches. About 1 s for a million pairs of 4 and 8 bytes.
+%% pair on types without batches. About 1 s for a million pairs of 4 and 8 bytes. `retry' repeats
+%% each message, except with the key `<<>>'.
 -spec merge(Map :: any_map(), Pairs :: [{key(), value()}] | #{key() => value()}) -> any_map().
 merge(Map, Pairs) -> ?RESULT(ebpf_maps_merge:merge(Map, Pairs, [], [Map, Pairs])).
 
 %% @doc As {@link merge/2}, and reports progress: see {@section Progress}.
 %%
 %% Raises `badarg' for other options, and puts nothing. If the fun raises an exception, the pairs
-%% that were reported to it have been put, and no others.
+%% that were reported to it have been put, and no others. `retry' repeats each message, except with
+%% the key `<<>>'.
 %% @since 0.2.0
 -spec merge(Map, Pairs, Options) -> Map when
     Map :: any_map(),
@@ -1133,15 +1166,18 @@ merge(Map, Pairs, Options) ->
 %%
 %% Cost: one round trip and a walk in the C node, whose system calls read up to 1 MiB of entries
 %% each, or one entry on types without batches. Other callers on the same connection wait meanwhile.
+%% `retry' repeats it.
 -spec size(Map :: any_map()) -> non_neg_integer().
 size(Map) -> ?RESULT(ask(Map, size, [Map])).
 
 %% @doc Returns the keys of all entries. Guarantees and cost are those of {@link to_list/1}: the
-%% values travel too, except those of maps of maps and of a sockhash with values of 4 bytes.
+%% values travel too, except those of maps of maps and of a sockhash with values of 4 bytes. `retry'
+%% repeats each chunk.
 -spec keys(Map :: any_map()) -> [key()].
 keys(Map) -> ?RESULT(ebpf_maps_walk:keys(Map, [Map])).
 
 %% @doc Returns the values of all entries. Guarantees and cost are those of {@link to_list/1}.
+%% `retry' repeats each chunk.
 -spec values(Map :: any_map()) -> [value()].
 values(Map) -> ?RESULT(ebpf_maps_walk:values(Map, [Map])).
 
@@ -1151,13 +1187,13 @@ values(Map) -> ?RESULT(ebpf_maps_walk:values(Map, [Map])).
 %% Raises `enotsup' for maps without keys.
 %%
 %% Cost: one round trip for each chunk of up to 16384 entries and about 1 MiB; for a chunk, one or a
-%% few system calls, or two for each entry on types without batches.
+%% few system calls, or two for each entry on types without batches. `retry' repeats each chunk.
 -spec to_list(Map :: any_map()) -> [{key(), value()}].
 to_list(Map) -> ?RESULT(ebpf_maps_walk:to_list(Map, [], [Map])).
 
 %% @doc As {@link to_list/1}, and reports progress: see {@section Progress}.
 %%
-%% Raises `badarg' for other options.
+%% Raises `badarg' for other options. `retry' repeats each chunk.
 %% @since 0.2.0
 -spec to_list(Map :: any_map(), Options :: [{progress, progress()}]) -> [{key(), value()}].
 to_list(Map, Options) -> ?RESULT(ebpf_maps_walk:to_list(Map, Options, [Map, Options])).
@@ -1168,7 +1204,7 @@ to_list(Map, Options) -> ?RESULT(ebpf_maps_walk:to_list(Map, Options, [Map, Opti
 %% Entries come by the chunk, and `Fun' is called here: what it does to the map is a write like any
 %% other, and while it takes its time the entries to come grow old. Guarantees and cost are those of
 %% {@link to_list/1}, except that here only one chunk at a time is in memory. Raises `badarg' if
-%% `Fun' is not a fun of arity 3.
+%% `Fun' is not a fun of arity 3. `retry' repeats each chunk.
 -spec fold(Fun, Acc, Map) -> Acc when
     Fun :: fun((key(), value(), Acc) -> Acc),
     Acc :: term(),
@@ -1178,7 +1214,7 @@ fold(Fun, Acc, Map) -> ?RESULT(ebpf_maps_walk:fold(Fun, Acc, Map, [], [Fun, Acc,
 %% @doc As {@link fold/3}, and reports progress each time that `Fun' has had all entries of a chunk:
 %% see {@section Progress}.
 %%
-%% Raises `badarg' for other options.
+%% Raises `badarg' for other options. `retry' repeats each chunk.
 %% @since 0.2.0
 -spec fold(Fun, Acc, Map, Options) -> Acc when
     Fun :: fun((key(), value(), Acc) -> Acc),
@@ -1188,7 +1224,8 @@ fold(Fun, Acc, Map) -> ?RESULT(ebpf_maps_walk:fold(Fun, Acc, Map, [], [Fun, Acc,
 fold(Fun, Acc, Map, Options) ->
     ?RESULT(ebpf_maps_walk:fold(Fun, Acc, Map, Options, [Fun, Acc, Map, Options])).
 
-%% @doc Calls `Fun(Key, Value)' for every entry; otherwise as {@link fold/3}.
+%% @doc Calls `Fun(Key, Value)' for every entry; otherwise as {@link fold/3}. `retry' repeats each
+%% chunk.
 -spec foreach(Fun, Map) -> ok when
     Map :: any_map(),
     Fun :: fun((Key :: key(), Value :: value()) -> term()).
@@ -1201,6 +1238,7 @@ foreach(Fun, Map) -> ?RESULT(ebpf_maps_walk:foreach(Fun, Map, [Fun, Map])).
 %%
 %% Cost: one round trip and a walk in the C node, as {@link size/1}. If values are maps the kernel
 %% takes 10 ms for each: with more than about a thousand, make sure that `timeout' is long enough.
+%% `retry' repeats it.
 -spec clear(Map :: any_map()) -> any_map().
 clear(Map) -> ?RESULT(ask(Map, clear, [Map])).
 
@@ -1219,7 +1257,7 @@ clear(Map) -> ?RESULT(ask(Map, clear, [Map])).
 %% cannot be removed, and then removes nothing.
 %%
 %% Cost: as {@link to_list/1}, and one system call for each value of a queue or a stack, and for
-%% each map in a map.
+%% each map in a map. `retry' never repeats it.
 -spec drain(Map :: any_map()) -> [{key(), value()}].
 drain(Map) -> ?RESULT(ebpf_maps_walk:drain(Map, [], [Map])).
 
@@ -1227,7 +1265,7 @@ drain(Map) -> ?RESULT(ebpf_maps_walk:drain(Map, [], [Map])).
 %%
 %% If the fun raises an exception, raises `{Reason, Entries}' with the entries removed so far, or
 %% only `Reason' if there are none, of the class and with the stack of that exception. Raises
-%% `badarg' for other options, and then removes nothing.
+%% `badarg' for other options, and then removes nothing. `retry' never repeats it.
 %% @since 0.2.0
 -spec drain(Map :: any_map(), Options :: [{progress, progress()}]) -> [{key(), value()}].
 drain(Map, Options) -> ?RESULT(ebpf_maps_walk:drain(Map, Options, [Map, Options])).
@@ -1260,7 +1298,7 @@ iterator(Map) -> ?RESULT(ebpf_maps_walk:iterator(Map, [], [Map])).
 %%
 %% Raises `enotsup' for maps without keys, and `badarg' for other options.
 %%
-%% Cost: one round trip.
+%% Cost: one round trip. `retry' repeats it.
 -spec iterator(Map :: ebpf_map(), Options :: [{prefetch, pos_integer()}]) -> iterator().
 iterator(Map, Options) -> ?RESULT(ebpf_maps_walk:iterator(Map, Options, [Map, Options])).
 
@@ -1275,7 +1313,7 @@ iterator(Map, Options) -> ?RESULT(ebpf_maps_walk:iterator(Map, Options, [Map, Op
 %%
 %% Cost: one round trip for as many entries as are prefetched, or one bucket of them, and otherwise
 %% nothing. Without prefetching, one round trip and one or two system calls; the iterator carries up
-%% to 16 keys, or those of a bucket, that are still to come.
+%% to 16 keys, or those of a bucket, that are still to come. `retry' repeats it.
 -spec next(Iterator :: iterator()) -> {Key :: key(), Value :: value(), iterator()} | none.
 next(Iterator) -> ?RESULT(ebpf_maps_walk:next(Iterator, [Iterator])).
 
@@ -1290,6 +1328,7 @@ next(Iterator) -> ?RESULT(ebpf_maps_walk:next(Iterator, [Iterator])).
 %% `{too_big, Max}' only if the next bucket does not fit in an answer.
 %%
 %% Cost: one round trip, one or a few system calls, or two for each entry on types without batches.
+%% `retry' repeats it.
 -spec next_chunk(start | cursor() | done, Map :: ebpf_map(), MaxEntries :: pos_integer()) ->
     {[{key(), value()}], cursor() | done}.
 next_chunk(Cursor, Map, MaxEntries) -> ?RESULT(ask(Map, next_chunk, [Cursor, Map, MaxEntries])).
@@ -1300,9 +1339,31 @@ next_chunk(Cursor, Map, MaxEntries) -> ?RESULT(ask(Map, next_chunk, [Cursor, Map
 %% Raises `einval' for types whose entries cannot be removed.
 %%
 %% From a queue or a stack it returns up to `MaxEntries' values, and `start' if there may be more.
+%% `retry' never repeats it.
 -spec drain_chunk(start | cursor() | done, Map :: ebpf_map(), MaxEntries :: pos_integer()) ->
     {[{key(), value()}], cursor() | done}.
 drain_chunk(Cursor, Map, MaxEntries) -> ?RESULT(ask(Map, drain_chunk, [Cursor, Map, MaxEntries])).
+
+%% @doc Calls `Fun', in which calls of this process that lose their connection to a C node are
+%% repeated for so many milliseconds each, and returns what `Fun' returns.
+%%
+%% This holds for functions of {@link ebpf_maps}, {@link ebpf_programs} and {@link ebpf_events} that
+%% may be repeated: see {@section Lost connections}. It goes before the variable `retry', and the
+%% innermost call of this function before others: with 0, `Fun' is told of `{nodedown, Node}' at
+%% once. Processes that `Fun' starts have no part in it.
+%% ```
+%% 1> ebpf_maps:retry(5000, fun() -> ebpf_maps:get(80, {pinned, "/sys/fs/bpf/ports"}) end).
+%% <<1,0,0,0,0,0,0,0>>
+%% '''
+%% One call may take longer than that: each time that it is repeated it waits for up to `timeout',
+%% and for the connection.
+%%
+%% Raises `badarg' if `Milliseconds' is not from 0 to 2^32-1, or `Fun' is not a fun without
+%% arguments; and what `Fun' raises. Cost: none.
+%% @since 0.4.0
+-spec retry(Milliseconds :: non_neg_integer(), fun(() -> Result)) -> Result.
+retry(Milliseconds, Fun) ->
+    ?RESULT(ebpf_cnode_retry:during(Milliseconds, Fun, [Milliseconds, Fun])).
 
 %% @doc Explains an exception of this module in words, for the shell and for `erl_error': EEP 54.
 %%

@@ -26,7 +26,7 @@
 
 -type role() ::
     map | key | member | value | keys | pairs | cursor | max_entries | iterator | prefetch
-    | members | table | progress | 'fun' | acc | default | type | key_size | value_size | options | what | path | node.
+    | members | table | progress | milliseconds | 'fun' | acc | default | type | key_size | value_size | options | what | path | node.
 
 %%--------------------------------------------------------------------------------------------------
 %% Roles by position
@@ -71,6 +71,7 @@ roles(drain, 2) -> [map, progress];
 roles(foreach, 2) -> ['fun', map];
 roles(iterator, 2) -> [map, prefetch];
 roles(next, 1) -> [iterator];
+roles(retry, 2) -> [milliseconds, 'fun'];
 roles(next_chunk, 3) -> [cursor, map, max_entries];
 roles(drain_chunk, 3) -> [cursor, map, max_entries];
 roles(_Function, 1) -> [map];
@@ -169,6 +170,8 @@ check(max_entries, N, _, _) -> bad_count(N);
 check(iterator, Iterator, _, _) -> bad_iterator(Iterator);
 check(prefetch, Options, _, _) -> bad_list(Options, fun bad_prefetch/1);
 check(progress, Options, _, _) -> bad_list(Options, fun bad_progress/1);
+check(milliseconds, N, _, _) -> bad_uint32(N);
+check('fun', Fun, _, retry) -> bad_fun(Fun, 0);
 check('fun', Fun, _, update_with) -> bad_fun(Fun, 1);
 check('fun', Fun, _, foreach) -> bad_fun(Fun, 2);
 check('fun', Fun, _, fold) -> bad_fun(Fun, 3);

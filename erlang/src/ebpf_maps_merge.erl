@@ -35,8 +35,11 @@ merge_into(Map, Pairs, Progress, Args) ->
             Fields = ebpf_maps_terms:fields(Map),
             case are_good(Fields, List) orelse are_terms(Fields, List, Map, Args) of
                 true -> put_all(List, limits(Fields), 0, Map, start(Progress, length(List)), Args);
-                false -> {raise, badarg, Args};
-                Raise -> Raise
+                false ->
+                    {raise, badarg, Args};
+                Raise ->
+                    GoOn = fun(Handle) -> merge_into(Handle, Pairs, Progress, Args) end,
+                    ebpf_maps_request:step(Raise, Map, GoOn)
             end
     end.
 
@@ -89,13 +92,15 @@ put_all(Pairs, {_, MostPairs} = Limits, Done, Map, Progress, Args) ->
             put_all(Rest, Limits, Done + N, Map, more(Message, Progress), Args);
         {raise, {too_big, Max}, _} when N > 1, Max div 2 < element(1, Limits) ->
             put_all(Pairs, {Max div 2, MostPairs}, Done, Map, Progress, Args);
-        {raise, Reason, _} when Done =:= 0 ->
-            {raise, Reason, Args};
+        {raise, {badmap, Map} = Reason, _} ->
+            GoOn = fun(Handle) -> put_all(Pairs, Limits, Done, Handle, Progress, Args) end,
+            {ended, {raise, counted(Reason, Done), Args}, GoOn};
         {raise, Reason, _} ->
             {raise, counted(Reason, Done), Args}
     end.
 
 %% The reason of a later message, after Done pairs have been put.
+counted(Reason, 0) -> Reason;
 counted({too_big, _} = Reason, Done) -> {Reason, Done};
 counted({Posix, N}, Done) when is_integer(N) -> {Posix, Done + N};
 counted(Reason, Done) -> {Reason, Done}.

@@ -8,12 +8,18 @@
     ask/3, ask/4,
     ask_node/4,
     with_handle/4,
+    step/3,
+    view/2,
     node_of/2
 ]).
+
+-export_type([step/0]).
 
 -import(ebpf_cnode_request, [default_node/0]).
 
 -type outcome() :: ebpf_cnode_request:outcome().
+
+-type step() :: outcome() | {ended, Raise :: outcome(), GoOn :: fun((Map :: term()) -> step())}.
 
 %% @equiv ask(Map, Function, Args, Args)
 -spec ask(Map :: term(), atom(), [term()]) -> outcome().
@@ -55,17 +61,33 @@ ask_node(Node, Function, Sent, Args) ->
 
 %% Calls Fun with a handle. For a locator, opens one with these rights and closes it however Fun
 %% ends; if this process is killed, the handle ends with it.
--spec with_handle(Map :: term(), read | write, Args :: [term()], fun((Map :: term()) -> outcome())) ->
+%%
+%% Fun returns {ended, Raise, GoOn} if the handle was not live, as that of a locator is not when the
+%% C node has restarted: where calls are asked again, GoOn is called with another one. A handle of
+%% the caller's is raised as it is.
+-spec with_handle(Map :: term(), read | write, Args :: [term()], fun((Map :: term()) -> step())) ->
     outcome().
 with_handle(Map, Rights, Args, Fun) ->
     case ebpf_maps_terms:is_locator(Map) of
-        true -> with_opened(open_to(Rights, Map, Args), Args, Fun);
-        false -> Fun(Map)
+        true -> with_locator(Map, Rights, Args, Fun);
+        false -> outcome(Fun(Map))
     end.
+
+with_locator(Locator, Rights, Args, Fun) ->
+    case {with_opened(open_to(Rights, Locator, Args), Args, Fun), ebpf_cnode_retry:time()} of
+        {{ended, _Raise, GoOn}, Time} when is_integer(Time), Time > 0 ->
+            with_locator(Locator, Rights, Args, GoOn);
+        {Step, _} ->
+            outcome(Step)
+    end.
+
+outcome({ended, Raise, _GoOn}) -> Raise;
+outcome(Outcome) -> Outcome.
 
 open_to(Rights, Locator, Args) ->
     Options = [{lifetime, process} | [read || Rights =:= read]],
-    ask_node(default_node(), open, [Locator, Options], Args).
+    Sent = [Locator, Options],
+    ebpf_cnode_request:ask_for_a_while(ebpf_maps, default_node(), open, Sent, Args).
 
 with_opened({value, {error, Reason}}, Args, _Fun) ->
     {raise, Reason, Args};
@@ -77,6 +99,19 @@ with_opened({value, Handle}, Args, Fun) ->
     end;
 with_opened(Raise, _Args, _Fun) ->
     Raise.
+
+%% Another handle of the same map, with terms, to be closed by the caller; at the latest it ends with
+%% this process.
+-spec view(Handle :: term(), Args :: [term()]) -> outcome().
+view(Handle, Args) ->
+    Node = node(element(2, Handle)),
+    Sent = [Handle, [{lifetime, process}]],
+    ebpf_cnode_request:ask_for_a_while(ebpf_maps, Node, typed, Sent, Args).
+
+%% What with_handle/4 is told of an outcome.
+-spec step(outcome(), Handle :: term(), GoOn :: fun((Map :: term()) -> step())) -> step().
+step({raise, {badmap, Handle}, _} = Raise, Handle, GoOn) -> {ended, Raise, GoOn};
+step(Outcome, _Handle, _GoOn) -> Outcome.
 
 -spec node_of(Map :: term(), Args :: [term()]) -> outcome().
 node_of(Map, Args) ->

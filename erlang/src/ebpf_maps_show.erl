@@ -29,9 +29,14 @@ print(Map, Options, Args) ->
         {false, _} -> {raise, {badmap, Map}, Args};
         {true, Text} when Text =/= none -> {raise, badarg, Args};
         _ -> ebpf_maps_request:with_handle(Map, read, Args, fun(Handle) ->
-                 print_handle(Handle, Options, Args)
+                 print_whole(Handle, Options, Args)
              end)
     end.
+
+%% Prints once all has been read, so it can begin anew.
+print_whole(Map, Options, Args) ->
+    GoOn = fun(Handle) -> print_whole(Handle, Options, Args) end,
+    ebpf_maps_request:step(print_handle(Map, Options, Args), Map, GoOn).
 
 print_handle(Map, Options, Args) ->
     case ask(Map, types, [Map], Args) of
@@ -64,7 +69,7 @@ print_terms(Map, Layouts, Options, Args) ->
     end.
 
 print_view(Map, Layouts, Options, Args) ->
-    case ask(Map, typed, [Map, [{lifetime, process}]], Args) of
+    case ebpf_maps_request:view(Map, Args) of
         {value, {error, _}} ->
             print_bytes(Map, Options, Args);
         {value, View} ->

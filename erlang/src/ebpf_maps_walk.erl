@@ -20,7 +20,7 @@
     next/2
 ]).
 
--import(ebpf_maps_request, [ask/3, ask/4, with_handle/4]).
+-import(ebpf_maps_request, [ask/3, ask/4, with_handle/4, step/3]).
 
 -define(CHUNK_ENTRIES, 16384).
 %% To remove one of these the kernel waits until no program uses it, about 10 ms.
@@ -40,18 +40,25 @@ to_list(Map, Options, Args) ->
 
 -spec keys(Map :: term(), args()) -> outcome().
 keys(Map, Args) ->
-    with_handle(Map, read, Args, fun(Handle) -> keys_of(Handle, Args) end).
+    joined(with_handle(Map, read, Args, fun(Handle) -> keys_of(Handle, Args) end)).
 
 keys_of(Map, Args) ->
     case ebpf_maps_terms:fields(Map) of
         %% in chunks, each value would come as a handle that nobody asked for
         {Type, _, _, _} when Type =:= array_of_maps; Type =:= hash_of_maps ->
-            ask(Map, keys, [Map], Args);
+            keys_at_once(Map, Args);
         %% its values cannot be read
         {sockhash, _, 4, _} ->
-            ask(Map, keys, [Map], Args);
+            keys_at_once(Map, Args);
         _ ->
-            collect(fun(Chunk) -> [Key || {Key, _} <- Chunk] end, Map, [], Args)
+            Keys = fun(Chunk, Chunks) -> [[Key || {Key, _} <- Chunk] | Chunks] end,
+            fold_chunks(Keys, [], start, Map, ebpf_maps_progress:start(none, Map), Args)
+    end.
+
+keys_at_once(Map, Args) ->
+    case ask(Map, keys, [Map], Args) of
+        {value, Keys} -> {value, [Keys]};
+        Raise -> step(Raise, Map, fun(Handle) -> keys_at_once(Handle, Args) end)
     end.
 
 -spec values(Map :: term(), args()) -> outcome().
@@ -83,10 +90,11 @@ no_fun(Map, Args) ->
     end.
 
 collect(Fun, Map, Options, Args) ->
-    case fold_chunks(fun(Chunk, Chunks) -> [Fun(Chunk) | Chunks] end, [], Map, Options, Args) of
-        {value, Chunks} -> {value, join(Chunks)};
-        Raise -> Raise
-    end.
+    Collect = fun(Chunk, Chunks) -> [Fun(Chunk) | Chunks] end,
+    joined(fold_chunks(Collect, [], Map, Options, Args)).
+
+joined({value, Chunks}) -> {value, join(Chunks)};
+joined(Raise) -> Raise.
 
 %% The last chunk comes first.
 join(Chunks) ->
@@ -108,7 +116,8 @@ fold_chunks(Fun, Acc, Cursor, Map, Progress, Args) ->
             Progress1 = ebpf_maps_progress:more(Chunk, Progress),
             fold_chunks(Fun, Acc1, Next, Map, Progress1, Args);
         Raise ->
-            Raise
+            GoOn = fun(Handle) -> fold_chunks(Fun, Acc, Cursor, Handle, Progress, Args) end,
+            step(Raise, Map, GoOn)
     end.
 
 %% Calls Fun with a handle and the progress so far, whose total is the max_entries of the handle.

@@ -68,7 +68,8 @@
 %% == Environment ==
 %% The variables of the application `ebpf_cnode' are those of {@link ebpf_maps}: `node' is the C
 %% node that is asked where neither a handle nor an option says which, `timeout' how long a call
-%% waits for its answer.
+%% waits for its answer, and `retry' for how long it is repeated when it loses its connection. The
+%% last sentence on each function says whether it is.
 %% @since 0.3.0
 -module(ebpf_programs).
 
@@ -383,7 +384,8 @@
 %%
 %% Cost: one round trip and a process; 0.2 ms for a program of 2 instructions, 10 to 20 ms for one
 %% of 1,000. An object that relocates by BTF makes libbpf read the kernel's, 5 MB. The object's
-%% content travels with the message, and must fit in the C node's `--max-message'.
+%% content travels with the message, and must fit in the C node's `--max-message'. `retry' never
+%% repeats it.
 %% @since 0.3.0
 -spec load(Elf :: binary(), Options :: [load_option()]) -> loaded() | {error, reason()}.
 load(Elf, Options) ->
@@ -399,7 +401,7 @@ load(Elf, Options) ->
 %% unknown type or option, and for what are no instructions; `eacces' for a type that the C node
 %% does not allow.
 %%
-%% Cost: as {@link load/2}, without what libbpf does to an object.
+%% Cost: as {@link load/2}, without what libbpf does to an object. `retry' never repeats it.
 %% @since 0.3.0
 -spec load(Type :: type(), Instructions :: binary(), Options :: [instructions_option()]) ->
     program() | {error, reason()}.
@@ -412,7 +414,7 @@ load(Type, Instructions, Options) ->
 %% Returns `{error, {file, Posix}}' if the file cannot be read, such as `{error, {file, enoent}}'.
 %% Raises `badarg' if `File' is not the name of a file.
 %%
-%% Cost: that of {@link load/2}, and of reading the file.
+%% Cost: that of {@link load/2}, and of reading the file. `retry' never repeats it.
 %% @since 0.3.0
 -spec load_file(File :: file:name_all(), Options :: [load_option()]) ->
     loaded() | {error, reason() | {file, file:posix()}}.
@@ -433,7 +435,7 @@ load_file(File, Options) ->
 %% Raises `badarg' for other options, and what is not an {@type input()}.
 %%
 %% Cost: one round trip, a process and one system call, which takes as long as the runs, and at most
-%% the C node's `--run-seconds'.
+%% the C node's `--run-seconds'. `retry' never repeats it.
 %% @since 0.3.0
 -spec run(Program, Input, Options) ->
     output() | {error, posix() | loader()} when
@@ -453,7 +455,7 @@ run(Program, Input, Options) ->
 %% Returns `{error, eperm}' if the C node may not turn it on: that takes CAP_SYS_ADMIN, or the
 %% host's `kernel.bpf_stats_enabled' to be 1.
 %%
-%% Cost: one round trip, and one or two system calls.
+%% Cost: one round trip, and one or two system calls. `retry' repeats it.
 %% @since 0.3.0
 -spec count(Program :: program()) -> counts() | {error, posix()}.
 count(Program) -> ?RESULT(ask(program, Program, count, [Program])).
@@ -494,7 +496,8 @@ attach(Program, Target) -> ?RESULT(ask(program, Program, attach, [Program, Targe
 %% node's host sees to that. It has neither pins nor updates, and no place beside another link.
 %%
 %% Cost: one round trip and one to three system calls, at most 2 ms; a process for perf events,
-%% tracepoints and kprobes. The end of an attachment to a tracepoint takes the kernel 30 ms.
+%% tracepoints and kprobes. The end of an attachment to a tracepoint takes the kernel 30 ms. `retry'
+%% never repeats it.
 %% @since 0.3.0
 -spec attach(Program, Target, Options) ->
     link() | {error, posix() | loader()} when
@@ -507,7 +510,7 @@ attach(Program, Target, Options) ->
 %% @doc As {@link attach_all/2} without options: each program by its section, with the lifetime
 %% `node'. For an object that was loaded with `{lifetime, process}' you want
 %% `attach_all(Loaded, [{lifetime, process}])': otherwise its programs stay attached when the
-%% process has ended.
+%% process has ended. `retry' never repeats it.
 %% @since 0.3.0
 -spec attach_all(Loaded :: loaded()) ->
     #{Name :: binary() => link()} | {error, {Name :: binary(), badarg | posix() | loader()}}.
@@ -535,7 +538,7 @@ attach_all(Loaded) -> ?RESULT(ebpf_programs_whole:attach_all(Loaded, [], [Loaded
 %% ebpf_programs:attach_all(Loaded, [{targets, #{<<"filter">> => {xdp, "eth0", native}}}]).
 %% '''
 %%
-%% Cost: as {@link attach/2}, for each program.
+%% Cost: as {@link attach/2}, for each program. `retry' never repeats it.
 %% @since 0.3.0
 -spec attach_all(Loaded, Options) ->
     #{Name :: binary() => link()} | {error, {Name :: binary(), badarg | posix() | loader()}} when
@@ -554,7 +557,8 @@ attach_all(Loaded, Options) ->
 %% `{error, esrch}', when the process that was to detach it had been killed, and `{error,
 %% etimedout}', when that takes more than 5 s.
 %%
-%% Cost: one round trip and one system call; of a tracepoint it takes the kernel 30 ms.
+%% Cost: one round trip and one system call; of a tracepoint it takes the kernel 30 ms. `retry'
+%% never repeats it.
 %% @since 0.3.0
 -spec detach(Link :: link()) -> ok | {error, posix()}.
 detach(Link) -> ?RESULT(ask(link, Link, detach, [Link])).
@@ -566,7 +570,7 @@ detach(Link) -> ?RESULT(ask(link, Link, detach, [Link])).
 %% Posix}', as a rule `enotsup' or `einval', for kinds of links that the kernel cannot update:
 %% tracepoints, kprobes, perf events and tracing programs.
 %%
-%% Cost: one round trip, one system call.
+%% Cost: one round trip, one system call. `retry' repeats it.
 %% @since 0.3.0
 -spec update(Link :: link(), Program :: program()) -> link() | {error, posix()}.
 update(Link, Program) -> ?RESULT(ask(link, Link, update, [Link, Program])).
@@ -596,6 +600,7 @@ update(Link, Program) -> ?RESULT(ask(link, Link, update, [Link, Program])).
 %% '''
 %%
 %% Cost: as {@link load/2} and {@link attach_all/2}, and one round trip to detach or close each.
+%% `retry' never repeats it.
 %% @since 0.3.0
 -spec with_program(Elf, Options, fun((attached()) -> Result)) ->
     Result | {error, reason() | {Name :: binary(), badarg | posix() | loader()}} when
@@ -627,7 +632,8 @@ open(What) -> ?RESULT(ask_by_option(open, [What], none, [What])).
 %% Raises `eperm' for an id or a name if the C node may not open by id, which takes CAP_SYS_ADMIN,
 %% and `eacces' for a path that is not below its `--pin-root'.
 %%
-%% Cost: one round trip and a few system calls; by name, a few for each program of the host.
+%% Cost: one round trip and a few system calls; by name, a few for each program of the host. `retry'
+%% never repeats it.
 %% @since 0.3.0
 -spec open(What, Options) -> program() | link() | {error, Reason} when
     What :: what(),
@@ -642,7 +648,7 @@ open(What, Options) -> ?RESULT(ask_by_option(open, [What], Options, [What, Optio
 %% does not look like a handle, and `eacces' for a handle of another node if this one may not load.
 %%
 %% Cost: one round trip, one system call; the end of an attachment to a tracepoint takes the kernel
-%% 30 ms.
+%% 30 ms. `retry' never repeats it.
 %% @since 0.3.0
 -spec close(program() | link()) -> ok | {error, ebadf}.
 close(Handle) -> ?RESULT(ask(either, Handle, close, [Handle])).
@@ -656,7 +662,7 @@ close(Handle) -> ?RESULT(ask(either, Handle, close, [Handle])).
 %% a `sockmap_attach', and `perf' on a host with several processors, each of which has a link.
 %% Raises `eacces' if the path is not below the C node's `--pin-root'.
 %%
-%% Cost: one round trip and a few system calls.
+%% Cost: one round trip and a few system calls. `retry' never repeats it.
 %% @since 0.3.0
 -spec pin(Path :: text(), program() | link()) -> ok | {error, posix()}.
 pin(Path, Handle) -> ?RESULT(ask(either, Handle, pin, [Path, Handle])).
@@ -667,14 +673,14 @@ pin(Path, Handle) -> ?RESULT(ask(either, Handle, pin, [Path, Handle])).
 %% another's.
 %% Raises `eacces' if the path is not below the C node's `--pin-root'.
 %%
-%% Cost: one round trip and a few system calls.
+%% Cost: one round trip and a few system calls. `retry' never repeats it.
 %% @since 0.3.0
 -spec unpin(Path :: text(), program() | link()) -> ok | {error, posix()}.
 unpin(Path, Handle) -> ?RESULT(ask(either, Handle, unpin, [Path, Handle])).
 
 %% @doc Returns the type of a program, or the kind of a link.
 %%
-%% Cost: one round trip, no system call.
+%% Cost: one round trip, no system call. `retry' repeats it.
 %% @since 0.3.0
 -spec type(program() | link()) -> type() | non_neg_integer().
 type(Handle) -> ?RESULT(ask(either, Handle, type, [Handle])).
@@ -683,7 +689,7 @@ type(Handle) -> ?RESULT(ask(either, Handle, type, [Handle])).
 %% links/0}.
 %%
 %% Cost: one round trip and a few system calls; to look for pins, as many as there are files in the
-%% bpf file systems of the C node.
+%% bpf file systems of the C node. `retry' repeats it.
 %% @since 0.3.0
 -spec info(program() | link()) -> program_info() | link_info().
 info(Handle) -> ?RESULT(ask(either, Handle, info, [Handle])).
@@ -698,23 +704,27 @@ info(Handle) -> ?RESULT(ask(either, Handle, info, [Handle])).
 %% Raises `eperm' if the C node may not look: that takes CAP_SYS_ADMIN, which `--no-open-by-id'
 %% gives up.
 %%
-%% Cost: one round trip, a few system calls for each program and one for each pin.
+%% Cost: one round trip, a few system calls for each program and one for each pin. `retry' repeats
+%% it.
 %% @since 0.3.0
 -spec list() -> [program_info()].
 list() -> ?RESULT(ask_node(default_node(), list, [], [])).
 
-%% @doc Returns the programs of the host of that C node; otherwise as {@link list/0}.
+%% @doc Returns the programs of the host of that C node; otherwise as {@link list/0}. `retry'
+%% repeats it.
 %% @since 0.3.0
 -spec list(Node :: node()) -> [program_info()].
 list(Node) -> ?RESULT(ask_node(remote_node(Node), list, [], [Node])).
 
 %% @doc Returns the links of the default C node's host, whoever made them; otherwise as {@link
-%% list/0}. What is attached without a link, as by `tc' or `ip', is not among them.
+%% list/0}. What is attached without a link, as by `tc' or `ip', is not among them. `retry' repeats
+%% it.
 %% @since 0.3.0
 -spec links() -> [link_info()].
 links() -> ?RESULT(ask_node(default_node(), links, [], [])).
 
-%% @doc Returns the links of the host of that C node; otherwise as {@link links/0}.
+%% @doc Returns the links of the host of that C node; otherwise as {@link links/0}. `retry' repeats
+%% it.
 %% @since 0.3.0
 -spec links(Node :: node()) -> [link_info()].
 links(Node) -> ?RESULT(ask_node(remote_node(Node), links, [], [Node])).
@@ -722,12 +732,12 @@ links(Node) -> ?RESULT(ask_node(remote_node(Node), links, [], [Node])).
 %% @doc Returns the live handles of programs and links of the default C node, each with the node or
 %% the process that it belongs to.
 %%
-%% Cost: one round trip, no system call.
+%% Cost: one round trip, no system call. `retry' repeats it.
 %% @since 0.3.0
 -spec handles() -> [{program() | link(), Owner :: node() | pid() | none, lifetime()}].
 handles() -> ?RESULT(ask_node(default_node(), handles, [], [])).
 
-%% @doc Returns the live handles of that C node; otherwise as {@link handles/0}.
+%% @doc Returns the live handles of that C node; otherwise as {@link handles/0}. `retry' repeats it.
 %% @since 0.3.0
 -spec handles(Node :: node()) ->
     [{program() | link(), Owner :: node() | pid() | none, lifetime()}].

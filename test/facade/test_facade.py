@@ -19,7 +19,7 @@ NOT_SERVED = {
         *(("fold", 3), ("foreach", 2), ("update_with", 3)),  # these take a fun,
         *(("node", 1), ("list", 1), ("handles", 1), ("stats", 1)),  # or a node,
         *(("features", 1), ("iterator", 2)),  # or options
-        *(("i", 0), ("i", 1), ("progress", 0)),  # or print
+        *(("i", 0), ("i", 1), ("progress", 0), ("retry", 2)),  # or print
         *(("table", 1), ("table", 2)),
         ("put_members", 3),  # or ask for more
         *(("merge", 3), ("to_list", 2), ("fold", 4), ("drain", 2)),  # or tell a fun
@@ -147,7 +147,7 @@ def test_every_function_does_what_it_is_for(facade, cnode, start_cnode, folder):
     assert f.close(hash) == ("error", "ebadf")
     exported = set(facade.beam.eval("ebpf_maps:module_info(exports)"))
     others = {("format_error", 2), ("module_info", 0), ("module_info", 1)}
-    others |= {("i", 0), ("i", 1), ("progress", 0)}
+    others |= {("i", 0), ("i", 1), ("progress", 0), ("retry", 2)}
     assert f.called == exported - FUN_OR_OPTIONS - others
 
 

@@ -350,6 +350,8 @@ OF_OTHER_ARGUMENTS = [
         arg2="not a live map: this node created its reference, not a C node",
     ),
     case("fold(1, 0, Hash)", "badarg", arg1="not a fun of 3 arguments: 1"),
+    case("retry(soon, fun() -> ok end)", "badarg", arg1=f"{SIZE}soon"),
+    case("retry(1, soon)", "badarg", arg2="not a fun of 0 arguments: soon"),
     case("foreach(self, Hash)", "badarg", arg1="not a fun of 2 arguments: self"),
     case("fold(1, 0, Hash, [])", "badarg", arg1="not a fun of 3 arguments: 1"),
     case("merge(Hash, [], fast)", "badarg", arg3="not a list of options: fast"),
