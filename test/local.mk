@@ -92,6 +92,7 @@ test_files = \
 	test/events/test_events_facade.py \
 	test/events/test_perf_events.py \
 	test/examples/test_examples.py \
+	test/facade/test_connected_again.py \
 	test/facade/test_documentation.py \
 	test/facade/test_embedded.py \
 	test/facade/test_errors.py \

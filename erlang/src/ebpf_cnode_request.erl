@@ -46,11 +46,17 @@ ask_owner(Module, Ref, Function, Sent, Args, Dead) ->
 -spec ask_node(module(), destination(), atom(), Sent :: [term()], Args :: [term()]) -> outcome().
 ask_node(Module, Node, Function, Sent, Args) ->
     May = fun() -> ebpf_cnode_retry:may(Module, Function, Sent) end,
-    ask(Module, Node, Function, Sent, Args, May).
+    case ask(Module, Node, Function, Sent, Args, May) of
+        {value, Value} = Outcome ->
+            ebpf_cnode_nodes:got(Node, Module, Function, Value),
+            Outcome;
+        Raise ->
+            Raise
+    end.
 
 %% The same for a handle that is closed before the facade's function returns, and ends at the latest
 %% with this process: it may be asked for again, though one of which the answer was lost stays until
-%% then.
+%% then; and nobody has to be connected for its sake.
 -spec ask_for_a_while(module(), destination(), atom(), Sent :: [term()], Args :: [term()]) ->
     outcome().
 ask_for_a_while(Module, Node, Function, Sent, Args) ->

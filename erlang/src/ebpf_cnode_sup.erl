@@ -1,6 +1,7 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
-%% The application's supervisor: without children, or with the one that runs the embedded C node.
+%% The application's supervisor, of the process that connects again to C nodes, and of the one that
+%% runs the embedded C node, if there is to be one.
 %% @private
 -module(ebpf_cnode_sup).
 -behaviour(supervisor).
@@ -16,5 +17,6 @@ start_link(Children) ->
 %% ever.
 -spec init([{module(), [term()]}]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
 init(Children) ->
-    Specs = [#{id => Module, start => {Module, start_link, Args}} || {Module, Args} <- Children],
+    Specs = [#{id => Module, start => {Module, start_link, Args}}
+             || {Module, Args} <- Children ++ [{ebpf_cnode_nodes, []}]],
     {ok, {#{intensity => 10, period => 10}, Specs}}.

@@ -195,6 +195,13 @@
 %% raise `{badmap, Map}'. A {@type locator()} names the same map as before, and what takes several
 %% messages goes on from where it was.
 %%
+%% A C node that keeps handles gives its callers `--grace' to connect again. The application
+%% `ebpf_cnode', once it is started, does that: it connects again to the C nodes from which its node
+%% has got handles through this module or {@link ebpf_programs}, up to 1024 of them, after 100 ms
+%% and then with longer and longer pauses of up to 5 s, until `erlang:disconnect_node/1' or its own
+%% end. A node that does not run the application, or calls by plain `rpc', has to call once, any
+%% function.
+%%
 %% == Environment ==
 %% The module works whether or not the application is started or loaded. The application
 %% `ebpf_cnode' has these variables:
