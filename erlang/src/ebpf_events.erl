@@ -223,7 +223,7 @@
 
 -type consumer_option() :: option() | {retry, boolean()}.
 %% Options of {@link subscribe/3}; and `retry', by default `true', whether to subscribe again once
-%% the connection to the C node is back.
+%% the connection to the C node is back. With `false' the process then ends.
 
 -callback init(Args :: term()) -> {ok, State :: term()} | {stop, Reason :: term()}.
 -callback handle_events(news(), State) -> {ok, State} | {stop, Reason :: term(), State}.
@@ -317,10 +317,14 @@ fold(Fun, Acc, Runs) ->
 %%
 %% The handler is called in that process, also with what it has missed. If the connection is lost,
 %% or the C node restarts, the process subscribes again, with longer and longer pauses up to 5 s,
-%% and the handler gets `{missed, unknown}'; for that, `Ring' must be a locator, such as
-%% `{pinned, Path}', or a function that returns a handle: handles of a C node end with it. The
-%% process ends when the handler says so, when it fails, when the subscription ends for another
-%% reason, and where subscribing again is refused, with that as its reason.
+%% and the handler gets `{missed, unknown}': how many there were nobody knows, as events are numbered
+%% anew. What is in the ring by then comes with the option `{from, oldest}'.
+%%
+%% The process ends when the handler says so, when it fails, when the subscription ends for another
+%% reason, and where subscribing again is refused, with `{shutdown, Reason}'. A C node that has
+%% restarted, and does not keep handles (`--keep'), refuses a handle: `{shutdown, {badmap, Ring}}'.
+%% There let `Ring' be a locator, such as `{pinned, Path}', or a function that returns a handle. The
+%% variable `retry' has no part in all this.
 %%
 %% Returns `{error, Reason}' if the first subscription fails, or if `init/1' of the module does.
 %% `gen_server:stop/1' ends it. Put it below a supervisor by a child specification.

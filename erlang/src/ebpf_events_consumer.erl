@@ -131,12 +131,10 @@ subscribe(#consumer{ring = Ring, options = Options} = Consumer) ->
 ring(Ring) when is_function(Ring, 0) -> Ring();
 ring(Ring) -> Ring.
 
-%% The connection is lost, or the C node has ended: it may come back. A handle does not.
-ended(noconnection, #consumer{retry = true, ring = Ring} = Consumer) ->
-    case ebpf_maps_terms:is_handle(Ring) of
-        false -> {noreply, later(Consumer)};
-        true -> {stop, {shutdown, noconnection}, Consumer}
-    end;
+%% The connection is lost, or the C node has ended: it may come back. Whether it still has a handle
+%% then, it says itself.
+ended(noconnection, #consumer{retry = true} = Consumer) ->
+    {noreply, later(Consumer)};
 ended({shutdown, _} = Reason, Consumer) ->
     {stop, Reason, Consumer};
 ended(Reason, Consumer) ->

@@ -155,6 +155,50 @@ def test_a_consumer_subscribes_again_once_the_node_is_back(source, start_cnode, 
     assert take(beam, 2) == [2, 3]
 
 
+def test_a_consumer_of_a_handle_subscribes_again_too(source, consume, beam):
+    consume()
+    for at in (0, 2):
+        source.emit(2)
+        assert take(beam, 2) == [at, at + 1]
+        beam.eval("erlang:disconnect_node(N)", N=source.programs.node.name)
+        assert beam.eval(NEWS) == ("missed", "unknown")
+
+
+def test_what_came_meanwhile_comes_from_the_oldest_on(source, consume, beam):
+    """By which the consumer subscribes again, too."""
+    pid = consume(None, ("from", "oldest"))
+    source.emit(1)
+    assert take(beam, 1) == [0]
+    beam.eval("sys:suspend(P), erlang:disconnect_node(N)", P=pid, N=source.programs.node.name)
+    source.emit(2)
+    beam.eval("sys:resume(P)", P=pid)
+    assert beam.eval(NEWS) == ("missed", "unknown")
+    assert take(beam, 2) == [1, 2]
+
+
+ENDED = "receive {'EXIT', P, R} -> R after 20000 -> none end"
+
+
+def test_a_consumer_ends_with_badmap_once_its_handle_is_gone(source, consume, beam, start_cnode):
+    """A C node that is started anew does not know it."""
+    beam.eval("process_flag(trap_exit, true)")
+    pid = consume()
+    source.programs.node.kill()
+    start_cnode("--programs", "all", "--allow", "*=load", sname=source.programs.node.sname)
+    reason = beam.eval(ENDED, P=pid, timeout=30)
+    assert reason == ("shutdown", ("badmap", source.ring))
+    assert beam.eval(NEWS.replace("10000", "0")) == "none"
+
+
+@pytest.mark.parametrize("name", ["handle", "locator"])
+def test_a_consumer_that_is_not_to_retry_ends_with_its_connection(name, source, consume, beam, facade):
+    beam.eval("process_flag(trap_exit, true)")
+    ring = source.ring if name == "handle" else ("name", "ring")
+    pid = consume(ring, ("retry", "false"))
+    beam.eval("erlang:disconnect_node(N)", N=source.programs.node.name)
+    assert beam.eval(ENDED, P=pid) == ("shutdown", "noconnection")
+
+
 HANDLER = """
     -module(handler).
     -behaviour(ebpf_events).
