@@ -221,7 +221,8 @@ def test_quotas_and_limits_count_what_is_kept(kept):
     assert isinstance(kept.new(*HASH), tuple)
 
 
-def test_the_memory_of_maps_is_charged_again(kept, kept_folder):
+@ENDS
+def test_the_memory_of_maps_is_charged_again(kept, kept_folder, how):
     million = ("array", 4, 8, 100_000)
     kept.start("--max-map-memory", "2000000")
     path = str(kept_folder).encode() + b"_pin"
@@ -231,7 +232,7 @@ def test_the_memory_of_maps_is_charged_again(kept, kept_folder):
     other = kept.new(*million)
     assert kept.new(*million) == ("error", "enomem")
     try:
-        kept.again()
+        kept.again(how)
         assert kept.new(*million) == ("error", "enomem")
         map = kept.open(("pinned", path))
         assert kept.unpin(path, map) == "ok"
