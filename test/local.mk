@@ -149,6 +149,7 @@ test_files = \
 	test/keep/records_version1.json \
 	test/keep/test_keep.py \
 	test/keep/test_kept_attacks.py \
+	test/keep/test_kept_facade.py \
 	test/keep/test_kept_folder.py \
 	test/keep/test_kept_kills.py \
 	test/keep/test_kept_records.py \

@@ -511,7 +511,7 @@
 %% How long a handle lives unless it is closed. `node', the default: until the node that created it
 %% has been disconnected for the C node's `--grace', by default 60 s. `process': until the process
 %% that created it ends, or its node has been disconnected for that long. `permanent': as long as
-%% the C node runs.
+%% the C node runs, or with `--keep' until the host is booted.
 
 -type map_info() :: #{
     id := non_neg_integer(),
@@ -561,7 +561,8 @@
     version := binary(),
     modules := #{module() => [{Function :: atom(), arity()}]},
     options := #{
-        read_only | may_load | open_by_id | pin_root | file_root | vmlinux_types := boolean(),
+        read_only | may_load | open_by_id | keep | pin_root | file_root | vmlinux_types :=
+            boolean(),
         programs := [Word :: atom()],
         max_message | grace | max_programs := non_neg_integer(),
         max_maps | max_maps_per_node | max_programs_per_node | max_pins :=
@@ -571,9 +572,9 @@
 %% What a C node serves. `options' are those options of its command line that change what its
 %% callers may do, as they are for this node: `read_only' is true if it may only read, by `--allow'
 %% or by `--read-only'; `may_load' if it may load programs; `programs' are the words of
-%% `--programs', `[]' without it; `pin_root' and `file_root' say whether there is such a folder, and
-%% not which; `vmlinux_types' if layouts may name types of the kernel; `grace' is in seconds. Later
-%% versions may have more keys.
+%% `--programs', `[]' without it; `pin_root', `file_root' and `keep' say whether there is such a
+%% folder, and not which; `vmlinux_types' if layouts may name types of the kernel; `grace' is in
+%% seconds. Later versions may have more keys.
 
 -type progress() :: fun((Done :: non_neg_integer(), Total :: non_neg_integer()) -> term()).
 %% Is called as the work goes on: see {@section Progress}.

@@ -155,7 +155,7 @@ no_map(Term) ->
             "not a live map: this node created its reference, not a C node";
         true ->
             ["not a live map: it was closed, its owner has gone, or ",
-             atom_to_list(node(element(2, Term))), " has restarted"];
+             atom_to_list(node(element(2, Term))), " has restarted without --keep"];
         false ->
             ["not a map handle: ", shown(Term)]
     end.

@@ -202,7 +202,7 @@
 %% How long a handle lives unless it is closed. `node', the default: until the node that created it
 %% has been disconnected for the C node's `--grace', by default 60 s. `process': until the process
 %% that created it ends, or its node has been disconnected for that long. `permanent': as long as
-%% the C node runs.
+%% the C node runs, or with `--keep' until the host is booted.
 
 -type load_option() ::
     {programs, [name()]}

@@ -154,7 +154,7 @@ not_live(Noun, Handle) when node(element(2, Handle)) =:= node() ->
     ["not a live ", Noun, ": this node created its reference, not a C node"];
 not_live(Noun, Handle) ->
     ["not a live ", Noun, ": it was closed", also(Noun), ", its owner has gone, or ",
-     atom_to_list(node(element(2, Handle))), " has restarted"].
+     atom_to_list(node(element(2, Handle))), " has restarted without --keep"].
 
 also("link") -> " or detached";
 also(_Noun) -> "".

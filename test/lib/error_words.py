@@ -132,7 +132,7 @@ LATE = (
     "still be"
 )
 READ_ONLY = "this node may only read: see --allow and --read-only of the C node"
-ENDED = "not a live map: it was closed, its owner has gone, or $usual has restarted"
+ENDED = "not a live map: it was closed, its owner has gone, or $usual has restarted without --keep"
 FAILED = "not a map handle but {error,einval}, as a failed new or open returns"
 NO_NODE = (
     "the variable node of the application ebpf_cnode is not the name of another node, "

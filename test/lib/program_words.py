@@ -89,7 +89,7 @@ NO_LOAD = "this node may not load programs: --allow of the C node must give it l
 NO_TYPE = "--programs of the C node does not name the type of the program"
 ONLY_READ = "this node may only read: see --allow and --read-only of the C node"
 OUTSIDE = "the path is not below the C node's --pin-root, or it is in the folder of its --keep"
-ENDED = "not a live program: it was closed, its owner has gone, or $usual has restarted"
+ENDED = "not a live program: it was closed, its owner has gone, or $usual has restarted without --keep"
 LINK_ENDED = (
     "not a live link: it was closed or detached, its owner has gone, or $usual has "
     "restarted"
