@@ -431,8 +431,11 @@ def over_a_restart(beam, node, again, call, map):
     assert beam.eval(STOPPED, P=pid) == pid
     node.kill()
     beam.eval("P ! go_on", P=pid)
-    if "drain" not in call:
-        wait_down(beam, pid)
+    if "drain" in call:  # it asks once, and only once
+        told = answer(beam, pid)
+        again(node)
+        return told
+    wait_down(beam, pid)
     again(node)
     return answer(beam, pid)
 
