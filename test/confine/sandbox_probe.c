@@ -302,6 +302,7 @@ static void read_options(struct place *place, int argc, char *argv[])
 
 	*place = (struct place){ .sandbox = { .pin_root = -1,
 					      .netns_root = -1,
+					      .keep = -1,
 					      .epmd_port = 4369,
 					      .open_by_id = true } };
 	while ((c = getopt_long(argc, argv, "+", options, NULL)) != -1) {

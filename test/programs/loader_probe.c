@@ -132,6 +132,7 @@ int main(int argc, char *argv[])
 					  .user = &nobody_else };
 	const struct sandbox sandbox = { .pin_root = -1,
 					 .netns_root = -1,
+					 .keep = -1,
 					 .epmd_port = 4369,
 					 .open_by_id = true,
 					 .programs = true };
