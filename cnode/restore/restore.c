@@ -40,8 +40,7 @@ struct progress {
 	size_t left_count, left_capacity;
 };
 
-/* --- The node --------------------------------------------------------------
- */
+/* --- The node ------------------------------------------------------------- */
 
 /* As it is in the folder; behind it is the name. */
 struct node_record {
@@ -129,8 +128,7 @@ static enum exit_status know_node(struct progress *p)
 	return STATUS_OK;
 }
 
-/* --- Handles ---------------------------------------------------------------
- */
+/* --- Handles -------------------------------------------------------------- */
 
 static void drop(struct progress *p, uint32_t record, const char *why)
 {
@@ -350,8 +348,7 @@ static void visit_handle(uint32_t record, const void *bytes, size_t size,
 		drop(p, record, "it is no handle that is known");
 }
 
-/* --- The rest --------------------------------------------------------------
- */
+/* --- The rest ------------------------------------------------------------- */
 
 static void visit_charge(uint32_t record, const void *bytes, size_t size,
 			 void *context)
@@ -502,8 +499,7 @@ enum exit_status restore_all(const struct restore *restore)
 	return status;
 }
 
-/* --- Forgetting ------------------------------------------------------------
- */
+/* --- Forgetting ----------------------------------------------------------- */
 
 /* By its head, as it is of any kind. */
 void restore_log_forgotten(const char *path, void *context)

@@ -161,6 +161,8 @@ def mutated(record, dice):
     """The same with some bytes changed, cut off, or from elsewhere in it."""
     record = bytearray(record)
     for _ in range(dice.choice([1, 1, 2, 4])):
+        if len(record) < 2:
+            break
         at = dice.randrange(1, len(record))
         match dice.randrange(4):
             case 0:
