@@ -193,7 +193,8 @@ def test_a_consumer_ends_with_badmap_once_its_handle_is_gone(source, consume, be
 @pytest.mark.parametrize("name", ["handle", "locator"])
 def test_a_consumer_that_is_not_to_retry_ends_with_its_connection(name, source, consume, beam, facade):
     beam.eval("process_flag(trap_exit, true)")
-    ring = source.ring if name == "handle" else ("name", "ring")
+    id = source.programs.maps("info", source.ring)["id"]
+    ring = source.ring if name == "handle" else ("id", id)
     pid = consume(ring, ("retry", "false"))
     beam.eval("erlang:disconnect_node(N)", N=source.programs.node.name)
     assert beam.eval(ENDED, P=pid) == ("shutdown", "noconnection")
