@@ -61,7 +61,7 @@ static void unmap(struct state_segment *segment)
 static int set_entries(struct state_segment *segment, void *entries)
 {
 	if (entries == MAP_FAILED)
-		return -errno;
+		return errno > 0 ? -errno : -ENOMEM;
 	segment->links = calloc(STATE_ENTRIES, sizeof(*segment->links));
 	segment->sizes = calloc(STATE_ENTRIES, sizeof(*segment->sizes));
 	if (!segment->links || !segment->sizes) {
