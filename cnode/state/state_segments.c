@@ -57,22 +57,6 @@ static void unmap(struct state_segment *segment)
 	*segment = (struct state_segment){ .entries = NULL };
 }
 
-/* Takes over the entries, even on failure. */
-static int set_entries(struct state_segment *segment, void *entries)
-{
-	if (entries == MAP_FAILED)
-		return errno > 0 ? -errno : -ENOMEM;
-	segment->links = calloc(STATE_ENTRIES, sizeof(*segment->links));
-	segment->sizes = calloc(STATE_ENTRIES, sizeof(*segment->sizes));
-	if (!segment->links || !segment->sizes) {
-		munmap(entries, SEGMENT_SIZE);
-		unmap(segment);
-		return -ENOMEM;
-	}
-	segment->entries = entries;
-	return 0;
-}
-
 void state_segments_unmap(struct state *state)
 {
 	for (uint32_t i = 0; i < state->segment_count; i++)
@@ -98,12 +82,22 @@ static int check_array(int fd)
 		       : -EINVAL;
 }
 
-/* The mapping lasts when fd is closed. */
-static int map_in(int fd, struct state_segment *segment)
+/* The mapping lasts when fd is closed. NULL with errno. */
+static struct state_entry *map_in(int fd, struct state_segment *segment)
 {
-	return set_entries(segment,
-			   mmap(NULL, SEGMENT_SIZE, PROT_READ | PROT_WRITE,
-				MAP_SHARED, fd, 0));
+	void *entries = mmap(NULL, SEGMENT_SIZE, PROT_READ | PROT_WRITE,
+			     MAP_SHARED, fd, 0);
+
+	if (entries == MAP_FAILED)
+		return NULL;
+	segment->entries = entries;
+	segment->links = calloc(STATE_ENTRIES, sizeof(*segment->links));
+	segment->sizes = calloc(STATE_ENTRIES, sizeof(*segment->sizes));
+	if (segment->links && segment->sizes)
+		return entries;
+	unmap(segment);
+	errno = ENOMEM;
+	return NULL;
 }
 
 /* --- Growing -------------------------------------------------------------- */
@@ -125,13 +119,15 @@ static int make(const struct state *state, uint32_t number,
 {
 	char path[STATE_PATH_SIZE];
 	int fd = map_new_hidden(sizeof(struct state_entry), STATE_ENTRIES);
+	struct state_entry *entries;
 	int error;
 
 	if (fd < 0)
 		return fd;
-	error = map_in(fd, segment);
-	if (error == 0) {
-		write_version(segment->entries);
+	entries = map_in(fd, segment);
+	error = entries ? 0 : -errno;
+	if (entries) {
+		write_version(entries);
 		state_folder_segment(state, number, path);
 		error = bpf_obj_pin(fd, path);
 	}
@@ -153,7 +149,7 @@ int state_segments_grow(struct state *state)
 	if (number == STATE_SEGMENTS)
 		return -ENOSPC;
 	error = make(state, number, &segment);
-	if (error < 0)
+	if (!segment.links) /* it is left empty */
 		return error;
 	pthread_mutex_lock(&state->lock);
 	state->segments[number] = segment;
@@ -165,30 +161,44 @@ int state_segments_grow(struct state *state)
 
 /* --- Loading -------------------------------------------------------------- */
 
-static int open_segment(struct state *state, uint32_t number)
+static int open_array(const struct state *state, uint32_t number)
 {
-	struct state_segment *segment = &state->segments[number];
 	char path[STATE_PATH_SIZE];
 	int fd, error;
+
+	state_folder_segment(state, number, path);
+	fd = bpf_obj_get(path);
+	error = fd < 0 ? fd : check_array(fd);
+	if (error == 0)
+		error = map_hide(fd);
+	if (error < 0 && fd >= 0)
+		close(fd);
+	return error < 0 ? error : fd;
+}
+
+/* NULL with errno. */
+static struct state_entry *open_segment(struct state *state, uint32_t number)
+{
+	struct state_segment *segment = &state->segments[number];
+	struct state_entry *entries;
+	int fd;
 
 	if (!state->has_segment[number]) {
 		log_warning(
 			"--keep %s: records%u is missing, with all that was "
 			"in it",
 			state->path, number);
-		return make(state, number, segment);
+		errno = -make(state, number, segment);
+		return segment->entries;
 	}
-	state_folder_segment(state, number, path);
-	fd = bpf_obj_get(path);
-	if (fd < 0)
-		return fd;
-	error = check_array(fd);
-	if (error == 0)
-		error = map_hide(fd);
-	if (error == 0)
-		error = map_in(fd, segment);
+	fd = open_array(state, number);
+	if (fd < 0) {
+		errno = -fd;
+		return NULL;
+	}
+	entries = map_in(fd, segment);
 	close(fd);
-	return error;
+	return entries;
 }
 
 static enum exit_status refuse_version(const struct state *state,
@@ -242,17 +252,18 @@ enum exit_status state_segments_load(struct state *state)
 {
 	uint32_t count = count_segments(state);
 	enum exit_status status = STATUS_OK;
-	int error = 0;
+	struct state_entry *entries;
 
 	for (uint32_t i = 0; i < count && status == STATUS_OK; i++) {
-		error = open_segment(state, i);
-		if (error < 0)
+		entries = open_segment(state, i);
+		if (!entries) {
+			state_give_up(state, "its records cannot be opened",
+				      -errno);
 			break;
+		}
 		state->segment_count++;
-		status = check_version(state, i, state->segments[i].entries);
+		status = check_version(state, i, entries);
 	}
-	if (status == STATUS_OK && error < 0)
-		state_give_up(state, "its records cannot be opened", error);
 	return status;
 }
 
