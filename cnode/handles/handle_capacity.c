@@ -29,6 +29,9 @@ enum capacity handle_capacity(const struct handles *h,
 	uint64_t own =
 		(uint64_t)holder->handles[class] + holder->reserved[class];
 
+	/* what was kept may be more than the limits */
+	if (wanted == 0)
+		return CAPACITY_LEFT;
 	if (all + wanted > h->max[class])
 		return CAPACITY_NOT_OF_ANY;
 	return own + wanted > h->max_per_node[class] ? CAPACITY_NOT_OF_NODE

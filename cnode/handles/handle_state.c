@@ -319,7 +319,7 @@ void handle_state_unpin(const struct handles *h, const struct handle *handle)
 /* What has no pin ends with this process. */
 static void leave(const struct handles *h, struct handle *handle)
 {
-	if (handle->pins > 0)
+	if (handle->pins > 0 || !h->stopping)
 		return;
 	log_notice("%s %u is no kernel link, and cannot be kept: it ends with "
 		   "this process",
@@ -339,7 +339,9 @@ bool handle_state_leave(struct handles *h)
 		leave(h, h->table.table[slot].handle);
 		kept += h->table.table[slot].handle->record > 0;
 	}
-	log_notice("kept %u handles in %s", kept, state_path(state_of(h)));
+	if (h->stopping)
+		log_notice("kept %u handles in %s", kept,
+			   state_path(state_of(h)));
 	h->keeper.state = NULL;
 	return true;
 }

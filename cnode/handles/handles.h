@@ -183,8 +183,9 @@ void handles_keep_in(struct handles *handles,
 		     const struct handles_keeper *keeper);
 
 /*
- * Call it before the connections of nodes are ended: handles do not end with
- * them any more, if they are kept.
+ * Call it before the connections of nodes are ended, at an orderly end: handles
+ * do not end with them any more, if they are kept, and it is logged how many
+ * there are.
  */
 void handles_stop(struct handles *handles);
 

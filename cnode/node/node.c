@@ -174,7 +174,6 @@ static void stop(struct node *node)
 	if (node->listener.fd >= 0)
 		close(node->listener.fd);
 	map_memory_stop(service->common.map_memory);
-	handles_stop(service->common.handles);
 	if (!service->peers || !peers_shutdown(service->peers, SHUTDOWN_MS))
 		return; /* threads still use the rest; the process exits anyway
 			 */
@@ -224,6 +223,7 @@ enum exit_status node_run(const struct options *options)
 		log_ready(&node);
 		run(&node);
 		notify_stopping(&node.notify);
+		handles_stop(node.service.common.handles);
 	}
 	stop(&node);
 	if (status == STATUS_OK) /* otherwise the error stays the last line */

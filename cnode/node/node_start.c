@@ -317,17 +317,18 @@ static rlim_t most_perf_events(const struct options *options)
 static uint32_t bound_descriptors(struct node *node, uint32_t *max_perf)
 {
 	const struct options *options = node->options;
-	/* what is kept may be more than --max-maps */
 	rlim_t kept = node->state ? state_files(node->state) : 0;
+	/* what is kept may be more than --max-maps */
+	rlim_t maps = options->max_maps > kept ? options->max_maps : kept;
 	rlim_t connections =
 		(rlim_t)options->max_connections + options->max_handshakes;
 	rlim_t loads = options->programs ? options->max_loads : 0;
-	rlim_t needed = connections + SPARE_FDS + kept + loads * LOAD_FDS;
-	rlim_t with_maps = needed + options->max_maps;
+	rlim_t needed = connections + SPARE_FDS + loads * LOAD_FDS;
+	rlim_t with_maps = needed + maps;
 	rlim_t perf = most_perf_events(options);
 	/* a subscription may have a descriptor of its own of the ring */
-	rlim_t most = connections * CONNECTION_FDS + SPARE_FDS + kept +
-		      options->max_subscriptions + options->max_maps + perf +
+	rlim_t most = connections * CONNECTION_FDS + SPARE_FDS +
+		      options->max_subscriptions + maps + perf +
 		      loads * (LOAD_FDS + LOADER_MAX_ANSWER_FDS);
 	struct rlimit limit;
 
@@ -342,7 +343,7 @@ static uint32_t bound_descriptors(struct node *node, uint32_t *max_perf)
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
 	node->last_kept_fd = limit.rlim_cur < INT32_MAX
-				     ? (int)(limit.rlim_cur - needed + kept)
+				     ? (int)(limit.rlim_cur - needed)
 				     : INT32_MAX;
 	if (limit.rlim_cur >= with_maps) {
 		if (limit.rlim_cur - with_maps < perf)

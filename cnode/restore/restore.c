@@ -7,6 +7,7 @@
 #include "restore/restore.h"
 
 #include <errno.h>
+#include <linux/bpf.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,7 @@
 #include "bpf/link.h"
 #include "bpf/map.h"
 #include "bpf/program.h"
-#include "bpf/resource_pin.h"
+#include "handles/audit.h"
 #include "limits/map_memory.h"
 #include "restore/kept_layouts.h"
 #include "restore/kept_objects.h"
@@ -138,6 +139,24 @@ static void drop(struct progress *p, uint32_t record, const char *why)
 	p->lost++;
 }
 
+static void audit_drop(const struct handles_kept *kept,
+		       const struct resource_kind *kind)
+{
+	const struct audit audit = {
+		.event = "handle_ended",
+		.kind = kind->name,
+		.id = kept->id,
+		.handle = kept->slot,
+		.lifetime = kept->shared ? "shared"
+					 : handles_lifetimes[kept->lifetime],
+		.owner = kept->owner[0] ? kept->owner : NULL,
+		.reason = "not_restored",
+	};
+
+	if (audit_is_on())
+		audit_log(&audit);
+}
+
 static void drop_handle(struct progress *p, const struct handles_kept *kept,
 			const struct resource_kind *kind, const char *why)
 {
@@ -145,6 +164,7 @@ static void drop_handle(struct progress *p, const struct handles_kept *kept,
 		    "dropped",
 		    state_path(p->restore->state), kind->name, kept->id,
 		    kept->owner[0] ? kept->owner : "several nodes", why);
+	audit_drop(kept, kind);
 	state_drop(p->restore->state, kept->record);
 	p->lost++;
 }
@@ -417,20 +437,41 @@ static void visit_unknown(uint32_t record, const void *bytes, size_t size,
 		drop(context, record, "it is of no type that is known");
 }
 
-static void log_all(const struct progress *p, uint32_t owners, uint32_t removed)
+static void log_removed(const struct progress *p, uint32_t removed)
 {
 	const char *path = state_path(p->restore->state);
 
-	if (removed > 0)
+	if (removed > 0 && p->handles == 0)
+		log_warning("--keep %s: removed %u pins, of which there are no "
+			    "records: somebody else has removed these",
+			    path, removed);
+	else if (removed > 0)
 		log_notice("--keep %s: removed %u pins of what was half done",
 			   path, removed);
-	if (p->handles == 0)
+}
+
+static void log_restored(const struct progress *p, uint32_t owners)
+{
+	const char *path = state_path(p->restore->state);
+	struct log_fields fields;
+
+	if (p->handles == 0) {
 		log_info("--keep %s: nothing is kept there yet", path);
-	else
-		log_notice("back from %s: %u maps, %u programs, %u links, "
-			   "of %u nodes; %u dropped, %u left for later",
-			   path, p->maps, p->programs, p->links, owners,
-			   p->lost, (unsigned)p->left_count);
+		return;
+	}
+	log_fields_start(&fields, "restored", NULL);
+	log_fields_text(&fields, "path", path);
+	log_fields_number(&fields, "maps", p->maps);
+	log_fields_number(&fields, "programs", p->programs);
+	log_fields_number(&fields, "links", p->links);
+	log_fields_number(&fields, "nodes", owners);
+	log_fields_number(&fields, "dropped", p->lost);
+	log_fields_number(&fields, "left", (unsigned)p->left_count);
+	log_event_with(&fields, LOG_NOTICE,
+		       "back from %s: %u maps, %u programs, %u links, of %u "
+		       "nodes; %u dropped, %u left for later",
+		       path, p->maps, p->programs, p->links, owners, p->lost,
+		       (unsigned)p->left_count);
 }
 
 static int restore_records(struct progress *p)
@@ -462,7 +503,8 @@ static enum exit_status restore_known(struct progress *p)
 	map_memory_keep(p->restore->map_memory, state);
 	owners = handles_restored(p->restore->handles);
 	state_drop_unshared(state);
-	log_all(p, owners, state_unpin_rest(state));
+	log_removed(p, state_unpin_rest(state));
+	log_restored(p, owners);
 	return STATUS_OK;
 }
 
@@ -501,21 +543,51 @@ enum exit_status restore_all(const struct restore *restore)
 
 /* --- Forgetting ----------------------------------------------------------- */
 
-/* By its head, as it is of any kind. */
+/* 0 or -errno; it is closed by resource_unref(). */
+static int open_any(const char *path, struct resource **resource)
+{
+	struct map *map = NULL;
+	struct program *program = NULL;
+	struct link *link = NULL;
+
+	if (map_open_pinned(path, BPF_F_RDONLY, &map) == 0)
+		*resource = &map->resource;
+	else if (program_open_pinned(path, &program) == 0)
+		*resource = &program->resource;
+	else if (link_open_pinned(path, &link) == 0)
+		*resource = &link->resource;
+	else
+		return -EINVAL;
+	return 0;
+}
+
+static void log_object(const struct resource *resource)
+{
+	const struct link *link = resource->kind == &link_kind
+					  ? (const struct link *)resource
+					  : NULL;
+	struct resource_text text;
+
+	resource->kind->describe(resource, &text);
+	if (link)
+		log_notice("dropped %s %u %s, of program %u",
+			   resource->kind->name, resource->id, text.type,
+			   link->program_id);
+	else
+		log_notice("dropped %s %u %s \"%s\"", resource->kind->name,
+			   resource->id, text.type, text.name);
+}
+
 void restore_log_forgotten(const char *path, void *context)
 {
-	static const struct resource_kind *const kinds[] = { &map_kind,
-							     &program_kind,
-							     &link_kind };
-	const char *name = strrchr(path, '/') + 1;
-	uint32_t id;
+	struct resource *resource;
 
 	(void)context;
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		if (resource_pinned_id(kinds[i], path, 0, &id) < 0)
-			continue;
-		log_notice("dropped %s %u", kinds[i]->name, id);
+	if (open_any(path, &resource) < 0) {
+		log_notice("dropped %s, which cannot be opened",
+			   strrchr(path, '/') + 1);
 		return;
 	}
-	log_notice("dropped %s, which cannot be opened", name);
+	log_object(resource);
+	resource_unref(resource);
 }

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,9 @@
 
 #define MAX_FOREIGN_LINES 10
 #define ANY_USER ((uid_t)-1)
+#define ROOT_INODE 1  /* of a bpf file system */
+#define LOCK_TRIES 20 /* as the process before may be ending */
+#define LOCK_PAUSE_MS 50
 
 /* --- Opening -------------------------------------------------------------- */
 
@@ -68,10 +72,13 @@ static enum exit_status check_folder(const char *path, int folder, uid_t user)
 	if (!bpf_fs_has(folder))
 		return refuse(path, "not in a bpf file system; give a folder "
 				    "such as " BPF_FS_ROOT "/ebpf_cnode_kept");
+	if (status.st_ino == ROOT_INODE)
+		return refuse(path, "it is the whole file system, where others "
+				    "pin as well; give a folder in it");
 	if (user != ANY_USER && status.st_uid != user) {
 		log_error("--keep %s: it belongs to the user %u, and this "
 			  "process runs as %u: what another has kept is not "
-			  "taken over; change its owner, or give another "
+			  "taken over; start it as that user, or give another "
 			  "folder",
 			  path, status.st_uid, user);
 		return STATUS_USAGE;
@@ -83,7 +90,14 @@ static enum exit_status check_folder(const char *path, int folder, uid_t user)
 
 static enum exit_status lock_folder(const char *path, int folder)
 {
-	if (flock(folder, LOCK_EX | LOCK_NB) == 0)
+	int result = flock(folder, LOCK_EX | LOCK_NB);
+
+	for (unsigned i = 0;
+	     result < 0 && errno == EWOULDBLOCK && i < LOCK_TRIES; i++) {
+		poll(NULL, 0, LOCK_PAUSE_MS);
+		result = flock(folder, LOCK_EX | LOCK_NB);
+	}
+	if (result == 0)
 		return STATUS_OK;
 	if (errno == EWOULDBLOCK)
 		log_error(

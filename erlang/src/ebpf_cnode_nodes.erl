@@ -3,18 +3,21 @@
 %% Connects again to C nodes from which this node has got handles. An emulator connects when somebody
 %% calls, and not by itself: while nobody does, the C node counts this node as gone, and ends its
 %% handles after --grace. So a lost connection is made anew here, with longer and longer pauses, for
-%% as long as the application runs; unless it was this node that has disconnected.
+%% as long as the application runs; unless it was this node that has disconnected: then once somebody
+%% has called that C node again, by which it is connected.
 %%
-%% A handle that ends is not noticed here: a node is watched until then.
+%% A handle that ends is not noticed here: a node is watched until the application stops. If this
+%% process fails, the next one knows the nodes: of those that nobody calls it could not learn.
 %% @private
 -module(ebpf_cnode_nodes).
 -behaviour(gen_server).
 
 -export([start_link/0, got/4]).
--export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 -define(FIRST_PAUSE, 100). % ms
--define(LONGEST_PAUSE, 5000).
+-define(LONGEST_PAUSE, 2000).
+-define(LONG_UP, 1000). % ms
 %% Of more it connects to none again.
 -define(MOST_NODES, 1024).
 
@@ -91,7 +94,17 @@ init([]) ->
     process_flag(trap_exit, true),
     ?MODULE = ets:new(?MODULE, [named_table, {read_concurrency, true}]),
     ok = net_kernel:monitor_nodes(true, [{node_type, all}, nodedown_reason]),
-    {ok, #{}}.
+    Known = persistent_term:get(?MODULE, []),
+    true = ets:insert(?MODULE, [{Node} || Node <- Known]),
+    {ok, maps:from_list([{Node, later(Node, #watched{up = now_ms()})} || Node <- Known])}.
+
+%% With the application it ends for good.
+-spec terminate(term(), watched()) -> ok.
+terminate(shutdown, _Nodes) ->
+    _ = persistent_term:erase(?MODULE),
+    ok;
+terminate(_Reason, _Nodes) ->
+    ok.
 
 -spec handle_call(term(), gen_server:from(), watched()) -> {reply, {error, term()}, watched()}.
 handle_call(Request, _From, Nodes) ->
@@ -103,7 +116,7 @@ handle_cast({note, Node}, Nodes) when
     not is_map_key(Node, Nodes), map_size(Nodes) < ?MOST_NODES
 ->
     true = ets:insert(?MODULE, {Node}),
-    {noreply, Nodes#{Node => later(Node, #watched{up = now_ms()})}};
+    {noreply, known(Nodes#{Node => later(Node, #watched{up = now_ms()})})};
 handle_cast(_Message, Nodes) ->
     {noreply, Nodes}.
 
@@ -112,7 +125,7 @@ handle_info({nodeup, Node, _Info}, Nodes) when is_map_key(Node, Nodes) ->
     {noreply, maps:update_with(Node, fun is_up/1, Nodes)};
 handle_info({nodedown, Node, Info}, Nodes) when is_map_key(Node, Nodes) ->
     case proplists:get_value(nodedown_reason, Info) of
-        disconnect -> {noreply, forget(Node, Nodes)};
+        disconnect -> {noreply, maps:update_with(Node, fun cancel/1, Nodes)};
         _ -> {noreply, maps:update_with(Node, fun(One) -> is_down(Node, One) end, Nodes)}
     end;
 handle_info({connect, Node}, Nodes) when is_map_key(Node, Nodes) ->
@@ -132,17 +145,15 @@ is_up(Watched) ->
 
 %% Who goes again at once gets longer pauses, too.
 is_down(Node, #watched{up = Up} = Watched) ->
-    case now_ms() - Up > ?LONGEST_PAUSE of
+    case now_ms() - Up > ?LONG_UP of
         true -> later(Node, Watched#watched{pause = ?FIRST_PAUSE});
         false -> later(Node, Watched)
     end.
 
-%% It was this node's will.
-forget(Node, Nodes) ->
-    {Watched, Others} = maps:take(Node, Nodes),
-    _ = cancel(Watched),
-    true = ets:delete(?MODULE, Node),
-    Others.
+%% They change seldom, as this is not cheap.
+known(Nodes) ->
+    ok = persistent_term:put(?MODULE, maps:keys(Nodes)),
+    Nodes.
 
 later(Node, #watched{timer = none, helper = none, pause = Pause} = Watched) ->
     case lists:member(Node, nodes(connected)) of

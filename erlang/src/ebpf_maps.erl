@@ -197,10 +197,11 @@
 %%
 %% A C node that keeps handles gives its callers `--grace' to connect again. The application
 %% `ebpf_cnode', once it is started, does that: it connects again to the C nodes from which its node
-%% has got handles through this module or {@link ebpf_programs}, up to 1024 of them, after 100 ms
-%% and then with longer and longer pauses of up to 5 s, until `erlang:disconnect_node/1' or its own
-%% end. A node that does not run the application, or calls by plain `rpc', has to call once, any
-%% function.
+%% has got handles through this module or {@link ebpf_programs} while it runs, up to 1024 of them,
+%% after 100 ms and then with longer and longer pauses of up to 2 s, whatever `dist_auto_connect'
+%% says; until its own end, or from `erlang:disconnect_node/1', which has to find a connection, to
+%% the next call. A node that does not run the application, or calls by plain `rpc', has to call
+%% once, any function.
 %%
 %% == Environment ==
 %% The module works whether or not the application is started or loaded. The application

@@ -188,7 +188,7 @@ def test_only_the_c_node_of_the_handle_is_connected_again(node, started, start_c
     assert not is_connected(beam, other)
 
 
-def test_who_disconnects_is_not_connected_again_until_the_next_handle(node, started, control, restart):
+def test_who_disconnects_is_not_connected_again_until_the_next_call(node, started, control, restart):
     beam = started()
     facade(beam, "new", *HASH)
     beam.apply("erlang", "disconnect_node", node.name)
@@ -196,9 +196,20 @@ def test_who_disconnects_is_not_connected_again_until_the_next_handle(node, star
         node = restart(node)
         wait_connected(control, node)
     assert not is_connected(beam, node)
-    facade(beam, "new", *HASH)
+    assert isinstance(facade(beam, "stats"), dict)
     node = restart(node)
     wait_connected(beam, node)
+
+
+def test_the_nodes_are_known_though_the_process_has_failed(node, started, restart):
+    beam = started()
+    facade(beam, "new", *HASH)
+    for _ in range(2):
+        failed = beam.apply("erlang", "whereis", NODES)
+        beam.apply("erlang", "exit", failed, "kill")
+        wait_until(lambda: beam.apply("erlang", "whereis", NODES) not in (failed, "undefined"))  # noqa: B023
+        node = restart(node)
+        wait_connected(beam, node)
 
 
 def test_without_the_application_nothing_is_done(node, start_beam, ebin, control, restart):

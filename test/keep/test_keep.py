@@ -218,7 +218,33 @@ def test_quotas_and_limits_count_what_is_kept(kept):
     kept.again(signal.SIGTERM, "--max-maps-per-node", "3")
     assert kept.new(*HASH) == ("error", "emfile")
     kept.close(maps.pop())
-    assert isinstance(kept.new(*HASH), tuple)
+    assert kept.new(*HASH)[0] == "ebpf_map"
+
+
+def test_programs_without_maps_load_though_there_are_too_many_maps(kept):
+    kept.start("--programs", "all", "--allow", "*=load")
+    for _ in range(4):
+        kept.new(*HASH)
+    kept.again(
+        signal.SIGTERM, "--programs", "all", "--allow", "*=load",
+        *("--max-maps", "2", "--max-maps-per-node", "2"),
+    )  # fmt: skip
+    nothing = bytes([0xB7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0])
+    program = kept.programs.load("socket_filter", nothing, [])
+    assert program[0] == "ebpf_program"
+
+
+def test_what_is_kept_takes_no_descriptors_twice(kept):
+    """A limit of descriptors that was enough before is so after a restart."""
+    few = {"wrapper": ["prlimit", "--nofile=1500:1500"]}
+    kept.start("--max-maps", "5000", **few)
+    (before,) = kept.node.find_log(r"--max-maps 5000 is lowered to (\d+)")
+    for _ in range(200):
+        kept.new(*HASH)
+    kept.again(signal.SIGTERM, **few)
+    (after,) = kept.node.find_log(r"--max-maps 5000 is lowered to (\d+)")
+    assert after[1] == before[1]
+    assert kept.new(*HASH)[0] == "ebpf_map"
 
 
 @ENDS

@@ -73,10 +73,10 @@ def test_nobody_opens_a_new_array_by_an_id_that_is_guessed(kept, kept_folder, bo
         while arrays(kept_folder) == before:
             assert kept.typed(map, large(b"%d" % next(salts)))[0] == "ebpf_map"
     bob.eval("[P ! stop || P <- Ps], ok.", Ps=guessers)
-    ids = [info["id"] for info in kept.list()]
-    for handle, *_ in kept.handles():
-        assert kept.info(handle)["name"] != b"ebpf_cnode"
-    assert len(ids) > 0
+    hidden = {Records(kept_folder, n).id for n in range(arrays(kept_folder))}
+    assert len(hidden) == 16
+    assert hidden.isdisjoint(kept.info(handle)["id"] for handle, *_ in kept.handles())
+    assert hidden.isdisjoint(info["id"] for info in kept.list())
 
 
 @pytest.mark.parametrize("how", ["unmounted", "mounted over"])

@@ -70,8 +70,11 @@ def test_without_retry_they_do(facade, kept):
     map = call(beam, "new", *HASH)
     worker = beam.eval(WORK, M=map)
     wait_until(lambda: call(beam, "get", u32(1), map, u64(0)) != u64(0))
-    kept.again()
-    assert beam.eval(WORKED, P=worker) == ("failed", "error", ("nodedown", kept.name))
+    kept.end()
+    failed = beam.eval("receive {failed, C, R} -> {C, R} after 30000 -> late end.")
+    assert failed == ("error", ("nodedown", kept.name))
+    assert beam.eval("is_process_alive(P).", P=worker) == "false"
+    kept.start()
 
 
 def test_a_walk_goes_on_from_its_cursor(facade, kept):

@@ -66,6 +66,27 @@ def test_a_file_is_refused(kept, kept_folder):
         kept_folder.unlink()
 
 
+def test_a_whole_file_system_is_refused(kept, tmp_path):
+    place = tmp_path / "fs"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "bpf", "-o", "mode=0700", "bpf", place], check=True)
+    kept.folder = place
+    try:
+        refused(kept, r"it is the whole file system, where others pin as well; give a folder in it")
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+def test_a_failed_start_ends_with_its_reason(kept, start_cnode, kept_folder):
+    kept.start()
+    kept.new(*HASH)
+    kept.end(signal.SIGTERM)
+    kept.node.wait_log(r"notice kept 1 handles in /sys")
+    other = start_cnode("--keep", kept_folder, ready=False)
+    assert other.wait_exit() == USAGE
+    assert "the node" in other.lines[-1] and "has kept what is there" in other.lines[-1]
+
+
 def test_a_relative_path_is_refused(kept):
     kept.folder = "kept"
     refused(kept, r"give an absolute path")
@@ -213,13 +234,14 @@ def test_a_pin_without_a_record_is_half_done_and_removed(kept, kept_folder):
 
 
 def test_a_record_without_its_pin_is_dropped(kept, kept_folder):
-    kept.start()
+    kept.start("--log-level", "info")
     gone, stays = kept.new(*HASH), kept.new(*HASH)
     pin = kept_folder / pin_of(gone)
     kept.end()
     pin.unlink()
     kept.start()
     kept.node.wait_log(r"warning --keep \S+: map \d+ of \S+ is not back: its pin is missing")
+    kept.node.wait_log(r"info handle_ended: map \d+, handle 0, lifetime node, .*not_restored")
     with raises(("badmap", gone)):
         kept.size(gone)
     assert kept.size(stays) == 0
@@ -492,7 +514,7 @@ def forget(kept, start_cnode, *more):
 
 def test_forget_drops_all_and_says_what(kept, start_cnode, kept_folder):
     kept.start()
-    map = kept.new(*HASH)
+    map = kept.new(*HASH, [("name", b"one")])
     id = kept.info(map)["id"]
     kept.new(*HASH)
     kept.end()
@@ -500,7 +522,7 @@ def test_forget_drops_all_and_says_what(kept, start_cnode, kept_folder):
     Records(kept_folder).write_version(7)
     status, log = forget(kept, start_cnode)
     assert status == 0, log
-    assert re.search(rf"notice dropped map {id}\n", log), log
+    assert re.search(rf"notice dropped map {id} hash \"one\"\n", log), log
     assert re.search(r"notice nothing is kept in \S+ any more", log)
     assert os.listdir(kept_folder) == ["others"]
     kept.start()

@@ -3,6 +3,7 @@
 
 import mmap
 import os
+import re
 import shutil
 import signal
 import struct
@@ -36,6 +37,8 @@ class Records:
     def __init__(self, folder, number=0):
         fd = check(libbpf.bpf_obj_get(os.fsencode(folder / f"records{number}")))
         self.page = mmap.mmap(fd, self.SIZE * self.ENTRIES)
+        with open(f"/proc/self/fdinfo/{fd}") as f:
+            self.id = int(re.search(r"map_id:\s+(\d+)", f.read())[1])
         os.close(fd)
 
     @classmethod
@@ -149,8 +152,9 @@ class Kept:
 def kept_folder(tmp_path):
     folder = FS / f"kept_{tmp_path.name}_{os.getpid()}".replace(".", "_")
     yield folder
-    with suppress(FileNotFoundError):
-        shutil.rmtree(folder)
+    while folder.exists():  # a node that ends may remove pins meanwhile
+        with suppress(FileNotFoundError):
+            shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -465,7 +465,7 @@ def test_a_service_that_is_stopped_for_good_is_forgotten(systemd, service, alice
     map = maps.new(*HASH)
     service.stop()
     said = service.forget().stderr
-    assert re.search(r"notice dropped map \d+\n", said), said
+    assert re.search(r"notice dropped map \d+ hash \"\"\n", said), said
     assert systemd.run("ls", KEPT).stdout == ""
     systemd.run("systemctl", "start", SERVICE)
     with raises(("badmap", map)):
