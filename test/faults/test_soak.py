@@ -141,6 +141,8 @@ def events(source):
     """Some come all the time while the block runs: the id of their ring."""
     goes_on = Event()
     goes_on.set()
+    # not later: an Erlang node answers one question at a time
+    ring = source.programs.maps("info", source.ring)["id"]
 
     def emit():
         while goes_on.is_set():
@@ -150,7 +152,7 @@ def events(source):
     with ThreadPoolExecutor(1) as pool:
         emitting = pool.submit(emit)
         try:
-            yield source.programs.maps("info", source.ring)["id"]
+            yield ring
         finally:
             goes_on.clear()
             emitting.result()
