@@ -241,6 +241,7 @@ test_files = \
 	test/maps/test_type_words.py \
 	test/maps/test_types.py \
 	test/mutate/run \
+	test/node/test_addresses.py \
 	test/node/test_cookie.py \
 	test/node/test_cookie_file.py \
 	test/node/test_epmd.py \

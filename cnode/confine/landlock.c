@@ -229,7 +229,7 @@ int landlock_confine(const struct landlock_limits *limits)
 		error = allow_below(ruleset, limits->netns_root, FS_READ_FILE);
 	if (error == 0 && limits->counting)
 		error = allow_reading(ruleset, &counting);
-	if (error == 0 && version >= LANDLOCK_WITH_NET)
+	if (error == 0 && version >= LANDLOCK_WITH_NET && limits->epmd_port > 0)
 		error = allow_epmd(ruleset, limits->epmd_port);
 	if (error == 0)
 		error = landlock_enter(ruleset);

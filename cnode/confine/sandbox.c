@@ -138,11 +138,18 @@ static enum exit_status check_proc(void)
 
 static enum syscalls_of filter_of(const struct sandbox *sandbox)
 {
-	if (sandbox->programs)
-		return sandbox->open_by_id ? SYSCALLS_OF_PROGRAMS
-					   : SYSCALLS_OF_PROGRAMS_WITHOUT_IDS;
-	return sandbox->open_by_id ? SYSCALLS_OF_NODE
-				   : SYSCALLS_OF_NODE_WITHOUT_IDS;
+	/* [no epmd][programs][by id] */
+	static const enum syscalls_of filters[2][2][2] = {
+		{ { SYSCALLS_OF_NODE_WITHOUT_IDS, SYSCALLS_OF_NODE },
+		  { SYSCALLS_OF_PROGRAMS_WITHOUT_IDS, SYSCALLS_OF_PROGRAMS } },
+		{ { SYSCALLS_OF_NODE_NO_EPMD_WITHOUT_IDS,
+		    SYSCALLS_OF_NODE_NO_EPMD },
+		  { SYSCALLS_OF_PROGRAMS_NO_EPMD_WITHOUT_IDS,
+		    SYSCALLS_OF_PROGRAMS_NO_EPMD } },
+	};
+
+	return filters[sandbox->epmd_port == 0][sandbox->programs]
+		      [sandbox->open_by_id];
 }
 
 enum exit_status sandbox_enter(const struct sandbox *sandbox)

@@ -11,11 +11,11 @@ struct sandbox {
 	int pin_root;   /* descriptor of a folder; -1: any bpf file system */
 	int netns_root; /* descriptor of a folder; -1: none */
 	int keep;       /* the same */
-	uint16_t epmd_port;
-	uint64_t memory; /* limit of the data segment in bytes; 0: none */
-	bool open_by_id; /* maps may be opened by id */
-	bool programs;   /* there is a loader, and programs to attach */
-	bool off;        /* drop nothing but capabilities */
+	uint16_t epmd_port; /* 0: nothing to connect to */
+	uint64_t memory;    /* limit of the data segment in bytes; 0: none */
+	bool open_by_id;    /* maps may be opened by id */
+	bool programs;      /* there is a loader, and programs to attach */
+	bool off;           /* drop nothing but capabilities */
 };
 
 /*

@@ -23,6 +23,11 @@ static const struct sock_fprog programs[] = {
 	[SYSCALLS_OF_NODE_WITHOUT_IDS] = PROGRAM(without_ids),
 	[SYSCALLS_OF_PROGRAMS] = PROGRAM(programs_with_ids),
 	[SYSCALLS_OF_PROGRAMS_WITHOUT_IDS] = PROGRAM(programs_without_ids),
+	[SYSCALLS_OF_NODE_NO_EPMD] = PROGRAM(no_epmd_with_ids),
+	[SYSCALLS_OF_NODE_NO_EPMD_WITHOUT_IDS] = PROGRAM(no_epmd_without_ids),
+	[SYSCALLS_OF_PROGRAMS_NO_EPMD] = PROGRAM(no_epmd_programs_with_ids),
+	[SYSCALLS_OF_PROGRAMS_NO_EPMD_WITHOUT_IDS] =
+		PROGRAM(no_epmd_programs_without_ids),
 	[SYSCALLS_OF_LOADER] = PROGRAM(loader),
 	[SYSCALLS_OF_LOAD] = PROGRAM(load),
 	[SYSCALLS_OF_RUN] = PROGRAM(run),

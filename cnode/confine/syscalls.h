@@ -8,6 +8,11 @@ enum syscalls_of {
 	SYSCALLS_OF_NODE_WITHOUT_IDS,
 	SYSCALLS_OF_PROGRAMS, /* the node, with --programs */
 	SYSCALLS_OF_PROGRAMS_WITHOUT_IDS,
+	/* the same four of a node that registers with no epmd */
+	SYSCALLS_OF_NODE_NO_EPMD,
+	SYSCALLS_OF_NODE_NO_EPMD_WITHOUT_IDS,
+	SYSCALLS_OF_PROGRAMS_NO_EPMD,
+	SYSCALLS_OF_PROGRAMS_NO_EPMD_WITHOUT_IDS,
 	SYSCALLS_OF_LOADER, /* includes those of its children */
 	SYSCALLS_OF_LOAD,
 	SYSCALLS_OF_RUN,

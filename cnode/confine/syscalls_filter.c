@@ -24,10 +24,14 @@ static const struct filter {
 	unsigned who;
 	bool open_by_id;
 } filters[] = {
-	{ "with_ids", NODE, true },
-	{ "without_ids", NODE, false },
-	{ "programs_with_ids", NODE | PROGRAMS, true },
-	{ "programs_without_ids", NODE | PROGRAMS, false },
+	{ "with_ids", NODE | EPMD, true },
+	{ "without_ids", NODE | EPMD, false },
+	{ "programs_with_ids", NODE | EPMD | PROGRAMS, true },
+	{ "programs_without_ids", NODE | EPMD | PROGRAMS, false },
+	{ "no_epmd_with_ids", NODE, true },
+	{ "no_epmd_without_ids", NODE, false },
+	{ "no_epmd_programs_with_ids", NODE | PROGRAMS, true },
+	{ "no_epmd_programs_without_ids", NODE | PROGRAMS, false },
 	{ "loader", LOADER | CHILDREN, false },
 	{ "load", LOAD, false },
 	{ "run", RUN, false },

@@ -51,6 +51,7 @@ enum who {
 	CHILDREN = LOAD | RUN | ATTACH | KEEP | PERF,
 	/* its filter is theirs as well, so it may all that they may */
 	LOADER = 128,
+	EPMD = 256, /* the node without --no-epmd */
 };
 
 struct rule {
@@ -109,12 +110,10 @@ static const struct rule node_rules[] = {
 	CALL(getuid, 0),
 	CALL(getgid, 0),
 
-	/* epmd, and the index of an interface */
+	/* the index of an interface; and epmd */
 	CALL(socket, 3, INT(0, AF_INET), OF_STREAM, INT(2, 0)),
-	CALL(connect, 0),
 	CALL(setsockopt, 2, INT(1, SOL_SOCKET), INT(2, SO_BINDTODEVICE)),
 	CALL(getsockopt, 2, INT(1, SOL_SOCKET), INT(2, SO_BINDTOIFINDEX)),
-	CALL(fcntl, 1, INT(1, F_SETFD)),
 
 	/* files, as far as Landlock allows */
 	CALL(openat, 0),
@@ -168,6 +167,12 @@ static const struct rule node_rules[] = {
 	CALL(gettid, 0),
 	CALL(tgkill, 1, INT(2, SIGABRT)),
 	CALL(writev, 0),
+};
+
+/* To register, again and again. */
+static const struct rule epmd_rules[] = {
+	CALL(connect, 0),
+	CALL(fcntl, 1, INT(1, F_SETFD)),
 };
 
 /* For the loader: objects go to it by a memfd, and descriptors come back. */
@@ -293,10 +298,11 @@ static const struct {
 	const struct rule *rules;
 	size_t count;
 } tables[] = {
-	RULES(NODE, node_rules),      RULES(PROGRAMS, programs_rules),
-	RULES(CHILDREN, child_rules), RULES(LOAD | ATTACH, file_rules),
-	RULES(ATTACH, attach_rules),  RULES(KEEP, keep_rules),
-	RULES(PERF, perf_rules),      RULES(LOADER, loader_rules),
+	RULES(NODE, node_rules),          RULES(EPMD, epmd_rules),
+	RULES(PROGRAMS, programs_rules),  RULES(CHILDREN, child_rules),
+	RULES(LOAD | ATTACH, file_rules), RULES(ATTACH, attach_rules),
+	RULES(KEEP, keep_rules),          RULES(PERF, perf_rules),
+	RULES(LOADER, loader_rules),
 };
 
 /*

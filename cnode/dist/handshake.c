@@ -27,6 +27,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "dist/address.h"
 #include "dist/dflags.h"
 
 #define LENGTH_SIZE 2
@@ -34,6 +35,7 @@
 #define CREATION_OFFSET 11
 #define NAME_LENGTH_OFFSET 15
 #define RECEIVE_SIZE 65536
+#define TLS_HANDSHAKE 0x16 /* the type of a record */
 
 #define ADDED_FLAGS                                                            \
 	(DFLAG_SPAWN | DFLAG_ALIAS | DFLAG_DIST_MONITOR_NAME |                 \
@@ -65,43 +67,39 @@ static _Thread_local struct transport *offered;
 
 static int callback_socket(void **context, void *setup_context)
 {
-	struct transport *listener = setup_context;
-
-	listener->fd =
-		socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (listener->fd < 0)
-		return errno;
-	*context = listener;
+	*context = setup_context; /* a socket that listens already */
 	return 0;
+}
+
+/* ei knows addresses of IPv4 alone, and of ours needs but the port. */
+static void tell_port(void *address, int *size, uint16_t port)
+{
+	const struct sockaddr_in told = { .sin_family = AF_INET,
+					  .sin_port = htons(port) };
+
+	memcpy(address, &told, sizeof(told));
+	*size = sizeof(told);
 }
 
 static int callback_listen(void *context, void *address, int *size, int backlog)
 {
-	struct transport *listener = context;
-	socklen_t length = (socklen_t)*size;
-	int on = 1;
+	const struct transport *listener = context;
+	struct address own = { .size = sizeof(own.v6) };
 
-	if (setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &on,
-		       sizeof(on)) < 0 ||
-	    bind(listener->fd, address, length) < 0 ||
-	    listen(listener->fd, backlog) < 0 ||
-	    getsockname(listener->fd, address, &length) < 0)
+	(void)backlog;
+	if (getsockname(listener->fd, &own.any, &own.size) < 0)
 		return errno;
-	*size = (int)length;
+	tell_port(address, size, address_port(&own));
 	return 0;
 }
 
 static int callback_accept(void **context, void *address, int *size,
 			   unsigned timeout)
 {
-	socklen_t length = (socklen_t)*size;
-
 	(void)timeout;
 	if (!offered)
 		return EINVAL;
-	if (getpeername(offered->fd, address, &length) < 0)
-		return errno;
-	*size = (int)length;
+	tell_port(address, size, 0);
 	*context = offered;
 	return 0;
 }
@@ -197,6 +195,20 @@ static int await(struct transport *t, short events)
 	return n < 0 ? fail(t, errno) : 0;
 }
 
+/*
+ * A record of a TLS handshake would be the length of a first packet that is
+ * longer than any, and awaited until the handshake times out.
+ */
+static bool speaks_tls(struct transport *t)
+{
+	struct handshake *h = t->handshake;
+
+	if (h->first_size > 0 || *transport_data(t) != TLS_HANDSHAKE)
+		return false;
+	h->refusal = "it speaks TLS, and this node does not";
+	return true;
+}
+
 static int send_bytes(struct transport *t, const char *bytes, size_t size)
 {
 	int error = await(t, POLLOUT);
@@ -264,6 +276,8 @@ static int callback_read(void *context, char *bytes, ssize_t *size,
 		n = transport_receive(t, RECEIVE_SIZE);
 		if (n <= 0)
 			return fail(t, n < 0 ? (int)-n : ECONNRESET);
+		if (speaks_tls(t))
+			return fail(t, EPROTO);
 	}
 	if ((size_t)*size > transport_available(t))
 		*size = (ssize_t)transport_available(t);

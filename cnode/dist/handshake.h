@@ -10,7 +10,8 @@
 
 /*
  * For ei_connect_xinit_ussi(), which needs static storage. The context to pass
- * with it is a struct transport, for the listening socket.
+ * with it is a struct transport, whose socket listens; ei_xlisten() makes it
+ * known to ei.
  */
 extern ei_socket_callbacks handshake_callbacks;
 

@@ -27,10 +27,10 @@
 #define SHUTDOWN_MS 5000   /* for connections to finish their requests */
 
 /* False if it fails, mostly for lack of descriptors; accepting has to pause. */
-static bool accept_one(struct node *node)
+static bool accept_one(struct node *node, int listener)
 {
 	static struct log_limit limit = LOG_LIMIT_INITIALIZER;
-	int fd = accept4(node->service.listener, NULL, NULL, SOCK_CLOEXEC);
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 
 	if (fd < 0 &&
 	    (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR))
@@ -111,57 +111,100 @@ static int notify_manager(struct node *node)
 	return notify_wait(&node->notify);
 }
 
+/* What the loop waits for: no more than there is, as poll(2) counts. */
+struct ready {
+	struct pollfd polls[3 + LISTENERS_MAX];
+	unsigned count;
+	struct pollfd *signals;
+	struct pollfd *input;     /* NULL: it is not waited for */
+	struct pollfd *loader;    /* for its end; NULL: the same */
+	struct pollfd *listeners; /* from there on */
+};
+
+static struct pollfd *add(struct ready *ready, int fd, short events)
+{
+	struct pollfd *poll = &ready->polls[ready->count];
+
+	if (fd < 0)
+		return NULL;
+	*poll = (struct pollfd){ .fd = fd, .events = events };
+	ready->count++;
+	return poll;
+}
+
+static void fill(struct ready *ready, const struct node *node, bool accepting)
+{
+	ready->count = 0;
+	ready->signals = add(ready, node->signals, POLLIN);
+	ready->input = add(ready, node->options->until_eof ? STDIN_FILENO : -1,
+			   POLLIN);
+	ready->loader = add(ready, loader_fd(node->service.common.loader), 0);
+	ready->listeners = &ready->polls[ready->count];
+	for (unsigned i = 0; accepting && i < node->listeners.count; i++)
+		add(ready, node->listeners.fds[i], POLLIN);
+}
+
+static bool is_ready(const struct pollfd *poll)
+{
+	return poll && poll->revents;
+}
+
+/* False: accepting has to pause. */
+static bool accept_all(struct node *node, const struct ready *ready)
+{
+	const struct pollfd *end = ready->polls + ready->count;
+
+	for (const struct pollfd *poll = ready->listeners; poll < end; poll++)
+		if (is_ready(poll) && !accept_one(node, poll->fd))
+			return false;
+	return true;
+}
+
+/* The ms until there is more to do, -1: whenever something comes. */
+static int work(struct node *node, bool accepting)
+{
+	/* in this order: a node that leaves has given up its handles */
+	int wait = peers_tick(node->service.peers) ? BUSY_TICK_MS : -1;
+
+	end_slow_peers(node);
+	wait = shorter(wait, handles_reap(node->service.common.handles));
+	wait = shorter(wait, handles_end_idle(node->service.common.handles));
+	wait = shorter(wait, notify_manager(node));
+	wait = shorter(wait, log_catch_up(false));
+	return accepting ? wait : shorter(wait, NO_FD_PAUSE_MS);
+}
+
+/* False: the node is to end. */
+static bool serve_ready(struct node *node, const struct ready *ready)
+{
+	if (is_ready(ready->signals) && !serve_signal(node))
+		return false;
+	if (is_ready(ready->input) && at_end_of_input()) {
+		log_end_of_input();
+		return false;
+	}
+	if (is_ready(ready->loader))
+		loader_is_there(node->service.common.loader);
+	return true;
+}
+
 static void run(struct node *node)
 {
-	enum {
-		SIGNALS,
-		LISTENER,
-		INPUT,
-		LOADER
-	};
-	struct pollfd ready[] = {
-		[SIGNALS] = { .fd = node->signals, .events = POLLIN },
-		[LISTENER] = { .fd = node->service.listener, .events = POLLIN },
-		[INPUT] = { .fd = node->options->until_eof ? STDIN_FILENO : -1,
-			    .events = POLLIN },
-		[LOADER] = { .events = 0 }, /* for its end */
-	};
+	struct ready ready;
 	bool accepting = true;
 	int wait;
 
 	for (;;) {
-		/* in this order: a node that leaves has given up its handles */
-		wait = peers_tick(node->service.peers) ? BUSY_TICK_MS : -1;
-		end_slow_peers(node);
-		wait = shorter(wait,
-			       handles_reap(node->service.common.handles));
-		wait = shorter(wait,
-			       handles_end_idle(node->service.common.handles));
-		wait = shorter(wait, notify_manager(node));
-		wait = shorter(wait, log_catch_up(false));
-		if (!accepting)
-			wait = shorter(wait, NO_FD_PAUSE_MS);
-		ready[LISTENER].fd = accepting ? node->service.listener : -1;
-		ready[LOADER].fd = loader_fd(node->service.common.loader);
-		ready[LOADER].revents = 0;
-		if (poll(ready, ready[LOADER].fd < 0 ? LOADER : LOADER + 1,
-			 wait) < 0 &&
+		wait = work(node, accepting);
+		fill(&ready, node, accepting);
+		if (poll(ready.polls, ready.count, wait) < 0 &&
 		    errno != EINTR) {
 			log_error("poll: %s", strerror(errno));
 			return;
 		}
-		if (ready[SIGNALS].revents && !serve_signal(node))
+		if (!serve_ready(node, &ready))
 			return;
-		if (ready[INPUT].revents && at_end_of_input()) {
-			log_end_of_input();
-			return;
-		}
-		if (ready[LOADER].revents)
-			loader_is_there(node->service.common.loader);
-		if (!accepting)
-			accepting = true;
-		else if (ready[LISTENER].revents)
-			accepting = accept_one(node);
+		accepting = accept_all(node, &ready);
 	}
 }
 
@@ -171,8 +214,7 @@ static void stop(struct node *node)
 
 	epmd_unpublish();
 	/* ei's entry stays: handshakes that still run look it up */
-	if (node->listener.fd >= 0)
-		close(node->listener.fd);
+	listeners_close(&node->listeners);
 	map_memory_stop(service->common.map_memory);
 	if (!service->peers || !peers_shutdown(service->peers, SHUTDOWN_MS))
 		return; /* threads still use the rest; the process exits anyway
@@ -207,8 +249,7 @@ static void log_ready(const struct node *node)
 
 enum exit_status node_run(const struct options *options)
 {
-	static struct node node = { .listener.fd = -1,
-				    .service.listener = -1,
+	static struct node node = { .service.listener = -1,
 				    .service.common.pin_root.fd = -1,
 				    .service.common.file_root.fd = -1,
 				    .service.common.netns_root.fd = -1,

@@ -3,6 +3,7 @@
 #define NODE_INTERNAL_H
 
 #include "base/budget.h"
+#include "dist/listeners.h"
 #include "node/node.h"
 #include "node/notify.h"
 #include "serve/connection.h"
@@ -11,7 +12,8 @@
 struct node {
 	const struct options *options;
 	ei_cnode ei;
-	struct transport listener;
+	struct transport listener; /* the first of them, as ei knows it */
+	struct listeners listeners;
 	int port;
 	int signals;
 	bool accept_paused;                /* for lack of descriptors */

@@ -5,7 +5,6 @@
  */
 #include "node/node_internal.h"
 
-#include <arpa/inet.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -35,7 +34,6 @@
 #include "restore/restore.h"
 #include "state/state.h"
 
-#define BACKLOG 512
 #define EI_MAX_FDS (1u << 20)
 #define SPARE_FDS 64 /* listener, epmd, files that a call opens */
 #define CONNECTION_FDS 8
@@ -280,21 +278,36 @@ static enum exit_status start_loader(struct node *node)
 	return common->loader ? STATUS_OK : STATUS_OTHER;
 }
 
-static enum exit_status open_listener(struct node *node)
+static enum exit_status refuse_address(const struct options *options,
+				       unsigned failed, int error)
 {
-	struct in_addr address = node->options->listen;
-	char text[INET_ADDRSTRLEN];
+	char text[ADDRESS_TEXT_SIZE];
 
-	node->port = (int)node->options->port;
-	node->service.listener =
-		ei_xlisten(&node->ei, &address, &node->port, BACKLOG);
-	if (node->service.listener >= 0)
-		return STATUS_OK;
-	inet_ntop(AF_INET, &node->options->listen, text, sizeof(text));
+	address_format_host(&options->listen[failed], text);
 	log_error("cannot listen on %s port %u: %s; choose another with "
 		  "--listen or --port",
-		  text, node->options->port, strerror(erl_errno));
+		  text, options->port, strerror(-error));
 	return STATUS_LISTEN;
+}
+
+/* ei takes the first one for its own, and binds nothing itself. */
+static enum exit_status open_listeners(struct node *node)
+{
+	const struct options *options = node->options;
+	struct in_addr unused = { .s_addr = INADDR_ANY };
+	unsigned failed;
+
+	node->port = listeners_open(&node->listeners, options->listen,
+				    options->listen_count,
+				    (uint16_t)options->port, &failed);
+	if (node->port < 0)
+		return refuse_address(options, failed, node->port);
+	node->listener.fd = node->listeners.fds[0];
+	node->service.listener = ei_xlisten(&node->ei, &unused, &node->port, 0);
+	if (node->service.listener >= 0)
+		return STATUS_OK;
+	log_error("cannot initialise libei: %s", strerror(erl_errno));
+	return STATUS_OTHER;
 }
 
 /* One for each processor, of each subscription. */
@@ -490,7 +503,7 @@ static enum exit_status give_up_privileges(const struct node *node)
 		.pin_root = node->service.common.pin_root.fd,
 		.netns_root = node->service.common.netns_root.fd,
 		.keep = node->state ? state_folder(node->state) : -1,
-		.epmd_port = epmd_port(),
+		.epmd_port = options->no_epmd ? 0 : epmd_port(),
 		.memory = most_memory(node),
 		.open_by_id = !options->no_open_by_id,
 		.programs = options->programs != 0,
@@ -498,7 +511,7 @@ static enum exit_status give_up_privileges(const struct node *node)
 	};
 	enum exit_status status = privilege_change_user(&options->user);
 
-	if (status == STATUS_OK)
+	if (status == STATUS_OK && !options->no_epmd)
 		status = epmd_start();
 	if (status == STATUS_OK)
 		status = sandbox_enter(&sandbox);
@@ -545,7 +558,7 @@ enum exit_status node_start(struct node *node)
 		notify_close(&node->notify); /* the service is our parent */
 	privilege_begin(!options->no_sandbox);
 	libbpf_set_print(log_libbpf);
-	status = epmd_check_port(options->port);
+	status = options->no_epmd ? STATUS_OK : epmd_check_port(options->port);
 	if (status == STATUS_OK)
 		status = start_loader(node);
 	if (status == STATUS_OK)
@@ -563,14 +576,14 @@ enum exit_status node_start(struct node *node)
 	if (status == STATUS_OK)
 		status = read_kernel_types(node);
 	if (status == STATUS_OK)
-		status = open_listener(node);
+		status = open_listeners(node);
 	if (status == STATUS_OK)
 		status = init_service(node);
 	if (status == STATUS_OK)
 		status = give_up_privileges(node);
 	if (status == STATUS_OK)
 		status = restore_state(node);
-	if (status == STATUS_OK)
+	if (status == STATUS_OK && !options->no_epmd)
 		status = epmd_publish(&node->ei, node->port);
 	if (status != STATUS_OK)
 		return status;

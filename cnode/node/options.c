@@ -7,7 +7,6 @@
 
 #include "config.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -46,6 +45,7 @@ static const char *read_name(struct options *options, const char *argument);
 static const char *read_cookie_file(struct options *options,
 				    const char *argument);
 static const char *read_listen(struct options *options, const char *argument);
+static const char *read_no_epmd(struct options *options, const char *argument);
 static const char *read_log_level(struct options *options,
 				  const char *argument);
 static const char *read_log_format(struct options *options,
@@ -88,10 +88,14 @@ static const struct row rows[] = {
 	{ "cookie-file", "FILE",
 	  "file of the cookie (~/.erlang.cookie, made if missing)",
 	  .read = read_cookie_file },
-	{ "listen", "ADDRESS", "IPv4 address to listen on (0.0.0.0)",
+	{ "listen", "ADDRESS",
+	  "IPv4 or IPv6 address to listen on; repeatable (0.0.0.0)",
 	  .read = read_listen },
 	{ "port", "PORT", "port to listen on (0: any free one)",
 	  NUMBER(port, 0, 65535) },
+	{ "no-epmd", NULL,
+	  "register with no epmd, and start none; takes --port",
+	  .read = read_no_epmd },
 	{ "max-connections", "N", "nodes connected at once (1024)",
 	  NUMBER(max_connections, 1, 1000000) },
 	{ "max-handshakes", "N",
@@ -255,9 +259,20 @@ static const char *read_cookie_file(struct options *options,
 
 static const char *read_listen(struct options *options, const char *argument)
 {
-	return inet_pton(AF_INET, argument, &options->listen) == 1
-		       ? NULL
-		       : "give an IPv4 address such as 127.0.0.1";
+	if (options->listen_count == LISTENERS_MAX)
+		return "that is more than 16 addresses";
+	if (!address_parse(argument, &options->listen[options->listen_count]))
+		return "give an address such as 127.0.0.1 or ::1, or :: for "
+		       "all of both kinds";
+	options->listen_count++;
+	return NULL;
+}
+
+static const char *read_no_epmd(struct options *options, const char *argument)
+{
+	(void)argument;
+	options->no_epmd = true;
+	return NULL;
 }
 
 static const char *read_log_level(struct options *options, const char *argument)
@@ -473,7 +488,6 @@ static void set_defaults(struct options *options)
 {
 	*options = (struct options){
 		.alive = "ebpf",
-		.listen.s_addr = htonl(INADDR_ANY),
 		.max_connections = 1024,
 		.max_handshakes = 128,
 		.max_message = 16 * MIB,
@@ -557,6 +571,20 @@ static bool settle_programs(struct options *options)
 	return false;
 }
 
+/* Nobody would learn of a free port. */
+static bool settle_listen(struct options *options)
+{
+	if (options->listen_count == 0) {
+		address_parse("0.0.0.0", &options->listen[0]);
+		options->listen_count = 1;
+	}
+	if (!options->no_epmd || options->port > 0)
+		return true;
+	log_error("--no-epmd: without epmd no node learns of a free port; "
+		  "give one by --port, and start nodes with -erl_epmd_port");
+	return false;
+}
+
 static bool settle_keep(const struct options *options)
 {
 	if (!options->forget || options->keep)
@@ -610,7 +638,7 @@ enum options_result options_read(struct options *options, int argc,
 	if (optind < argc)
 		return bad_usage(argv[optind], "unexpected argument");
 	if (!settle_max_memory(options) || !settle_programs(options) ||
-	    !settle_keep(options))
+	    !settle_keep(options) || !settle_listen(options))
 		return OPTIONS_BAD;
 	log_set_level(options->log_level);
 	if (!options->host[0] && !host_name_find(options->host))

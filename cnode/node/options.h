@@ -3,13 +3,13 @@
 #define OPTIONS_H
 
 #include <ei.h>
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/log.h"
 #include "call/permissions.h"
+#include "dist/listeners.h"
 #include "host/user.h"
 
 /* The command line. */
@@ -23,7 +23,8 @@ struct options {
 	const char *keep;        /* NULL: handles end with the process */
 	struct permissions permissions;
 	struct user user;
-	struct in_addr listen;
+	struct address listen[LISTENERS_MAX];
+	unsigned listen_count;
 	uint32_t port; /* 0: any free one */
 	uint32_t max_connections;
 	uint32_t max_handshakes;
@@ -48,6 +49,7 @@ struct options {
 	bool until_eof;
 	bool forget;
 	bool no_open_by_id;
+	bool no_epmd;
 	bool no_sandbox;
 	bool vmlinux_types;
 };

@@ -2,9 +2,7 @@
 /* One connected node: its thread, from the handshake to its end. */
 #include "serve/connection.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +12,7 @@
 #include "base/clock.h"
 #include "base/heap.h"
 #include "base/log.h"
+#include "dist/address.h"
 #include "dist/handshake.h"
 #include "events/events.h"
 #include "serve/connection_internal.h"
@@ -46,16 +45,14 @@ static const char *describe_end(int error, char *words, size_t size)
 	}
 }
 
-static void describe_address(int fd, char *text, size_t size)
+static void describe_address(int fd, char text[ADDRESS_TEXT_SIZE])
 {
-	struct sockaddr_in address = { 0 };
-	socklen_t length = sizeof(address);
-	char host[INET_ADDRSTRLEN];
+	struct address address;
 
-	snprintf(text, size, "?");
-	if (getpeername(fd, (struct sockaddr *)&address, &length) == 0 &&
-	    inet_ntop(AF_INET, &address.sin_addr, host, sizeof(host)))
-		snprintf(text, size, "%s:%u", host, ntohs(address.sin_port));
+	if (address_of_peer(fd, &address) == 0)
+		address_format(&address, text);
+	else
+		snprintf(text, ADDRESS_TEXT_SIZE, "?");
 }
 
 static const char ending[] = "this node is ending";
@@ -219,9 +216,9 @@ static void free_connection(struct connection *c)
 static void *run(void *argument)
 {
 	struct connection *c = argument;
-	char address[INET_ADDRSTRLEN + 8];
+	char address[ADDRESS_TEXT_SIZE];
 
-	describe_address(c->transport.fd, address, sizeof(address));
+	describe_address(c->transport.fd, address);
 	c->session.name = c->service->node->thisnodename;
 	c->session.peer = c->peer.name;
 	c->session.context.common = &c->service->common;

@@ -69,6 +69,7 @@ def filters(builddir):
 
 
 NAMES = ["with_ids", "without_ids", "programs_with_ids", "programs_without_ids"]
+NAMES += [f"no_epmd_{name}" for name in NAMES]
 NAMES += ["loader", "load", "run", "attach", "keep", "perf"]
 # bpf(2) whose arguments are zero
 OF_MAP_CREATE = {"run": KILL_PROCESS, "attach": KILL_PROCESS, "keep": KILL_PROCESS, "perf": KILL_PROCESS}

@@ -107,6 +107,7 @@ class Peer:
         creation=None,
         cookie="",
         receive_buffer=None,
+        host="127.0.0.1",
     ):
         """receive_buffer is of the kernel's, in bytes; None is its default."""
         self.name = name
@@ -117,12 +118,12 @@ class Peer:
         self.remote_flags = None
         self.buffer = bytearray()
         self.numbers = itertools.count(1)
-        self.socket = socket.socket()
+        self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(10 * PATIENCE)
         try:
-            self.socket.connect(("127.0.0.1", port))
+            self.socket.connect((host, port))
         except OSError:
             self.socket.close()
             raise
