@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures for programs: jobs of the loader, done by children without it."""
 
+import errno
+import os
 import random
 import shutil
 import subprocess
@@ -66,10 +68,15 @@ def bpftool():
     path = shutil.which("bpftool", path="/usr/sbin:/sbin:/usr/bin:/bin")
 
     def bpftool(*arguments):
-        done = subprocess.run(
-            [path, *map(str, arguments)], check=True, capture_output=True, text=True
-        )
-        return done.stdout
+        """Once more where a link has an id and is still being made, as by other tests:
+        bpftool gives up on EAGAIN."""
+        command = [path, *map(str, arguments)]
+        while True:
+            done = subprocess.run(command, capture_output=True, text=True)
+            told = done.stdout + done.stderr
+            if done.returncode == 0:
+                return done.stdout
+            assert os.strerror(errno.EAGAIN) in told, f"{command}: {told}"
 
     return bpftool
 
