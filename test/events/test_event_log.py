@@ -98,6 +98,7 @@ def test_as_many_as_there_may_be(start_cnode, alice):
     """Who is refused is not logged, either."""
     node = start_cnode("--max-subscriptions", "1")
     s = Subscriber(alice, node.name, "log")
+    node.wait_log(f"connected {alice.name}")
     start = node.mark()
     me = alice.eval("self()")
     answer = alice.erpc(node.name, "subscribe", "log", me, [], module="ebpf_events")

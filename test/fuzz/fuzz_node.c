@@ -9,6 +9,7 @@
 #include "base/budget.h"
 #include "base/clock.h"
 #include "dist/handshake.h"
+#include "dist/listeners.h"
 #include "dist/transport.h"
 #include "events/events.h"
 #include "fuzz.h"
@@ -29,9 +30,16 @@ static struct handles_owner *holder; /* owner of the world's maps */
 
 void fuzz_node_start(void)
 {
-	struct in_addr loopback = { htonl(INADDR_LOOPBACK) };
-	int port = 0;
+	struct in_addr unused = { htonl(INADDR_LOOPBACK) };
+	struct listeners listeners = { .count = 0 };
+	struct address loopback;
+	unsigned failed;
+	int port;
 
+	REQUIRE(address_parse("127.0.0.1", &loopback));
+	port = listeners_open(&listeners, &loopback, 1, 0, &failed);
+	REQUIRE(port > 0);
+	listener.fd = listeners.fds[0];
 	REQUIRE(ei_connect_xinit_ussi(
 			&node, "localhost", "ebpf", WORLD_NODE, NULL,
 			WORLD_COOKIE, 12345, &handshake_callbacks,
@@ -43,7 +51,7 @@ void fuzz_node_start(void)
 	};
 	service = (struct service){
 		.node = &node,
-		.listener = ei_xlisten(&node, &loopback, &port, 1),
+		.listener = ei_xlisten(&node, &unused, &port, 1),
 		.common = {
 			.handles = handles_new(WORLD_NODE, node.creation,
 					       &limits),
