@@ -83,6 +83,15 @@ static int start_once(struct events *events)
 	return -error;
 }
 
+void events_stop(struct events *events)
+{
+	if (!events)
+		return;
+	lock(events);
+	events->closing = true;
+	unlock(events);
+}
+
 void events_free(struct events *events)
 {
 	if (!events)

@@ -37,6 +37,11 @@ struct events_peer;
  */
 struct events *events_new(uint32_t max, uint32_t max_perf, size_t max_message,
 			  struct budget *budget);
+/*
+ * Before nodes are disconnected: nothing more is read from rings, as it would
+ * be taken from there and reach nobody. Takes NULL.
+ */
+void events_stop(struct events *events);
 /* Once all nodes have left. */
 void events_free(struct events *events);
 

@@ -140,6 +140,7 @@ struct events {
 	pthread_cond_t passed; /* somebody who had to wait has had the lock */
 	atomic_uint waiting;   /* for the lock, but for the thread */
 	atomic_bool stopping;
+	bool closing;      /* nothing more is read; see events_stop() */
 	atomic_bool freed; /* a peer that was busy is so no longer */
 	pthread_t thread;
 	bool started;

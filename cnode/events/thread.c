@@ -83,10 +83,11 @@ static void wait_for_peer(struct polled *p, const struct events_peer *peer)
 		wait_at_most(p, s->batch.due);
 }
 
-static void prepare_source(struct source *source, struct polled *p)
+static void prepare_source(struct source *source, struct polled *p,
+			   bool closing)
 {
 	struct turn *turn;
-	bool polls = !source->stalled && !source->lags;
+	bool polls = !closing && !source->stalled && !source->lags;
 
 	for (unsigned i = 0; i < source->ring_count; i++) {
 		turn = &source->turns[i];
@@ -95,7 +96,7 @@ static void prepare_source(struct source *source, struct polled *p)
 				? add_fd(p, source->rings[i].fd, POLLIN)
 				: 0;
 	}
-	if (!source->stalled && source->look_at > 0)
+	if (!closing && !source->stalled && source->look_at > 0)
 		wait_at_most(p, source->look_at);
 }
 
@@ -111,7 +112,7 @@ static void prepare(struct events *events, struct polled *p)
 	p->generation = events->generation;
 	add_fd(p, events->wake, POLLIN);
 	TAILQ_FOREACH(source, &events->sources, entry)
-	prepare_source(source, p);
+	prepare_source(source, p, events->closing);
 	TAILQ_FOREACH(peer, &events->peers, entry)
 	{
 		peer->polled =
@@ -243,7 +244,7 @@ static void serve_ready(struct events *events)
 {
 	struct source *source;
 
-	while ((source = next_ready(events))) {
+	while (!events->closing && (source = next_ready(events))) {
 		source_serve(source);
 		let_others(events);
 	}

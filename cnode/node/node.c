@@ -216,6 +216,7 @@ static void stop(struct node *node)
 	/* ei's entry stays: handshakes that still run look it up */
 	listeners_close(&node->listeners);
 	map_memory_stop(service->common.map_memory);
+	events_stop(service->common.events);
 	if (!service->peers || !peers_shutdown(service->peers, SHUTDOWN_MS))
 		return; /* threads still use the rest; the process exits anyway
 			 */
