@@ -3,6 +3,7 @@
  * The folder: whose it is, and what is in it. Files that are none of this
  * node's are left alone.
  */
+#include <bpf/bpf.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -371,6 +372,34 @@ bool state_claim(struct state *state, const struct state_pin *pin)
 	if (found)
 		found->claimed = true;
 	return found != NULL;
+}
+
+/* --- Pinning -------------------------------------------------------------- */
+
+int state_pin(const struct state *state, int fd, const struct state_pin *pin)
+{
+	static struct log_limit limit = LOG_LIMIT_OF("refused", "not_kept");
+	char path[STATE_PATH_SIZE];
+	int error = state->error;
+
+	if (error == 0) {
+		state_pin_path(state, pin, path);
+		error = bpf_obj_pin(fd, path);
+	}
+	if (error < 0)
+		log_limited(&limit, LOG_WARNING,
+			    "--keep %s: a new handle cannot be kept, and is "
+			    "refused: %s",
+			    state->path, strerror(-error));
+	return error;
+}
+
+int state_open_pin(const struct state *state, const struct state_pin *pin)
+{
+	char path[STATE_PATH_SIZE];
+
+	state_pin_path(state, pin, path);
+	return bpf_obj_get(path);
 }
 
 /* --- Removing ------------------------------------------------------------- */

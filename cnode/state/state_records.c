@@ -3,7 +3,6 @@
  * Records in the entries of the arrays. The links between entries that count
  * are in memory of this process; those in the arrays are for the next start.
  */
-#include <bpf/bpf.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -344,32 +343,4 @@ int state_each(struct state *state, state_visitor visit, void *context)
 	}
 	free(bytes);
 	return 0;
-}
-
-/* --- Pins ----------------------------------------------------------------- */
-
-int state_pin(const struct state *state, int fd, const struct state_pin *pin)
-{
-	static struct log_limit limit = LOG_LIMIT_OF("refused", "not_kept");
-	char path[STATE_PATH_SIZE];
-	int error = state->error;
-
-	if (error == 0) {
-		state_pin_path(state, pin, path);
-		error = bpf_obj_pin(fd, path);
-	}
-	if (error < 0)
-		log_limited(&limit, LOG_WARNING,
-			    "--keep %s: a new handle cannot be kept, and is "
-			    "refused: %s",
-			    state->path, strerror(-error));
-	return error;
-}
-
-int state_open_pin(const struct state *state, const struct state_pin *pin)
-{
-	char path[STATE_PATH_SIZE];
-
-	state_pin_path(state, pin, path);
-	return bpf_obj_get(path);
 }

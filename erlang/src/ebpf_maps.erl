@@ -1358,7 +1358,7 @@ drain_chunk(Cursor, Map, MaxEntries) -> ?RESULT(ask(Map, drain_chunk, [Cursor, M
 %%
 %% This holds for functions of {@link ebpf_maps}, {@link ebpf_programs} and {@link ebpf_events} that
 %% may be repeated: see {@section Lost connections}. It goes before the variable `retry', and the
-%% innermost call of this function before others: with 0, `Fun' is told of `{nodedown, Node}' at
+%% innermost call of this function before others: with 0, `Fun' hears of `{nodedown, Node}' at
 %% once. Processes that `Fun' starts have no part in it.
 %% ```
 %% 1> ebpf_maps:retry(5000, fun() -> ebpf_maps:get(80, {pinned, "/sys/fs/bpf/ports"}) end).

@@ -108,7 +108,7 @@ view(Handle, Args) ->
     Sent = [Handle, [{lifetime, process}]],
     ebpf_cnode_request:ask_for_a_while(ebpf_maps, Node, typed, Sent, Args).
 
-%% What with_handle/4 is told of an outcome.
+%% What with_handle/4 hears of an outcome.
 -spec step(outcome(), Handle :: term(), GoOn :: fun((Map :: term()) -> step())) -> step().
 step({raise, {badmap, Handle}, _} = Raise, Handle, GoOn) -> {ended, Raise, GoOn};
 step(Outcome, _Handle, _GoOn) -> Outcome.

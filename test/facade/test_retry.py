@@ -407,7 +407,7 @@ def test_however_a_fun_ends_it_ends_with_it(end, outcome, node, beam, pinned):
 
 # --- what takes several messages
 
-# It stops at the first entry until it is told to go on.
+# It stops at the first entry until it may go on.
 FIRST = """
     Stop = fun(Told) ->
         case Told of
@@ -470,7 +470,7 @@ def test_without_the_variable_a_walk_ends(node, beam, many):
 
 
 def test_a_walk_of_a_handle_ends_when_its_c_node_has_restarted(node, beam, many, again):
-    """It is the caller's, who is told that it is not live."""
+    """It is the caller's, who learns that it is not live."""
     set_env(beam, retry=LONG)
     beam.eval(FILL, M=many, N=MANY)
     map = beam.apply("ebpf_maps", "open", many)

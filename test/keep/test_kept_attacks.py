@@ -7,8 +7,6 @@ import subprocess
 
 import pytest
 
-import odd_kernel
-import preload
 from beam import BeamError
 from conftest import raises
 from keeping import Records
@@ -20,18 +18,6 @@ pytestmark = pytest.mark.single
 HASH = ("hash", 4, 8, 16)
 MILLION = ("array", 4, 8, 100_000)
 ENOSPC, ENOMEM = 28, 12
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory):
-    return preload.build("odd_kernel", tmp_path_factory.mktemp("preload"))
-
-
-@pytest.fixture
-def odd(library, tmp_path, cluster):
-    odd = odd_kernel.OddKernel(library, tmp_path / "odd")
-    odd.__dict__["environment"] = {**cluster.env, **odd.env}
-    return odd
 
 
 def large(salt):

@@ -15,7 +15,7 @@ LONG = 600_000  # ms
 START = "{ok, _} = application:ensure_all_started(ebpf_cnode)."
 ENDS = pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=lambda s: s.name)
 
-# A process that puts 1, 2, 3 ... and reads what it has put, until it is told to stop.
+# A process that puts 1, 2, 3 ... and reads what it has put, until it has to stop.
 WORK = """
     Me = self(),
     spawn(fun() ->

@@ -8,8 +8,6 @@ import subprocess
 
 import pytest
 
-import odd_kernel
-import preload
 from conftest import raises
 from keeping import Records
 from native import u32, u64
@@ -408,18 +406,6 @@ def test_another_map_in_the_place_of_the_records_is_left_alone(kept, kept_folder
 
 
 # --- What the kernel refuses ------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory):
-    return preload.build("odd_kernel", tmp_path_factory.mktemp("preload"))
-
-
-@pytest.fixture
-def odd(library, tmp_path, cluster):
-    odd = odd_kernel.OddKernel(library, tmp_path / "odd")
-    odd.__dict__["environment"] = {**cluster.env, **odd.env}
-    return odd
 
 
 ENOSPC, EPERM, ENOMEM, EINVAL = 28, 1, 12, 22

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+import odd_kernel
+import preload
 from others import check, libbpf, pin
 
 FS = Path("/sys/fs/bpf")
@@ -146,6 +148,19 @@ class Kept:
 
     def handles(self, beam=None):
         return self.call("handles", beam=beam)
+
+
+@pytest.fixture(scope="session")
+def odd_library(tmp_path_factory):
+    return preload.build("odd_kernel", tmp_path_factory.mktemp("preload"))
+
+
+@pytest.fixture
+def odd(odd_library, tmp_path, cluster):
+    """A kernel that refuses pins, for a node that has its environment."""
+    odd = odd_kernel.OddKernel(odd_library, tmp_path / "odd")
+    odd.__dict__["environment"] = {**cluster.env, **odd.env}
+    return odd
 
 
 @pytest.fixture

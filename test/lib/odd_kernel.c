@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * For LD_PRELOAD: kernels that are older, short of memory, or refuse pins, by
- * what system calls say there. What is to be odd is told by a file that the
+ * what system calls say there. What is to be odd is in a file that the
  *test has mapped too; all else is the kernel's own.
  *
  *	ODD_KERNEL     the file, a struct control
