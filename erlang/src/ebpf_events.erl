@@ -318,7 +318,8 @@ fold(Fun, Acc, Runs) ->
 %% The handler is called in that process, also with what it has missed. If the connection is lost,
 %% or the C node restarts, the process subscribes again, with longer and longer pauses up to 5 s,
 %% and the handler gets `{missed, unknown}': how many there were nobody knows, as events are numbered
-%% anew. What is in the ring by then comes with the option `{from, oldest}'.
+%% anew. What is in the ring by then comes with the option `{from, oldest}': none of it again after an
+%% orderly end of the C node; after a kill what it had sent last may come twice.
 %%
 %% The process ends when the handler says so, when it fails, when the subscription ends for another
 %% reason, and where subscribing again is refused, with `{shutdown, Reason}'. A C node that has
