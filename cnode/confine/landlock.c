@@ -166,6 +166,17 @@ static int allow_reading(int ruleset, const struct landlock_path *path)
 	return allow_below(ruleset, fd, rights[path->kind]);
 }
 
+static int allow_folders(int ruleset, const struct landlock_limits *limits)
+{
+	int error = 0;
+
+	for (size_t i = 0; error == 0 && i < limits->folder_count; i++)
+		error = allow_reading(
+			ruleset, &(struct landlock_path){ limits->folders[i],
+							  LANDLOCK_FOLDER });
+	return error;
+}
+
 static int allow_epmd(int ruleset, uint16_t port)
 {
 	struct net_port rule = { .allowed = NET_CONNECT_TCP, .port = port };
@@ -227,6 +238,8 @@ int landlock_confine(const struct landlock_limits *limits)
 				    FS_READ_DIR | FS_PINS);
 	if (error == 0 && limits->netns_root >= 0)
 		error = allow_below(ruleset, limits->netns_root, FS_READ_FILE);
+	if (error == 0)
+		error = allow_folders(ruleset, limits);
 	if (error == 0 && limits->counting)
 		error = allow_reading(ruleset, &counting);
 	if (error == 0 && version >= LANDLOCK_WITH_NET && limits->epmd_port > 0)

@@ -8,9 +8,11 @@
 
 /* What this process may still reach. */
 struct landlock_limits {
-	int pin_root;       /* a descriptor; -1: all bpf file systems */
-	int netns_root;     /* a descriptor; -1: none */
-	int keep;           /* of a folder for pins of this process; -1: none */
+	int pin_root;   /* a descriptor; -1: all bpf file systems */
+	int netns_root; /* a descriptor; -1: none */
+	int keep;       /* of a folder for pins of this process; -1: none */
+	const char *const *folders; /* whose files may be read */
+	size_t folder_count;
 	bool counting;      /* whether the kernel counts runs of programs */
 	uint16_t epmd_port; /* 0: no port */
 	bool signals; /* children may get one when it ends: PR_SET_PDEATHSIG */

@@ -92,6 +92,8 @@ static int confine_files_and_ports(const struct sandbox *sandbox)
 		.pin_root = sandbox->pin_root,
 		.netns_root = sandbox->netns_root,
 		.keep = sandbox->keep,
+		.folders = sandbox->folders,
+		.folder_count = sandbox->folder_count,
 		.counting = sandbox->programs,
 		.epmd_port = sandbox->epmd_port,
 		/* the system calls for them are not let through anyway */

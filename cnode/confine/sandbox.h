@@ -3,6 +3,7 @@
 #define SANDBOX_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/exit_status.h"
@@ -11,6 +12,8 @@ struct sandbox {
 	int pin_root;   /* descriptor of a folder; -1: any bpf file system */
 	int netns_root; /* descriptor of a folder; -1: none */
 	int keep;       /* the same */
+	const char *const *folders; /* whose files may be read */
+	size_t folder_count;
 	uint16_t epmd_port; /* 0: nothing to connect to */
 	uint64_t memory;    /* limit of the data segment in bytes; 0: none */
 	bool open_by_id;    /* maps may be opened by id */

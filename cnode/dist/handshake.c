@@ -18,6 +18,10 @@
  * it is connected.
  *
  *	Length:16 $s Status
+ *
+ * Over TLS all lengths have 32 bits. ei goes on with 16, so the callbacks put
+ * the rest in front, and take it off: ei would make room for whatever a length
+ * says.
  */
 #include "dist/handshake.h"
 
@@ -29,13 +33,17 @@
 #include "base/clock.h"
 #include "dist/address.h"
 #include "dist/dflags.h"
+#include "dist/opening.h"
 
 #define LENGTH_SIZE 2
+#define MAX_PACKET 512 /* ei's longest is an 'N' packet with a 255-byte name   \
+			*/
 #define FLAGS_OFFSET 3
 #define CREATION_OFFSET 11
 #define NAME_LENGTH_OFFSET 15
 #define RECEIVE_SIZE 65536
-#define TLS_HANDSHAKE 0x16 /* the type of a record */
+/* over TLS the length has two bytes more in front, which have to be 0 */
+#define SEALED_MORE 2
 
 #define ADDED_FLAGS                                                            \
 	(DFLAG_SPAWN | DFLAG_ALIAS | DFLAG_DIST_MONITOR_NAME |                 \
@@ -179,43 +187,17 @@ static int fail(struct transport *t, int error)
 	return error;
 }
 
-/* Waits until the socket is ready, or the handshake times out. */
-static int await(struct transport *t, short events)
+/* A packet, with a length of 16 bits. */
+static int send_packet(struct transport *t, const char *packet, size_t size)
 {
-	struct pollfd ready = { .fd = t->fd, .events = events };
-	int64_t left;
-	int n;
+	char sealed[SEALED_MORE + MAX_PACKET] = { 0 };
+	int error = transport_await(t, POLLOUT);
 
-	do {
-		left = t->handshake->deadline - clock_ms();
-		if (left <= 0)
-			return fail(t, ETIMEDOUT);
-		n = poll(&ready, 1, (int)left);
-	} while (n == 0 || (n < 0 && errno == EINTR));
-	return n < 0 ? fail(t, errno) : 0;
-}
-
-/*
- * A record of a TLS handshake would be the length of a first packet that is
- * longer than any, and awaited until the handshake times out.
- */
-static bool speaks_tls(struct transport *t)
-{
-	struct handshake *h = t->handshake;
-
-	if (h->first_size > 0 || *transport_data(t) != TLS_HANDSHAKE)
-		return false;
-	h->refusal = "it speaks TLS, and this node does not";
-	return true;
-}
-
-static int send_bytes(struct transport *t, const char *bytes, size_t size)
-{
-	int error = await(t, POLLOUT);
-
-	if (error)
-		return error;
-	error = transport_send(t, bytes, size);
+	if (error < 0)
+		return fail(t, -error);
+	memcpy(sealed + SEALED_MORE, packet, size);
+	error = t->tls ? transport_send(t, sealed, SEALED_MORE + size)
+		       : transport_send(t, packet, size);
 	return error ? fail(t, -error) : 0;
 }
 
@@ -223,7 +205,7 @@ static void refuse(struct transport *t)
 {
 	static const char status[] = "\0\14snot_allowed";
 
-	send_bytes(t, status, sizeof(status) - 1);
+	send_packet(t, status, sizeof(status) - 1);
 }
 
 /* Called when ei has copied the name, and is about to send its status. */
@@ -244,8 +226,7 @@ static int callback_write(void *context, const char *bytes, ssize_t *size,
 {
 	struct transport *t = context;
 	struct handshake *h = t->handshake;
-	char packet[512]; /* ei's longest is an 'N' packet with a 255-byte name
-			   */
+	char packet[MAX_PACKET];
 
 	(void)timeout;
 	if (*size < 0 || (size_t)*size > sizeof(packet))
@@ -258,32 +239,63 @@ static int callback_write(void *context, const char *bytes, ssize_t *size,
 	if (*size >= FLAGS_OFFSET + 8 && packet[LENGTH_SIZE] == 'N')
 		put_be64(packet + FLAGS_OFFSET,
 			 get_be(packet + FLAGS_OFFSET, 8) | ADDED_FLAGS);
-	return send_bytes(t, packet, (size_t)*size);
+	return send_packet(t, packet, (size_t)*size);
+}
+
+/* 0 once something is there. */
+static int receive(struct transport *t)
+{
+	int error = transport_await(t, POLLIN);
+	ssize_t n;
+
+	if (error < 0)
+		return fail(t, -error);
+	n = transport_receive(t, RECEIVE_SIZE);
+	if (n == 0)
+		return fail(t, ECONNRESET);
+	return n < 0 && n != -EAGAIN ? fail(t, (int)-n) : 0;
+}
+
+/* At the beginning of a packet over TLS. */
+static int take_length(struct transport *t)
+{
+	struct handshake *h = t->handshake;
+	int error;
+
+	while (transport_available(t) < SEALED_MORE + LENGTH_SIZE) {
+		error = receive(t);
+		if (error)
+			return error;
+	}
+	if (get_be(transport_data(t), SEALED_MORE) != 0)
+		return fail(t, EMSGSIZE);
+	transport_consume(t, SEALED_MORE);
+	h->left = LENGTH_SIZE + get_be(transport_data(t), LENGTH_SIZE);
+	return 0;
 }
 
 static int callback_read(void *context, char *bytes, ssize_t *size,
 			 unsigned timeout)
 {
 	struct transport *t = context;
-	ssize_t n;
-	int error;
+	struct handshake *h = t->handshake;
+	int error = 0;
 
 	(void)timeout;
-	if (transport_available(t) == 0) {
-		error = await(t, POLLIN);
-		if (error)
-			return error;
-		n = transport_receive(t, RECEIVE_SIZE);
-		if (n <= 0)
-			return fail(t, n < 0 ? (int)-n : ECONNRESET);
-		if (speaks_tls(t))
-			return fail(t, EPROTO);
-	}
+	if (t->tls && h->left == 0)
+		error = take_length(t);
+	while (!error && transport_available(t) == 0)
+		error = receive(t);
+	if (error)
+		return error;
 	if ((size_t)*size > transport_available(t))
 		*size = (ssize_t)transport_available(t);
+	if (t->tls && (size_t)*size > h->left)
+		*size = (ssize_t)h->left;
 	memcpy(bytes, transport_data(t), (size_t)*size);
-	keep_first(t->handshake, bytes, (size_t)*size);
+	keep_first(h, bytes, (size_t)*size);
 	transport_consume(t, (size_t)*size);
+	h->left -= t->tls ? (size_t)*size : 0;
 	return 0;
 }
 
@@ -332,23 +344,19 @@ static const char *explain_first(const struct handshake *h)
 	return "it is not an Erlang node of OTP 25 or later";
 }
 
-static const char *explain(const struct handshake *h)
+static const char *explain(const struct handshake *h, const struct transport *t)
 {
 	if (h->refusal)
 		return h->refusal;
-	if (h->error == ETIMEDOUT)
-		return "the handshake timed out";
-	if (h->error == ECONNRESET)
-		return "it disconnected during the handshake";
 	if (h->error)
-		return strerror(h->error);
+		return opening_failure(t, h->error);
 	return h->writes == 0 ? explain_first(h) : "it has a different cookie";
 }
 
 /* Never 0, by which ei means no limit. */
-static unsigned left_ms(const struct handshake *h)
+static unsigned left_ms(const struct transport *t)
 {
-	int64_t left = h->deadline - clock_ms();
+	int64_t left = t->deadline - clock_ms();
 
 	return left > 0 ? (unsigned)left : 1;
 }
@@ -360,10 +368,10 @@ static const char *accept_by_ei(struct handshake *h, struct transport *t)
 	int fd;
 
 	offered = t;
-	fd = ei_accept_tmo(h->node, h->listener, h->peer, left_ms(h));
+	fd = ei_accept_tmo(h->node, h->listener, h->peer, left_ms(t));
 	offered = NULL;
 	if (fd < 0) {
-		failure = explain(h);
+		failure = explain(h, t);
 		if (h->writes == 0 && h->error == 0 && has_name(h, &size))
 			refuse(t);
 		copy_name(h);
@@ -381,15 +389,12 @@ const char *handshake_accept(struct handshake *h, struct transport *t,
 	memset(peer, 0, sizeof(*peer));
 	h->peer = peer;
 	t->handshake = h;
-	/* so that no write outlasts the deadline by much */
-	transport_bound_waits(t, left_ms(h) / 1000 + 1);
 	failure = accept_by_ei(h, t);
 	t->handshake = NULL;
 	if (failure)
 		return failure;
 	t->peer_flags = get_be(h->first + FLAGS_OFFSET, 8);
 	t->peer_creation = (uint32_t)get_be(h->first + CREATION_OFFSET, 4);
-	transport_bound_waits(t, t->ticktime);
-	t->sent_at = clock_ms();
+	transport_end_handshake(t);
 	return NULL;
 }

@@ -21,8 +21,7 @@ extern ei_socket_callbacks handshake_callbacks;
 struct handshake {
 	/* set by the caller */
 	ei_cnode *node;
-	int listener;     /* the descriptor that ei_xlisten() returned */
-	int64_t deadline; /* of the whole handshake, in clock_ms() */
+	int listener; /* the descriptor that ei_xlisten() returned */
 	/*
 	 * Why a peer of that name is refused, or NULL. The peer has not proven
 	 * yet that it knows the cookie.
@@ -36,13 +35,14 @@ struct handshake {
 	const char *refusal; /* why the peer's name was refused */
 	char first[HANDSHAKE_NAME_OFFSET + MAXNODELEN]; /* the peer's packet */
 	size_t first_size; /* bytes of it kept; the rest is dropped */
+	size_t left;       /* TLS: bytes of the packet that ei has begun */
 };
 
 /*
- * Performs ei's handshake, and offers the capabilities that ei does not know.
- * NULL on success: t has the peer's flags and creation, and its waits are bound
- * by ticktime from now on. Else why it failed; peer->nodename is then the name
- * that the peer gave, perhaps empty.
+ * Performs ei's handshake, until the transport's deadline, and offers the
+ * capabilities that ei does not know. NULL on success: t has the peer's flags
+ * and creation, and its waits are bound by ticktime from now on. Else why it
+ * failed; peer->nodename is then the name that the peer gave, perhaps empty.
  */
 const char *handshake_accept(struct handshake *h, struct transport *t,
 			     ErlConnect *peer);

@@ -9,5 +9,6 @@ cnode_but_main += \
 	%D%/handshake.c %D%/handshake.h \
 	%D%/hostid.c \
 	%D%/listeners.c %D%/listeners.h \
+	%D%/opening.c %D%/opening.h \
 	%D%/pids.c %D%/pids.h \
 	%D%/transport.c %D%/transport.h

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The buffered stream under a connection. Of its contents it knows only ticks.
+ * With TLS a session lies between it and the socket, in both directions.
  */
 #include "dist/transport.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,9 +16,12 @@
 
 #include "base/budget.h"
 #include "base/clock.h"
+#include "tls/tls_session.h"
 
 #define BUFFER_SIZE 65536
 #define TICK_SIZE 4
+/* of plain text that TLS makes one send(2) of; it has a copy of that much */
+#define SEALED_SIZE ((size_t)256 * 1024)
 
 static const char tick[TICK_SIZE];
 
@@ -43,11 +48,12 @@ void transport_fini(struct transport *t)
 		close(t->fd);
 	t->fd = -1;
 	budget_free(t->account, t->in, t->in_capacity);
+	tls_session_free(t->tls);
 	free(t->rest.block);
 	pthread_mutex_destroy(&t->out_lock);
 }
 
-void transport_bound_waits(struct transport *t, unsigned seconds)
+static void bound_waits(const struct transport *t, unsigned seconds)
 {
 	struct timeval send_limit = { .tv_sec = seconds };
 	struct timeval receive_limit = {
@@ -59,6 +65,21 @@ void transport_bound_waits(struct transport *t, unsigned seconds)
 		   sizeof(send_limit));
 	setsockopt(t->fd, SOL_SOCKET, SO_RCVTIMEO, &receive_limit,
 		   sizeof(receive_limit));
+}
+
+void transport_begin_handshake(struct transport *t, int64_t deadline)
+{
+	int64_t left = deadline - clock_ms();
+
+	t->deadline = deadline;
+	bound_waits(t, left > 0 ? (unsigned)(left / 1000) + 1 : 1);
+}
+
+void transport_end_handshake(struct transport *t)
+{
+	t->deadline = 0;
+	bound_waits(t, t->ticktime);
+	t->sent_at = clock_ms();
 }
 
 size_t transport_available(const struct transport *t)
@@ -158,33 +179,38 @@ static int reserve(struct transport *t, size_t wanted)
 	return capacity > t->in_capacity ? resize(t, capacity) : -ENOBUFS;
 }
 
-ssize_t transport_receive(struct transport *t, size_t wanted)
+static ssize_t receive_raw(const struct transport *t, char *to, size_t size)
 {
-	int error = reserve(t, wanted);
 	ssize_t n;
 
-	if (error < 0)
-		return error;
-	begin_wait(t);
 	do {
-		n = recv(t->fd, t->in + t->in_end, t->in_capacity - t->in_end,
-			 0);
+		n = recv(t->fd, to, size, 0);
 	} while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
-	t->in_end += (size_t)n;
-	return n;
+	return n < 0 ? -errno : n;
 }
+
+/* --- Sending -------------------------------------------------------------- */
 
 /*
  * data stays in memory until all of it is sent. So a slow reader's limit is on
  * the whole size, not on the bytes left.
  */
-static int send_all(struct transport *t, const char *data, size_t size)
+struct sending {
+	bool may_wait;
+	int64_t deadline;
+};
+
+static struct sending begin_sending(const struct transport *t, size_t size)
 {
-	bool may_wait = size <= t->max_waiting;
-	int64_t deadline =
-		may_wait ? 0 : clock_ms() + t->ticktime * INT64_C(1000);
+	return (struct sending){
+		.may_wait = size <= t->max_waiting,
+		.deadline = clock_ms() + t->ticktime * INT64_C(1000),
+	};
+}
+
+static int send_raw(const struct transport *t, const char *data, size_t size,
+		    const struct sending *sending)
+{
 	ssize_t n;
 
 	while (size > 0) {
@@ -195,10 +221,44 @@ static int send_all(struct transport *t, const char *data, size_t size)
 			return errno == EAGAIN ? -ETIMEDOUT : -errno;
 		data += n;
 		size -= (size_t)n;
-		if (size > 0 && !may_wait && clock_ms() >= deadline)
+		if (size > 0 && !sending->may_wait &&
+		    clock_ms() >= sending->deadline)
 			return -ENOBUFS;
 	}
 	return 0;
+}
+
+static size_t rest_of(const struct transport *t, const char **bytes)
+{
+	if (t->tls)
+		return tls_session_owed(t->tls, bytes);
+	*bytes = t->rest.bytes;
+	return t->rest.size;
+}
+
+static void rest_was_sent(struct transport *t, size_t size)
+{
+	if (t->tls) {
+		tls_session_sent(t->tls, size);
+		return;
+	}
+	t->rest.bytes += size;
+	t->rest.size -= size;
+	if (t->rest.size > 0)
+		return;
+	free(t->rest.block);
+	t->rest = (struct transport_rest){ .size = 0 };
+}
+
+static int send_rest(struct transport *t, const struct sending *sending)
+{
+	const char *bytes;
+	size_t size = rest_of(t, &bytes);
+	int error = size > 0 ? send_raw(t, bytes, size, sending) : 0;
+
+	if (size > 0 && error == 0)
+		rest_was_sent(t, size);
+	return error;
 }
 
 /* An offer that came too early has set awaited, and then tried once more. */
@@ -209,10 +269,181 @@ static void unlock_out(struct transport *t)
 		t->is_free(t->context);
 }
 
-static void end_rest(struct transport *t)
+/* --- With TLS ------------------------------------------------------------- */
+
+/*
+ * Puts as much as there is of plain text where data is received, and sends what
+ * the session itself has to say. Answers as tls_session_read().
+ */
+static ssize_t open_received(struct transport *t)
 {
-	free(t->rest.block);
-	t->rest = (struct transport_rest){ .size = 0 };
+	const struct sending sending = begin_sending(t, 0);
+	size_t room = t->in_capacity - t->in_end, got = 0;
+	ssize_t n = 1;
+	int error;
+
+	pthread_mutex_lock(&t->out_lock);
+	while (got < room && n > 0) {
+		n = tls_session_read(t->tls, t->in + t->in_end + got,
+				     room - got);
+		got += n > 0 ? (size_t)n : 0;
+	}
+	error = send_rest(t, &sending);
+	unlock_out(t);
+	if (n == -EPROTO || error < 0)
+		return n == -EPROTO ? n : error;
+	return got > 0 ? (ssize_t)got : n;
+}
+
+/* By one recv(2). > 0, or as transport_receive(). */
+static ssize_t receive_sealed(struct transport *t)
+{
+	size_t size;
+	char *room = tls_session_room(t->tls, &size);
+	ssize_t n = receive_raw(t, room, size);
+
+	if (n > 0)
+		tls_session_received(t->tls, (size_t)n);
+	return n;
+}
+
+/* A record may come in parts, and have no data. */
+static ssize_t receive_opened(struct transport *t)
+{
+	ssize_t n = open_received(t);
+
+	while (n == -EAGAIN) {
+		if (t->deadline > 0 && clock_ms() >= t->deadline)
+			return -ETIMEDOUT;
+		n = receive_sealed(t);
+		if (n > 0)
+			n = open_received(t);
+		else
+			break;
+	}
+	return n;
+}
+
+/* The peer has begun a handshake, and sends no data before it is over. */
+static int settle(struct transport *t, const struct sending *sending)
+{
+	int result = tls_session_settle(t->tls), error;
+	ssize_t n;
+
+	for (;;) {
+		error = send_rest(t, sending);
+		if (error < 0 || result != -EAGAIN)
+			return error < 0 ? error : result;
+		n = receive_sealed(t);
+		if (n <= 0)
+			return n == 0         ? -ECONNRESET
+			       : n == -EAGAIN ? -ETIMEDOUT
+					      : (int)n;
+		result = tls_session_settle(t->tls);
+	}
+}
+
+static int send_sealed(struct transport *t, const char *data, size_t size,
+		       const struct sending *sending)
+{
+	size_t n;
+	int error = 0;
+
+	for (; error == 0 && size > 0; data += n, size -= n) {
+		n = size < SEALED_SIZE ? size : SEALED_SIZE;
+		error = settle(t, sending);
+		if (error == 0)
+			error = tls_session_write(t->tls, data, n);
+		if (error == 0)
+			error = send_rest(t, sending);
+		if (error == 0 && n < size && !sending->may_wait &&
+		    clock_ms() >= sending->deadline)
+			error = -ENOBUFS;
+	}
+	return error;
+}
+
+int transport_await(struct transport *t, short events)
+{
+	struct pollfd ready = { .fd = t->fd, .events = events };
+	int64_t left;
+	int n;
+
+	do {
+		left = t->deadline - clock_ms();
+		if (left <= 0)
+			return -ETIMEDOUT;
+		n = poll(&ready, 1, (int)left);
+	} while (n == 0 || (n < 0 && errno == EINTR));
+	return n < 0 ? -errno : 0;
+}
+
+/* What has come so far was the beginning of TLS. */
+static void hand_over(struct transport *t)
+{
+	size_t size;
+	char *room = tls_session_room(t->tls, &size);
+	size_t available = transport_available(t);
+
+	if (available < size)
+		size = available;
+	memcpy(room, transport_data(t), size);
+	tls_session_received(t->tls, size);
+	t->in_pos = t->in_end = 0;
+}
+
+/* What is owed tells the peer of a failure, too. */
+static int shake_hands(struct transport *t)
+{
+	const struct sending sending = begin_sending(t, 0);
+	int result, error;
+	ssize_t n;
+
+	for (;;) {
+		result = tls_session_shake_hands(t->tls);
+		error = transport_await(t, POLLOUT);
+		if (error == 0)
+			error = send_rest(t, &sending);
+		if (result != -EAGAIN || error < 0)
+			return result != -EAGAIN ? result : error;
+		error = transport_await(t, POLLIN);
+		if (error < 0)
+			return error;
+		n = receive_sealed(t);
+		if (n <= 0)
+			return n < 0 ? (int)n : -ECONNRESET;
+	}
+}
+
+int transport_secure(struct transport *t, struct tls_session *tls)
+{
+	int error;
+
+	t->tls = tls;
+	hand_over(t);
+	pthread_mutex_lock(&t->out_lock);
+	error = shake_hands(t);
+	unlock_out(t);
+	return error;
+}
+
+/* --- The owner ---------------------------------------------------------------
+ */
+
+ssize_t transport_receive(struct transport *t, size_t wanted)
+{
+	int error = reserve(t, wanted);
+	ssize_t n;
+
+	if (error < 0)
+		return error;
+	begin_wait(t);
+	n = t->tls ? receive_opened(t)
+		   : receive_raw(t, t->in + t->in_end,
+				 t->in_capacity - t->in_end);
+	if (n > 0)
+		t->in_end += (size_t)n;
+	return n;
 }
 
 static void note_send(struct transport *t)
@@ -223,16 +454,15 @@ static void note_send(struct transport *t)
 
 int transport_send(struct transport *t, const char *data, size_t size)
 {
-	int error = 0;
+	const struct sending sending = begin_sending(t, size);
+	int error;
 
 	begin_wait(t);
 	pthread_mutex_lock(&t->out_lock);
-	if (t->rest.size > 0)
-		error = send_all(t, t->rest.bytes, t->rest.size);
-	if (error == 0) {
-		end_rest(t);
-		error = send_all(t, data, size);
-	}
+	error = send_rest(t, &sending);
+	if (error == 0)
+		error = t->tls ? send_sealed(t, data, size, &sending)
+			       : send_raw(t, data, size, &sending);
 	note_send(t);
 	unlock_out(t);
 	if (transport_available(t) <= BUFFER_SIZE)
@@ -253,39 +483,19 @@ static ssize_t send_at_once(const struct transport *t, const char *data,
 	return n < 0 && errno == EAGAIN ? 0 : n;
 }
 
-void transport_tick(struct transport *t)
-{
-	ssize_t n;
-
-	if (pthread_mutex_trylock(&t->out_lock) != 0)
-		return;
-	if (t->rest.size == 0) {
-		n = send_at_once(t, tick, TICK_SIZE);
-		if (n > 0 && n < TICK_SIZE)
-			t->rest = (struct transport_rest){
-				.bytes = tick + n,
-				.size = TICK_SIZE - (size_t)n,
-			};
-		atomic_fetch_add(&t->sends, 1);
-	}
-	unlock_out(t);
-}
-
 /* False: there still is some. */
-static bool send_rest(struct transport *t)
+static bool try_rest(struct transport *t)
 {
+	const char *bytes;
+	size_t size = rest_of(t, &bytes);
 	ssize_t n;
 
-	if (t->rest.size == 0)
+	if (size == 0)
 		return true;
-	n = send_at_once(t, t->rest.bytes, t->rest.size);
-	if (n > 0) {
-		t->rest.bytes += n;
-		t->rest.size -= (size_t)n;
-	}
-	if (t->rest.size == 0 || n < 0)
-		end_rest(t); /* the owner finds what is wrong */
-	return t->rest.size == 0;
+	n = send_at_once(t, bytes, size);
+	if (n != 0) /* after an error the owner finds what is wrong */
+		rest_was_sent(t, n > 0 ? (size_t)n : size);
+	return n < 0 || (size_t)n == size;
 }
 
 /* Without memory for what is left of a packet, no other can follow it. */
@@ -301,16 +511,11 @@ static void keep_rest(struct transport *t, const char *data, size_t size)
 	t->rest = (struct transport_rest){ block, size, block };
 }
 
-static enum transport_offered offer(struct transport *t, const char *data,
-				    size_t size)
+static enum transport_offered offer_plain(struct transport *t, const char *data,
+					  size_t size)
 {
-	ssize_t n;
+	ssize_t n = send_at_once(t, data, size);
 
-	if (!send_rest(t))
-		return TRANSPORT_FULL;
-	if (size == 0)
-		return TRANSPORT_SENT;
-	n = send_at_once(t, data, size);
 	if (n == 0)
 		return TRANSPORT_FULL;
 	note_send(t);
@@ -318,6 +523,40 @@ static enum transport_offered offer(struct transport *t, const char *data,
 		return TRANSPORT_SENT;
 	keep_rest(t, data + n, size - (size_t)n);
 	return TRANSPORT_KEPT;
+}
+
+static enum transport_offered offer_sealed(struct transport *t,
+					   const char *data, size_t size)
+{
+	int error = tls_session_write(t->tls, data, size);
+
+	if (error == -EAGAIN)
+		return TRANSPORT_BUSY; /* until the peer's handshake is over */
+	note_send(t);
+	if (error < 0) {
+		transport_shutdown(t);
+		return TRANSPORT_SENT;
+	}
+	return try_rest(t) ? TRANSPORT_SENT : TRANSPORT_KEPT;
+}
+
+static enum transport_offered offer(struct transport *t, const char *data,
+				    size_t size)
+{
+	if (!try_rest(t))
+		return TRANSPORT_FULL;
+	if (size == 0)
+		return TRANSPORT_SENT;
+	return t->tls ? offer_sealed(t, data, size)
+		      : offer_plain(t, data, size);
+}
+
+void transport_tick(struct transport *t)
+{
+	if (pthread_mutex_trylock(&t->out_lock) != 0)
+		return;
+	offer(t, tick, TICK_SIZE);
+	unlock_out(t);
 }
 
 enum transport_offered transport_offer(struct transport *t, const char *data,
@@ -332,6 +571,8 @@ enum transport_offered transport_offer(struct transport *t, const char *data,
 	}
 	atomic_store(&t->awaited, false);
 	offered = offer(t, data, size);
+	if (offered == TRANSPORT_BUSY)
+		atomic_store(&t->awaited, true);
 	pthread_mutex_unlock(&t->out_lock);
 	return offered;
 }

@@ -11,6 +11,7 @@
 
 struct account;
 struct handshake;
+struct tls_session;
 
 /* What is left of a tick, or of an offer, that the socket took in part. */
 struct transport_rest {
@@ -33,6 +34,7 @@ struct transport {
 	_Atomic int64_t waiting_since;
 	/* the handshake */
 	struct handshake *handshake; /* while it lasts */
+	int64_t deadline;            /* of it, in clock_ms(); 0: it is over */
 	uint64_t peer_flags;
 	uint32_t peer_creation;
 	/* input: bytes [in_pos, in_end) are received and not consumed */
@@ -40,8 +42,9 @@ struct transport {
 	size_t in_pos;
 	size_t in_end;
 	size_t in_capacity;
+	struct tls_session *tls; /* NULL: what is sent is plain */
 	/* output */
-	pthread_mutex_t out_lock;   /* of sending, rest and sent_at */
+	pthread_mutex_t out_lock;   /* of sending, rest, sent_at and tls */
 	struct transport_rest rest; /* is sent before all else */
 	_Atomic int64_t sent_at;    /* time of the last send, in clock_ms() */
 	atomic_uint sends;          /* number of sends */
@@ -59,10 +62,25 @@ bool transport_init(struct transport *t, int fd, unsigned ticktime,
 void transport_fini(struct transport *t);
 
 /*
- * Limits each send to that time, and each receive to a quarter of it. After the
- * handshake it must be ticktime.
+ * The handshake, from its beginning to its end, has to be over at the deadline,
+ * in clock_ms(): no wait outlasts that by much. After it, ticktime limits each
+ * send, and a quarter of that each receive.
  */
-void transport_bound_waits(struct transport *t, unsigned seconds);
+void transport_begin_handshake(struct transport *t, int64_t deadline);
+void transport_end_handshake(struct transport *t);
+
+/*
+ * Until the handshake is over: waits until the socket is ready for events of
+ * poll(2). 0 or -errno; -ETIMEDOUT at the deadline.
+ */
+int transport_await(struct transport *t, short events);
+
+/*
+ * Before anything is sent: goes over to TLS, with what has been received as its
+ * first bytes, and performs its handshake until the deadline. Takes ownership
+ * of the session. 0; -EPROTO: see tls_session_failure(); -ECONNRESET; -errno.
+ */
+int transport_secure(struct transport *t, struct tls_session *tls);
 
 /* The bytes received and not consumed. */
 size_t transport_available(const struct transport *t);
@@ -81,7 +99,7 @@ void transport_consume(struct transport *t, size_t size);
  * Receives by one recv(2), into a buffer of at least 64 KiB that grows with the
  * data up to wanted bytes. > 0: bytes received; 0: the peer disconnected;
  * -EAGAIN: nothing came for a quarter of the tick time; -ENOSPC: no memory for
- * a larger buffer.
+ * a larger buffer; -EPROTO: see tls_session_failure().
  */
 ssize_t transport_receive(struct transport *t, size_t wanted);
 

@@ -173,11 +173,12 @@ static void end_owner(struct handles *h, struct handles_owner *owner,
 
 /* --- Connecting, disconnecting and expiring ----------------------------- */
 
-static void free_if_ended(struct handles_owner *owner)
+static void free_if_ended(const struct handles *h, struct handles_owner *owner)
 {
 	if (!owner->ended || owner->connections > 0)
 		return;
 	stop_waiting(owner);
+	handle_proof_free(h, owner);
 	LIST_REMOVE(owner, of_name);
 	holders_close(owner->holder);
 	free(owner);
@@ -211,33 +212,59 @@ static struct handles_owner *find_or_make(struct handles *h,
 			end_owner(h, owner, ended);
 		else if (!owner->ended)
 			current = owner;
-		free_if_ended(owner);
+		free_if_ended(h, owner);
 	}
 	return current ? current : handle_owners_new(holder, creation);
 }
 
-struct handles_owner *handles_owner_up(struct handles *h, const char *name,
-				       uint32_t creation)
+/* A new one without connections is not left. */
+static int prove(struct handles *h, struct handles_owner *owner,
+		 const struct cert_names *names)
+{
+	int error = handle_proof_set(h, owner, names);
+
+	if (error == 0 || owner->connections > 0 || owner->queue)
+		return error;
+	LIST_REMOVE(owner, of_name);
+	holders_close(owner->holder);
+	free(owner);
+	return error;
+}
+
+static int up(struct handles *h, struct holder *holder,
+	      const struct handles_node *node, struct ended_handles *ended,
+	      struct handles_owner **owner)
+{
+	int error;
+
+	if (!handle_proof_suffices(holder, node->names))
+		return -EACCES;
+	*owner = find_or_make(h, holder, node->creation, ended);
+	error = *owner ? prove(h, *owner, node->names) : -ENOMEM;
+	if (error < 0)
+		return error;
+	if ((*owner)->queue)
+		stop_waiting(*owner);
+	(*owner)->connections++;
+	(*owner)->since = clock_ms();
+	return 0;
+}
+
+int handles_owner_up(struct handles *h, const struct handles_node *node,
+		     struct handles_owner **owner)
 {
 	struct ended_handles ended = { .event = HANDLE_ENDED,
 				       .reason = "node_restarted" };
-	struct handles_owner *owner = NULL;
 	struct holder *holder;
+	int error;
 
 	pthread_rwlock_wrlock(&h->lock);
-	holder = holders_open(&h->holders, name);
-	if (holder)
-		owner = find_or_make(h, holder, creation, &ended);
-	if (owner && owner->queue)
-		stop_waiting(owner);
-	if (owner) {
-		owner->connections++;
-		owner->since = clock_ms();
-	}
+	holder = holders_open(&h->holders, node->name);
+	error = holder ? up(h, holder, node, &ended, owner) : -ENOMEM;
 	holders_close(holder);
 	pthread_rwlock_unlock(&h->lock);
 	handle_owners_free_ended(h, &ended);
-	return owner;
+	return error;
 }
 
 /*
@@ -258,7 +285,7 @@ static int64_t reap(struct handles *h, struct wait_queue *queue, uint32_t max,
 		ended->reason =
 			owner->deadline > now ? "too_many_gone" : "grace_over";
 		end_owner(h, owner, ended);
-		free_if_ended(owner);
+		free_if_ended(h, owner);
 	}
 	return -1;
 }
@@ -338,7 +365,7 @@ void handles_owner_down(struct handles *h, struct handles_owner *owner)
 			processes = end_processes(h, owner, &ended);
 		handle_owners_wait(h, owner);
 	}
-	free_if_ended(owner);
+	free_if_ended(h, owner);
 	pthread_rwlock_unlock(&h->lock);
 	handle_owners_free_ended(h, &ended);
 	if (processes > 0)

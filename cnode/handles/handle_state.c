@@ -195,6 +195,8 @@ int handle_state_take(struct handles *h, struct handle *new,
 		      const struct handles_owner *owner, struct kept_room *room)
 {
 	*room = (struct kept_room){ .pinned = false };
+	if (state_of(h) && owner && owner->unkept < 0)
+		return owner->unkept;
 	return take(h, new, new->shared ? NULL : owner, room);
 }
 
@@ -239,6 +241,8 @@ int handle_state_take_holding(struct handles *h,
 	*room = (struct kept_room){ .pinned = true };
 	if (!state_of(h))
 		return 0;
+	if (owner->unkept < 0)
+		return owner->unkept;
 	room->size = sizeof(record) + record.owner_size;
 	room->bytes = malloc(room->size);
 	if (!room->bytes)

@@ -8,6 +8,8 @@
 #include "bpf/resource.h"
 #include "state/state.h"
 
+struct cert_names;
+
 #define HANDLES_MAX (1u << 18) /* the first word of a reference has 18 bits */
 
 /*
@@ -55,12 +57,20 @@ void handles_tell(struct handles *handles,
 		  void *context);
 
 /*
- * A node has connected: ends the other incarnations of that name. Pair each
- * call with one of handles_owner_down(); the owner is valid until then. NULL:
- * no memory.
+ * A node has connected, and shown a certificate with those names, if any: ends
+ * the other incarnations of its name. Pair each call with one of
+ * handles_owner_down(); *owner is valid until then. -EACCES: an owner of that
+ * name, connected or within its grace period, has shown a certificate that
+ * shares no name with this one; -ENOMEM.
  */
-struct handles_owner *handles_owner_up(struct handles *handles,
-				       const char *name, uint32_t creation);
+struct handles_node {
+	const char *name;
+	uint32_t creation;
+	const struct cert_names *names; /* may be empty, but not NULL */
+};
+
+int handles_owner_up(struct handles *handles, const struct handles_node *node,
+		     struct handles_owner **owner);
 void handles_owner_down(struct handles *handles, struct handles_owner *owner);
 
 /*
@@ -233,6 +243,13 @@ int handles_restore_holding(struct handles *handles,
 int handles_restore_reserve(struct handles *handles,
 			    const struct handles_kept *kept,
 			    enum resource_class class);
+/*
+ * Behind all these, from a record of STATE_OWNER: what an owner has shown.
+ * -EBADMSG: it is none; -ENOENT: there is no such owner; -EEXIST: it has one
+ * already; -ENOMEM.
+ */
+int handles_restore_owner(struct handles *handles, uint32_t number,
+			  const void *bytes, size_t size);
 uint32_t handles_restored(struct handles *handles);
 
 /*

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "handles/handles.h"
 #include "handles/holders.h"
+#include "tls/cert_names.h"
 
 /*
  * Shared by handles.c and handle_*.c. The lock of struct handles guards all of
@@ -82,6 +83,9 @@ struct wait_queue {
 struct handles_owner {
 	struct holder *holder; /* of this node name */
 	uint32_t creation;
+	struct cert_names names; /* of its certificate, once it showed one */
+	uint32_t record;         /* of these, if they are kept; else 0 */
+	_Atomic int unkept;      /* 0, or the -errno of that */
 	unsigned connections;
 	int64_t since;        /* ms: start of the last connection */
 	unsigned short_lives; /* short-lived connections in a row */
@@ -209,6 +213,21 @@ void handle_owners_end_handle(struct handles *handles, struct handle *handle,
 /* Without the lock: closing the objects may take the kernel long. */
 void handle_owners_free_ended(const struct handles *handles,
 			      struct ended_handles *ended);
+
+/* --- handle_proof.c: who may come as an owner ----------------------------- */
+
+/*
+ * Whether who has those names may come under that name: as all owners that are
+ * there without any, and all others that have one of them.
+ */
+bool handle_proof_suffices(const struct holder *holder,
+			   const struct cert_names *names);
+/* -ENOMEM. If they cannot be kept, owner->unkept says why. */
+int handle_proof_set(const struct handles *handles, struct handles_owner *owner,
+		     const struct cert_names *names);
+/* Before the owner is freed. */
+void handle_proof_free(const struct handles *handles,
+		       struct handles_owner *owner);
 
 /* --- handle_state.c: what is kept over a restart -------------------------- */
 

@@ -6,6 +6,7 @@ cnode_but_main += \
 	%D%/handle_capacity.c \
 	%D%/handle_idle.c \
 	%D%/handle_owners.c \
+	%D%/handle_proof.c \
 	%D%/handle_restore.c \
 	%D%/handle_state.c \
 	%D%/handle_table.c \

@@ -8,6 +8,7 @@
 #include <bpf/btf.h>
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -67,6 +68,27 @@ static int shorter(int a, int b)
 	return a < 0 || (b >= 0 && b < a) ? b : a;
 }
 
+/* Those that are revoked end; expired ones do so by themselves. */
+static void reload(const struct node *node)
+{
+	if (!node->tls)
+		log_notice("there is nothing to read anew without --tls");
+	else if (tls_reload(node->tls))
+		peers_end_expired(node->service.peers, node->tls);
+}
+
+/* ms until there is more to do; -1: never */
+static int look_at_certificates(const struct node *node)
+{
+	int wait;
+
+	if (!node->tls)
+		return -1;
+	wait = peers_end_expired(node->service.peers,
+				 tls_look(node->tls) ? node->tls : NULL);
+	return shorter(wait, tls_look_wait(node->tls));
+}
+
 /* False for a signal that ends the node. */
 static bool serve_signal(const struct node *node)
 {
@@ -75,6 +97,10 @@ static bool serve_signal(const struct node *node)
 
 	if (read(node->signals, &signal, sizeof(signal)) != sizeof(signal))
 		return true;
+	if (signal.ssi_signo == SIGHUP && !signals_ends(SIGHUP)) {
+		reload(node);
+		return true;
+	}
 	if (!signals_ends(signal.ssi_signo)) {
 		stats_log(node->service.common.stats,
 			  node->service.common.handles);
@@ -170,6 +196,7 @@ static int work(struct node *node, bool accepting)
 	wait = shorter(wait, handles_reap(node->service.common.handles));
 	wait = shorter(wait, handles_end_idle(node->service.common.handles));
 	wait = shorter(wait, notify_manager(node));
+	wait = shorter(wait, look_at_certificates(node));
 	wait = shorter(wait, log_catch_up(false));
 	return accepting ? wait : shorter(wait, NO_FD_PAUSE_MS);
 }
@@ -228,6 +255,7 @@ static void stop(struct node *node)
 	stats_all_free(service->common.stats);
 	map_memory_free(service->common.map_memory);
 	state_close(node->state);
+	tls_close(node->tls);
 	root_close(&service->common.pin_root);
 	root_close(&service->common.file_root);
 	root_close(&service->common.netns_root);

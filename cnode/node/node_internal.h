@@ -7,6 +7,7 @@
 #include "node/node.h"
 #include "node/notify.h"
 #include "serve/connection.h"
+#include "tls/tls.h"
 
 /* Shared by node.c and node_start.c. */
 struct node {
@@ -22,6 +23,7 @@ struct node {
 	struct notify notify;
 	struct budget budget;
 	struct state *state; /* NULL: without --keep */
+	struct tls *tls;     /* NULL: without --tls */
 	int last_kept_fd;    /* those above are for connections */
 	struct service service;
 };

@@ -33,6 +33,8 @@
 #include "node/signals.h"
 #include "restore/restore.h"
 #include "state/state.h"
+#include "tls/tls.h"
+#include "tls/tls_session.h"
 
 #define EI_MAX_FDS (1u << 20)
 #define SPARE_FDS 64 /* listener, epmd, files that a call opens */
@@ -310,6 +312,24 @@ static enum exit_status open_listeners(struct node *node)
 	return STATUS_OTHER;
 }
 
+/* Once this process knows the key; the loader has started without it. */
+static enum exit_status open_tls(struct node *node)
+{
+	const struct options *options = node->options;
+	const struct tls_options tls = {
+		.folder = options->tls,
+		.host = options->host,
+		.only_1_3 = options->tls_only_1_3,
+	};
+	enum exit_status status =
+		options->tls ? tls_open(&node->tls, &tls) : STATUS_OK;
+
+	node->service.tls = node->tls;
+	node->service.tls_or_plain = options->tls_or_plain;
+	node->service.tls_any_name = options->tls_any_name;
+	return status;
+}
+
 /* One for each processor, of each subscription. */
 static rlim_t most_perf_events(const struct options *options)
 {
@@ -491,7 +511,9 @@ static uint64_t most_memory(const struct node *node)
 
 	if (options->max_memory > UINT64_MAX / 4)
 		return 0;
-	return OWN_MEMORY + connections * CONNECTION_SIZE +
+	return OWN_MEMORY +
+	       connections * (CONNECTION_SIZE +
+			      (options->tls ? TLS_SESSION_SIZE : 0)) +
 	       (options->max_maps + kept) * MAP_SIZE + 2 * options->max_memory;
 }
 
@@ -499,10 +521,13 @@ static uint64_t most_memory(const struct node *node)
 static enum exit_status give_up_privileges(const struct node *node)
 {
 	const struct options *options = node->options;
+	const char *folders[TLS_MAX_FOLDERS];
 	const struct sandbox sandbox = {
 		.pin_root = node->service.common.pin_root.fd,
 		.netns_root = node->service.common.netns_root.fd,
 		.keep = node->state ? state_folder(node->state) : -1,
+		.folders = folders,
+		.folder_count = node->tls ? tls_folders(node->tls, folders) : 0,
 		.epmd_port = options->no_epmd ? 0 : epmd_port(),
 		.memory = most_memory(node),
 		.open_by_id = !options->no_open_by_id,
@@ -515,6 +540,8 @@ static enum exit_status give_up_privileges(const struct node *node)
 		status = epmd_start();
 	if (status == STATUS_OK)
 		status = sandbox_enter(&sandbox);
+	if (status == STATUS_OK && node->tls)
+		tls_check_readable(node->tls);
 	if (status == STATUS_OK)
 		status = root_check(&node->service.common.pin_root, "pin-root");
 	if (status == STATUS_OK)
@@ -564,6 +591,8 @@ enum exit_status node_start(struct node *node)
 	if (status == STATUS_OK)
 		status = init_ei_node(node);
 	if (status == STATUS_OK)
+		status = open_tls(node);
+	if (status == STATUS_OK)
 		status = check_privilege();
 	if (status == STATUS_OK) {
 		mount_bpf_fs(&options->user);
@@ -587,7 +616,8 @@ enum exit_status node_start(struct node *node)
 		status = epmd_publish(&node->ei, node->port);
 	if (status != STATUS_OK)
 		return status;
-	node->signals = signals_open();
+	/* a service manager asks for a reload whether there is one or not */
+	node->signals = signals_open(node->tls || node->notify.fd >= 0);
 	if (node->signals < 0) {
 		log_error("cannot create a signalfd: %s", strerror(errno));
 		return STATUS_OTHER;

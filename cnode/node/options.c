@@ -46,6 +46,12 @@ static const char *read_cookie_file(struct options *options,
 				    const char *argument);
 static const char *read_listen(struct options *options, const char *argument);
 static const char *read_no_epmd(struct options *options, const char *argument);
+static const char *read_tls(struct options *options, const char *argument);
+static const char *read_tls_min(struct options *options, const char *argument);
+static const char *read_tls_names(struct options *options,
+				  const char *argument);
+static const char *read_tls_or_plain(struct options *options,
+				     const char *argument);
 static const char *read_log_level(struct options *options,
 				  const char *argument);
 static const char *read_log_format(struct options *options,
@@ -96,6 +102,17 @@ static const struct row rows[] = {
 	{ "no-epmd", NULL,
 	  "register with no epmd, and start none; takes --port",
 	  .read = read_no_epmd },
+	{ "tls", "DIR",
+	  "nodes connect by TLS; DIR has cert.pem, key.pem, ca.pem",
+	  .read = read_tls },
+	{ "tls-min", "VERSION", "oldest version of TLS: 1.2 or 1.3 (1.2)",
+	  .read = read_tls_min },
+	{ "tls-names", "WHICH",
+	  "host: a certificate has to name its node's host; or any (host)",
+	  .read = read_tls_names },
+	{ "tls-or-plain", NULL,
+	  "nodes may also connect without TLS, to move a cluster",
+	  .read = read_tls_or_plain },
 	{ "max-connections", "N", "nodes connected at once (1024)",
 	  NUMBER(max_connections, 1, 1000000) },
 	{ "max-handshakes", "N",
@@ -128,7 +145,8 @@ static const struct row rows[] = {
 	  "callers may name files below it, for inode_storage (none)",
 	  .read = read_file_root },
 	{ "allow", "PATTERN=PERMISSION",
-	  "load, rw, ro or none to nodes of such names; repeatable (*=rw)",
+	  "load, rw, ro or none to nodes of such names, or of such "
+	  "certificates by cert:DNS:PATTERN and the like; repeatable (*=rw)",
 	  .read = read_allow },
 	{ "read-only", NULL, "no node may write, whatever --allow says",
 	  .read = read_read_only },
@@ -272,6 +290,36 @@ static const char *read_no_epmd(struct options *options, const char *argument)
 {
 	(void)argument;
 	options->no_epmd = true;
+	return NULL;
+}
+
+static const char *read_tls(struct options *options, const char *argument)
+{
+	options->tls = argument;
+	return *argument ? NULL : "the folder is missing";
+}
+
+static const char *read_tls_min(struct options *options, const char *argument)
+{
+	options->tls_only_1_3 = strcmp(argument, "1.3") == 0;
+	return options->tls_only_1_3 || strcmp(argument, "1.2") == 0
+		       ? NULL
+		       : "give 1.2 or 1.3";
+}
+
+static const char *read_tls_names(struct options *options, const char *argument)
+{
+	options->tls_any_name = strcmp(argument, "any") == 0;
+	return options->tls_any_name || strcmp(argument, "host") == 0
+		       ? NULL
+		       : "give host or any";
+}
+
+static const char *read_tls_or_plain(struct options *options,
+				     const char *argument)
+{
+	(void)argument;
+	options->tls_or_plain = true;
 	return NULL;
 }
 
@@ -585,6 +633,23 @@ static bool settle_listen(struct options *options)
 	return false;
 }
 
+static bool settle_tls(struct options *options)
+{
+	const char *alone = options->tls_only_1_3   ? "--tls-min 1.3"
+			    : options->tls_any_name ? "--tls-names any"
+			    : options->tls_or_plain ? "--tls-or-plain"
+						    : NULL;
+
+	if (!options->tls && alone) {
+		log_error("%s: it takes --tls DIR", alone);
+		return false;
+	}
+	if (options->tls)
+		options->permissions.proof =
+			options->tls_any_name ? PROOF_CERT : PROOF_HOST;
+	return permissions_settle(&options->permissions);
+}
+
 static bool settle_keep(const struct options *options)
 {
 	if (!options->forget || options->keep)
@@ -638,7 +703,8 @@ enum options_result options_read(struct options *options, int argc,
 	if (optind < argc)
 		return bad_usage(argv[optind], "unexpected argument");
 	if (!settle_max_memory(options) || !settle_programs(options) ||
-	    !settle_keep(options) || !settle_listen(options))
+	    !settle_keep(options) || !settle_listen(options) ||
+	    !settle_tls(options))
 		return OPTIONS_BAD;
 	log_set_level(options->log_level);
 	if (!options->host[0] && !host_name_find(options->host))

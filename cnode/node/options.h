@@ -21,6 +21,7 @@ struct options {
 	const char *pin_root;    /* NULL: pins may be anywhere */
 	const char *netns_root;  /* NULL: no network namespace may be named */
 	const char *keep;        /* NULL: handles end with the process */
+	const char *tls;         /* NULL: without TLS */
 	struct permissions permissions;
 	struct user user;
 	struct address listen[LISTENERS_MAX];
@@ -50,6 +51,9 @@ struct options {
 	bool forget;
 	bool no_open_by_id;
 	bool no_epmd;
+	bool tls_only_1_3;
+	bool tls_any_name;
+	bool tls_or_plain;
 	bool no_sandbox;
 	bool vmlinux_types;
 };

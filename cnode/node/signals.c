@@ -28,7 +28,7 @@ static const struct {
 } table[] = {
 	{ SIGTERM, ENDS },
 	{ SIGINT, ENDS },
-	{ SIGHUP, ENDS }, /* but not behind nohup(1) */
+	{ SIGHUP, ENDS }, /* but not behind nohup(1); or served: reloads */
 	{ SIGUSR1, SERVED },
 	{ SIGUSR2, IGNORED },
 	{ SIGPIPE, IGNORED }, /* write(2) returns EPIPE, */
@@ -41,6 +41,8 @@ static const struct {
 	{ SIGPWR, IGNORED },
 	{ SIGSTKFLT, IGNORED },
 };
+
+static bool reloads; /* as signals_open() was called */
 
 #define ROWS (sizeof(table) / sizeof(table[0]))
 
@@ -73,10 +75,21 @@ void signals_begin(void)
 		sigaction(number, &ignore, NULL);
 }
 
-int signals_open(void)
+/* A blocked signal that is ignored is dropped: the default action is not. */
+static void serve_sighup(void)
+{
+	const struct sigaction taken = { .sa_handler = end_at_once };
+
+	sigaction(SIGHUP, &taken, NULL);
+	reloads = true;
+}
+
+int signals_open(bool reload)
 {
 	sigset_t set;
 
+	if (reload)
+		serve_sighup();
 	sigemptyset(&set);
 	for (size_t i = 0; i < ROWS; i++)
 		if (table[i].fate != IGNORED &&
@@ -88,6 +101,8 @@ int signals_open(void)
 
 bool signals_ends(uint32_t number)
 {
+	if (number == SIGHUP && reloads)
+		return false;
 	for (size_t i = 0; i < ROWS; i++)
 		if ((uint32_t)table[i].number == number)
 			return table[i].fate == ENDS;

@@ -13,9 +13,10 @@ void signals_begin(void);
 
 /*
  * Returns a signalfd of the signals that are served, or -1 with errno. Threads
- * started from here on leave them to it.
+ * started from here on leave them to it. reload: SIGHUP is one of these, and
+ * does not end the node.
  */
-int signals_open(void);
+int signals_open(bool reload);
 
 /* Whether a signal ends the node. */
 bool signals_ends(uint32_t number);

@@ -426,6 +426,21 @@ static void visit_holding(uint32_t record, const void *bytes, size_t size,
 		state_drop(p->restore->state, record);
 }
 
+/* One of an owner without handles goes; it may have some that were left. */
+static void visit_owner(uint32_t record, const void *bytes, size_t size,
+			void *context)
+{
+	const struct progress *p = context;
+	int error;
+
+	if (*(const uint8_t *)bytes != STATE_OWNER)
+		return;
+	error = handles_restore_owner(p->restore->handles, record, bytes, size);
+	if (error == -EBADMSG || error == -EEXIST ||
+	    (error == -ENOENT && p->left_count == 0))
+		state_drop(p->restore->state, record);
+}
+
 /* Of a later type than there is in this version, or of none. */
 static void visit_unknown(uint32_t record, const void *bytes, size_t size,
 			  void *context)
@@ -433,7 +448,7 @@ static void visit_unknown(uint32_t record, const void *bytes, size_t size,
 	uint8_t type = *(const uint8_t *)bytes;
 
 	(void)size;
-	if (type < STATE_NODE || type > STATE_PART)
+	if (type < STATE_NODE || type > STATE_OWNER)
 		drop(context, record, "it is of no type that is known");
 }
 
@@ -488,6 +503,8 @@ static int restore_records(struct progress *p)
 		qsort(p->left, p->left_count, sizeof(*p->left), compare_left);
 	if (error == 0)
 		error = state_each(state, visit_holding, p);
+	if (error == 0)
+		error = state_each(state, visit_owner, p);
 	return p->no_memory ? -ENOMEM : error;
 }
 

@@ -14,11 +14,14 @@
 #include "base/log.h"
 #include "dist/address.h"
 #include "dist/handshake.h"
+#include "dist/opening.h"
 #include "events/events.h"
 #include "serve/connection_internal.h"
+#include "tls/tls_session.h"
 
 #define HANDSHAKE_MS 5000
 #define STACK_SIZE ((size_t)512 * 1024)
+#define NAMES_SIZE 1024 /* of a certificate, in a line of the log */
 
 static const char *describe_end(int error, char *words, size_t size)
 {
@@ -62,6 +65,7 @@ static const char *judge_name(void *context, const char *name)
 {
 	struct connection *c = context;
 	const struct service *service = c->service;
+	const struct tls_session *tls = c->transport.tls;
 
 	if (!strchr(name, '@'))
 		return "its name has no @";
@@ -69,25 +73,42 @@ static const char *judge_name(void *context, const char *name)
 		return "its name is not UTF-8 of at most 255 characters";
 	if (strcmp(name, service->node->thisnodename) == 0)
 		return "it has the name of this node";
+	if (tls && !service->tls_any_name &&
+	    !tls_session_is_of_host(tls, strrchr(name, '@') + 1))
+		return "its certificate does not name the host of its name "
+		       "among the subjectAltNames; see --tls-names";
 	c->session.context.permission =
-		permissions_of(service->permissions, name);
+		permissions_of(service->permissions, name,
+			       tls ? tls_session_names(tls) : NULL);
 	if (c->session.context.permission == PERMISSION_NONE)
 		return "--allow gives it nothing";
 	return NULL;
+}
+
+/* NULL, or why it failed. */
+static const char *accept_peer(struct connection *c, ErlConnect *peer)
+{
+	const struct service *service = c->service;
+	struct handshake handshake = {
+		.node = service->node,
+		.listener = service->listener,
+		.judge = judge_name,
+		.context = c,
+	};
+	const char *failure;
+
+	transport_begin_handshake(&c->transport, c->peer.deadline);
+	failure = opening_settle(&c->transport, service->tls,
+				 service->tls_or_plain);
+	return failure ? failure
+		       : handshake_accept(&handshake, &c->transport, peer);
 }
 
 /* NULL, or why the peer is refused. */
 static const char *shake_hands(struct connection *c, ErlConnect *peer)
 {
 	struct service *service = c->service;
-	struct handshake handshake = {
-		.node = service->node,
-		.listener = service->listener,
-		.deadline = c->peer.deadline,
-		.judge = judge_name,
-		.context = c,
-	};
-	const char *failure = handshake_accept(&handshake, &c->transport, peer);
+	const char *failure = accept_peer(c, peer);
 
 	if (failure)
 		return peers_was_replaced(service->peers, &c->peer)
@@ -106,6 +127,9 @@ static const char *shake_hands(struct connection *c, ErlConnect *peer)
 		return ending;
 	case -ESTALE:
 		return "a newer connection has replaced it";
+	case -EACCES:
+		return "a node of that name is there, or was within --grace, "
+		       "whose certificate shares no name with its own";
 	default:
 		return "out of memory";
 	}
@@ -158,15 +182,45 @@ static int resume(struct connection *c)
 	return error;
 }
 
+/* The version of TLS, and the names that are proved. */
+static void add_tls(struct log_fields *fields, const struct connection *c,
+		    char *names, size_t size)
+{
+	const struct tls_session *tls = c->transport.tls;
+
+	log_fields_text(fields, "tls", tls ? tls_session_version(tls) : "none");
+	if (tls)
+		cert_names_format(tls_session_names(tls), names, size);
+	log_fields_text(fields, "names", tls ? names : NULL);
+}
+
 static void log_connected(const struct connection *c, const char *address)
 {
 	static struct log_limit limit = LOG_LIMIT_OF("connected", NULL);
+	const struct tls_session *tls = c->transport.tls;
 	struct log_fields fields;
+	char names[NAMES_SIZE] = "";
 
 	log_fields_start(&fields, limit.event, NULL);
 	log_fields_text(&fields, "address", address);
-	log_limited_with(&limit, &fields, LOG_NOTICE, "connected %s from %s",
-			 c->peer.name, address);
+	if (c->service->tls)
+		add_tls(&fields, c, names, sizeof(names));
+	log_limited_with(&limit, &fields, LOG_NOTICE,
+			 "connected %s from %s%s%s%s%s", c->peer.name, address,
+			 tls ? " by " : "", tls ? tls_session_version(tls) : "",
+			 tls ? " as " : "", names);
+}
+
+static const char *reason_of(const struct connection *c, int error, char *words,
+			     size_t size)
+{
+	const char *ended_for = atomic_load(&c->peer.ending);
+
+	if (ended_for)
+		return ended_for;
+	return error == -EPROTO && c->transport.tls
+		       ? tls_session_failure(c->transport.tls)
+		       : describe_end(error, words, size);
 }
 
 static void log_disconnected(const struct connection *c, int error)
@@ -176,7 +230,7 @@ static void log_disconnected(const struct connection *c, int error)
 	const char *reason;
 	char words[128];
 
-	reason = describe_end(error, words, sizeof(words));
+	reason = reason_of(c, error, words, sizeof(words));
 	log_fields_start(&fields, limit.event, reason);
 	log_limited_with(&limit, &fields, LOG_NOTICE, "disconnected %s: %s",
 			 c->peer.name, reason);

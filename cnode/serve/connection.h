@@ -3,6 +3,7 @@
 #define CONNECTION_H
 
 #include <ei.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "call/permissions.h"
@@ -23,6 +24,9 @@ struct service {
 	struct budget *budget; /* of their buffers */
 	struct peers *peers;
 	const struct permissions *permissions;
+	struct tls *tls; /* NULL: without TLS */
+	bool tls_or_plain;
+	bool tls_any_name;  /* names of nodes are not compared */
 	size_t max_waiting; /* bytes, for longer than ticktime */
 	unsigned ticktime;  /* s */
 };

@@ -14,8 +14,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "tls/tls_session.h"
 
-#define LOOK_MS 400   /* at least, between looks at busy peers */
+#define LOOK_MS 400 /* at least, between looks at busy peers */
+#define MAX_WAIT_S 3600
 #define ENTER_MS 1000 /* for a handshake that was ended to leave */
 
 struct peers {
@@ -224,14 +226,19 @@ static int wait_for_others(struct peers *peers, const struct peer *peer)
 static int join(struct peers *peers, struct peer *peer, const char *name,
 		struct handles *handles, struct handles_owner **owner)
 {
+	static const struct cert_names none;
+	const struct tls_session *tls = peer->transport->tls;
+	const struct handles_node node = {
+		.name = name,
+		.creation = peer->transport->peer_creation,
+		.names = tls ? tls_session_names(tls) : &none,
+	};
 	int error = check(peers, peer, name);
 
+	if (error == 0)
+		error = handles_owner_up(handles, &node, owner);
 	if (error < 0)
 		return error;
-	*owner =
-		handles_owner_up(handles, name, peer->transport->peer_creation);
-	if (!*owner)
-		return -ENOMEM;
 	end_others(peers, name);
 	strncpy(peer->name, name, sizeof(peer->name) - 1);
 	error = wait_for_others(peers, peer);
@@ -316,6 +323,53 @@ void peers_end_slow(struct peers *peers, int64_t ms)
 			    peer->name, (long long)(now - since));
 		transport_shutdown(peer->transport);
 	}
+	pthread_mutex_unlock(&peers->lock);
+}
+
+/* --- Certificates --------------------------------------------------------- */
+
+static void end_for(struct peer *peer, const char *reason)
+{
+	atomic_store(&peer->ending, reason);
+	transport_shutdown(peer->transport);
+}
+
+int peers_end_expired(struct peers *peers, const struct tls *tls)
+{
+	int64_t now = time(NULL), left, next = INT64_MAX;
+	const struct tls_session *session;
+	struct peer *peer;
+
+	pthread_mutex_lock(&peers->lock);
+	TAILQ_FOREACH(peer, &peers->all, entry)
+	{
+		session = peer->transport->tls;
+		if (!peer->connected || !session || atomic_load(&peer->ending))
+			continue;
+		left = tls_session_expires(session) - now;
+		if (left <= 0)
+			end_for(peer, "its certificate has expired");
+		else if (tls && tls_session_is_revoked(session, tls))
+			end_for(peer, "its certificate has been revoked");
+		else if (left < next)
+			next = left;
+	}
+	pthread_mutex_unlock(&peers->lock);
+	if (next == INT64_MAX)
+		return -1;
+	return next > MAX_WAIT_S ? MAX_WAIT_S * 1000 : (int)next * 1000;
+}
+
+void peers_each(struct peers *peers,
+		void (*visit)(const struct peer *peer, void *context),
+		void *context)
+{
+	const struct peer *peer;
+
+	pthread_mutex_lock(&peers->lock);
+	TAILQ_FOREACH(peer, &peers->all, entry)
+	if (peer->connected)
+		visit(peer, context);
 	pthread_mutex_unlock(&peers->lock);
 }
 

@@ -9,11 +9,14 @@
 
 #include "dist/transport.h"
 #include "handles/handles.h"
+#include "tls/tls.h"
 
 /* A connection as the registry knows it; part of struct connection. */
 struct peer {
 	struct transport *transport;
-	int64_t deadline;           /* of its handshake, in clock_ms() */
+	int64_t deadline; /* of its handshake, in clock_ms() */
+	/* why this node ends the connection; NULL: it does not */
+	_Atomic(const char *) ending;
 	char name[MAXATOMLEN_UTF8]; /* "" until peers_join() */
 	/* set by its thread */
 	atomic_bool busy;  /* it serves requests */
@@ -53,7 +56,8 @@ void peers_leave(struct peers *peers, struct peer *peer);
  * handshake's deadline, so that their requests are done before this one's
  * begin; it takes over their slot. Returns 0; -EMFILE: max nodes are connected;
  * -ESTALE: a newer connection of that name has come; -ETIMEDOUT: an older one
- * has not ended; -ESHUTDOWN: peers_shutdown() was called; -ENOMEM.
+ * has not ended; -ESHUTDOWN: peers_shutdown() was called; -EACCES, -ENOMEM as
+ * handles_owner_up().
  */
 int peers_join(struct peers *peers, struct peer *peer, const char *name,
 	       struct handles *handles, struct handles_owner **owner);
@@ -73,6 +77,17 @@ bool peers_tick(struct peers *peers);
  * is not slow.
  */
 void peers_end_slow(struct peers *peers, int64_t ms);
+
+/*
+ * Ends connections with TLS whose certificate has expired, and, with tls, those
+ * that its lists revoke. Returns the ms until the next one expires; -1: none.
+ */
+int peers_end_expired(struct peers *peers, const struct tls *tls);
+
+/* Calls visit for each connected node, which must not take long. */
+void peers_each(struct peers *peers,
+		void (*visit)(const struct peer *peer, void *context),
+		void *context);
 
 /* Ends all connections and waits for them to leave. False: timed out. */
 bool peers_shutdown(struct peers *peers, int timeout_ms);

@@ -64,6 +64,7 @@ enum state_type {
 	STATE_HOLDING, /* a node that holds a shared handle */
 	STATE_CHARGE,  /* of a map, for its memory */
 	STATE_PART,    /* of several handles: see state_share() */
+	STATE_OWNER,   /* a node that holds handles: what it has proved */
 };
 
 /*
