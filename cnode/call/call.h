@@ -40,6 +40,7 @@ struct buffer {
 struct call_options {
 	bool open_by_id;
 	bool keep;
+	bool tls;
 	uint32_t max_maps;
 	uint32_t max_maps_per_node;
 	uint32_t grace; /* s */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "call/objects.h"
+#include "tls/cert_names.h"
 
 struct listing {
 	struct call *call;
@@ -19,18 +20,42 @@ static void write_handle(const struct handles_info *info, void *context)
 	listing->count++;
 }
 
+/* #{tls => Version | none, names => [Binary]} */
+void descriptions_write_proof(struct term_writer *w,
+			      const struct handles_node *node)
+{
+	size_t map = term_write_map_open(w), list;
+	const char *name = NULL;
+	uint32_t count = 0;
+
+	term_write_atom(w, "tls");
+	term_write_atom(w, node ? node->tls : "none");
+	term_write_atom(w, "names");
+	list = term_write_list_open(w);
+	while (node && (name = cert_names_next(node->names, name))) {
+		term_write_binary(w, name, strlen(name));
+		count++;
+	}
+	term_write_list_close(w, list, count);
+	term_write_map_close(w, map, 2);
+}
+
 static void write_owned_handle(const struct handles_info *info, void *context)
 {
 	struct listing *listing = context;
 	struct term_writer *out = listing->call->out;
 
-	term_write_tuple(out, 3);
+	bool tls = listing->call->context->common->options.tls;
+
+	term_write_tuple(out, tls ? 4 : 3);
 	write_handle(info, context);
 	if (info->lifetime == HANDLES_PROCESS)
 		term_write_raw(out, info->process, info->process_size);
 	else
-		term_write_atom(out, info->owner ? info->owner : "none");
+		term_write_atom(out, info->owner ? info->owner->name : "none");
 	term_write_atom(out, handles_lifetimes[info->lifetime]);
+	if (tls)
+		descriptions_write_proof(out, info->owner);
 }
 
 uint32_t descriptions_write_owned(struct call *call,

@@ -7,9 +7,16 @@
 
 /* Parts of the descriptions of objects that all kinds have. */
 
-/* {Handle, Owner, Lifetime} for each handle of that kind; their number. */
+/*
+ * {Handle, Owner, Lifetime} for each handle of that kind, with --tls also what
+ * the owner has proved; returns their number.
+ */
 uint32_t descriptions_write_owned(struct call *call,
 				  const struct resource_kind *kind);
+
+/* How a node is connected, and by which names; NULL: it is none. */
+void descriptions_write_proof(struct term_writer *w,
+			      const struct handles_node *node);
 
 /* A key and an id, or none for 0. */
 void descriptions_write_id(struct term_writer *w, const char *name,

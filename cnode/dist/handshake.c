@@ -36,8 +36,9 @@
 #include "dist/opening.h"
 
 #define LENGTH_SIZE 2
-#define MAX_PACKET 512 /* ei's longest is an 'N' packet with a 255-byte name   \
-			*/
+#define MAX_PACKET                                                             \
+	512 /* ei's longest is an 'N' packet with a 255-byte name              \
+	     */
 #define FLAGS_OFFSET 3
 #define CREATION_OFFSET 11
 #define NAME_LENGTH_OFFSET 15
@@ -245,12 +246,15 @@ static int callback_write(void *context, const char *bytes, ssize_t *size,
 /* 0 once something is there. */
 static int receive(struct transport *t)
 {
-	int error = transport_await(t, POLLIN);
-	ssize_t n;
+	ssize_t n = transport_receive_rest(t);
+	int error;
 
-	if (error < 0)
-		return fail(t, -error);
-	n = transport_receive(t, RECEIVE_SIZE);
+	if (n == -EAGAIN) {
+		error = transport_await(t, POLLIN);
+		if (error < 0)
+			return fail(t, -error);
+		n = transport_receive(t, RECEIVE_SIZE);
+	}
 	if (n == 0)
 		return fail(t, ECONNRESET);
 	return n < 0 && n != -EAGAIN ? fail(t, (int)-n) : 0;

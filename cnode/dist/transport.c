@@ -446,6 +446,19 @@ ssize_t transport_receive(struct transport *t, size_t wanted)
 	return n;
 }
 
+ssize_t transport_receive_rest(struct transport *t)
+{
+	ssize_t n;
+
+	if (!t->tls)
+		return -EAGAIN;
+	to_front(t);
+	n = open_received(t);
+	if (n > 0)
+		t->in_end += (size_t)n;
+	return n;
+}
+
 static void note_send(struct transport *t)
 {
 	t->sent_at = clock_ms();

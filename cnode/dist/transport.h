@@ -104,6 +104,12 @@ void transport_consume(struct transport *t, size_t size);
 ssize_t transport_receive(struct transport *t, size_t wanted);
 
 /*
+ * The same without recv(2), of what has come with a record before; -EAGAIN:
+ * there is nothing, so the socket may be waited for.
+ */
+ssize_t transport_receive_rest(struct transport *t);
+
+/*
  * Sends all of data, which must be whole packets. -ETIMEDOUT: the peer read
  * nothing for a tick time. -ENOBUFS: size is above max_waiting, and the peer
  * did not read all of it within a tick time.

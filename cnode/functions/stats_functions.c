@@ -10,8 +10,12 @@
  *	             errors => #{Reason => N},
  *	             latency => [{LessThanNanoseconds, N}]}
  *
- * The last three leave out zero counts.
+ * The last three leave out zero counts. With --tls there is one more:
+ *
+ *	nodes => #{Node => #{tls => 'tlsv1.3' | 'tlsv1.2' | none,
+ *	                     names => [Binary]}}
  */
+#include "call/descriptions.h"
 #include "functions/functions.h"
 #include "functions/handlers.h"
 #include "loader/loader.h"
@@ -84,6 +88,31 @@ static void write_latencies(struct term_writer *w, const struct stats *sum)
 	term_write_list_close(w, list, n);
 }
 
+struct listing {
+	struct term_writer *w;
+	uint32_t count;
+};
+
+static void write_node(const struct handles_node *node, void *context)
+{
+	struct listing *listing = context;
+
+	term_write_atom(listing->w, node->name);
+	descriptions_write_proof(listing->w, node);
+	listing->count++;
+}
+
+static void write_nodes(struct term_writer *w, struct handles *handles)
+{
+	struct listing listing = { .w = w };
+	size_t map;
+
+	term_write_atom(w, "nodes");
+	map = term_write_map_open(w);
+	handles_each_owner(handles, write_node, &listing);
+	term_write_map_close(w, map, listing.count);
+}
+
 static const char *state_of(struct loader *loader)
 {
 	if (!loader)
@@ -113,6 +142,8 @@ bool stats_functions_stats(struct call *call)
 	write_errors(w, &report.sum);
 	term_write_atom(w, "latency");
 	write_latencies(w, &report.sum);
-	term_write_map_close(w, map, 9);
+	if (call->context->common->options.tls)
+		write_nodes(w, call->context->common->handles);
+	term_write_map_close(w, map, 9 + call->context->common->options.tls);
 	return true;
 }

@@ -192,6 +192,7 @@ struct handles_owner *handle_owners_new(struct holder *holder,
 	if (!owner)
 		return NULL;
 	owner->holder = holders_ref(holder);
+	owner->tls = "none";
 	owner->creation = creation;
 	LIST_INIT(&owner->holdings);
 	LIST_INSERT_HEAD(&holder->owners, owner, of_name);
@@ -245,9 +246,44 @@ static int up(struct handles *h, struct holder *holder,
 		return error;
 	if ((*owner)->queue)
 		stop_waiting(*owner);
+	(*owner)->tls = node->tls;
 	(*owner)->connections++;
 	(*owner)->since = clock_ms();
 	return 0;
+}
+
+struct handles_node handle_owners_node(const struct handles_owner *owner)
+{
+	return (struct handles_node){
+		.name = owner->holder->node,
+		.creation = owner->creation,
+		.tls = owner->tls,
+		.names = &owner->names,
+	};
+}
+
+void handles_each_owner(struct handles *h,
+			void (*visit)(const struct handles_node *node,
+				      void *context),
+			void *context)
+{
+	const struct handles_owner *owner;
+	const struct holder *holder;
+	struct handles_node node;
+
+	pthread_rwlock_rdlock(&h->lock);
+	for (size_t i = 0; i < HOLDERS_BUCKETS; i++) {
+		LIST_FOREACH(holder, &h->holders.buckets[i], entry)
+		{
+			LIST_FOREACH(owner, &holder->owners, of_name)
+			{
+				node = handle_owners_node(owner);
+				if (owner->connections > 0 && !owner->ended)
+					visit(&node, context);
+			}
+		}
+	}
+	pthread_rwlock_unlock(&h->lock);
 }
 
 int handles_owner_up(struct handles *h, const struct handles_node *node,

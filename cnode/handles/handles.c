@@ -432,6 +432,7 @@ static void visit_handle(const struct handles *h, const struct handle *handle,
 			 bool owners, handles_visitor visit, void *context)
 {
 	const struct holding *holding = LIST_FIRST(&handle->holdings);
+	struct handles_node owner;
 	erlang_ref ref;
 	struct handles_info info = {
 		.resource = handle->resource,
@@ -443,7 +444,9 @@ static void visit_handle(const struct handles *h, const struct handle *handle,
 
 	handle_table_make_ref(&h->table, handle, &ref);
 	do {
-		info.owner = holding ? holding->owner->holder->node : NULL;
+		if (holding)
+			owner = handle_owners_node(holding->owner);
+		info.owner = holding ? &owner : NULL;
 		visit(&info, context);
 		holding = holding ? LIST_NEXT(holding, of_handle) : NULL;
 	} while (holding && owners);

@@ -66,6 +66,7 @@ void handles_tell(struct handles *handles,
 struct handles_node {
 	const char *name;
 	uint32_t creation;
+	const char *tls; /* the version, not copied; none: without */
 	const struct cert_names *names; /* may be empty, but not NULL */
 };
 
@@ -283,7 +284,7 @@ struct handles_info {
 	struct resource *resource;
 	const erlang_ref *ref;
 	enum handles_lifetime lifetime;
-	const char *owner; /* NULL: none */
+	const struct handles_node *owner; /* NULL: none */
 	const char *process;
 	size_t process_size;
 };
@@ -297,7 +298,14 @@ typedef void (*handles_visitor)(const struct handles_info *info, void *context);
 void handles_each(struct handles *handles, const struct resource_kind *kind,
 		  uint32_t id, handles_visitor visit, void *context);
 
-/* The same, once for each handle that owner holds. */
+/* Calls visit for each owner that is connected; it must not call handles_*().
+ */
+void handles_each_owner(struct handles *handles,
+			void (*visit)(const struct handles_node *node,
+				      void *context),
+			void *context);
+
+/* As handles_each(), once for each handle that owner holds. */
 void handles_each_of(struct handles *handles, const struct handles_owner *owner,
 		     handles_visitor visit, void *context);
 

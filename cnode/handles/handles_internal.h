@@ -83,6 +83,7 @@ struct wait_queue {
 struct handles_owner {
 	struct holder *holder; /* of this node name */
 	uint32_t creation;
+	const char *tls;         /* version of its connection, or none */
 	struct cert_names names; /* of its certificate, once it showed one */
 	uint32_t record;         /* of these, if they are kept; else 0 */
 	_Atomic int unkept;      /* 0, or the -errno of that */
@@ -196,6 +197,8 @@ struct handle_bucket *handle_table_bucket(struct handle_table *table,
 /* An owner of that holder, without connections; NULL: no memory. */
 struct handles_owner *handle_owners_new(struct holder *holder,
 					uint32_t creation);
+
+struct handles_node handle_owners_node(const struct handles_owner *owner);
 
 /* One without connections starts to wait for its node. */
 void handle_owners_wait(struct handles *handles, struct handles_owner *owner);

@@ -465,6 +465,7 @@ static enum exit_status init_service(struct node *node)
 	service->common.options = (struct call_options){
 		.open_by_id = !options->no_open_by_id,
 		.keep = options->keep != NULL,
+		.tls = options->tls != NULL,
 		.max_maps = limits.max,
 		.max_maps_per_node = limits.max_per_node,
 		.grace = limits.grace,

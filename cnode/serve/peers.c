@@ -231,6 +231,7 @@ static int join(struct peers *peers, struct peer *peer, const char *name,
 	const struct handles_node node = {
 		.name = name,
 		.creation = peer->transport->peer_creation,
+		.tls = tls ? tls_session_version(tls) : "none",
 		.names = tls ? tls_session_names(tls) : &none,
 	};
 	int error = check(peers, peer, name);
@@ -358,19 +359,6 @@ int peers_end_expired(struct peers *peers, const struct tls *tls)
 	if (next == INT64_MAX)
 		return -1;
 	return next > MAX_WAIT_S ? MAX_WAIT_S * 1000 : (int)next * 1000;
-}
-
-void peers_each(struct peers *peers,
-		void (*visit)(const struct peer *peer, void *context),
-		void *context)
-{
-	const struct peer *peer;
-
-	pthread_mutex_lock(&peers->lock);
-	TAILQ_FOREACH(peer, &peers->all, entry)
-	if (peer->connected)
-		visit(peer, context);
-	pthread_mutex_unlock(&peers->lock);
 }
 
 bool peers_shutdown(struct peers *peers, int timeout_ms)

@@ -84,11 +84,6 @@ void peers_end_slow(struct peers *peers, int64_t ms);
  */
 int peers_end_expired(struct peers *peers, const struct tls *tls);
 
-/* Calls visit for each connected node, which must not take long. */
-void peers_each(struct peers *peers,
-		void (*visit)(const struct peer *peer, void *context),
-		void *context);
-
 /* Ends all connections and waits for them to leave. False: timed out. */
 bool peers_shutdown(struct peers *peers, int timeout_ms);
 

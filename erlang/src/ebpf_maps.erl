@@ -296,6 +296,8 @@
     member/0,
     path/0,
     type/0,
+    owned/0,
+    proof/0,
     map_option/0,
     open_option/0,
     view_option/0,
@@ -514,6 +516,11 @@
 %% that created it ends, or its node has been disconnected for that long. `permanent': as long as
 %% the C node runs, or with `--keep' until the host is booted.
 
+-type owned() ::
+    {ebpf_map(), Owner :: node() | pid() | none, lifetime()}
+    | {ebpf_map(), Owner :: node() | pid() | none, lifetime(), proof()}.
+%% A handle, as {@link handles/0} has it.
+
 -type map_info() :: #{
     id := non_neg_integer(),
     name := binary(),
@@ -545,7 +552,8 @@
         {module(), Function :: atom(), arity()} => pos_integer()
     },
     errors := #{Reason :: atom() => pos_integer()},
-    latency := [{LessThan :: pos_integer(), pos_integer()}]
+    latency := [{LessThan :: pos_integer(), pos_integer()}],
+    nodes => #{node() => proof()}
 }.
 %% What a C node has done for all nodes since it started. `uptime' is in milliseconds, `connections'
 %% are those open now, `refused' those turned away, and `bytes' those received from nodes and sent
@@ -556,7 +564,15 @@
 %% was returned as `{error, Reason}'; refused requests are among them, as `eacces', `emfile' or
 %% `enomem'. `latency' counts requests that were answered in less than so many nanoseconds, and in
 %% no less than half of that: from reading the last byte of a request until its answer is ready to
-%% be sent.
+%% be sent. `nodes' are those that are connected, and is there only with `--tls'.
+
+-type proof() :: #{tls := 'tlsv1.3' | 'tlsv1.2' | none, names := [binary()]}.
+%% What is known of a node of a C node with `--tls': the version of TLS by which it is connected,
+%% and the names in its verified certificate, as `<<"DNS:db1.example">>', `<<"IP:10.0.0.7">>',
+%% `<<"URI:spiffe://prod/db">>' or `<<"email:app@db1.example">>'. A certificate without such names
+%% has its digest, `<<"SHA256:...">>'. Without a certificate there are no names, and `tls' is `none';
+%% it is so, too, of a node that has not connected since the C node has restarted, whose names are
+%% those of before.
 
 -type features() :: #{
     version := binary(),
@@ -828,12 +844,14 @@ list(Node) -> ?RESULT(ask_node(ebpf_cnode_request:remote_node(Node), list, [], [
 %% @doc Returns the live handles of the default C node, each with the node or the process that it
 %% belongs to.
 %%
+%% With `--tls' each has a fourth element: what its node has proved.
+%%
 %% Cost: one round trip, no system call. `retry' repeats it.
--spec handles() -> [{ebpf_map(), Owner :: node() | pid() | none, lifetime()}].
+-spec handles() -> [owned()].
 handles() -> ?RESULT(ask_node(ebpf_cnode_request:default_node(), handles, [], [])).
 
 %% @doc Returns the live handles of that C node; otherwise as {@link handles/0}. `retry' repeats it.
--spec handles(Node :: node()) -> [{ebpf_map(), Owner :: node() | pid() | none, lifetime()}].
+-spec handles(Node :: node()) -> [owned()].
 handles(Node) -> ?RESULT(ask_node(ebpf_cnode_request:remote_node(Node), handles, [], [Node])).
 
 %% @doc Prints a table of the maps of the default C node's host, as `ets:i/0' does of tables: what

@@ -120,6 +120,7 @@
     output/0,
     counts/0,
     lifetime/0,
+    owned/0,
     reason/0,
     rejected/0,
     loader/0,
@@ -203,6 +204,11 @@
 %% has been disconnected for the C node's `--grace', by default 60 s. `process': until the process
 %% that created it ends, or its node has been disconnected for that long. `permanent': as long as
 %% the C node runs, or with `--keep' until the host is booted.
+
+-type owned() ::
+    {program() | link(), Owner :: node() | pid() | none, lifetime()}
+    | {program() | link(), Owner :: node() | pid() | none, lifetime(), ebpf_maps:proof()}.
+%% A handle, as {@link handles/0} has it.
 
 -type load_option() ::
     {programs, [name()]}
@@ -730,17 +736,16 @@ links() -> ?RESULT(ask_node(default_node(), links, [], [])).
 links(Node) -> ?RESULT(ask_node(remote_node(Node), links, [], [Node])).
 
 %% @doc Returns the live handles of programs and links of the default C node, each with the node or
-%% the process that it belongs to.
+%% the process that it belongs to. With `--tls' each has a fourth element: what its node has proved.
 %%
 %% Cost: one round trip, no system call. `retry' repeats it.
 %% @since 0.3.0
--spec handles() -> [{program() | link(), Owner :: node() | pid() | none, lifetime()}].
+-spec handles() -> [owned()].
 handles() -> ?RESULT(ask_node(default_node(), handles, [], [])).
 
 %% @doc Returns the live handles of that C node; otherwise as {@link handles/0}. `retry' repeats it.
 %% @since 0.3.0
--spec handles(Node :: node()) ->
-    [{program() | link(), Owner :: node() | pid() | none, lifetime()}].
+-spec handles(Node :: node()) -> [owned()].
 handles(Node) -> ?RESULT(ask_node(remote_node(Node), handles, [], [Node])).
 
 %%--------------------------------------------------------------------------------------------------
