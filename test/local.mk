@@ -130,6 +130,7 @@ test_files = \
 	test/fuzz/fuzz_records.c \
 	test/fuzz/fuzz_rpc.c \
 	test/fuzz/fuzz_term.c \
+	test/fuzz/fuzz_tls.c \
 	test/fuzz/fuzz_types.c \
 	test/fuzz/run \
 	test/fuzz/seeds.py \

@@ -310,7 +310,7 @@ void tls_session_received(struct tls_session *s, size_t size)
 
 size_t tls_session_owed(const struct tls_session *s, const char **bytes)
 {
-	*bytes = s->out + s->out_pos;
+	*bytes = s->out ? s->out + s->out_pos : NULL;
 	return s->out_end - s->out_pos;
 }
 

@@ -3,7 +3,7 @@
 # this with the results of configure. Always with clang, which has libFuzzer.
 
 FUZZ_SECONDS = 60
-FUZZ_TARGETS = term dist rpc connection records jobs types
+FUZZ_TARGETS = term dist rpc connection records jobs types tls
 FUZZ_DIR = fuzz.build
 CLANG = clang
 
@@ -14,7 +14,7 @@ CFLAGS = -std=gnu11 -g -O1 -fno-omit-frame-pointer -pthread -Wall -Wextra \
 CPPFLAGS = -I. -I$(top_srcdir)/cnode -Icnode -I$(tests) $(FUZZ_CPPFLAGS)
 wrapped = bpf_map_create bpf_map_get_fd_by_id_opts bpf_map_get_next_id
 
-sources := $(filter-out %/main.c %/syscalls_filter.c,\
+sources := $(filter-out %/main.c %/syscalls_filter.c %/without.c,\
 	$(wildcard $(top_srcdir)/cnode/*/*.c))
 objects := $(patsubst $(top_srcdir)/cnode/%.c,$(FUZZ_DIR)/%.o,$(sources))
 programs := $(FUZZ_TARGETS:%=$(FUZZ_DIR)/fuzz_%)

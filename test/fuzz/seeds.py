@@ -294,8 +294,39 @@ def jobs():
             yield struct.pack("<BH", job, len(options)) + options
 
 
+TO_SESSION, TO_CLIENT, READ, WRITE, SAY, HEAR, RENEW, SETTLE, CHANGE, END = range(10)
+ALL = 0xFFFF
+
+
+def tls():
+    """Plays for fuzz_tls: what both ends of a session do, and in which pieces it comes."""
+    there = (SAY, 100), (TO_SESSION, ALL), (READ, 0)
+    back = (WRITE, 300), (TO_CLIENT, ALL), (HEAR, 0)
+    renewed = (RENEW, 256), *3 * ((TO_SESSION, ALL), (READ, 0), (TO_CLIENT, ALL), (HEAR, 0))
+    plays = [
+        [*there, *back],
+        [(SAY, 40000), *8 * ((TO_SESSION, 7000), (READ, 9000))],
+        [(WRITE, 40000), *8 * ((TO_CLIENT, 7000), (HEAR, 0))],
+        [*renewed, *there, *back, *renewed, *back],
+        [(RENEW, 0), (TO_SESSION, ALL), (READ, 0), *there, *back],
+        [(RENEW, 256), (TO_SESSION, ALL), (SETTLE, 0), (WRITE, 9), (TO_CLIENT, ALL), (HEAR, 0)],
+        [*there, (SAY, 60), (CHANGE, 20), (READ, 0), (WRITE, 5)],
+        [(SAY, 3000), (TO_SESSION, 3), (READ, 1), (TO_SESSION, ALL), (READ, 1)],
+        [*back, (END, 0), (TO_SESSION, ALL), (READ, 0), (WRITE, 1)],
+    ]
+    for version in (0, 1):
+        for play in plays:
+            steps = b"".join(struct.pack(">BH", *step) for step in play)
+            yield bytes([version | 2]) + steps
+            yield bytes([version | 2]) + steps + b"\xff\x08\x17\x03\x03\0\x03abc" + steps
+        for record in (b"\x16\x03\x01\0\x05\1\0\0\1\3", b"\x15\x03\x03\0\x02\2\x28", bytes(21)):
+            yield bytes([version]) + record
+
+
 def split(path, folder):
     folder = Path(folder)
+    for data in tls():
+        save(folder / "tls", data)
     for data in jobs():
         save(folder / "jobs", data)
     for data in records():

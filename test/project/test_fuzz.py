@@ -12,7 +12,7 @@ import pytest
 pytestmark = [pytest.mark.ci, pytest.mark.alone]
 
 SECONDS = 60
-TARGETS = ["term", "dist", "rpc", "connection", "records", "jobs", "types"]
+TARGETS = ["term", "dist", "rpc", "connection", "records", "jobs", "types", "tls"]
 
 
 @pytest.fixture(scope="module")
