@@ -7,6 +7,7 @@ EBPF_SRCDIR    the top of the sources
 EBPF_BUILDDIR  the top of the build
 EBPF_SANITIZED set where the C node is a sanitizer build
 EBPF_ALL_ROWS  set: a sanitizer build runs all rows of large tables, too
+EBPF_DIST      tls: all nodes speak TLS to each other (lib/tls.py)
 """
 
 import ctypes
@@ -24,6 +25,7 @@ sys.dont_write_bytecode = True
 
 import pytest  # noqa: E402
 
+import tls  # noqa: E402
 from beam import Beam, BeamError  # noqa: E402
 from cluster import SANITIZED, CNode, Cluster  # noqa: E402
 from dist import Closed, Peer, Refused  # noqa: E402
@@ -108,6 +110,8 @@ def is_wanted(item, go):
     if SANITIZED and (has("counts", "many", "preload", "sandbox") or is_erlang(item)):
         return False
     if SANITIZED == "thread" and has("single"):
+        return False
+    if tls.EVERYWHERE and has("plain"):
         return False
     return not go or has("counts", "alone") == (go == "alone")
 

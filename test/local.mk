@@ -162,6 +162,7 @@ test_files = \
 	test/lib/btf_bombs.py \
 	test/lib/budget.py \
 	test/lib/bystander.erl \
+	test/lib/certificates.py \
 	test/lib/churn.py \
 	test/lib/cluster.py \
 	test/lib/counting.py \
@@ -208,6 +209,7 @@ test_files = \
 	test/lib/subscriptions.py \
 	test/lib/syscall_numbers.py \
 	test/lib/systemd.py \
+	test/lib/tls.py \
 	test/lib/traffic.py \
 	test/lib/two_hosts.py \
 	test/lib/typed_maps.py \
@@ -311,4 +313,5 @@ test_files = \
 	test/wire/test_rpc_shapes.py \
 	test/wire/test_silence.py \
 	test/wire/test_ticks.py \
+	test/wire/test_tls_peers.py \
 	test/wire/test_two_at_once.py

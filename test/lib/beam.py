@@ -14,6 +14,7 @@ import subprocess
 import time
 
 import etf
+import tls
 from cluster import PATIENCE, kill, spawn
 
 LOOP = r"""
@@ -92,8 +93,12 @@ class Beam:
         env=None,
         hint="beam",
         wrapper=(),
+        identity=None,
+        ipv6=False,
+        ssl=None,
     ):
-        """wrapper is a command that runs erl."""
+        """wrapper is a command that runs erl. With an identity it speaks TLS, see tls.py,
+        with further options in ssl."""
         self.sname = sname or cluster.name(hint)
         self.name = long_name or f"{self.sname}@{cluster.host}"
         naming = ["-name", long_name] if long_name else ["-sname", self.sname]
@@ -105,7 +110,7 @@ class Beam:
         command = [*wrapper, "erl", "-noinput", "-boot", "no_dot_erlang"]
         command += ["-start_epmd", "false", "-connect_all", "false"]
         command += [a for path in paths for a in ("-pa", path)]
-        command += [*naming, *args]
+        command += [*naming, *self._dist(cluster, identity, ipv6, ssl), *args]
         command += ["-eval", LOOP % (theirs_in, theirs_out)]
         self.process = spawn(
             command,
@@ -123,6 +128,13 @@ class Beam:
         except BaseException:
             self.kill()
             raise
+
+    def _dist(self, cluster, identity, ipv6, ssl):
+        family = "inet6" if ipv6 else "inet"
+        identity = tls.identity_for(identity, tls.host_of(self.name, cluster.host))
+        if identity:
+            return tls.beam_options(identity, f"{family}_tls", **(ssl or {}))
+        return ["-proto_dist", "inet6_tcp"] if ipv6 else []
 
     @property
     def pid(self):

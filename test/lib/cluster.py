@@ -16,6 +16,7 @@ from collections import Counter
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import tls
 from processes import processes
 
 SANITIZED = os.environ.get("EBPF_SANITIZED") or ""  # address,undefined | thread
@@ -23,6 +24,8 @@ PATIENCE = 4 if SANITIZED else 1
 REPORT = re.compile(
     r"ERROR: AddressSanitizer|runtime error:|WARNING: ThreadSanitizer|LeakSanitizer"
 )
+
+THIS_HOST = os.uname().nodename.split(".")[0]
 
 
 def wait_until(predicate, timeout=10, what=None):
@@ -159,7 +162,7 @@ class Cluster:
     def __init__(self, home):
         self.home = Path(home)
         self.cookie = secrets.token_hex(10)
-        self.host = os.uname().nodename.split(".")[0]
+        self.host = THIS_HOST
         self.epmd = Epmd(free_port())
         self.taken = 0
         path = self.home / ".erlang.cookie"
@@ -200,9 +203,11 @@ class CNode:
         sname=None,
         naming=None,
         wrapper=(),
+        identity=None,
         **popen,
     ):
-        """naming replaces --sname; wrapper is a command that runs the program.
+        """naming replaces --sname; wrapper is a command that runs the program. With an
+        identity it speaks TLS, see tls.py.
 
         Sanitizers need more than the sandbox allows, and no less is tested.
         """
@@ -219,6 +224,10 @@ class CNode:
         popen.setdefault("stdin", subprocess.DEVNULL)
         if SANITIZED:
             options = ["--no-sandbox", *options]
+        if "--tls" not in options:
+            named = (tls.host_of(str(part), cluster.host) for part in naming)
+            identity = tls.identity_for(identity, cluster.host, "localhost", *named)
+            options = [*(tls.cnode_options(identity) if identity else ()), *options]
         command = [*wrapper, program, *naming, *options]
         self.process = spawn(
             command, env=env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, **popen

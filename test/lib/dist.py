@@ -13,7 +13,8 @@ import struct
 import time
 
 import etf
-from cluster import PATIENCE
+import tls
+from cluster import PATIENCE, THIS_HOST
 
 EXTENDED_REFERENCES = 0x4
 DIST_MONITOR = 0x8
@@ -108,8 +109,10 @@ class Peer:
         cookie="",
         receive_buffer=None,
         host="127.0.0.1",
+        identity=None,
     ):
-        """receive_buffer is of the kernel's, in bytes; None is its default."""
+        """receive_buffer is of the kernel's, in bytes; None is its default. With an
+        identity it speaks TLS, see tls.py."""
         self.name = name
         self.creation = creation or random.randrange(1 << 16, 1 << 32)
         self.cookie = cookie
@@ -128,6 +131,11 @@ class Peer:
             self.socket.close()
             raise
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.short = struct.Struct(">H")  # the length of a packet of the handshake
+        identity = tls.identity_for(identity, tls.host_of(name, THIS_HOST))
+        if identity:
+            self.socket = tls.wrap(self.socket, identity)
+            self.short = struct.Struct(">I")
 
     def __enter__(self):
         return self
@@ -170,12 +178,12 @@ class Peer:
         return self
 
     def send_short(self, data):
-        self.send_raw(struct.pack(">H", len(data)) + data)
+        self.send_raw(self.short.pack(len(data)) + data)
 
     def receive_short(self, timeout=10):
         deadline = time.monotonic() + timeout * PATIENCE
         try:
-            size = struct.unpack(">H", self.read(2, deadline))[0]
+            (size,) = self.short.unpack(self.read(self.short.size, deadline))
             return self.read(size, deadline)
         except Closed as e:
             raise Refused(e) from None

@@ -127,10 +127,9 @@ def without_epmd(port):
     return ["-start_epmd", "false", "-erl_epmd_port", str(port), "-dist_listen", "false"]
 
 
-@pytest.mark.parametrize("proto", ["inet_tcp", "inet6_tcp"])
-def test_a_node_reaches_it_without_any_epmd(proto, lone_cluster, start_cnode):
+@pytest.mark.parametrize("host", ["::1", "127.0.0.1"])
+def test_a_node_reaches_it_without_any_epmd(host, lone_cluster, start_cnode):
     port = free_port()
-    host = "::1" if proto == "inet6_tcp" else "127.0.0.1"
     name = lone_cluster.name("alone")
     node = start_cnode(
         *("--no-epmd", "--port", str(port), "--listen", host),
@@ -139,8 +138,8 @@ def test_a_node_reaches_it_without_any_epmd(proto, lone_cluster, start_cnode):
     )
     assert not lone_cluster.epmd.answers()
     long_name = f"{lone_cluster.name('beam')}@{host}"
-    options = [*without_epmd(port), "-proto_dist", proto]
-    beam = Beam(lone_cluster, *options, long_name=long_name)
+    ipv6 = host == "::1"
+    beam = Beam(lone_cluster, *without_epmd(port), long_name=long_name, ipv6=ipv6)
     try:
         map = beam.erpc(node.name, "new", "hash", 4, 8, 4)
         beam.erpc(node.name, "put", 1, 2, map)
