@@ -77,6 +77,9 @@ UNLINK_ID_ACK = 36
 
 WITH_PAYLOAD = {2, 6, 12, 16, 18, 22, 23, 24, 25, 26, 27, 28, 29, 30, 33, 34}
 
+# Of a packet in the handshake: TLS has the length of all others from the first on.
+SHORT, SHORT_TLS = struct.Struct(">H"), struct.Struct(">I")
+
 
 class Closed(Exception):
     """The other side has disconnected."""
@@ -98,6 +101,15 @@ def listen():
 
 def framed(packet):
     return struct.pack(">I", len(packet)) + packet
+
+
+def short_size(size):
+    """The length of a packet in the handshake, as most peers of this run send it."""
+    return (SHORT_TLS if tls.EVERYWHERE else SHORT).pack(size)
+
+
+def short(packet):
+    return short_size(len(packet)) + packet
 
 
 class Peer:
@@ -131,11 +143,10 @@ class Peer:
             self.socket.close()
             raise
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.short = struct.Struct(">H")  # the length of a packet of the handshake
         identity = tls.identity_for(identity, tls.host_of(name, THIS_HOST))
+        self.short = SHORT_TLS if identity else SHORT
         if identity:
             self.socket = tls.wrap(self.socket, identity)
-            self.short = struct.Struct(">I")
 
     def __enter__(self):
         return self

@@ -11,6 +11,7 @@ import pytest
 import dist
 from cluster import wait_until
 from conftest import HANDSHAKE_LIMIT
+from dist import short, short_size
 
 pytestmark = pytest.mark.single
 
@@ -48,7 +49,7 @@ def test_silent_clients_delay_nobody(fresh_cnode, connect, alice, start_beam):
         start = fresh_cnode.mark()
         silent = [connect(fresh_cnode, handshake=False) for _ in range(20)]
         halfway = connect(fresh_cnode, handshake=False)
-        halfway.send_raw(b"\0\x20N\0\0")
+        halfway.send_raw(short_size(32) + b"N\0\0")
         assert still_served(alice, fresh_cnode)
         assert still_served(newcomer, fresh_cnode)
         meanwhile = not fresh_cnode.find_log("refused", start)
@@ -64,7 +65,7 @@ def test_a_silent_client_is_disconnected_after_the_deadline(fresh_cnode, connect
     begun = time.monotonic()
     silent = connect(fresh_cnode, handshake=False)
     slow = connect(fresh_cnode, handshake=False)
-    slow.send_raw(b"\0\x20N\0\0")
+    slow.send_raw(short_size(32) + b"N\0\0")
     silent.wait_closed(30)
     slow.wait_closed(30)
     assert time.monotonic() - begun >= HANDSHAKE_LIMIT - MS
@@ -80,7 +81,7 @@ def test_a_client_that_drips_its_handshake_is_disconnected_too(fresh_cnode, conn
     peer = connect(fresh_cnode, handshake=False)
     name = peer.name.encode()
     hello = b"N" + struct.pack(">QIH", dist.FLAGS, 1, len(name)) + name
-    data = iter(struct.pack(">H", len(hello)) + hello)
+    data = iter(short(hello))
     peer.socket.settimeout(0.3)
 
     def disconnected():
@@ -173,19 +174,23 @@ def test_each_printable_character_of_a_name_is_logged_as_it_is(fresh_cnode, conn
     fresh_cnode.wait_log(re.escape(f" ?{text}?@h"), start=start)
 
 
+def head(flags, size):
+    return b"N" + struct.pack(">QIH", flags, 1, size)
+
+
 BAD_HELLOS = {
     "http": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-    "nothing": b"\0\0",
+    "nothing": short_size(0),
     "zeros": bytes(1000),
     "ones": b"\xff" * 1000,
-    "unknown tag": b"\0\x01X",
-    "short N": b"\0\x05N\0\0\0\0",
-    "name longer than the packet": b"\0\x10N" + bytes(12) + b"\xff\xffa",
-    "long name": struct.pack(">HcQIH", 5015, b"N", dist.FLAGS, 1, 5000) + b"a" * 5000,
-    "name without a host": struct.pack(">HcQIH", 18, b"N", dist.FLAGS, 1, 3) + b"abc",
-    "empty name": struct.pack(">HcQIH", 15, b"N", dist.FLAGS, 1, 0),
-    "old and short": b"\0\x03n\0\x05",
-    "no flags": struct.pack(">HcQIH", 18, b"N", 0, 1, 3) + b"a@b",
+    "unknown tag": short(b"X"),
+    "short N": short(b"N\0\0\0\0"),
+    "name longer than the packet": short(b"N" + bytes(12) + b"\xff\xffa"),
+    "long name": short(head(dist.FLAGS, 5000) + b"a" * 5000),
+    "name without a host": short(head(dist.FLAGS, 3) + b"abc"),
+    "empty name": short(head(dist.FLAGS, 0)),
+    "old and short": short(b"n\0\x05"),
+    "no flags": short(head(0, 3) + b"a@b"),
 }
 
 
@@ -207,7 +212,7 @@ def test_a_bad_handshake_ends_alone_with_one_line(what, fresh_cnode, connect, al
 def test_a_handshake_cut_off_anywhere_ends_alone(fresh_cnode, connect, alice):
     name = "cut@off"
     hello = b"N" + struct.pack(">QIH", dist.FLAGS, 1, len(name)) + name.encode()
-    hello = struct.pack(">H", len(hello)) + hello
+    hello = short(hello)
     for size in range(0, len(hello) + 1, 3):
         peer = connect(fresh_cnode, handshake=False)
         peer.send_raw(hello[:size])

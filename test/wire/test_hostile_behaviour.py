@@ -97,7 +97,7 @@ def test_a_handshake_may_not_dribble_for_ever(siege):
     """A byte a second keeps nobody in the handshake for longer than 5 s."""
     with siege() as s:
         peers = [s.connect(handshake=False) for _ in range(50)]
-        hello = b"\0\x20N" + bytes(30)
+        hello = dist.short(b"N" + bytes(31))
 
         def over():
             for peer in list(peers):
@@ -272,7 +272,7 @@ def test_thousands_of_connections_never_finish_a_handshake(many, siege):
     """All are held here; the node keeps the last ones, and lets others in."""
     allow_descriptors(many + 200)
     with siege() as s:
-        half = b"\0\x20N" + bytes(10)
+        half = dist.short_size(32) + b"N" + bytes(10)
         newcomers = let_in = 0
         for number in range(many):
             peer = s.connect(handshake=False)

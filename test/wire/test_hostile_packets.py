@@ -241,15 +241,14 @@ def test_the_process_of_another_node_cannot_be_said_to_have_ended(siege):
 # --- the handshake
 
 
-def name_packet(name, flags=dist.FLAGS, creation=7, size=None):
+def name_packet(name, flags=dist.FLAGS, creation=7, size=None, tag=b"N"):
     size = len(name) if size is None else size
-    data = b"N" + struct.pack(">QIH", flags, creation, size) + name
-    return struct.pack(">H", len(data)) + data
+    return dist.short(tag + struct.pack(">QIH", flags, creation, size) + name)
 
 
 def hellos():
     for length in (0, 1, 2**15 - 1, 2**15, 2**16 - 1):
-        size = struct.pack(">H", length)
+        size = dist.short_size(length)
         for what in (b"", b"N", b"n", bytes(100), b"N" + bytes(2**16)):
             yield size + what
         yield name_packet(b"a@b", size=length)
@@ -261,9 +260,9 @@ def hellos():
         yield name_packet("\U0001f41d".encode() * 60 + name)
     for old in (b"n\0\5", b"n\0\6" + bytes(4)):
         data = old + b"a@b"
-        yield struct.pack(">H", len(data)) + data
+        yield dist.short(data)
     for tag in range(256):
-        yield struct.pack(">HB", 18, tag) + name_packet(b"a@b")[3:]
+        yield name_packet(b"a@b", tag=bytes([tag]))
 
 
 def test_hellos_of_every_kind_are_refused_or_taken(siege):
@@ -439,14 +438,15 @@ REFUSED_NAMES = {
 def test_a_name_that_will_not_do_is_told_so(name, reason, siege):
     """Within the handshake, by the status that Erlang nodes know."""
     with siege() as s:
-        is_told_no(s, name_packet(name))
+        is_told_no(s, name_packet(name), host="h")
         line = s.node.wait_log(rf"warning refused \S+ (.*): {reason}$")
         shown = "".join(chr(c) if 32 <= c < 127 else "?" for c in name.split(b"\0")[0])
         assert line[1] == (shown[:256] or "(no name)")
 
 
-def is_told_no(siege, hello, parts=None):
-    peer = siege.connect(handshake=False)
+def is_told_no(siege, hello, parts=None, host=None):
+    """Its certificate, if it has one, is of that host."""
+    peer = siege.connect(handshake=False, name=f"python@{host}" if host else None)
     for part in parts or [hello]:
         peer.send_raw(part)
     assert peer.receive_short() == b"snot_allowed"
@@ -462,7 +462,7 @@ def test_who_has_the_name_of_the_node_is_told_so(siege):
 
 def test_who_lacks_a_capability_is_told_so(siege):
     with siege() as s:
-        is_told_no(s, name_packet(b"old@h", flags=dist.FLAGS & ~dist.UTF8_ATOMS))
+        is_told_no(s, name_packet(b"old@h", flags=dist.FLAGS & ~dist.UTF8_ATOMS), host="h")
         s.node.wait_log(rf"warning refused \S+ old@h: {NO_NODE}$")
 
 
@@ -472,8 +472,8 @@ def test_a_name_is_looked_at_as_a_whole_however_it_comes(siege):
     with siege(*rules, "--allow", "*=rw") as s:
         hello = name_packet(b"a@host")
         for cut in range(1, len(hello)):
-            is_told_no(s, hello, [hello[:cut], hello[cut:]])
-        is_told_no(s, hello, [hello[i : i + 1] for i in range(len(hello))])
+            is_told_no(s, hello, [hello[:cut], hello[cut:]], host="host")
+        is_told_no(s, hello, [hello[i : i + 1] for i in range(len(hello))], host="host")
         told = "refused .* a@host: --allow gives it nothing"
         wait_until(lambda: len(s.node.find_log(told)) >= 20)
         assert not s.node.find_log("connected a@h")
