@@ -7,7 +7,8 @@ EBPF_SRCDIR    the top of the sources
 EBPF_BUILDDIR  the top of the build
 EBPF_SANITIZED set where the C node is a sanitizer build
 EBPF_ALL_ROWS  set: a sanitizer build runs all rows of large tables, too
-EBPF_DIST      tls: all nodes speak TLS to each other (lib/tls.py)
+EBPF_DIST      tls: all nodes speak TLS (lib/tls.py); what is about TCP, counts, or tries
+               the facade is left out
 """
 
 import ctypes
@@ -101,6 +102,11 @@ def is_erlang(item):
     return item.path.parent.name in ("demo", "examples", "facade", "project")
 
 
+def is_functional(item):
+    """Whether it tries what nodes ask for, which is the same over TLS."""
+    return not is_erlang(item) and item.path.parent.name not in ("bench", "costs", "faults")
+
+
 def is_wanted(item, go):
     def has(*marks):
         return any(item.get_closest_marker(mark) for mark in marks)
@@ -111,7 +117,7 @@ def is_wanted(item, go):
         return False
     if SANITIZED == "thread" and has("single"):
         return False
-    if tls.EVERYWHERE and has("plain"):
+    if tls.EVERYWHERE and (has("plain", "alone", "counts") or not is_functional(item)):
         return False
     return not go or has("counts", "alone") == (go == "alone")
 

@@ -363,6 +363,7 @@ def test_what_the_log_leaves_out_is_told_though_nothing_follows(start_cnode, con
         assert line[1].endswith(" b@h: --allow gives it nothing")
 
 
+@pytest.mark.plain  # of TLS the node says the second word
 def test_what_the_log_leaves_out_is_told_at_the_end(start_cnode, connect):
     node = start_cnode("--allow", "a@h=rw")
     with node.asleep():

@@ -55,7 +55,7 @@ def wait_taken(node, peer, asks=None):
 
 
 def has_come(peer):
-    return bool(select.select([peer.socket], [], [], 0)[0])
+    return bool(peer.pending() or select.select([peer.socket], [], [], 0)[0])
 
 
 def is_refused(peer):

@@ -99,6 +99,16 @@ def without_sandbox(program):
     return ["--no-sandbox"] if "--no-sandbox" in done.stdout else []
 
 
+def usual_options(cluster, *hosts, identity=None):
+    """Those of a C node that nodes of this cluster can reach, on these hosts too.
+
+    Sanitizers need more than the sandbox allows, and no less is tested.
+    """
+    identity = tls.identity_for(identity, cluster.host, "localhost", *hosts)
+    options = ["--no-sandbox"] if SANITIZED else []
+    return options + (tls.cnode_options(identity) if identity else [])
+
+
 class Epmd:
     """A name server of our own, in the foreground."""
 
@@ -208,8 +218,6 @@ class CNode:
     ):
         """naming replaces --sname; wrapper is a command that runs the program. With an
         identity it speaks TLS, see tls.py.
-
-        Sanitizers need more than the sandbox allows, and no less is tested.
         """
         self.cluster = cluster
         self.sname = sname or cluster.name("cnode")
@@ -222,13 +230,11 @@ class CNode:
         self.changed = threading.Condition()
         env = popen.pop("env", cluster.env)
         popen.setdefault("stdin", subprocess.DEVNULL)
-        if SANITIZED:
-            options = ["--no-sandbox", *options]
-        if "--tls" not in options:
-            named = (tls.host_of(str(part), cluster.host) for part in naming)
-            identity = tls.identity_for(identity, cluster.host, "localhost", *named)
-            options = [*(tls.cnode_options(identity) if identity else ()), *options]
-        command = [*wrapper, program, *naming, *options]
+        if "--tls" in options:
+            identity = tls.PLAIN  # or what the test has given it
+        hosts = (tls.host_of(str(part), cluster.host) for part in naming)
+        usual = usual_options(cluster, *hosts, identity=identity)
+        command = [*wrapper, program, *naming, *usual, *options]
         self.process = spawn(
             command, env=env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, **popen
         )

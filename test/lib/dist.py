@@ -222,6 +222,10 @@ class Peer:
         del self.buffer[:size]
         return data
 
+    def pending(self):
+        """Bytes that have been read from the network and can be had at once."""
+        return self.socket.pending() if isinstance(self.socket, tls.Socket) else 0
+
     # packets
 
     def send_packet(self, data):

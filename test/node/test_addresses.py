@@ -26,7 +26,7 @@ def link():
 
 
 def answers(node, host):
-    """Whether it refuses garbage there, with the words for that address."""
+    """Whether it refuses TLS there, with the words for that address."""
     start = node.mark()
     with socket.create_connection((host, node.port), timeout=10) as s:
         s.sendall(CLIENT_HELLO)
@@ -34,6 +34,7 @@ def answers(node, host):
     return node.wait_log(r"warning refused (\S+) .*it speaks TLS, and this", start=start)[1]
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize(
     ("listen", "hosts"),
     [
@@ -59,6 +60,7 @@ def test_and_not_elsewhere(listen, start_cnode):
             socket.create_connection((host, node.port), timeout=10)
 
 
+@pytest.mark.plain
 def test_an_address_of_a_link_has_its_interface(link, start_cnode):
     node = start_cnode("--listen", link)
     assert re.match(r"\[fe80::17%\d+\]:", answers(node, link))
@@ -91,6 +93,7 @@ def test_what_is_no_address_is_refused(listen, words, start_cnode):
     assert words in node.log
 
 
+@pytest.mark.plain
 def test_seventeen_addresses_are_too_many(start_cnode):
     many = [part for n in range(1, 18) for part in ("--listen", f"127.0.0.{n}")]
     node = start_cnode(*many, ready=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import dist
-from cluster import SANITIZED, wait_until
+from cluster import usual_options, wait_until
 
 pytestmark = pytest.mark.single
 
@@ -127,8 +127,10 @@ class Embedding:
             env["program"] = script
         if not isinstance(env["program"], list):
             env["program"] = list(os.fsencode(env["program"]))
-        if SANITIZED and "args" not in env:
-            env["args"] = [list(b"--no-sandbox")]
+        args = env.get("args", [])
+        if all(isinstance(arg, list) for arg in args):
+            usual = usual_options(cluster)
+            env["args"] = [*(list(option.encode()) for option in usual), *args]
         for key, value in env.items():
             beam.apply("application", "set_env", "ebpf_cnode", key, value)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The build itself: sanitizers, dialyzer, bootstrap, the distribution."""
+"""The build itself: sanitizers, the suite over TLS, dialyzer, bootstrap, the distribution."""
 
 import os
 import re
@@ -135,6 +135,11 @@ def test_the_suite_passes_under_sanitizers(srcdir, tmp_path):
     trees = [copy(srcdir, tmp_path / kind) for kind in suites]
     with ThreadPoolExecutor() as pool:
         list(pool.map(run_the_suite, trees, suites, suites.values()))
+
+
+def test_the_suite_passes_over_tls(built):
+    output = run("make", "check", cwd=built, timeout=1500, CI="", EBPF_DIST="tls")
+    assert int(re.search(r"\b(\d+) passed", output)[1]) > 1000
 
 
 PROGRAMS = ["test/confine/sandbox_probe"]
