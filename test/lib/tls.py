@@ -6,13 +6,16 @@ but for one that a test gives an identity of its own, or PLAIN. All of a run bel
 one authority, and each has a certificate for the host in its name.
 """
 
+import atexit
 import functools
 import ipaddress
 import itertools
 import os
+import shutil
 import ssl
 import string
 import tempfile
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,20 +35,21 @@ class World:
         self.folder.chmod(0o755)  # a C node may run as somebody else
         self.authority = Authority(self.folder / "authority")
         self.identities = {}
+        self.lock = threading.Lock()
 
     def identity(self, *hosts):
         """The one for the nodes of these hosts."""
-        if hosts not in self.identities:
-            self.identities[hosts] = self.authority.issue(*sans(*hosts))
-        return self.identities[hosts]
+        with self.lock:
+            if hosts not in self.identities:
+                self.identities[hosts] = self.authority.issue(*sans(*hosts))
+            return self.identities[hosts]
 
 
 @functools.cache
 def world():
-    folder = tempfile.TemporaryDirectory(prefix="ebpf_tls")
-    world = World(folder.name)
-    world.temporary = folder  # it is removed with its last reference
-    return world
+    folder = tempfile.mkdtemp(prefix="ebpf_tls")
+    atexit.register(shutil.rmtree, folder)
+    return World(folder)
 
 
 def sans(*hosts):
