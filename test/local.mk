@@ -95,6 +95,7 @@ test_files = \
 	test/facade/test_connected_again.py \
 	test/facade/test_documentation.py \
 	test/facade/test_embedded.py \
+	test/facade/test_embedded_tls.py \
 	test/facade/test_errors.py \
 	test/facade/test_facade.py \
 	test/facade/test_facade_locators.py \

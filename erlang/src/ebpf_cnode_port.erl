@@ -42,6 +42,7 @@
     node = none :: node() | none,
     helper = none :: pid() | none,
     port = none :: port() | none,
+    folder = none :: ebpf_cnode_tls:folder(),
     tries = ?TRIES :: pos_integer(),
     last = <<"it printed nothing">> :: binary()
 }).
@@ -182,8 +183,11 @@ failed(_Type, _Event, _Data) ->
     keep_state_and_data.
 
 -spec terminate(term(), state(), #data{}) -> ok.
-terminate(_Reason, _State, #data{port = none}) -> ok;
-terminate(_Reason, _State, #data{port = Port}) -> stop(Port).
+terminate(_Reason, _State, #data{port = none, folder = Folder}) ->
+    ebpf_cnode_tls:forget(Folder);
+terminate(_Reason, _State, #data{port = Port, folder = Folder}) ->
+    ok = stop(Port),
+    ebpf_cnode_tls:forget(Folder).
 
 %%--------------------------------------------------------------------------------------------------
 %% Starting and stopping
@@ -197,14 +201,22 @@ connect(Node) ->
 connect_again(Data) ->
     {next_state, connecting, Data#data{tries = ?TRIES}, {next_event, internal, connect}}.
 
-watch(#data{node = Node} = Data) ->
+watch(#data{node = Node, folder = Folder} = Data) ->
     ?LOG_NOTICE("~ts is already up: watching it", [Node], #{cnode => Node}),
     true = erlang:monitor_node(Node, true),
-    {next_state, watching, tell(up, Data)}.
+    ok = ebpf_cnode_tls:forget(Folder),
+    {next_state, watching, tell(up, Data#data{folder = none})}.
 
-run(#data{node = Node} = Data) ->
+run(Data) ->
+    try ebpf_cnode_tls:options(ebpf_cnode_env:get(args)) of
+        {Options, Folder} -> run(Options, Data#data{folder = Folder})
+    catch
+        throw:{Fault, Text} -> fail(Fault, Text, Data)
+    end.
+
+run(Options, #data{node = Node} = Data) ->
     try
-        Port = open(Node),
+        Port = open(Node, Options),
         {next_state, starting, Data#data{port = Port}, {state_timeout, ?START_TIME, late}}
     catch
         throw:{Fault, Text} -> fail(Fault, Text, Data)
@@ -220,12 +232,12 @@ fail(Fault, Text, #data{first = First} = Data) ->
         _ -> {next_state, failed, tell({failed, Reason}, Data)}
     end.
 
-open(Node) ->
+open(Node, Options) ->
     Cookie = cookie(Node),
     Program = program(),
     Args = [name_option(), atom_to_list(Node), "--cookie-file", "/dev/stdin", "--until-eof",
             "--ticktime", integer_to_list(ticktime())
-            | ebpf_cnode_env:get(args)],
+            | Options] ++ ebpf_cnode_env:get(args),
     try
         open_port({spawn_executable, Program},
                   [{args, Args ++ ?LAST_ARGS}, use_stdio, stderr_to_stdout, {line, ?MAX_LINE}, exit_status,

@@ -217,11 +217,27 @@
 %%   default 0, which is never. See {@section Lost connections}.</dd>
 %% <dt>`cnode'</dt><dd>`embedded': starting the application starts a C node on this host, unless one
 %%   of that name is already up, and restarts it when it ends. It ends with the application, and
-%%   with the emulator however that ends. Its log goes to `logger'.</dd>
+%%   with the emulator however that ends. Its log goes to `logger'. It speaks what this node speaks:
+%%   see {@section Embedded over TLS}.</dd>
 %% <dt>`program'</dt><dd>The program to start: a path, by default the installed `ebpf_cnode', or
 %%   else the one in `PATH'.</dd>
 %% <dt>`args'</dt><dd>Further arguments for it, a list of strings.</dd>
 %% </dl>
+%%
+%% == Embedded over TLS ==
+%% Where this node runs with `-proto_dist inet_tls' or `inet6_tls', the embedded C node speaks TLS,
+%% too, with the files that `-ssl_dist_optfile' or `-ssl_dist_opt' name: `certfile', `keyfile' and
+%% `cacertfile' of the server, or of the client where the server has none, and with `crl_check' the
+%% lists in the folder of `{crl_cache, {ssl_crl_hash_dir, _}}', as they are at the start. It takes
+%% them by `--tls FOLDER', a folder with links to them in the cache of the user
+%% (`filename:basedir(user_cache, "ebpf_cnode")'), which goes with it. Where `versions' has 1.3 alone
+%% it also gets `--tls-min 1.3', and over IPv6 `--listen ::'. Options among `args' win over these.
+%%
+%% Of ssl's other options it gets none: it always checks the certificate of a node that connects,
+%% also for the name of its host. `["--tls-names", "any"]' as `args' is for certificates that name no
+%% host. What it cannot be given ends the start of the application with
+%% `{cnode, tls, Text}': certificates and keys that are not files (`cert', `key', `certs_keys',
+%% `cacerts'), a key with a password, a file that is not there.
 -module(ebpf_maps).
 
 -export([
