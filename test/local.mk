@@ -64,6 +64,7 @@ test_files = \
 	test/costs/test_syscalls.py \
 	test/demo/count_packets.bpf.c \
 	test/demo/demo \
+	test/demo/demo_tls \
 	test/demo/facade.erlexprs \
 	test/demo/nodes.sh \
 	test/demo/processes.bpf.c \
@@ -71,7 +72,11 @@ test_files = \
 	test/demo/run_expressions.escript \
 	test/demo/send \
 	test/demo/shell \
+	test/demo/steps.sh \
 	test/demo/test_demo.py \
+	test/demo/test_demo_tls.py \
+	test/demo/tls.erlexprs \
+	test/demo/tls_refused.erlexprs \
 	test/entries/test_buckets.py \
 	test/entries/test_chunks.py \
 	test/entries/test_edges.py \
@@ -168,6 +173,7 @@ test_files = \
 	test/lib/cluster.py \
 	test/lib/counting.py \
 	test/lib/debian_objects.py \
+	test/lib/demos.py \
 	test/lib/dist.py \
 	test/lib/error_cases.py \
 	test/lib/error_shells.py \

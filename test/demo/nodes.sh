@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=sh
-# What demo and shell share, to be read by either: an epmd, a cookie and a C node
+# What the demos and shell share, to be read by each: an epmd, a cookie and a C node
 # that end with the script. Before reading this, set $me, the name in messages, and
 # $top, the top of the sources. A script that leaves more behind defines undo().
 

@@ -15,6 +15,8 @@ main([Name, CNode, File | Ebin]) ->
                           "ebpf_demo@HOST", CNode, all),
     run(parts(string:split(lists:append(Text), "\n", all)), 1,
         erl_eval:new_bindings()),
+    ok = logger_std_h:filesync(default),
+    ok = logger:set_primary_config(level, none), % over TLS the end is not without words
     net_kernel:stop();
 main(_) ->
     fail("usage: run_expressions.escript NAME CNODE FILE [EBIN]", []).

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 import etf
-from cluster import Epmd, free_port, spawn, wait_until
+from cluster import spawn, wait_until
+from demos import Demo
 from host import CGROUPS
-from processes import processes
 
 BPFTOOL = shutil.which("bpftool", path="/usr/sbin:/usr/bin:/sbin:/bin")
 # Fails at its first look, and tells which program was loaded by then.
@@ -34,46 +34,8 @@ def bpftool(*args):
     return json.loads(done.stdout) if done.returncode == 0 else None
 
 
-class Demo:
-    """A run of the demo, with an epmd and folders of its own."""
-
-    def __init__(self, srcdir, program, ebin, folder):
-        self.script = srcdir / "test" / "demo" / "demo"
-        self.epmd = Epmd(free_port())
-        self.temporary = folder / "tmp"
-        self.temporary.mkdir()
-        self.said = folder / "said"
-        self.env = {
-            **os.environ,
-            "ERL_EPMD_PORT": str(self.epmd.port),
-            "EBPF_CNODE": str(program),
-            "EBPF_EBIN": str(ebin),
-            "HOME": str(folder),
-            "TMPDIR": str(self.temporary),
-        }
-
-    def start(self, wrapper=(), **env):
-        with self.said.open("w") as said:
-            self.process = spawn(
-                [*wrapper, self.script],
-                env={**self.env, **env},
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    @property
-    def output(self):
-        return self.said.read_text()
-
-    def wait_for(self, pattern):
-        def found():
-            return re.search(pattern, self.output, re.MULTILINE)
-
-        wait_until(lambda: found() or self.process.poll() is not None, 60, pattern)
-        assert found(), self.output
-        return found()
+class Counting(Demo):
+    """A run of the demo that counts packets."""
 
     def program(self, nodes=1):
         """What the kernel knows of the program that the last of the nodes has attached."""
@@ -81,21 +43,10 @@ class Demo:
         found = self.wait_for(rf"(?:{shown}[\s\S]*?){{{nodes}}}")
         return bpftool("prog", "show", "id", found[1])
 
-    def wait(self):
-        status = self.process.wait(120)
-        print(self.output)
-        return status
-
-    def processes(self):
-        temporary = str(self.temporary).encode()
-        return [p.name for p in processes() if p.env.get(b"TMPDIR") == temporary]
-
     def assert_nothing_is_left(self, program=None):
         cgroup = re.search(r"^\$ mkdir \S+/(\S+)", self.output, re.MULTILINE)
         assert not (cgroup and (CGROUPS / cgroup[1]).exists())
-        assert list(self.temporary.iterdir()) == []
-        wait_until(lambda: not self.epmd.answers(), what="epmd has ended")
-        wait_until(lambda: not self.processes(), what="no process is left")
+        super().assert_nothing_is_left()
         if program:  # the kernel frees it a little later
             objects = [("prog", program["id"]), *(("map", m) for m in program["map_ids"])]
             for kind, id in objects:
@@ -104,11 +55,9 @@ class Demo:
 
 @pytest.fixture
 def demo(srcdir, program, ebin, tmp_path):
-    demo = Demo(srcdir, program, ebin, tmp_path)
+    demo = Counting(srcdir / "test" / "demo" / "demo", program, ebin, tmp_path)
     yield demo
-    if demo.process.poll() is None:
-        os.killpg(demo.process.pid, signal.SIGTERM)
-        demo.process.wait(60)
+    demo.close()
 
 
 def test_the_demo_does_the_main_job_and_leaves_nothing(demo):

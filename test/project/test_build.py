@@ -234,6 +234,13 @@ def test_bootstrap_runs_the_demo(bootstrapped, tmp_path):
         assert words in output
 
 
+def test_bootstrap_runs_the_demo_of_tls(bootstrapped, tmp_path):
+    env = {"ERL_EPMD_PORT": str(free_port()), "HOME": str(tmp_path)}
+    output = run("./bootstrap", "demo", "tls", cwd=bootstrapped, timeout=120, **env)
+    for words in ("packages", "openssl", "<<7,0,0,0,0,0,0,0>>", "{connected,false}"):
+        assert words in output
+
+
 # Two packages are missing, and stay so.
 DPKG_QUERY = """#!/bin/sh
 for name; do
