@@ -76,6 +76,23 @@ def test_the_session_of_two_hosts_is_what_one_sees(
     assert shell.check(shown, lone_cluster, ebin, two_hosts[1].wrapper) >= 4
 
 
+def test_the_session_over_tls_is_what_one_sees(
+    readme, two_hosts, lone_cluster, start_cnode, ebin, tmp_path
+):
+    section = section_of(readme, "Over TLS")
+    make, start = blocks(section, "sh")
+    [configure, erl] = re.fullmatch(r"(.*\n)(erl .*)\n", start, re.DOTALL).groups()
+    for commands in make, configure:
+        subprocess.run(["sh", "-exc", commands], cwd=tmp_path, check=True)
+    [options] = re.findall(r"`web1` runs `ebpf_cnode ([^`]*)`", section)
+    here = ["env", f"--chdir={tmp_path}"]
+    web1, web2 = ([*host.wrapper, *here] for host in two_hosts)
+    start_cnode(*options.split(), cluster=lone_cluster, naming=[], wrapper=web1)
+    [flags] = re.fullmatch(r"erl -sname me (.*) -pa erlang/ebin", erl).groups()
+    web2 += [f"ERL_FLAGS={flags}"]
+    assert shell.check(session(readme, "Over TLS"), lone_cluster, ebin, web2) >= 3
+
+
 def is_removed(cgroup):
     """As soon as its last process has been waited for."""
     try:
@@ -196,7 +213,7 @@ def test_the_targets_are_those_that_the_c_node_knows(readme, srcdir):
     assert {name for head in heads for name in head.split(" | ")} == known | {"auto"}
 
 
-SHELL_FILES = ["bootstrap", "test/demo/demo", "test/demo/shell", "test/demo/nodes.sh"]
+SHELL_FILES = ["bootstrap", *(f"test/demo/{n}" for n in ("demo", "demo_tls", "shell", "nodes.sh"))]
 
 
 def test_nothing_shows_how_to_give_load_to_every_node(srcdir, program):
