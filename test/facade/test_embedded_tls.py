@@ -4,13 +4,19 @@
 import os
 import re
 import stat
+import subprocess
 
 import pytest
 
+import etf
 from certificates import Authority
 from cluster import wait_until
 
+HASH = ("hash", 4, 8, 4)
 LISTS = "{ssl_crl_hash_dir, {internal, [{dir, \"%s\"}]}}"
+
+# Before erl: a mount of its own for the names of hosts.
+WITH_HOSTS = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"']
 
 # In place of the C node: tells how it was started, and ends with its standard input.
 STAND_IN = """#!/bin/sh
@@ -27,8 +33,8 @@ def authority(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def identity(authority, cluster):
-    return authority.issue("DNS:localhost", f"DNS:{cluster.host}")
+def identity(authority):
+    return authority.issue("DNS:localhost", "DNS:ip6")
 
 
 @pytest.fixture
@@ -43,15 +49,19 @@ class Embedding:
     """An Erlang node over TLS, whose application ebpf_cnode is to run a C node."""
 
     def __init__(self, start_beam, cluster, ebin, folder, proto="inet_tls", flags=()):
-        name = cluster.name("over_tls")
-        self.node = f"{cluster.name('cnode_over_tls')}@localhost"
-        self.folder = folder / "cache" / "ebpf_cnode" / "tls" / f"{name}@localhost"
+        host = "ip6" if proto.startswith("inet6") else "localhost"
+        name = f"{cluster.name('over_tls')}@{host}"
+        self.node = f"{cluster.name('cnode_over_tls')}@{host}"
+        hosts = folder / "hosts"
+        hosts.write_text("127.0.0.1 localhost\n::1 ip6\n")
+        self.folder = folder / "cache" / "ebpf_cnode" / "tls" / name
 
         def start():
             self.beam = start_beam(
                 *("-proto_dist", proto, *map(str, flags)),
                 cluster=cluster,
-                sname=f"{name}@localhost",
+                sname=name,
+                wrapper=[*WITH_HOSTS, hosts],
                 paths=[ebin],
                 env={"XDG_CACHE_HOME": str(folder / "cache")},
             )
@@ -129,7 +139,54 @@ def paths(identity):
     return dict(zip(("cert.pem", "key.pem", "ca.pem"), map(str, files)))
 
 
-# --- what the C node is given
+# --- the C node
+
+
+WAYS = {
+    "by IPv4": ("inet_tls", {}),
+    "by IPv6": ("inet6_tls", {}),
+    "by 1.3 alone": ("inet_tls", dict(versions="['tlsv1.3']")),
+}
+
+
+@pytest.mark.parametrize("proto, terms", WAYS.values(), ids=WAYS)
+def test_an_embedded_c_node_answers_over_tls(proto, terms, embedding, program):
+    embedding = embedding(proto, **terms)
+    assert embedding.start(program) == ("ok", ["ebpf_cnode"])
+    map = embedding.beam.apply("ebpf_maps", "new", *HASH)
+    assert embedding.beam.apply("ebpf_maps", "put", 80, 7, map) == map
+    assert embedding.beam.apply("ebpf_maps", "get", 80, map) == (7).to_bytes(8, "little")
+    assert embedding.beam.eval("node(element(2, M))", M=map) == embedding.node
+    address = f"{{ok, Address}} = net_kernel:node_info('{embedding.node}', address), Address"
+    _, (ip, _), _, spoken, _ = embedding.beam.eval(address)
+    assert spoken == "tls" and len(ip) == (8 if proto == "inet6_tls" else 4)
+
+
+def test_it_reads_the_lists_of_what_is_revoked(
+    embedding, program, authority, start_beam, cluster, tmp_path
+):
+    revoked = authority.issue("DNS:localhost")
+    authority.revoke(revoked)
+    hashed = tmp_path / "lists"
+    hashed.mkdir()
+    listed = subprocess.run(
+        ["openssl", "crl", "-hash", "-noout", "-in", authority.crl()],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (hashed / f"{listed.stdout.strip()}.r0").write_bytes(authority.crl().read_bytes())
+    embedding = embedding(crl_check="true", crl_cache=LISTS % hashed)
+    assert embedding.start(program) == ("ok", ["ebpf_cnode"])
+    assert embedding.beam.apply("ebpf_maps", "new", *HASH)[0] == "ebpf_map"
+    for one, connected in (authority.issue("DNS:localhost"), "true"), (revoked, "false"):
+        file = one.write_optfile(tmp_path / "other.conf")
+        flags = ["-proto_dist", "inet_tls", "-ssl_dist_optfile", str(file)]
+        other = start_beam(*flags, cluster=cluster, sname=f"{cluster.name('other')}@localhost")
+        assert other.apply("net_kernel", "connect_node", etf.Atom(embedding.node)) == connected
+
+
+# --- what it is given
 
 
 def test_the_c_node_is_given_the_files_of_the_node(embedding, stand_in, identity):
@@ -178,6 +235,19 @@ def test_what_the_server_lacks_is_that_of_the_client(embedding, stand_in, identi
     embedding = embedding(flags=["-ssl_dist_optfile", file])
     wanted = ["--tls", str(embedding.folder), "--tls-min", "1.3"]
     assert args_of(embedding, stand_in) == wanted
+    assert links(embedding.folder) == paths(identity)
+
+
+def test_a_section_that_the_file_lacks_is_on_the_command_line(
+    embedding, stand_in, identity, tmp_path
+):
+    file = tmp_path / "client.conf"
+    options = f'{{certfile, "{identity.certificate}"}}, {{keyfile, "/nonexistent"}}'
+    file.write_text(f"[{{client, [{options}]}}].\n")
+    flags = ["-ssl_dist_optfile", file, "-ssl_dist_opt", "server_certfile", identity.certificate]
+    flags += ["server_keyfile", identity.key, "server_cacertfile", identity.trusted]
+    embedding = embedding(flags=flags)
+    args_of(embedding, stand_in)
     assert links(embedding.folder) == paths(identity)
 
 
