@@ -40,6 +40,19 @@ catch_signals() {
 	trap 'exit 143' TERM
 }
 
+# Between these a signal waits: nothing is started whose id is not known yet.
+hold_signals() {
+	held=
+	trap 'held=129' HUP
+	trap 'held=130' INT
+	trap 'held=143' TERM
+}
+
+release_signals() {
+	catch_signals
+	[ -z "$held" ] || exit "$held"
+}
+
 prepare_nodes() {
 	catch_signals
 	tmp=$(mktemp -d "${TMPDIR:-/tmp}/ebpf_cnode.XXXXXX") || exit 1
@@ -107,9 +120,11 @@ start_cnode() {
 		sudo -v || die 'the C node needs root: run this as root'
 		set -- sudo --preserve-env=ERL_EPMD_PORT,ERL_EPMD_ADDRESS "$@"
 	fi
-	"$@" <"$tmp/alive" >"$tmp/cnode.log" 2>&1 &
+	exec 9<>"$tmp/alive" # to write only would wait for the other end
+	hold_signals
+	"$@" <"$tmp/alive" >"$tmp/cnode.log" 2>&1 9>&- &
 	cnode=$!
-	exec 9>"$tmp/alive"
+	release_signals
 
 	tries=150
 	until node=$(sed -n 's/.* notice ready \([^ ]*\) port .*/\1/p' \

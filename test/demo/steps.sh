@@ -24,10 +24,12 @@ show() {
 run_expressions() {
 	run_name=$1
 	shift
+	hold_signals
 	# shellcheck disable=SC2154  # start_cnode has set node
 	HOME=$tmp escript "$top/test/demo/run_expressions.escript" \
 		"$run_name@localhost" "$node" "$@" 9>&- </dev/null &
 	beam=$!
+	release_signals
 	wait "$beam"
 	ran=$?
 	beam=
