@@ -3,13 +3,15 @@
 
 import os
 import re
+import signal
 import stat
 import subprocess
+from pathlib import Path
 
 import pytest
 
 import etf
-from certificates import Authority
+from certificates import Authority, replace
 from cluster import wait_until
 
 HASH = ("hash", 4, 8, 4)
@@ -81,6 +83,11 @@ class Embedding:
     def start(self, program):
         self.set("program", list(str(program).encode()))
         return self.beam.eval("application:ensure_all_started(ebpf_cnode)", timeout=30)
+
+    def program_pids(self):
+        """Those of the programs that the node runs."""
+        pids = "[erlang:port_info(P, os_pid) || P <- erlang:ports()]"
+        return self.beam.eval(f"[Pid || {{os_pid, Pid}} <- {pids}, is_integer(Pid)]")
 
     def stop(self):
         return self.beam.eval("application:stop(ebpf_cnode)")
@@ -184,6 +191,30 @@ def test_it_reads_the_lists_of_what_is_revoked(
         flags = ["-proto_dist", "inet_tls", "-ssl_dist_optfile", str(file)]
         other = start_beam(*flags, cluster=cluster, sname=f"{cluster.name('other')}@localhost")
         assert other.apply("net_kernel", "connect_node", etf.Atom(embedding.node)) == connected
+
+
+def test_it_takes_new_files_of_the_node(embedding, program, authority, cluster, tmp_path):
+    first, second = (authority.issue("DNS:localhost", name=name) for name in ("first", "second"))
+    embedding = embedding(flags=["-ssl_dist_optfile", first.write_optfile(tmp_path / "first")])
+    assert embedding.start(program) == ("ok", ["ebpf_cnode"])
+    port = cluster.epmd.port_of(embedding.node.split("@")[0])
+    assert "CN = first" in certificate_at(port)
+    replace(first.certificate, second.certificate.read_bytes(), 0o644)
+    replace(first.key, second.key.read_bytes(), 0o600)
+    [pid] = [pid for pid in embedding.program_pids() if comm(pid) == "ebpf_cnode"]
+    os.kill(pid, signal.SIGHUP)
+    wait_until(lambda: "CN = second" in certificate_at(port))
+
+
+def certificate_at(port):
+    """What openssl says of it; it has none itself, and gets no further."""
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    return done.stdout
+
+
+def comm(pid):
+    return Path(f"/proc/{pid}/comm").read_text().strip()
 
 
 # --- what it is given
