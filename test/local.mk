@@ -192,6 +192,7 @@ test_files = \
 	test/lib/layout_draws.py \
 	test/lib/layout_faults.py \
 	test/lib/layouts.py \
+	test/lib/libssl.py \
 	test/lib/locators.py \
 	test/lib/lying_answer.c \
 	test/lib/lying_child.c \
@@ -217,6 +218,7 @@ test_files = \
 	test/lib/syscall_numbers.py \
 	test/lib/systemd.py \
 	test/lib/tls.py \
+	test/lib/tls_fixtures.py \
 	test/lib/traffic.py \
 	test/lib/two_hosts.py \
 	test/lib/typed_maps.py \
@@ -297,6 +299,11 @@ test_files = \
 	test/project/test_mutate.py \
 	test/project/test_readme.py \
 	test/pytest.ini \
+	test/tls/test_tls_hostile.py \
+	test/tls/test_tls_nodes.py \
+	test/tls/test_tls_refused.py \
+	test/tls/test_tls_reload.py \
+	test/tls/test_tls_rights.py \
 	test/types/test_compiled_types.py \
 	test/types/test_elixir_types.py \
 	test/types/test_kernel_types.py \

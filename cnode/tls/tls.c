@@ -84,16 +84,20 @@ size_t tls_folders(const struct tls *tls, const char *paths[TLS_MAX_FOLDERS])
 	return count;
 }
 
-void tls_check_readable(const struct tls *tls)
+void tls_check_readable(struct tls *tls)
 {
 	char words[TLS_WORDS];
 	struct tls_set set;
 
-	if (!tls_set_read(&set, tls->options.folder, words))
+	if (!tls_set_read(&set, tls->options.folder, words)) {
 		log_warning("--tls: %s: from now on this process can read "
 			    "it no more, and a new one will not be taken "
 			    "before the next start",
 			    words);
+		/* as they look from here they have not changed */
+		tls_stamp_all(tls->options.folder, tls->taken);
+		memcpy(tls->seen, tls->taken, sizeof(tls->seen));
+	}
 	tls_set_free(&set);
 }
 

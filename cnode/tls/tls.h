@@ -33,7 +33,7 @@ void tls_close(struct tls *tls); /* takes NULL */
 size_t tls_folders(const struct tls *tls, const char *paths[TLS_MAX_FOLDERS]);
 
 /* Warns if this process, as it is now, can read the files no more. */
-void tls_check_readable(const struct tls *tls);
+void tls_check_readable(struct tls *tls);
 
 /*
  * Takes new files, for sessions that are made from now on. If something is

@@ -29,7 +29,7 @@ size_t tls_folders(const struct tls *tls, const char *paths[TLS_MAX_FOLDERS])
 	return 0;
 }
 
-void tls_check_readable(const struct tls *tls)
+void tls_check_readable(struct tls *tls)
 {
 	(void)tls;
 }

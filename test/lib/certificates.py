@@ -166,16 +166,19 @@ class Authority:
         folder = self.folder.with_name(f"{self.folder.name}.{name}")
         return Authority(folder, name, issuer=self, **options)
 
-    def issue(self, *sans, name=None, key="P-256", usage=BOTH, starts=-LONG, ends=LONG):
+    def issue(self, *sans, name=None, key="P-256", usage=BOTH, starts=-LONG, ends=LONG, raw=None):
         """An identity with these SANs, as in "DNS:localhost"; usage may be empty.
 
-        starts and ends are times, or how long from now they are.
+        starts and ends are times, or how long from now they are; raw is a DER value for
+        the SANs, of what cannot be written.
         """
         path = self.folder / f"identity{self.issued + 1}"
         request = path.with_suffix(".request")
         identity = Identity(self, path)
         self.make_key(identity.key, request, name or path.name, key)
         values = {"basicConstraints": "CA:false", "extendedKeyUsage": usage}
+        if raw:
+            values["subjectAltName"] = f"DER:{raw.hex()}"
         self.sign(request, identity.certificate, starts, ends, values, sans)
         with identity.certificate.open("ab") as file:
             file.write(self.chain)

@@ -111,10 +111,9 @@ def context_of(identity):
 
 
 def wrap(socket, identity):
-    """For an identity, or by a context. The TLS handshake comes with what is sent or
+    """For an identity, or by a context or what else wraps. The TLS handshake comes with what is sent or
     read first."""
-    is_context = isinstance(identity, ssl.SSLContext)
-    context = identity if is_context else context_of(identity)
+    context = identity if hasattr(identity, "wrap_socket") else context_of(identity)
     return context.wrap_socket(socket, do_handshake_on_connect=False)
 
 

@@ -156,6 +156,15 @@ def test_clang_has_no_warnings_either(tree):
     run("make", "-j2", *PROGRAMS, cwd=place)
 
 
+def test_a_build_without_openssl_refuses_tls_in_words(tree):
+    """And has nothing of it."""
+    program = build(tree, "--enable-werror", "--without-openssl") / "cnode" / "ebpf_cnode"
+    assert "libssl" not in run("ldd", program, cwd=tree)
+    done = subprocess.run([program, "--tls", "/etc"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "--tls /etc: this program was built without TLS: configure it --with-openssl" in done.stderr
+
+
 def test_a_cross_build_makes_the_filter_here_and_for_there(tree):
     """By a compiler whose programs do not run here, as one for another machine."""
     place = tree.parent / "cross"
