@@ -242,7 +242,7 @@ static int up(struct handles *h, struct holder *holder,
 		return -EACCES;
 	*owner = find_or_make(h, holder, node->creation, ended);
 	error = *owner ? prove(h, *owner, node->names) : -ENOMEM;
-	if (error < 0)
+	if (error != 0)
 		return error;
 	if ((*owner)->queue)
 		stop_waiting(*owner);

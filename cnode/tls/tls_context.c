@@ -38,6 +38,7 @@ static bool at_end(void)
 }
 
 /* Nobody is there to be asked for it. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is OpenSSL's */
 static int no_password(char *buffer, int size, int writing, void *context)
 {
 	(void)buffer;
