@@ -44,6 +44,21 @@ def test_a_lone_get_costs_recv_bpf_and_send(options, trace, fresh_cnode, alice, 
     assert traced.total <= 3 * count + TOLERANCE, calls
 
 
+GETS = "[erpc:call(N, ebpf_maps, get, [1, Map]) || _ <- lists:seq(1, Count)], ok"
+
+
+@pytest.mark.parametrize("version", ["tlsv1.2", "tlsv1.3"])
+def test_tls_adds_none(version, trace, secure_cnode, secure_beam):
+    count = 200
+    node, beam = secure_cnode(), secure_beam(ssl={"versions": f"['{version}']"})
+    map = beam.erpc(node.name, "new", "hash", 4, 8, 16)
+    beam.eval(GETS, N=node.name, Map=beam.erpc(node.name, "put", 1, 1, map), Count=1)
+    with trace(node) as traced:
+        beam.eval(GETS, N=node.name, Map=map, Count=count)
+    assert traced.calls["bpf"] == count
+    assert traced.total <= 3 * count + TOLERANCE, traced.calls
+
+
 def test_a_pipelined_get_costs_little_more_than_bpf(trace, fresh_cnode, alice, warm):
     """The node sleeps while they are sent: what it finds is always as much."""
     count = 1000
