@@ -344,8 +344,9 @@ int peers_end_expired(struct peers *peers, const struct tls *tls)
 	pthread_mutex_lock(&peers->lock);
 	TAILQ_FOREACH(peer, &peers->all, entry)
 	{
-		session = peer->transport->tls;
-		if (!peer->connected || !session || atomic_load(&peer->ending))
+		/* before it is connected, its thread makes the session */
+		session = peer->connected ? peer->transport->tls : NULL;
+		if (!session || atomic_load(&peer->ending))
 			continue;
 		left = tls_session_expires(session) - now;
 		if (left <= 0)

@@ -9,6 +9,7 @@ import pytest
 
 import tls
 from certificates import replace
+from cluster import wait_until
 from dist import Closed, Refused
 from tls_fixtures import connects, use
 
@@ -130,7 +131,7 @@ def test_a_plain_node_at_a_port_of_tls(secure_cnode, start_beam):
 def test_a_node_of_tls_at_a_plain_port(start_cnode, secure_beam):
     beam = secure_beam()
     assert refused(start_cnode(), beam) == "it speaks TLS, and this node does not"
-    assert "SERVER ALERT: Fatal - Handshake Failure" in beam.printed()
+    wait_until(lambda: "SERVER ALERT: Fatal - Handshake Failure" in beam.printed())
 
 
 @pytest.mark.parametrize("most", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
