@@ -10,6 +10,7 @@ import pytest
 
 import dist
 import etf
+import tls
 from cluster import wait_until
 from native import u32, u64
 from served import served
@@ -278,7 +279,7 @@ RULES = [
 
 @pytest.mark.parametrize("rules, names", RULES, ids=str)
 def test_the_first_pattern_that_matches_counts(rules, names, start_cnode, connect):
-    node = start_cnode(*(part for rule in rules for part in ("--allow", rule)))
+    node = start_cnode(*tls.ANY_NAMES, *(part for rule in rules for part in ("--allow", rule)))
     assert {name: refused(node, connect, name) for name in names} == names
 
 
@@ -385,7 +386,7 @@ def test_who_is_refused_within_its_handshake_is_counted(start_cnode, connect):
 
 
 def test_who_may_load_may_write_and_read_only_takes_both_away(start_cnode, connect):
-    rules = ["--allow", "a@*=load", "--allow", "*=ro"]
+    rules = ["--allow", "a@h=load", "--allow", "*=ro"]
     peer = connect(start_cnode(*rules), name="a@h")
     map = peer.maps("new", *HASH)
     peer.maps("put", 1, 7, map)
@@ -427,7 +428,7 @@ def test_refusals_cannot_flood_the_log(guarded):
 
 
 def test_a_name_cannot_forge_a_line_of_a_refusal(start_cnode, connect):
-    node = start_cnode("--read-only")
+    node = start_cnode("--read-only", *tls.ANY_NAMES)
     peer = connect(node, name="evil\nerror forged@x\x1b[2J")
     start = node.mark()
     assert ask(peer, "new", *HASH) == EACCES

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import tls
 from conftest import raises
 from processes import children
 from test_sandbox import BPF, NET_ADMIN, SYS_ADMIN, capabilities, only, status
@@ -31,6 +32,7 @@ def kinds(pid):
     """{what: how many} of its descriptors."""
     links = [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]
     plain = (re.sub(r":\[\d+\]$", "", link) for link in links)
+    plain = (re.sub(r"^/tmp/.*\.tls$", "--tls", link) for link in plain)
     return Counter(re.sub(r"^/proc/\d+$", "/proc/PID", link) for link in plain)
 
 
@@ -58,7 +60,8 @@ def test_it_has_one_filter_and_gains_nothing(node):
 
 
 def test_its_descriptors_are_these(node):
-    assert kinds(node.pid) == DESCRIPTORS
+    of_tls = {"--tls": 1} if tls.EVERYWHERE else {}
+    assert kinds(node.pid) == {**DESCRIPTORS, **of_tls}
 
 
 def test_it_serves_no_program(node, alice):

@@ -183,7 +183,8 @@ class Beam:
         limit = int(timeout * PATIENCE * 1000)
         request = [node, module, function, list(args), limit]
         try:
-            return self.apply("erpc", "call", *request, timeout=timeout + 5)
+            value = self.apply("erpc", "call", *request, timeout=timeout + 5)
+            return tls.usual_answer(function, value)
         except BeamError as e:
             match (e.kind, e.reason):
                 case "error", ("exception", reason, stack):

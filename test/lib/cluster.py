@@ -234,7 +234,7 @@ class CNode:
             identity = tls.PLAIN  # or what the test has given it
         hosts = (tls.host_of(str(part), cluster.host) for part in naming)
         usual = usual_options(cluster, *hosts, identity=identity)
-        command = [*wrapper, program, *naming, *usual, *options]
+        command = [*wrapper, program, *naming, *usual, *tls.rules(options)]
         self.process = spawn(
             command, env=env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, **popen
         )

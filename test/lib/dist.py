@@ -353,4 +353,4 @@ class Peer:
         kind, *rest = self.erpc("ebpf_maps", function, args)
         if kind != "return":
             raise AssertionError((kind, *rest))
-        return rest[0]
+        return tls.usual_answer(function, rest[0])

@@ -71,7 +71,7 @@ def test_nodes_of_both_kinds_connect_at_one_port(host, start_cnode, connect):
     node = start_cnode("--listen", "::")
     peer = connect(node, host=host)
     shown = r"\[::1\]" if host == "::1" else r"127\.0\.0\.1"
-    node.wait_log(rf"notice connected {peer.name} from {shown}:\d+$")
+    node.wait_log(rf"notice connected {peer.name} from {shown}:\d+( by tls\S+ as .*)?$")
     assert peer.maps("new", "hash", 4, 8, 4)[0] == "ebpf_map"
     peer.close()
     node.wait_log(rf"notice disconnected {peer.name}")

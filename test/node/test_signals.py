@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import SANITIZED, wait_until
+from cluster import usual_options, wait_until
 
 IGNORED = {
     *(signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTTOU, signal.SIGUSR2),
@@ -89,10 +89,9 @@ def test_a_log_that_may_not_grow_loses_lines_and_no_more(
     """The limit comes after the start: a log that has grown to its limit."""
     log = tmp_path / "log"
     sname = cluster.name("cnode")
-    unconfined = ["--no-sandbox"] if SANITIZED else []
     with log.open("ab") as stderr:
         process = subprocess.Popen(
-            [program, "--sname", sname, *unconfined],
+            [program, "--sname", sname, *usual_options(cluster)],
             env=cluster.env,
             stdin=subprocess.DEVNULL,
             stderr=stderr,

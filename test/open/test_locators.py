@@ -311,6 +311,7 @@ def erl_call(cluster, node, call):
 
 
 @each_kind
+@pytest.mark.plain  # erl_call knows no TLS
 def test_erl_call_reads_and_writes_a_map(kind, cluster, cnode, maps, named):
     map, whats = named("hash")
     tag, value = whats[kind]

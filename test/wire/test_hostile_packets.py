@@ -485,8 +485,8 @@ def test_what_is_no_name_packet_is_told_nothing(siege):
         odd = (b"\0\3abc", b"GET / HTTP/1.0\r\n\r\n" * 2000, name_packet(b"a@h", size=4))
         for hello in odd:
             peer = s.connect(handshake=False)
-            peer.send_raw(hello)
-            with pytest.raises(dist.Refused):
+            with pytest.raises((dist.Closed, dist.Refused)):  # it may end before all is sent
+                peer.send_raw(hello)
                 peer.receive_short()
         wait_until(lambda: len(s.node.find_log(NO_NODE)) == len(odd))
 

@@ -240,6 +240,7 @@ def test_ei_rpc_gives_the_value(connect, cnode, map):
     assert peer.rex("ebpf_maps", "get", [b"x", map, "none"]) == "none"
 
 
+@pytest.mark.plain  # erl_call knows no TLS
 def test_erl_call_gives_the_value(cluster, fresh_cnode):
     done = subprocess.run(
         ["erl_call", "-sname", fresh_cnode.sname, "-a", "ebpf_maps new [hash,4,4,16]"],
