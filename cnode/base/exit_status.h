@@ -12,6 +12,7 @@ enum exit_status {
 	STATUS_LISTEN = 5,
 	STATUS_EPMD = 6,
 	STATUS_NAME_TAKEN = 7,
+	STATUS_TLS = 8, /* files of --tls: they may be right at the next try */
 };
 
 #endif

@@ -7,6 +7,8 @@
 #include "call/objects.h"
 #include "tls/cert_names.h"
 
+#define MOST_OF_EACH 128 /* bytes of names, for each handle */
+
 struct listing {
 	struct call *call;
 	uint32_t count;
@@ -22,10 +24,11 @@ static void write_handle(const struct handles_info *info, void *context)
 
 /* #{tls => Version | none, names => [Binary]} */
 void descriptions_write_proof(struct term_writer *w,
-			      const struct handles_node *node)
+			      const struct handles_node *node, size_t most)
 {
 	size_t map = term_write_map_open(w), list;
 	const char *name = NULL;
+	size_t written = 0;
 	uint32_t count = 0;
 
 	term_write_atom(w, "tls");
@@ -33,6 +36,9 @@ void descriptions_write_proof(struct term_writer *w,
 	term_write_atom(w, "names");
 	list = term_write_list_open(w);
 	while (node && (name = cert_names_next(node->names, name))) {
+		written += strlen(name);
+		if (count > 0 && written > most)
+			break;
 		term_write_binary(w, name, strlen(name));
 		count++;
 	}
@@ -55,7 +61,7 @@ static void write_owned_handle(const struct handles_info *info, void *context)
 		term_write_atom(out, info->owner ? info->owner->name : "none");
 	term_write_atom(out, handles_lifetimes[info->lifetime]);
 	if (tls)
-		descriptions_write_proof(out, info->owner);
+		descriptions_write_proof(out, info->owner, MOST_OF_EACH);
 }
 
 uint32_t descriptions_write_owned(struct call *call,

@@ -14,9 +14,12 @@
 uint32_t descriptions_write_owned(struct call *call,
 				  const struct resource_kind *kind);
 
-/* How a node is connected, and by which names; NULL: it is none. */
+/*
+ * How a node is connected, and by which names, of which that many bytes are
+ * written, and the first in any case; NULL: it is none.
+ */
 void descriptions_write_proof(struct term_writer *w,
-			      const struct handles_node *node);
+			      const struct handles_node *node, size_t most);
 
 /* A key and an id, or none for 0. */
 void descriptions_write_id(struct term_writer *w, const char *name,

@@ -80,7 +80,13 @@ static const char *read_pattern(struct permissions_rule *new, const char *rule,
 		return "a pattern without @ matches no node; write NAME@*";
 	}
 	new->pattern = strndup(rule, (size_t)(end - rule));
-	return new->pattern ? NULL : "out of memory";
+	if (!new->pattern)
+		return "out of memory";
+	if (!new->kind || cert_names_is_pattern(new->kind, new->pattern))
+		return NULL;
+	free(new->pattern);
+	return "a pattern for DNS has no slash, no dot in brackets, and at "
+	       "most 511 bytes";
 }
 
 /* Split at the last =: a node name may contain one, a permission does not. */
@@ -109,15 +115,14 @@ const char *permissions_add(struct permissions *permissions, const char *rule)
 	return NULL;
 }
 
-/* --- Certificates -----------------------------------------------------------
- */
+/* --- Certificates -------------------------------------------------------- */
 
 /* Whether it is for the names of one host, which a certificate proves. */
 static bool is_of_one_host(const char *pattern)
 {
 	const char *at = strrchr(pattern, '@');
 
-	return at && at[1] && !strpbrk(at, "*?[\\");
+	return at && at[1] && !strpbrk(at, "*?[]\\");
 }
 
 static bool refuse(const struct permissions_rule *rule, const char *wrong)
@@ -157,8 +162,7 @@ bool permissions_settle(const struct permissions *permissions)
 	return true;
 }
 
-/* --- Nodes ------------------------------------------------------------------
- */
+/* --- Nodes --------------------------------------------------------------- */
 
 static bool matches(const struct permissions_rule *rule, const char *node,
 		    const struct cert_names *names)

@@ -65,12 +65,22 @@ static const char *refuse_plain(struct transport *t)
 	       "-proto_dist inet_tls, or this node with --tls-or-plain";
 }
 
+static const char *explain(const struct transport *t, const struct tls *tls,
+			   int error)
+{
+	if (tls && (error == -ECONNRESET || error == -EPIPE))
+		return "it disconnected before the end of the handshake of "
+		       "TLS; if its log says nothing, its -ssl_dist_optfile "
+		       "may name a file that it cannot read";
+	return opening_failure(t, -error);
+}
+
 static const char *secure(struct transport *t, struct tls *tls)
 {
 	struct tls_session *session = tls_session_new(tls);
 	int error = session ? transport_secure(t, session) : -ENOMEM;
 
-	return error < 0 ? opening_failure(t, -error) : NULL;
+	return error < 0 ? explain(t, tls, error) : NULL;
 }
 
 const char *opening_settle(struct transport *t, struct tls *tls, bool or_plain)
@@ -78,7 +88,7 @@ const char *opening_settle(struct transport *t, struct tls *tls, bool or_plain)
 	int error = receive_first(t);
 
 	if (error < 0)
-		return opening_failure(t, -error);
+		return explain(t, tls, error);
 	if (*transport_data(t) == HANDSHAKE_RECORD)
 		return tls ? secure(t, tls) : refuse_tls(t);
 	return tls && !or_plain ? refuse_plain(t) : NULL;

@@ -189,7 +189,7 @@ static ssize_t receive_raw(const struct transport *t, char *to, size_t size)
 	return n < 0 ? -errno : n;
 }
 
-/* --- Sending -------------------------------------------------------------- */
+/* --- Sending ------------------------------------------------------------- */
 
 /*
  * data stays in memory until all of it is sent. So a slow reader's limit is on
@@ -269,7 +269,7 @@ static void unlock_out(struct transport *t)
 		t->is_free(t->context);
 }
 
-/* --- With TLS ------------------------------------------------------------- */
+/* --- With TLS ------------------------------------------------------------ */
 
 /*
  * Puts as much as there is of plain text where data is received, and sends what
@@ -324,6 +324,15 @@ static ssize_t receive_opened(struct transport *t)
 	return n;
 }
 
+/* However often a little comes. */
+static bool is_late(const struct transport *t, const struct sending *sending)
+{
+	int64_t now = clock_ms();
+
+	return now >= sending->deadline ||
+	       (t->deadline > 0 && now >= t->deadline);
+}
+
 /* The peer has begun a handshake, and sends no data before it is over. */
 static int settle(struct transport *t, const struct sending *sending)
 {
@@ -334,6 +343,8 @@ static int settle(struct transport *t, const struct sending *sending)
 		error = send_rest(t, sending);
 		if (error < 0 || result != -EAGAIN)
 			return error < 0 ? error : result;
+		if (is_late(t, sending))
+			return -ETIMEDOUT;
 		n = receive_sealed(t);
 		if (n <= 0)
 			return n == 0         ? -ECONNRESET
@@ -427,8 +438,7 @@ int transport_secure(struct transport *t, struct tls_session *tls)
 	return error;
 }
 
-/* --- The owner ---------------------------------------------------------------
- */
+/* --- The owner ----------------------------------------------------------- */
 
 ssize_t transport_receive(struct transport *t, size_t wanted)
 {
@@ -483,7 +493,7 @@ int transport_send(struct transport *t, const char *data, size_t size)
 	return error;
 }
 
-/* --- From other threads --------------------------------------------------- */
+/* --- From other threads -------------------------------------------------- */
 
 static ssize_t send_at_once(const struct transport *t, const char *data,
 			    size_t size)

@@ -88,6 +88,8 @@ static void write_latencies(struct term_writer *w, const struct stats *sum)
 	term_write_list_close(w, list, n);
 }
 
+#define MOST_OF_EACH 1024 /* bytes of names, for each node */
+
 struct listing {
 	struct term_writer *w;
 	uint32_t count;
@@ -98,7 +100,7 @@ static void write_node(const struct handles_node *node, void *context)
 	struct listing *listing = context;
 
 	term_write_atom(listing->w, node->name);
-	descriptions_write_proof(listing->w, node);
+	descriptions_write_proof(listing->w, node, MOST_OF_EACH);
 	listing->count++;
 }
 

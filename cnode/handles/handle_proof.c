@@ -26,14 +26,28 @@ bool handle_proof_suffices(const struct holder *holder,
 {
 	const struct handles_owner *owner;
 
+	if (!names)
+		return true;
 	LIST_FOREACH(owner, &holder->owners, of_name)
 	if (owner->names.bytes && !cert_names_share(&owner->names, names))
 		return false;
 	return true;
 }
 
-/* --- Keeping ----------------------------------------------------------------
- */
+bool handles_is_of_another(struct handles *h, const char *name,
+			   const struct cert_names *names)
+{
+	const struct holder *holder;
+	bool suffices;
+
+	pthread_rwlock_rdlock(&h->lock);
+	holder = holders_find(&h->holders, name);
+	suffices = !holder || handle_proof_suffices(holder, names);
+	pthread_rwlock_unlock(&h->lock);
+	return !suffices;
+}
+
+/* --- Keeping ------------------------------------------------------------- */
 
 static void drop_record(const struct handles *h, struct handles_owner *owner)
 {
@@ -79,7 +93,7 @@ int handle_proof_set(const struct handles *h, struct handles_owner *owner,
 	struct cert_names copy;
 	uint32_t before = owner->record;
 
-	if (is_same(&owner->names, names))
+	if (!names || is_same(&owner->names, names))
 		return 0;
 	if (!cert_names_copy(&copy, names->bytes, names->size))
 		return -ENOMEM;

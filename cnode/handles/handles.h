@@ -67,11 +67,16 @@ struct handles_node {
 	const char *name;
 	uint32_t creation;
 	const char *tls; /* the version, not copied; none: without */
-	const struct cert_names *names; /* may be empty, but not NULL */
+	/* may be empty; NULL: this node asks for no certificates */
+	const struct cert_names *names;
 };
 
 int handles_owner_up(struct handles *handles, const struct handles_node *node,
 		     struct handles_owner **owner);
+
+/* Whether that would be -EACCES now. */
+bool handles_is_of_another(struct handles *handles, const char *name,
+			   const struct cert_names *names);
 void handles_owner_down(struct handles *handles, struct handles_owner *owner);
 
 /*

@@ -221,7 +221,8 @@ void handle_owners_free_ended(const struct handles *handles,
 
 /*
  * Whether who has those names may come under that name: as all owners that are
- * there without any, and all others that have one of them.
+ * there without any, and all others that have one of them. With NULL anybody
+ * may, as nobody is asked for any; nor are they set then.
  */
 bool handle_proof_suffices(const struct holder *holder,
 			   const struct cert_names *names);

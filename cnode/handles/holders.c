@@ -15,19 +15,29 @@ static uint32_t hash(const char *node)
 	return value;
 }
 
-struct holder *holders_open(struct holders *holders, const char *node)
+struct holder *holders_find(const struct holders *holders, const char *node)
 {
-	uint32_t bucket = hash(node) % HOLDERS_BUCKETS;
 	struct holder *holder;
 
-	LIST_FOREACH(holder, &holders->buckets[bucket], entry)
+	LIST_FOREACH(holder, &holders->buckets[hash(node) % HOLDERS_BUCKETS],
+		     entry)
 	if (strcmp(holder->node, node) == 0)
+		return holder;
+	return NULL;
+}
+
+struct holder *holders_open(struct holders *holders, const char *node)
+{
+	struct holder *holder = holders_find(holders, node);
+
+	if (holder)
 		return holders_ref(holder);
 	holder = calloc(1, sizeof(*holder));
 	if (!holder)
 		return NULL;
 	strncpy(holder->node, node, sizeof(holder->node) - 1);
-	LIST_INSERT_HEAD(&holders->buckets[bucket], holder, entry);
+	LIST_INSERT_HEAD(&holders->buckets[hash(node) % HOLDERS_BUCKETS],
+			 holder, entry);
 	return holders_ref(holder);
 }
 

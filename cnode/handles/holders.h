@@ -29,6 +29,8 @@ struct holders {
 
 /* The holder of a node, with a reference; NULL: no memory. */
 struct holder *holders_open(struct holders *holders, const char *node);
+/* The same without one; NULL: there is none. */
+struct holder *holders_find(const struct holders *holders, const char *node);
 struct holder *holders_ref(struct holder *holder);
 void holders_close(struct holder *holder); /* takes NULL */
 

@@ -68,13 +68,12 @@ static int shorter(int a, int b)
 	return a < 0 || (b >= 0 && b < a) ? b : a;
 }
 
-/* Those that are revoked end; expired ones do so by themselves. */
 static void reload(const struct node *node)
 {
 	if (!node->tls)
 		log_notice("there is nothing to read anew without --tls");
-	else if (tls_reload(node->tls))
-		peers_end_expired(node->service.peers, node->tls);
+	else
+		tls_reload(node->tls);
 }
 
 /* ms until there is more to do; -1: never */
@@ -84,8 +83,8 @@ static int look_at_certificates(const struct node *node)
 
 	if (!node->tls)
 		return -1;
-	wait = peers_end_expired(node->service.peers,
-				 tls_look(node->tls) ? node->tls : NULL);
+	tls_look(node->tls);
+	wait = peers_end_expired(node->service.peers, node->tls);
 	return shorter(wait, tls_look_wait(node->tls));
 }
 

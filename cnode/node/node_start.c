@@ -624,5 +624,7 @@ enum exit_status node_start(struct node *node)
 		return STATUS_OTHER;
 	}
 	log_map_memory(node);
+	if (node->tls)
+		tls_log(node->tls);
 	return STATUS_OK;
 }

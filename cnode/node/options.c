@@ -500,12 +500,14 @@ static void print_help(void)
 			 rows[i].argument ? rows[i].argument : "");
 		printf("  %-26s %s\n", left, rows[i].help);
 	}
-	printf("\nSIGUSR1 logs a line of statistics.\n\n"
+	printf("\nSIGUSR1 logs a line of statistics; with --tls, SIGHUP reads "
+	       "certificates anew.\n\n"
 	       "ERL_EPMD_PORT is the port of epmd; ERL_EPMD_ADDRESS is where "
 	       "an epmd started by\nthis program listens.\n\n"
 	       "Exit status: 0 ended by a signal or the end of input; 1 other "
 	       "failures;\n2 command line; 3 cookie; 4 missing privilege; "
-	       "5 address or port not free;\n6 no epmd; 7 node name taken.\n");
+	       "5 address or port not free;\n6 no epmd; 7 node name taken; "
+	       "8 files of --tls.\n");
 }
 
 static enum options_result print(const char *name)

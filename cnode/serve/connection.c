@@ -60,6 +60,40 @@ static void describe_address(int fd, char text[ADDRESS_TEXT_SIZE])
 
 static const char ending[] = "this node is ending";
 
+/* NULL: this node asks for no certificates. */
+static const struct cert_names *proof_of(const struct connection *c)
+{
+	static const struct cert_names none;
+	const struct tls_session *tls = c->transport.tls;
+
+	if (!c->service->tls)
+		return NULL;
+	return tls ? tls_session_names(tls) : &none;
+}
+
+static const char *refuse_taken(const struct connection *c)
+{
+	return c->transport.tls
+		       ? "a node of that name is there, or was within --grace, "
+			 "whose certificate shares no name with its own"
+		       : "a node of that name is there, or was within --grace, "
+			 "that has shown a certificate, and this one connects "
+			 "without TLS";
+}
+
+static const char *refuse_host(struct connection *c)
+{
+	char names[NAMES_SIZE];
+
+	cert_names_format(tls_session_names(c->transport.tls), names,
+			  sizeof(names));
+	snprintf(c->refusal, sizeof(c->refusal),
+		 "its certificate does not name the host of its name as that "
+		 "is spelt, but %s; see --tls-names",
+		 names);
+	return c->refusal;
+}
+
 /* NULL, or why a node of that name is refused. */
 static const char *judge_name(void *context, const char *name)
 {
@@ -75,8 +109,9 @@ static const char *judge_name(void *context, const char *name)
 		return "it has the name of this node";
 	if (tls && !service->tls_any_name &&
 	    !tls_session_is_of_host(tls, strrchr(name, '@') + 1))
-		return "its certificate does not name the host of its name "
-		       "among the subjectAltNames; see --tls-names";
+		return refuse_host(c);
+	if (handles_is_of_another(service->common.handles, name, proof_of(c)))
+		return refuse_taken(c);
 	c->session.context.permission =
 		permissions_of(service->permissions, name,
 			       tls ? tls_session_names(tls) : NULL);
@@ -104,6 +139,21 @@ static const char *accept_peer(struct connection *c, ErlConnect *peer)
 		       : handshake_accept(&handshake, &c->transport, peer);
 }
 
+static int join(struct connection *c, const char *name)
+{
+	const struct tls_session *tls = c->transport.tls;
+	const struct handles_node node = {
+		.name = name,
+		.creation = c->transport.peer_creation,
+		.tls = tls ? tls_session_version(tls) : "none",
+		.names = proof_of(c),
+	};
+
+	return peers_join(c->service->peers, &c->peer, &node,
+			  c->service->common.handles,
+			  &c->session.context.owner);
+}
+
 /* NULL, or why the peer is refused. */
 static const char *shake_hands(struct connection *c, ErlConnect *peer)
 {
@@ -114,9 +164,7 @@ static const char *shake_hands(struct connection *c, ErlConnect *peer)
 		return peers_was_replaced(service->peers, &c->peer)
 			       ? "it was the oldest of --max-handshakes"
 			       : failure;
-	switch (peers_join(service->peers, &c->peer, peer->nodename,
-			   service->common.handles,
-			   &c->session.context.owner)) {
+	switch (join(c, peer->nodename)) {
 	case 0:
 		return NULL;
 	case -EMFILE:
@@ -128,8 +176,7 @@ static const char *shake_hands(struct connection *c, ErlConnect *peer)
 	case -ESTALE:
 		return "a newer connection has replaced it";
 	case -EACCES:
-		return "a node of that name is there, or was within --grace, "
-		       "whose certificate shares no name with its own";
+		return refuse_taken(c);
 	default:
 		return "out of memory";
 	}
@@ -207,8 +254,11 @@ static void log_connected(const struct connection *c, const char *address)
 		add_tls(&fields, c, names, sizeof(names));
 	log_limited_with(&limit, &fields, LOG_NOTICE,
 			 "connected %s from %s%s%s%s%s", c->peer.name, address,
-			 tls ? " by " : "", tls ? tls_session_version(tls) : "",
-			 tls ? " as " : "", names);
+			 tls               ? " by "
+			 : c->service->tls ? " without TLS"
+					   : "",
+			 tls ? tls_session_version(tls) : "", tls ? " as " : "",
+			 names);
 }
 
 static const char *reason_of(const struct connection *c, int error, char *words,
@@ -258,13 +308,18 @@ static void serve_peer(struct connection *c, const char *address)
 
 static void free_connection(struct connection *c)
 {
-	if (c->entered)
-		peers_leave(c->service->peers, &c->peer);
+	struct peers *peers = c->entered ? c->service->peers : NULL;
+
+	if (peers)
+		peers_leave(peers, &c->peer);
 	call_context_fini(&c->session.context);
 	term_writer_fini(&c->out);
 	transport_fini(&c->transport);
 	free(c);
 	heap_trim();
+	tls_end_thread();
+	if (peers)
+		peers_has_left(peers);
 }
 
 static void *run(void *argument)

@@ -15,9 +15,10 @@ struct connection {
 	struct session session;
 	struct stats stats;
 	struct term_writer out;
-	size_t skip;     /* bytes to come of a request that was refused */
-	unsigned quiets; /* receives in a row that timed out */
-	bool entered;    /* peers_enter() succeeded */
+	size_t skip;        /* bytes to come of a request that was refused */
+	unsigned quiets;    /* receives in a row that timed out */
+	bool entered;       /* peers_enter() succeeded */
+	char refusal[1200]; /* why it is refused, if that is no constant */
 };
 
 /*

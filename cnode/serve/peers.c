@@ -24,6 +24,7 @@ struct peers {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;          /* a peer has left, or must leave */
 	TAILQ_HEAD(peer_list, peer) all; /* oldest first */
+	unsigned leaving; /* no longer in the list, and not yet freed */
 	unsigned handshakes;
 	unsigned connected;
 	unsigned max;
@@ -151,6 +152,7 @@ void peers_leave(struct peers *peers, struct peer *peer)
 
 	pthread_mutex_lock(&peers->lock);
 	TAILQ_REMOVE(&peers->all, peer, entry);
+	peers->leaving++;
 	if (peer->connected) {
 		peers->connected--;
 		heir = find_heir(peers, peer->name);
@@ -159,6 +161,14 @@ void peers_leave(struct peers *peers, struct peer *peer)
 	} else {
 		peers->handshakes--;
 	}
+	pthread_cond_broadcast(&peers->changed);
+	pthread_mutex_unlock(&peers->lock);
+}
+
+void peers_has_left(struct peers *peers)
+{
+	pthread_mutex_lock(&peers->lock);
+	peers->leaving--;
 	pthread_cond_broadcast(&peers->changed);
 	pthread_mutex_unlock(&peers->lock);
 }
@@ -223,25 +233,18 @@ static int wait_for_others(struct peers *peers, const struct peer *peer)
 	return error;
 }
 
-static int join(struct peers *peers, struct peer *peer, const char *name,
-		struct handles *handles, struct handles_owner **owner)
+static int join(struct peers *peers, struct peer *peer,
+		const struct handles_node *node, struct handles *handles,
+		struct handles_owner **owner)
 {
-	static const struct cert_names none;
-	const struct tls_session *tls = peer->transport->tls;
-	const struct handles_node node = {
-		.name = name,
-		.creation = peer->transport->peer_creation,
-		.tls = tls ? tls_session_version(tls) : "none",
-		.names = tls ? tls_session_names(tls) : &none,
-	};
-	int error = check(peers, peer, name);
+	int error = check(peers, peer, node->name);
 
 	if (error == 0)
-		error = handles_owner_up(handles, &node, owner);
+		error = handles_owner_up(handles, node, owner);
 	if (error < 0)
 		return error;
-	end_others(peers, name);
-	strncpy(peer->name, name, sizeof(peer->name) - 1);
+	end_others(peers, node->name);
+	strncpy(peer->name, node->name, sizeof(peer->name) - 1);
 	error = wait_for_others(peers, peer);
 	if (error < 0)
 		handles_owner_down(handles, *owner);
@@ -250,13 +253,14 @@ static int join(struct peers *peers, struct peer *peer, const char *name,
 	return error;
 }
 
-int peers_join(struct peers *peers, struct peer *peer, const char *name,
-	       struct handles *handles, struct handles_owner **owner)
+int peers_join(struct peers *peers, struct peer *peer,
+	       const struct handles_node *node, struct handles *handles,
+	       struct handles_owner **owner)
 {
 	int error;
 
 	pthread_mutex_lock(&peers->lock);
-	error = join(peers, peer, name, handles, owner);
+	error = join(peers, peer, node, handles, owner);
 	pthread_mutex_unlock(&peers->lock);
 	return error;
 }
@@ -338,7 +342,7 @@ static void end_for(struct peer *peer, const char *reason)
 int peers_end_expired(struct peers *peers, const struct tls *tls)
 {
 	int64_t now = time(NULL), left, next = INT64_MAX;
-	const struct tls_session *session;
+	struct tls_session *session;
 	struct peer *peer;
 
 	pthread_mutex_lock(&peers->lock);
@@ -351,7 +355,7 @@ int peers_end_expired(struct peers *peers, const struct tls *tls)
 		left = tls_session_expires(session) - now;
 		if (left <= 0)
 			end_for(peer, "its certificate has expired");
-		else if (tls && tls_session_is_revoked(session, tls))
+		else if (tls_session_is_revoked(session, tls))
 			end_for(peer, "its certificate has been revoked");
 		else if (left < next)
 			next = left;
@@ -373,7 +377,7 @@ bool peers_shutdown(struct peers *peers, int timeout_ms)
 	TAILQ_FOREACH(peer, &peers->all, entry)
 	transport_shutdown(peer->transport);
 	pthread_cond_broadcast(&peers->changed);
-	while (!(empty = TAILQ_EMPTY(&peers->all)))
+	while (!(empty = TAILQ_EMPTY(&peers->all) && peers->leaving == 0))
 		if (!wait_until(peers, deadline))
 			break;
 	pthread_mutex_unlock(&peers->lock);

@@ -46,8 +46,12 @@ int peers_enter(struct peers *peers, struct peer *peer);
 /* Whether a peer was ended in favour of another. */
 bool peers_was_replaced(struct peers *peers, const struct peer *peer);
 
-/* Must be called before transport_fini(). */
+/*
+ * Must be called before transport_fini(). Then, once the thread uses nothing
+ * any more that is shared: peers_has_left().
+ */
 void peers_leave(struct peers *peers, struct peer *peer);
+void peers_has_left(struct peers *peers);
 
 /*
  * Makes a peer connected after its handshake. Ends older connections of the
@@ -59,8 +63,9 @@ void peers_leave(struct peers *peers, struct peer *peer);
  * has not ended; -ESHUTDOWN: peers_shutdown() was called; -EACCES, -ENOMEM as
  * handles_owner_up().
  */
-int peers_join(struct peers *peers, struct peer *peer, const char *name,
-	       struct handles *handles, struct handles_owner **owner);
+int peers_join(struct peers *peers, struct peer *peer,
+	       const struct handles_node *node, struct handles *handles,
+	       struct handles_owner **owner);
 
 /*
  * Sends ticks to peers that are being served, or have sent something, and were
@@ -79,8 +84,8 @@ bool peers_tick(struct peers *peers);
 void peers_end_slow(struct peers *peers, int64_t ms);
 
 /*
- * Ends connections with TLS whose certificate has expired, and, with tls, those
- * that its lists revoke. Returns the ms until the next one expires; -1: none.
+ * Ends connections with TLS whose certificate has expired, or is revoked by the
+ * lists that are used now. Returns the ms until the next one expires; -1: none.
  */
 int peers_end_expired(struct peers *peers, const struct tls *tls);
 

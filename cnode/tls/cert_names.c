@@ -103,6 +103,21 @@ static bool to_path(char path[MAX_PATTERN], const char *text)
 	return true;
 }
 
+bool cert_names_is_pattern(const char *kind, const char *pattern)
+{
+	char path[MAX_PATTERN];
+	const char *open = pattern;
+
+	if (strcmp(kind, "DNS") != 0)
+		return true;
+	while ((open = strchr(open, '['))) {
+		if (strcspn(open, "]") > strcspn(open, "."))
+			return false;
+		open++;
+	}
+	return to_path(path, pattern);
+}
+
 static bool matches_dns(const char *pattern, const char *text)
 {
 	char pattern_path[MAX_PATTERN], path[MAX_PATTERN];
@@ -129,6 +144,27 @@ bool cert_names_match(const struct cert_names *names, const char *kind,
 	return false;
 }
 
+/* Its size without the NUL; what is between names is not in one of them. */
+static size_t escaped(const char *name, char *to)
+{
+	size_t size = 0;
+
+	for (; *name; name++) {
+		if (strchr(" ,%", *name)) {
+			if (to)
+				snprintf(to + size, 4, "%%%02X", *name);
+			size += 3;
+		} else {
+			if (to)
+				to[size] = *name;
+			size++;
+		}
+	}
+	if (to)
+		to[size] = '\0';
+	return size;
+}
+
 void cert_names_format(const struct cert_names *names, char *text, size_t size)
 {
 	static const char more[] = ",...";
@@ -137,14 +173,14 @@ void cert_names_format(const struct cert_names *names, char *text, size_t size)
 
 	text[0] = '\0';
 	while ((name = cert_names_next(names, name))) {
-		length = strlen(name) + (used > 0);
+		length = escaped(name, NULL) + (used > 0);
 		if (used + length + sizeof(more) > size) {
 			if (used + sizeof(more) <= size)
 				memcpy(text + used, more, sizeof(more));
 			return;
 		}
-		snprintf(text + used, size - used, "%s%s", used > 0 ? "," : "",
-			 name);
-		used += length;
+		if (used > 0)
+			text[used++] = ',';
+		used += escaped(name, text + used);
 	}
 }

@@ -40,8 +40,13 @@ bool cert_names_share(const struct cert_names *a, const struct cert_names *b);
 bool cert_names_match(const struct cert_names *names, const char *kind,
 		      const char *pattern);
 
-/* All of them with a comma between, as many as fit; ends with ... if not all
- * do. */
+/* False: no name can match such a pattern, or it means something else. */
+bool cert_names_is_pattern(const char *kind, const char *pattern);
+
+/*
+ * All of them with a comma between, as many as fit; ends with ... if not all
+ * do. A comma, blank or % in a name is as in a URI.
+ */
 void cert_names_format(const struct cert_names *names, char *text, size_t size);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a certificate says: its names, and when it ends. */
 #include <arpa/inet.h>
+#include <openssl/bn.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
@@ -76,17 +77,80 @@ bool cert_read_names(X509 *cert, struct cert_names *names)
 	return fits;
 }
 
-bool cert_is_of_host(X509 *cert, const char *host)
+/* A dNSName that is spelt as the host is, or has a wildcard for its first part.
+ */
+static bool is_spelt(const GENERAL_NAME *name, const char *host)
 {
-	unsigned char address[16];
+	const char *text, *rest = strchr(host, '.');
+	size_t size;
 
-	if (inet_pton(AF_INET, host, address) == 1 ||
-	    inet_pton(AF_INET6, host, address) == 1)
-		return X509_check_ip_asc(cert, host, 0) == 1;
+	if (name->type != GEN_DNS || strchr(host, '*'))
+		return false;
+	text = (const char *)ASN1_STRING_get0_data(name->d.dNSName);
+	size = (size_t)ASN1_STRING_length(name->d.dNSName);
+	if (size == strlen(host) && memcmp(text, host, size) == 0)
+		return true;
+	return rest && rest > host && size == strlen(rest) + 1 &&
+	       text[0] == '*' && memcmp(text + 1, rest, size - 1) == 0 &&
+	       !strpbrk(host, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+}
+
+/*
+ * Case does not matter in names of hosts, and OpenSSL takes .prod for all below
+ * prod; but rights are given, and names kept, by how a node spells its own.
+ */
+static bool has_spelling(X509 *cert, const char *host)
+{
+	GENERAL_NAMES *all =
+		X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+	bool found = false;
+
+	for (int i = 0; !found && i < sk_GENERAL_NAME_num(all); i++)
+		found = is_spelt(sk_GENERAL_NAME_value(all, i), host);
+	GENERAL_NAMES_free(all);
+	return found;
+}
+
+bool cert_names_host(X509 *cert, const char *host)
+{
 	return X509_check_host(cert, host, 0,
 			       X509_CHECK_FLAG_NEVER_CHECK_SUBJECT |
 				       X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS,
-			       NULL) == 1;
+			       NULL) == 1 &&
+	       has_spelling(cert, host);
+}
+
+/* Of the ways to write an address, the usual one. */
+static bool is_address(const char *host)
+{
+	int family = strchr(host, ':') ? AF_INET6 : AF_INET;
+	unsigned char address[16];
+	char text[INET6_ADDRSTRLEN];
+
+	return inet_pton(family, host, address) == 1 &&
+	       inet_ntop(family, address, text, sizeof(text)) &&
+	       strcmp(text, host) == 0;
+}
+
+bool cert_is_of_host(X509 *cert, const char *host)
+{
+	return cert_names_host(cert, host) ||
+	       (is_address(host) && X509_check_ip_asc(cert, host, 0) == 1);
+}
+
+void cert_describe(X509 *cert, char *text, size_t size)
+{
+	BIGNUM *number = ASN1_INTEGER_to_BN(X509_get0_serialNumber(cert), NULL);
+	char *serial = number ? BN_bn2hex(number) : NULL;
+	char all[256] = "";
+	struct cert_names names;
+
+	if (cert_read_names(cert, &names))
+		cert_names_format(&names, all, sizeof(all));
+	cert_names_free(&names);
+	snprintf(text, size, "%s, serial %.64s", all, serial ? serial : "?");
+	OPENSSL_free(serial);
+	BN_free(number);
 }
 
 int64_t cert_ends(const X509 *cert)
@@ -96,4 +160,30 @@ int64_t cert_ends(const X509 *cert)
 	if (!ASN1_TIME_to_tm(X509_get0_notAfter(cert), &end))
 		return 0;
 	return timegm(&end);
+}
+
+const char *cert_verify_words(long error)
+{
+	switch (error) {
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+		return "it is of no authority in ca.pem, or its file lacks the "
+		       "certificates between";
+	case X509_V_ERR_INVALID_PURPOSE:
+		return "it is for other uses; nodes need the extendedKeyUsage "
+		       "clientAuth and serverAuth, or none";
+	case X509_V_ERR_UNABLE_TO_GET_CRL:
+		return "crl.pem has no list of one of its authorities";
+	case X509_V_ERR_CRL_HAS_EXPIRED:
+		return "the list of one of its authorities in crl.pem is "
+		       "overdue";
+	case X509_V_ERR_CERT_REVOKED:
+		return "it, or an authority of it, has been revoked";
+	case X509_V_ERR_CERT_HAS_EXPIRED:
+		return "it, or an authority of it, has expired";
+	default:
+		return X509_verify_cert_error_string(error);
+	}
 }

@@ -7,16 +7,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "tls/tls_internal.h"
+#include "tls/tls_session.h"
 
 #define LOOK_MS 5000
+#define TRY_MS 60000 /* before files that were refused are tried again */
+#define DAY_S 86400
+#define WARN_BEFORE_S (14 * DAY_S)
+#define TIME_SIZE 32
 
-/* --- The files --------------------------------------------------------------
- */
+/* --- The files ----------------------------------------------------------- */
 
 static bool is_same(const struct tls_stamp a[TLS_FILES],
 		    const struct tls_stamp b[TLS_FILES])
@@ -101,13 +106,12 @@ void tls_check_readable(struct tls *tls)
 	tls_set_free(&set);
 }
 
-/* --- The start --------------------------------------------------------------
- */
+/* --- The start ----------------------------------------------------------- */
 
 static enum exit_status refuse(const char *folder, const char *words)
 {
 	log_error("--tls %s: %s", folder, words);
-	return STATUS_USAGE;
+	return STATUS_TLS;
 }
 
 enum exit_status tls_open(struct tls **result,
@@ -116,6 +120,8 @@ enum exit_status tls_open(struct tls **result,
 	struct tls *tls = calloc(1, sizeof(*tls));
 	char words[TLS_WORDS];
 
+	/* threads may still use it when the process ends */
+	OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
 	if (!tls)
 		return refuse(options->folder, strerror(ENOMEM));
 	if (!load(options, &tls->context, tls->taken, words)) {
@@ -123,6 +129,7 @@ enum exit_status tls_open(struct tls **result,
 		return refuse(options->folder, words);
 	}
 	tls->options = *options;
+	tls->generation = 1;
 	pthread_mutex_init(&tls->lock, NULL);
 	memcpy(tls->seen, tls->taken, sizeof(tls->seen));
 	tls->next_look = clock_ms() + LOOK_MS;
@@ -142,8 +149,53 @@ void tls_close(struct tls *tls)
 	free(tls);
 }
 
-/* --- New files --------------------------------------------------------------
- */
+/* --- What is used -------------------------------------------------------- */
+
+static void format_time(int64_t when, char text[TIME_SIZE])
+{
+	time_t time = when;
+	struct tm tm;
+
+	gmtime_r(&time, &tm);
+	strftime(text, TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
+void tls_log(const struct tls *tls)
+{
+	char text[512], end[TIME_SIZE];
+
+	cert_describe(SSL_CTX_get0_certificate(tls->context.ssl), text,
+		      sizeof(text));
+	format_time(tls->context.ends, end);
+	log_notice("nodes connect by TLS; --tls %s: cert.pem is of %s, and "
+		   "ends at %s%s",
+		   tls->options.folder, text, end,
+		   sk_X509_CRL_num(tls->context.crls) > 0 ? "; crl.pem is used"
+							  : "");
+}
+
+/* Once a day, and when it has ended. */
+static void warn_of_end(struct tls *tls)
+{
+	int64_t now = time(NULL), left = tls->context.ends - now;
+	char end[TIME_SIZE];
+
+	if (left > WARN_BEFORE_S || now < tls->next_warning)
+		return;
+	format_time(tls->context.ends, end);
+	if (left > 0)
+		log_warning("--tls %s: cert.pem ends at %s; from then on no "
+			    "node can connect",
+			    tls->options.folder, end);
+	else
+		log_error("--tls %s: cert.pem has ended at %s: no node can "
+			  "connect until there is a new one",
+			  tls->options.folder, end);
+	tls->next_warning =
+		left > 0 && left < DAY_S ? tls->context.ends : now + DAY_S;
+}
+
+/* --- New files ----------------------------------------------------------- */
 
 static void log_taken(const struct tls *tls)
 {
@@ -153,6 +205,7 @@ static void log_taken(const struct tls *tls)
 	log_event_with(&fields, LOG_NOTICE,
 		       "--tls %s: new files are used for new connections",
 		       tls->options.folder);
+	tls_log(tls);
 }
 
 static void log_refused(const struct tls *tls, const char *words)
@@ -166,15 +219,50 @@ static void log_refused(const struct tls *tls, const char *words)
 		       tls->options.folder, words);
 }
 
+/* A list that was lost would let in who was revoked. */
+static bool load_anew(struct tls *tls, struct tls_context *context,
+		      char words[TLS_WORDS])
+{
+	size_t used;
+
+	if (!load(&tls->options, context, tls->taken, words)) {
+		used = strlen(words);
+		if (strstr(words, strerror(EACCES)))
+			snprintf(words + used, TLS_WORDS - used,
+				 "; from its sandbox it reads only where the "
+				 "files were at the start: put new ones there, "
+				 "or start it anew");
+		return false;
+	}
+	if (sk_X509_CRL_num(context->crls) > 0 ||
+	    sk_X509_CRL_num(tls->context.crls) == 0)
+		return true;
+	snprintf(words, TLS_WORDS,
+		 "crl.pem is gone, and without it nobody is revoked; start "
+		 "the node anew to do without");
+	tls_context_free(context);
+	return false;
+}
+
+/* What is wrong may pass without a change of a file: rights, or the time. */
+static void refuse_anew(struct tls *tls, const char *words)
+{
+	memcpy(tls->taken, tls->seen, sizeof(tls->taken));
+	tls->next_try = clock_ms() + TRY_MS;
+	if (strcmp(tls->refused, words) == 0)
+		return;
+	snprintf(tls->refused, sizeof(tls->refused), "%s", words);
+	log_refused(tls, words);
+}
+
 bool tls_reload(struct tls *tls)
 {
 	struct tls_context context, old;
 	char words[TLS_WORDS];
 
 	tls_stamp_all(tls->options.folder, tls->seen);
-	if (!load(&tls->options, &context, tls->taken, words)) {
-		memcpy(tls->taken, tls->seen, sizeof(tls->taken));
-		log_refused(tls, words);
+	if (!load_anew(tls, &context, words)) {
+		refuse_anew(tls, words);
 		return false;
 	}
 	pthread_mutex_lock(&tls->lock);
@@ -182,6 +270,9 @@ bool tls_reload(struct tls *tls)
 	tls->context = context;
 	pthread_mutex_unlock(&tls->lock);
 	tls_context_free(&old); /* sessions have their own reference */
+	tls->generation++;
+	tls->refused[0] = '\0';
+	tls->next_warning = 0;
 	log_taken(tls);
 	return true;
 }
@@ -195,9 +286,12 @@ bool tls_look(struct tls *tls)
 	if (clock_ms() < tls->next_look)
 		return false;
 	tls->next_look = clock_ms() + LOOK_MS;
+	warn_of_end(tls);
 	tls_stamp_all(tls->options.folder, now);
 	stays = is_same(now, tls->seen);
 	memcpy(tls->seen, now, sizeof(now));
+	if (tls->refused[0] && clock_ms() >= tls->next_try)
+		return tls_reload(tls);
 	return stays && !is_same(now, tls->taken) && tls_reload(tls);
 }
 
@@ -208,8 +302,7 @@ int tls_look_wait(const struct tls *tls)
 	return left > 0 ? (int)left : 0;
 }
 
-/* --- For sessions -----------------------------------------------------------
- */
+/* --- For sessions -------------------------------------------------------- */
 
 SSL *tls_new_ssl(struct tls *tls)
 {
@@ -219,6 +312,11 @@ SSL *tls_new_ssl(struct tls *tls)
 	ssl = SSL_new(tls->context.ssl);
 	pthread_mutex_unlock(&tls->lock);
 	return ssl;
+}
+
+void tls_end_thread(void)
+{
+	OPENSSL_thread_stop();
 }
 
 static bool is_in(X509_CRL *crl, X509 *cert)

@@ -32,6 +32,9 @@ void tls_close(struct tls *tls); /* takes NULL */
  */
 size_t tls_folders(const struct tls *tls, const char *paths[TLS_MAX_FOLDERS]);
 
+/* Logs what is used, and until when. */
+void tls_log(const struct tls *tls);
+
 /* Warns if this process, as it is now, can read the files no more. */
 void tls_check_readable(struct tls *tls);
 
@@ -41,7 +44,10 @@ void tls_check_readable(struct tls *tls);
  */
 bool tls_reload(struct tls *tls);
 
-/* The same, if they have changed; looks at that every few seconds. */
+/*
+ * The same, if they have changed, which it looks at every few seconds; and
+ * warns before the certificate ends.
+ */
 bool tls_look(struct tls *tls);
 int tls_look_wait(const struct tls *tls); /* ms until the next look */
 

@@ -8,7 +8,9 @@
 #include "base/log.h"
 #include "tls/tls_internal.h"
 
-#define MAX_DEPTH 10 /* certificates between a node's and the CA */
+#define MAX_NAMES 60000 /* bytes, of all authorities */
+#define MAX_CHAIN 32768 /* bytes, of what a peer sends */
+#define MAX_DEPTH 10    /* certificates between a node's and the CA */
 
 static bool wrong(char words[TLS_WORDS], enum tls_file file, const char *what)
 {
@@ -48,8 +50,7 @@ static int no_password(char *buffer, int size, int writing, void *context)
 	return -1;
 }
 
-/* --- Our own certificate
- * ------------------------------------------------------ */
+/* --- Our own certificate ------------------------------------------------- */
 
 static bool read_chain(SSL_CTX *ssl, BIO *bio)
 {
@@ -120,8 +121,8 @@ static bool check_own(SSL_CTX *ssl, const struct tls_options *options,
 		return wrong(words, TLS_CERT,
 			     "the certificate is for other uses than that of "
 			     "a server (extendedKeyUsage serverAuth)");
-	if (!cert_is_of_host(cert, options->host))
-		log_warning("--tls %s: cert.pem does not name %s among its "
+	if (!cert_names_host(cert, options->host))
+		log_warning("--tls %s: cert.pem does not have DNS:%s among its "
 			    "subjectAltNames: nodes with verify_peer will not "
 			    "connect to this one",
 			    options->folder, options->host);
@@ -129,8 +130,19 @@ static bool check_own(SSL_CTX *ssl, const struct tls_options *options,
 	return true;
 }
 
-/* --- Whose certificates are believed
- * ------------------------------------------ */
+/* --- Whose certificates are believed ------------------------------------- */
+
+/* A handshake has all of their names, in 65,535 bytes. */
+static bool are_too_many(SSL_CTX *ssl)
+{
+	const STACK_OF(X509_NAME) *names = SSL_CTX_get_client_CA_list(ssl);
+	size_t size = 0;
+
+	for (int i = 0; i < sk_X509_NAME_num(names); i++)
+		size += 2 + (size_t)i2d_X509_NAME(sk_X509_NAME_value(names, i),
+						  NULL);
+	return size > MAX_NAMES;
+}
 
 /* Returns how many there are; -1: some could not be taken. */
 static int read_authorities(SSL_CTX *ssl, BIO *bio)
@@ -157,6 +169,10 @@ static bool use_authorities(SSL_CTX *ssl, const struct tls_set *set,
 	int count = bio ? read_authorities(ssl, bio) : -1;
 
 	BIO_free(bio);
+	if (count > 0 && are_too_many(ssl))
+		return wrong(words, TLS_CA,
+			     "the names of its authorities take more than "
+			     "60000 bytes, which no handshake can have");
 	if (count > 0)
 		return true;
 	return wrong(words, TLS_CA,
@@ -213,8 +229,49 @@ static bool use_crls(struct tls_context *context, const struct tls_set *set,
 	return true;
 }
 
-/* --- The whole
- * ------------------------------------------------------------------ */
+/* --- Ourselves, as others see us
+ * ------------------------------------------------ */
+
+static int verify(SSL_CTX *ssl, X509_STORE_CTX *check, STACK_OF(X509) * chain)
+{
+	if (!X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(ssl),
+				 SSL_CTX_get0_certificate(ssl), chain))
+		return X509_V_ERR_OUT_OF_MEM;
+	X509_STORE_CTX_set_purpose(check, X509_PURPOSE_SSL_SERVER);
+	X509_verify_cert(check);
+	return X509_STORE_CTX_get_error(check);
+}
+
+/* It is the other nodes' authorities that count, mostly the same as here. */
+static void warn_of_chain(SSL_CTX *ssl, const char *folder)
+{
+	X509_STORE_CTX *check = X509_STORE_CTX_new();
+	STACK_OF(X509) *chain = NULL;
+	int error;
+
+	SSL_CTX_get0_chain_certs(ssl, &chain);
+	error = check ? verify(ssl, check, chain) : X509_V_ERR_OUT_OF_MEM;
+	if (error != X509_V_OK)
+		log_warning("--tls %s: nodes that believe ca.pem and crl.pem "
+			    "as they are here will refuse cert.pem: %s",
+			    folder, cert_verify_words(error));
+	X509_STORE_CTX_free(check);
+	ERR_clear_error();
+}
+
+/* --- The whole ----------------------------------------------------------- */
+
+/* So that the log can say whose it is. */
+static int note_refused(int good, X509_STORE_CTX *check)
+{
+	SSL *ssl = X509_STORE_CTX_get_ex_data(
+		check, SSL_get_ex_data_X509_STORE_CTX_idx());
+
+	if (!good)
+		tls_session_describe_refused(ssl,
+					     X509_STORE_CTX_get0_cert(check));
+	return good;
+}
 
 /*
  * No tickets: a node whose kernel does TLS cannot take records that are no
@@ -234,8 +291,10 @@ static void settle(SSL_CTX *ssl, const struct tls_options *options)
 	SSL_CTX_set_num_tickets(ssl, 0);
 	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_session_id_context(ssl, id, sizeof(id) - 1);
-	SSL_CTX_set_verify(
-		ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+	SSL_CTX_set_verify(ssl,
+			   SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+			   note_refused);
+	SSL_CTX_set_max_cert_list(ssl, MAX_CHAIN);
 	SSL_CTX_set_verify_depth(ssl, MAX_DEPTH);
 }
 
@@ -258,9 +317,13 @@ bool tls_context_make(struct tls_context *context, const struct tls_set *set,
 	       check_own(context->ssl, options, words) &&
 	       use_authorities(context->ssl, set, words) &&
 	       use_crls(context, set, options->folder, words);
-	if (!made)
+	if (!made) {
 		tls_context_free(context);
-	return made;
+		return false;
+	}
+	context->ends = cert_ends(SSL_CTX_get0_certificate(context->ssl));
+	warn_of_chain(context->ssl, options->folder);
+	return true;
 }
 
 void tls_context_free(struct tls_context *context)

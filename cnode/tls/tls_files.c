@@ -24,7 +24,7 @@ static struct tls_stamp stamp_of(const struct stat *stat)
 		.device = stat->st_dev,
 		.inode = stat->st_ino,
 		.size = stat->st_size,
-		.changed = stat->st_mtim,
+		.changed = stat->st_ctim,
 	};
 }
 
@@ -87,11 +87,13 @@ static bool read_file(struct tls_set *set, const char *folder,
 {
 	char path[PATH_MAX];
 	const char *wrong;
+	struct stat link; /* one that leads nowhere is an error */
 	int fd;
 
 	path_of(path, folder, file);
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0 && errno == ENOENT && file == TLS_CRL)
+	if (fd < 0 && errno == ENOENT && file == TLS_CRL &&
+	    lstat(path, &link) < 0)
 		return true;
 	wrong = fd < 0 ? strerror(errno) : read_open(set, file, fd);
 	if (fd >= 0)

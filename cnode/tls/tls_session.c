@@ -40,13 +40,14 @@ struct tls_session {
 	size_t out_end;
 	size_t out_capacity;
 	bool failed;
-	char words[192];
+	char words[640];
+	char refused[384]; /* a certificate that was not verified, in words */
+	unsigned checked;  /* against the lists of that generation */
 	unsigned controls; /* in the minute that began then, */
 	int64_t minute;    /* in clock_ms() */
 };
 
-/* --- The two buffers, for OpenSSL ------------------------------------------
- */
+/* --- The two buffers, for OpenSSL ---------------------------------------- */
 
 static int bio_read(BIO *bio, char *data, int size)
 {
@@ -131,8 +132,7 @@ static BIO *make_bio(struct tls_session *s)
 	return bio;
 }
 
-/* --- What is no data --------------------------------------------------------
- */
+/* --- What is no data ----------------------------------------------------- */
 
 static bool is_control(int type, const unsigned char *bytes, size_t size)
 {
@@ -171,15 +171,21 @@ static bool is_too_much(struct tls_session *s)
 	return s->controls > MAX_CONTROLS;
 }
 
-/* --- Failures ---------------------------------------------------------------
- */
+/* Clearing a queue that is empty takes OpenSSL long. */
+static void forget_errors(void)
+{
+	if (ERR_peek_error() != 0)
+		ERR_clear_error();
+}
+
+/* --- Failures ------------------------------------------------------------ */
 
 static int fail(struct tls_session *s, const char *words)
 {
 	if (!s->failed)
 		snprintf(s->words, sizeof(s->words), "%s", words);
 	s->failed = true;
-	ERR_clear_error();
+	forget_errors();
 	return -EPROTO;
 }
 
@@ -188,9 +194,10 @@ static int fail_by_certificate(struct tls_session *s)
 	long result = SSL_get_verify_result(s->ssl);
 	char words[sizeof(s->words)];
 
-	snprintf(words, sizeof(words), "its certificate is refused: %s",
+	snprintf(words, sizeof(words), "its certificate is refused: %s (%s)",
 		 result == X509_V_OK ? "unknown error"
-				     : X509_verify_cert_error_string(result));
+				     : cert_verify_words(result),
+		 s->refused);
 	return fail(s, words);
 }
 
@@ -201,16 +208,29 @@ static bool is_alert(int reason)
 	       reason < SSL_AD_REASON_OFFSET + 256;
 }
 
+static const char *hint_for(int alert)
+{
+	switch (alert) {
+	case SSL_AD_HANDSHAKE_FAILURE:
+		return "; nodes with verify_peer want DNS:HOST in cert.pem";
+	case SSL_AD_UNKNOWN_CA:
+		return "; its cacertfile needs the authority of cert.pem, and "
+		       "cert.pem the certificates between";
+	case SSL_AD_CERTIFICATE_EXPIRED:
+		return "; cert.pem, an authority of it or a list of what is "
+		       "revoked is out of date";
+	default:
+		return "";
+	}
+}
+
 static int fail_by_alert(struct tls_session *s, int alert)
 {
 	char words[sizeof(s->words)];
 
 	snprintf(words, sizeof(words), "it refuses this node by the alert %s%s",
 		 SSL_alert_desc_string_long(alert),
-		 SSL_is_init_finished(s->ssl)
-			 ? ""
-			 : "; nodes with verify_peer want DNS:HOST in "
-			   "cert.pem, and its CA in their cacertfile");
+		 SSL_is_init_finished(s->ssl) ? "" : hint_for(alert));
 	return fail(s, words);
 }
 
@@ -228,6 +248,8 @@ static int fail_by_openssl(struct tls_session *s)
 			       "of its -ssl_dist_optfile has to name one");
 	if (reason == SSL_R_UNSUPPORTED_PROTOCOL)
 		return fail(s, "it offers no version of TLS from --tls-min on");
+	if (reason == ERR_R_INTERNAL_ERROR)
+		return fail(s, "this node fails in TLS: internal error");
 	if (is_alert(reason))
 		return fail_by_alert(s, reason - SSL_AD_REASON_OFFSET);
 	snprintf(words, sizeof(words), "it breaks the rules of TLS: %s",
@@ -254,8 +276,14 @@ const char *tls_session_failure(const struct tls_session *s)
 	return s->words;
 }
 
-/* --- Its life ---------------------------------------------------------------
- */
+void tls_session_describe_refused(SSL *ssl, X509 *cert)
+{
+	struct tls_session *s = SSL_get_app_data(ssl);
+
+	cert_describe(cert, s->refused, sizeof(s->refused));
+}
+
+/* --- Its life ------------------------------------------------------------ */
 
 struct tls_session *tls_session_new(struct tls *tls)
 {
@@ -276,6 +304,7 @@ struct tls_session *tls_session_new(struct tls *tls)
 	SSL_set_accept_state(s->ssl);
 	SSL_set_msg_callback(s->ssl, count_controls);
 	SSL_set_msg_callback_arg(s->ssl, s);
+	SSL_set_app_data(s->ssl, s);
 	s->minute = clock_ms();
 	return s;
 }
@@ -293,8 +322,7 @@ void tls_session_free(struct tls_session *s)
 	free(s);
 }
 
-/* --- Bytes of the socket ----------------------------------------------------
- */
+/* --- Bytes of the socket ------------------------------------------------- */
 
 char *tls_session_room(struct tls_session *s, size_t *size)
 {
@@ -328,8 +356,7 @@ void tls_session_sent(struct tls_session *s, size_t size)
 	s->out_capacity = 0;
 }
 
-/* --- The handshake ----------------------------------------------------------
- */
+/* --- The handshake ------------------------------------------------------- */
 
 static int64_t first_end(STACK_OF(X509) * chain)
 {
@@ -362,7 +389,7 @@ int tls_session_shake_hands(struct tls_session *s)
 
 	if (s->failed)
 		return -EPROTO;
-	ERR_clear_error();
+	forget_errors();
 	result = SSL_do_handshake(s->ssl);
 	if (result != 1)
 		return fail_by(s, result);
@@ -382,13 +409,22 @@ static int check(struct tls_session *s)
 	return fail(s, "it shows another certificate than before");
 }
 
+/* It is cheaper to know that than to be told so. */
+static bool is_dry(const struct tls_session *s)
+{
+	return s->in_pos == s->in_end && !SSL_has_pending(s->ssl) &&
+	       !(SSL_get_shutdown(s->ssl) & SSL_RECEIVED_SHUTDOWN);
+}
+
 ssize_t tls_session_read(struct tls_session *s, char *data, size_t size)
 {
 	int n, error;
 
 	if (s->failed)
 		return -EPROTO;
-	ERR_clear_error();
+	if (is_dry(s))
+		return -EAGAIN;
+	forget_errors();
 	n = SSL_read(s->ssl, data, size < INT32_MAX ? (int)size : INT32_MAX);
 	if (n <= 0 && SSL_get_error(s->ssl, n) == SSL_ERROR_ZERO_RETURN)
 		return 0;
@@ -408,7 +444,7 @@ int tls_session_settle(struct tls_session *s)
 		return -EPROTO;
 	if (!SSL_in_init(s->ssl))
 		return 0;
-	ERR_clear_error();
+	forget_errors();
 	n = SSL_peek(s->ssl, &byte, 1);
 	error = n > 0 ? 0 : fail_by(s, n);
 	if (error < 0 && error != -EAGAIN)
@@ -432,7 +468,7 @@ int tls_session_write(struct tls_session *s, const char *data, size_t size)
 		return -EAGAIN;
 	if (!reserve(s, size + records * RECORD_MORE))
 		return -ENOMEM;
-	ERR_clear_error();
+	forget_errors();
 	for (; size > 0; size -= (size_t)n, data += n) {
 		n = SSL_write(s->ssl, data,
 			      size < INT32_MAX ? (int)size : INT32_MAX);
@@ -445,8 +481,7 @@ int tls_session_write(struct tls_session *s, const char *data, size_t size)
 	return 0;
 }
 
-/* --- Of the peer ------------------------------------------------------------
- */
+/* --- Of the peer --------------------------------------------------------- */
 
 const char *tls_session_version(const struct tls_session *s)
 {
@@ -468,7 +503,10 @@ bool tls_session_is_of_host(const struct tls_session *s, const char *host)
 	return cert_is_of_host(s->cert, host);
 }
 
-bool tls_session_is_revoked(const struct tls_session *s, const struct tls *tls)
+bool tls_session_is_revoked(struct tls_session *s, const struct tls *tls)
 {
+	if (s->checked == tls->generation)
+		return false;
+	s->checked = tls->generation;
 	return tls_revokes(tls, s->chain);
 }

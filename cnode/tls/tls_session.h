@@ -70,8 +70,13 @@ int64_t tls_session_expires(const struct tls_session *session);
 /* Whether the certificate is one of that host: its name or address. */
 bool tls_session_is_of_host(const struct tls_session *session,
 			    const char *host);
-/* Whether a crl of now has one of its certificates. */
-bool tls_session_is_revoked(const struct tls_session *session,
-			    const struct tls *tls);
+/*
+ * Whether a list that is used now has one of its certificates; once for each
+ * set of files, by one thread.
+ */
+bool tls_session_is_revoked(struct tls_session *session, const struct tls *tls);
+
+/* At the end of a thread that has used sessions. */
+void tls_end_thread(void);
 
 #endif

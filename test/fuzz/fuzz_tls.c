@@ -22,8 +22,7 @@
 static struct tls *server;
 static SSL_CTX *clients;
 
-/* --- The certificate of both
- * -------------------------------------------------- */
+/* --- The certificate of both --------------------------------------------- */
 
 static X509 *make_certificate(EVP_PKEY *key)
 {
@@ -96,8 +95,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
-/* --- Both ends
- * ------------------------------------------------------------------ */
+/* --- Both ends ----------------------------------------------------------- */
 
 struct world {
 	struct tls_session *s;
@@ -260,8 +258,7 @@ static void settle(struct world *w)
 	note(w, result);
 }
 
-/* --- The play
- * --------------------------------------------------------------------- */
+/* --- The play ------------------------------------------------------------ */
 
 static bool shake_hands(struct world *w)
 {

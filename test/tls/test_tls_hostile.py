@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from beam import Beam
-from dist import Closed
+from dist import FLAGS, Closed
 from hostile import Siege
 from libssl import TLS_1_2, TLS_1_3, Client, OverLibssl
 
@@ -198,6 +198,30 @@ def test_a_certificate_may_not_change(secure_cnode, client, issue_here, here, cl
     other.renew()
     assert other.receive(100) == b""
     node.wait_log("refused .*it shows another certificate than before")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("connected", [True, False])
+def test_a_handshake_anew_that_dribbles_is_cut(connected, secure_cnode, here, connect):
+    """It has its answer, or its welcome, waiting meanwhile."""
+    node = secure_cnode("--ticktime", "4")
+    peer = connect(node, identity=OverLibssl(here, TLS_1_2), handshake=connected)
+    raw = peer.socket.client.socket
+    with node.asleep():  # it finds both at once
+        if connected:
+            peer.start_erpc("ebpf_maps", "stats", [])
+        else:
+            name = peer.name.encode()
+            peer.send_short(b"N" + struct.pack(">QIH", FLAGS, 7, len(name)) + name)
+        peer.socket.client.begin_to_renew()
+    begun = time.monotonic()
+    with suppress(OSError):
+        raw.send(struct.pack(">BHH", HANDSHAKE, 0x0303, 5000))
+        while time.monotonic() - begun < 60:
+            raw.send(b"x")
+            time.sleep(0.3)
+    assert time.monotonic() - begun < 30
+    node.wait_log("disconnected .*: it read nothing" if connected else "refused .*handshake timed out")
 
 
 @pytest.mark.slow

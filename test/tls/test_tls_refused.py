@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is refused, in milliseconds and in words; and what a C node does not start with."""
 
+import re
 import ssl
 import time
 from datetime import timedelta
@@ -8,14 +9,14 @@ from datetime import timedelta
 import pytest
 
 import tls
-from certificates import replace
+from certificates import openssl, replace
 from cluster import wait_until
 from dist import Closed, Refused
 from tls_fixtures import connects, use
 
 pytestmark = pytest.mark.plain  # each test says who speaks TLS
 
-USAGE = 2
+USAGE, FILES = 2, 8
 AT_ONCE = 3  # s: a handshake that times out takes 5
 DAY = timedelta(days=1)
 
@@ -48,8 +49,9 @@ def of_another_host(authority, **_):
     return authority.issue("DNS:elsewhere")
 
 
-def of_no_host(authority, **_):
-    return authority.issue("email:app@elsewhere")
+def of_no_host(authority, cluster, **_):
+    """CN is none."""
+    return authority.issue("email:app@elsewhere", name=cluster.host)
 
 
 def for_servers(issue_here, **_):
@@ -63,25 +65,27 @@ def without_its_intermediate(issue_here, authority, tmp_path, **_):
     return identity
 
 
+OF_NONE = "it is of no authority in ca.pem, or its file lacks the certificates between (DNS:"
+NOT_NAMED = "its certificate does not name the host of its name as that is spelt, but "
 REFUSED = [
-    (expired, ANY + "certificate has expired"),
-    (not_yet, ANY + "certificate is not yet valid"),
-    (of_a_stranger, ANY + "unable to get local issuer certificate"),
-    (of_another_host, "its certificate does not name the host of its name among the subjectAltNames"),
-    (of_no_host, "its certificate does not name the host of its name among the subjectAltNames"),
-    (for_servers, ANY + "unsuitable certificate purpose"),
-    (without_its_intermediate, ANY + "unable to get local issuer certificate"),
+    (expired, ANY + "it, or an authority of it, has expired (DNS:"),
+    (not_yet, ANY + "certificate is not yet valid (DNS:"),
+    (of_a_stranger, ANY + OF_NONE),
+    (of_another_host, NOT_NAMED + "DNS:elsewhere; see --tls-names"),
+    (of_no_host, NOT_NAMED + "email:app@elsewhere; see --tls-names"),
+    (for_servers, ANY + "it is for other uses; nodes need the extendedKeyUsage clientAuth"),
+    (without_its_intermediate, ANY + OF_NONE),
 ]
 
 
 @pytest.mark.parametrize(("make", "words"), REFUSED, ids=[make.__name__ for make, _ in REFUSED])
 @pytest.mark.parametrize("version", ["tlsv1.2", "tlsv1.3"])
 def test_a_certificate_that_proves_nothing_here(
-    make, words, version, secure_cnode, secure_beam, issue_here, authority, stranger, tmp_path
+    make, words, version, secure_cnode, secure_beam, issue_here, authority, stranger, tmp_path, cluster
 ):
     node = secure_cnode()
-    given = dict(issue_here=issue_here, authority=authority, stranger=stranger, tmp_path=tmp_path)
-    identity = make(**given)
+    given = dict(issue_here=issue_here, authority=authority, stranger=stranger)
+    identity = make(**given, tmp_path=tmp_path, cluster=cluster)
     identity.trusted = authority.certificate  # it believes the C node
     beam = secure_beam(identity=identity, ssl={"versions": f"['{version}']"})
     assert refused(node, beam).startswith(words)
@@ -93,13 +97,37 @@ def test_any_name_by_a_verified_certificate(secure_cnode, secure_beam, authority
     use(secure_beam(identity=authority.issue("DNS:elsewhere")), node)
 
 
-def test_revoked_ones(tmp_path, authority, start_cnode, secure_beam, issue_here):
+REVOKED = "it, or an authority of it, has been revoked"
+
+
+def test_revoked_ones(tmp_path, authority, start_cnode, secure_beam, issue_here, cluster):
     good, bad, own = issue_here(), issue_here(), issue_here()
     authority.revoke(bad)
     folder = own.write_folder(tmp_path / "tls", crl=authority.crl())
     node = start_cnode("--tls", str(folder))
-    assert refused(node, secure_beam(identity=bad)) == ANY + "certificate revoked"
+    words = refused(node, secure_beam(identity=bad))
+    assert re.fullmatch(ANY + REVOKED + rf" \(DNS:{cluster.host}, serial [0-9A-F]+\)", words)
     use(secure_beam(identity=good), node)
+
+
+def test_each_authority_of_a_chain_has_to_have_a_list(
+    tmp_path, authority, here, start_cnode, secure_beam, issue_here
+):
+    between = authority.intermediate("listed")
+    beam = secure_beam(identity=issue_here(by=between))
+    whole = between.crl().read_bytes()
+    own = whole.partition(b"-----END X509 CRL-----\n")
+    one = tmp_path / "one.pem"
+    one.write_bytes(own[0] + own[1])
+    node = start_cnode("--tls", str(here.write_folder(tmp_path / "one", crl=one)))
+    words = "crl.pem has no list of one of its authorities"
+    assert refused(node, beam).startswith(ANY + words)
+    both = tmp_path / "both.pem"
+    both.write_bytes(whole)
+    use(beam, start_cnode("--tls", str(here.write_folder(tmp_path / "both", crl=both))))
+    authority.openssl("ca", "-revoke", between.certificate)
+    gone = here.write_folder(tmp_path / "gone", crl=between.crl())
+    assert refused(start_cnode("--tls", str(gone)), beam).startswith(ANY + REVOKED)
 
 
 def test_no_certificate_at_all(secure_cnode, connect, here):
@@ -113,10 +141,38 @@ def test_no_certificate_at_all(secure_cnode, connect, here):
 def test_a_c_node_that_nodes_do_not_believe_learns_why(start_cnode, secure_beam, authority):
     """Their name for it is not in its certificate."""
     node = start_cnode(identity=authority.issue("DNS:elsewhere"))
-    assert "cert.pem does not name" in node.log
+    assert "cert.pem does not have DNS:" in node.log
     words = refused(node, secure_beam())
     assert words.startswith("it refuses this node by the alert handshake failure; nodes with")
     assert "verify_peer want DNS:HOST in cert.pem" in words
+
+
+def test_a_node_that_ends_without_a_word(secure_cnode, secure_beam, issue_here):
+    """OTP says nothing where it cannot read its own key."""
+    node, identity = secure_cnode(), issue_here()
+    beam = secure_beam(identity=identity)
+    identity.key.unlink()
+    words = refused(node, beam)
+    assert words.startswith("it disconnected before the end of the handshake of TLS; if its log says")
+
+
+def test_it_says_how_others_will_see_it(
+    tmp_path, here, issue_here, authority, stranger, start_cnode
+):
+    """What only becomes known when nobody can connect any more is said at the start."""
+    of_another = issue_here(by=stranger)
+    folder = of_another.write_folder(tmp_path / "another", trusted=authority.certificate)
+    words = "nodes that believe ca.pem and crl.pem as they are here will refuse cert.pem: "
+    node = start_cnode("--tls", str(folder))
+    assert words + "it is of no authority in ca.pem" in node.log
+    revoked = issue_here()
+    authority.revoke(revoked)
+    folder = revoked.write_folder(tmp_path / "revoked", crl=authority.crl())
+    node = start_cnode("--tls", str(folder))
+    assert words + "it, or an authority of it, has been revoked" in node.log
+    node = start_cnode("--tls", str(here.write_folder(tmp_path / "good")))
+    assert words not in node.log
+    assert re.search(r"notice nodes connect by TLS; .* is of DNS:\S+, serial \w+, and ends at 20", node.log)
 
 
 # --- Nodes that do not speak the same ------------------------------------------------------
@@ -150,9 +206,9 @@ def test_old_versions(most, secure_cnode, connect, here):
 # --- What it does not start with --------------------------------------------------------------
 
 
-def no_start(start_cnode, *options):
+def no_start(start_cnode, *options, status=FILES):
     node = start_cnode(*options, ready=False)
-    assert node.wait_exit() == USAGE
+    assert node.wait_exit() == status
     return node.log
 
 
@@ -188,6 +244,25 @@ def no_list(folder):
     replace(folder / "crl.pem", b"nothing", 0o644)
 
 
+def leads_nowhere(folder):
+    (folder / "crl.pem").symlink_to("nowhere")
+
+
+def many_names(folder):
+    """A handshake has the names of all authorities."""
+    subject = "/CN=" + 60 * "a" + "/O=" + 60 * "b" + "/OU=" + 60 * "c"
+    authorities = b"".join(own_authority(folder.parent, f"{subject}/L={n}") for n in range(320))
+    replace(folder / "ca.pem", authorities, 0o644)
+
+
+def own_authority(folder, subject):
+    key, path = folder / "many.key", folder / "many.pem"
+    if not key.exists():
+        openssl("ecparam", "-genkey", "-name", "prime256v1", "-noout", "-out", key, cwd=folder)
+    openssl("req", "-x509", "-new", "-key", key, "-subj", subject, "-out", path, cwd=folder)
+    return path.read_bytes()
+
+
 def swapped(folder):
     replace(folder / "key.pem", (folder / "cert.pem").read_bytes(), 0o600)
 
@@ -202,6 +277,8 @@ BAD_FOLDERS = [
     (a_folder, "crl.pem: it is no regular file"),
     (no_list, "crl.pem: no list can be read"),
     (swapped, "key.pem: no key can be read"),
+    (leads_nowhere, "crl.pem: No such file or directory"),
+    (many_names, "ca.pem: the names of its authorities take more than 60000 bytes"),
 ]
 
 
@@ -240,7 +317,9 @@ def test_the_key_of_another_certificate(here, issue_here, tmp_path, start_cnode)
         (["--tls-min", "1.1"], "--tls-min 1.1: give 1.2 or 1.3"),
         (["--tls-names", "some"], "--tls-names some: give host or any"),
         (["--tls", ""], "--tls : the folder is missing"),
-        (["--tls", "/nowhere"], "--tls /nowhere: /nowhere/cert.pem: No such file or directory"),
+        (["--allow", "cert:DNS:a/b=none"], "a pattern for DNS has no slash, no dot in brackets"),
+        (["--allow", "cert:DNS:db[1.]=none"], "a pattern for DNS has no slash, no dot in brackets"),
+        (["--allow", f"cert:DNS:{512 * 'a'}=none"], "and at most 511 bytes"),
         (["--allow", "cert:DNS:*=rw"], "--allow cert:DNS:*=rw: nodes show a certificate only with --tls"),
         (["--allow", "cert:IP:10.0.0.1=rw"], "behind cert: goes DNS:, URI: or email:, and a pattern"),
         (["--allow", "cert:DNS:=rw"], "the pattern is missing"),
@@ -248,4 +327,9 @@ def test_the_key_of_another_certificate(here, issue_here, tmp_path, start_cnode)
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_options_that_make_no_sense(options, words, start_cnode):
-    assert words in no_start(start_cnode, *options)
+    assert words in no_start(start_cnode, *options, status=USAGE)
+
+
+def test_a_folder_that_is_not_there(start_cnode):
+    words = "--tls /nowhere: /nowhere/cert.pem: No such file or directory"
+    assert words in no_start(start_cnode, "--tls", "/nowhere")

@@ -11,7 +11,7 @@ import pytest
 
 import tls
 from certificates import replace
-from dist import Closed
+from dist import Closed, Refused
 from tls_fixtures import use
 
 pytestmark = pytest.mark.plain  # each test says who speaks TLS
@@ -188,6 +188,51 @@ def test_a_connection_ends_when_its_certificate_is_revoked(
     assert stays.serves()
 
 
+def test_a_handshake_over_a_reload_is_no_way_in(
+    folder, authority, issue_here, here, start_cnode, connect
+):
+    """It began with the lists of before."""
+    node, identity = start_cnode("--tls", str(folder)), issue_here()
+    peer = connect(node, identity=identity, handshake=False)
+    peer.socket.do_handshake()
+    authority.revoke(identity)
+    here.write_folder(folder, crl=authority.crl())
+    reload(node, TAKEN)
+    peer.handshake()
+    node.wait_log(f"disconnected {peer.name}: its certificate has been revoked")
+
+
+def test_a_list_that_is_gone_lets_nobody_in(
+    folder, authority, issue_here, here, start_cnode, connect
+):
+    identity = issue_here()
+    authority.revoke(identity)
+    here.write_folder(folder, crl=authority.crl())
+    node = start_cnode("--tls", str(folder))
+    (folder / "crl.pem").unlink()
+    reload(node, REFUSED + "crl.pem is gone, and without it nobody is revoked")
+    with pytest.raises((Closed, Refused)):
+        connect(node, identity=identity)
+
+
+@pytest.mark.slow
+def test_rights_that_are_mended_count_as_a_change(folder, issue_here, start_cnode, shown):
+    node, new = start_cnode("--tls", str(folder)), issue_here()
+    new.write_folder(folder)
+    (folder / "key.pem").chmod(0o644)
+    reload(node, REFUSED + ".*key.pem: others may read")
+    (folder / "key.pem").chmod(0o600)
+    node.wait_log(TAKEN, LOOKED)
+    assert shown(node) == digest(new.certificate)
+
+
+def test_it_warns_of_its_own_end(issue_here, tmp_path, start_cnode):
+    folder = issue_here(ends=timedelta(seconds=8)).write_folder(tmp_path / "soon")
+    node = start_cnode("--tls", str(folder))
+    node.wait_log(r"warning --tls \S+: cert.pem ends at 20\S+Z; from then on no node can connect")
+    node.wait_log(r"error --tls \S+: cert.pem has ended at 20\S+Z: no node can connect", 20)
+
+
 def test_an_intermediate_authority_is_revoked(
     folder, authority, issue_here, here, start_cnode, connect
 ):
@@ -219,7 +264,7 @@ def test_a_folder_that_was_not_there_cannot_be_read(folder, tmp_path, here, star
     here.write_folder(tmp_path / "elsewhere")
     (folder / "cert.pem").unlink()
     (folder / "cert.pem").symlink_to(tmp_path / "elsewhere" / "cert.pem")
-    reload(node, REFUSED + ".*cert.pem: Permission denied")
+    reload(node, REFUSED + ".*cert.pem: Permission denied; from its sandbox it reads only where")
 
 
 def test_without_tls_the_signal_ends_it(start_cnode):
