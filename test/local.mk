@@ -31,6 +31,7 @@ test_files = \
 	test/bench/pingpong.c \
 	test/bench/programs.py \
 	test/bench/report.py \
+	test/bench/secured.py \
 	test/bench/turns.py \
 	test/bench/typed.py \
 	test/bench/whole.py \

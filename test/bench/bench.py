@@ -27,6 +27,7 @@ The files, in reading order:
     programs.py   contests of programs: loads, and gets meanwhile
     events.py     contests of events, from a ring to Erlang processes
     keep.py       contests of handles that are kept over a restart
+    secured.py    contests of distribution over TLS, and the nodes for them
     nodes.py      many nodes at once, start, memory
     world.py      the processes: C node, Erlang nodes, the C programs
     bench_*.erl   the code in the Erlang nodes, which also takes the times
@@ -43,7 +44,8 @@ On fairness: all Erlang nodes run with erl's default flags, so their schedulers
 poll for a while before they sleep, which speeds up a lone caller and costs CPU
 time. The C node does not poll. The Erlang contender only answers, with terms of
 the same size; the C node reads a map. Caller, C node and Erlang node share the
-cores of this host. The calling processes time the requests, by monotonic_time;
+cores of this host. Over TLS, a caller seals and opens as much as what it asks, and
+does so in Erlang; its time is in each figure, beside an Erlang node too. The calling processes time the requests, by monotonic_time;
 Python times nothing.
 """
 

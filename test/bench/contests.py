@@ -26,6 +26,7 @@ import keep
 import labels as by
 import nodes
 import programs
+import secured
 import typed
 import whole
 from turns import ABOVE, differences, ratios
@@ -538,9 +539,53 @@ KEEP = (
     ),
 )
 
+# --- Over TLS -------------------------------------------------------------------
+
+
+def over_tls(version):
+    """Ours by that version of TLS, beside ours without it, and beside two Erlang nodes."""
+    ours, theirs = by.cnode_tls(version), by.beam_tls(version)
+    plain = by.CNODE_PLAIN
+    return (
+        Contest(
+            f"tls-get-{version}",
+            f"get, 1 caller, TLS {version}",
+            "µs",
+            "its time",
+            secured.calls,
+            (ours, plain, theirs, by.BEAM_PLAIN),
+            targets={plain: at_most(1.7), theirs: at_most(0.556)},  # 1.8 times as fast
+        ),
+        Contest(
+            f"tls-callers-{version}",
+            f"get, 16 callers, TLS {version}",
+            "calls/s",
+            "its rate",
+            partial(secured.calls, callers=16),
+            (ours, plain, theirs),
+            targets={plain: at_least(1)},
+        ),
+        *(
+            Contest(
+                f"tls-whole-{operation}-{version}",
+                f"{operation} of {MANY:,}, TLS {version}",
+                "ms",
+                "its time",
+                partial(secured.whole, operation=operation, entries=MANY),
+                (ours, plain),
+                targets={plain: at_most(1.3)},
+                entries=MANY,
+            )
+            for operation in ("to_list", "fold", "merge")
+        ),
+    )
+
+
+OVER_TLS = (*over_tls("1.2"), *over_tls("1.3"))
+
 CONTESTS = (
     *(*REQUESTS, *WHOLE_MAPS, *WHOLE_MAPS_CPU, *TYPED, *PROGRAMS, *EVENTS, *KEEP),
-    *(*NODES, *COUNTS),
+    *(*OVER_TLS, *NODES, *COUNTS),
 )  # fmt: skip
 
 # In the smallest run these would all be of the same size.

@@ -42,3 +42,13 @@ NONE_KEPT = "C node with none"
 OBJ_GET = "BPF_OBJ_GET of their pins in a C loop"
 WITH_KEEP = "C node with --keep"
 WITHOUT_KEEP = "C node without"
+CNODE_PLAIN = "C node over plain TCP"
+BEAM_PLAIN = "Erlang node over plain TCP"
+
+
+def cnode_tls(version):
+    return f"C node over TLS {version}"
+
+
+def beam_tls(version):
+    return f"Erlang node over TLS {version}"

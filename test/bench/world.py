@@ -64,8 +64,8 @@ class World:
 
     # Erlang nodes
 
-    def beam(self, hint, *paths):
-        beam = Beam(self.cluster, paths=[self.compiled, *paths], hint=hint)
+    def beam(self, hint, *paths, **more):
+        beam = Beam(self.cluster, paths=[self.compiled, *paths], hint=hint, **more)
         self.stack.callback(beam.close)
         return beam
 
@@ -141,15 +141,15 @@ class World:
     # maps
 
     @contextmanager
-    def cnode_map(self, *args):
-        """(handle, id) of a map of the C node's."""
-        node = self.cnode.name
-        handle = self.caller.erpc(node, "new", *args)
+    def cnode_map(self, *args, node=None, caller=None):
+        """(handle, id) of a map of the C node's, or of another that another asks."""
+        node, caller = (node or self.cnode).name, caller or self.caller
+        handle = caller.erpc(node, "new", *args)
         assert handle[0] == "ebpf_map", handle
         try:
-            yield handle, self.caller.erpc(node, "info", handle)["id"]
+            yield handle, caller.erpc(node, "info", handle)["id"]
         finally:
-            self.caller.erpc(node, "close", handle)
+            caller.erpc(node, "close", handle)
 
     @contextmanager
     def nif_map(self, *args):

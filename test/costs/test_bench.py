@@ -67,6 +67,14 @@ CONTENDERS = {  # some that each contest of a kind has to have
         "C node with none",
     },
     "keep-new": {"C node with --keep", "C node without"},
+    "tls-get-1.3": {
+        "C node over TLS 1.3",
+        "C node over plain TCP",
+        "Erlang node over TLS 1.3",
+        "Erlang node over plain TCP",
+    },
+    "tls-callers-1.2": {"C node over TLS 1.2", "Erlang node over TLS 1.2"},
+    "tls-whole-to_list-1.3": {"C node over TLS 1.3", "C node over plain TCP"},
     "multicall": {"connected before", "the first call"},
 }
 
