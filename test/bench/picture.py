@@ -21,6 +21,8 @@ SLOWER = "#e85d04"
 COLOURS = {by.CNODE: OURS, by.FACADE: "#7209b7", by.PINGPONG: FLOOR, by.LOOP: FLOOR}
 LINES = {"ecolor": "#00000080"}
 VALUE = {"va": "center", "fontsize": 8}
+PANEL = 5  # inches of height
+EACH_RATIO = 0.38  # two lines of words
 TIMES = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 SIZES = (1_000, 100_000, 1_000_000)
 METADATA = {"Date": None, "Rights": "SPDX-License-Identifier: Apache-2.0"}
@@ -57,12 +59,15 @@ def draw(results, path):
         "grid.color": "#e9ecef",
     }
     with pyplot.rc_context(settings):
-        figure, axes = pyplot.subplots(2, 2, figsize=(12, 10), layout="constrained")
+        ratios = list(compared(results["contests"]))
+        below = max(PANEL, EACH_RATIO * len(ratios))
+        shape = {"figsize": (12, PANEL + below), "height_ratios": (PANEL, below)}
+        figure, axes = pyplot.subplots(2, 2, layout="constrained", **shape)
         lines = sizes(contests)
         draw_alone(axes[0][0], contests.get("get-1"))
         draw_rates(axes[0][1], contests)
         draw_sizes(axes[1][0], lines)
-        draw_ratios(axes[1][1], results["contests"])
+        draw_ratios(axes[1][1], ratios)
         figure.suptitle(title(results), fontsize=10)
         words = [textwrap.fill(s, 150) for s in caption.sentences(results, lines)]
         figure.supxlabel("\n".join(words), x=0.01, ha="left", fontsize=8.5)
@@ -110,8 +115,7 @@ def short(number):
     return f"{number:.0f}" if number >= 10 else f"{number:.2g}"
 
 
-def draw_ratios(axes, contests):
-    found = list(compared(contests))
+def draw_ratios(axes, found):
     for place, (_, (median, low, high)) in enumerate(found):
         spread = [[median - low], [high - median]]
         colour = OURS if median >= 1 else SLOWER
@@ -121,7 +125,7 @@ def draw_ratios(axes, contests):
     axes.invert_yaxis()
     axes.set_xscale("log")
     if found:
-        axes.set_xlim(0.5, 1000)
+        axes.set_xlim(0.4, 1000)
     axes.set_xticks(TIMES, [f"{times:g}" for times in TIMES])
     axes.minorticks_off()
     axes.axvline(1, color="black", linewidth=0.8)
