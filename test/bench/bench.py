@@ -45,8 +45,8 @@ poll for a while before they sleep, which speeds up a lone caller and costs CPU
 time. The C node does not poll. The Erlang contender only answers, with terms of
 the same size; the C node reads a map. Caller, C node and Erlang node share the
 cores of this host. Over TLS, a caller seals and opens as much as what it asks, and
-does so in Erlang; its time is in each figure, beside an Erlang node too. The calling processes time the requests, by monotonic_time;
-Python times nothing.
+does so in Erlang; its time is in each figure, beside an Erlang node too. The
+calling processes time the requests, by monotonic_time; Python times nothing.
 """
 
 import argparse

@@ -572,7 +572,7 @@ def over_tls(version):
                 "ms",
                 "its time",
                 partial(secured.whole, operation=operation, entries=MANY),
-                (ours, plain),
+                (ours, plain, by.cnode_buffer(version)),
                 targets={plain: at_most(1.3)},
                 entries=MANY,
             )

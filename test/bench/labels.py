@@ -50,5 +50,10 @@ def cnode_tls(version):
     return f"C node over TLS {version}"
 
 
+def cnode_buffer(version):
+    """The caller is told to read so many bytes at once, in place of 1460."""
+    return f"C node over TLS {version}, {{buffer, 65536}}"
+
+
 def beam_tls(version):
     return f"Erlang node over TLS {version}"

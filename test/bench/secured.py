@@ -3,7 +3,8 @@
 
 The nodes are as in the contests without TLS, and of their own: a C node and an Erlang
 node that accept either version of TLS, one caller for each version, and a plain one of
-each kind. The suite of ciphers is that on which both sides agree by themselves.
+each kind. For whole maps there is one more caller for each, with a larger buffer. The
+suite of ciphers is that on which both sides agree by themselves.
 """
 
 from contextlib import ExitStack, contextmanager
@@ -19,6 +20,8 @@ ANSWERER = "bench_server"
 VALUE_SIZE = 8
 PLAIN = "plain"
 VERSIONS = ("1.2", "1.3")
+# Erlang's ssl reads from its socket as much at once as the socket's buffer takes.
+LARGE_BUFFER = "-kernel inet_dist_connect_options [{buffer,65536}]"
 # {label: (version or PLAIN, whether a C node answers)}
 WAYS = {
     by.CNODE_PLAIN: (PLAIN, True),
@@ -43,13 +46,13 @@ class Nodes:
         self.server = cache(self.start_server)
         self.caller = cache(self.start_caller)
 
-    def beam(self, hint, *paths, over):
+    def beam(self, hint, *paths, over, **more):
         """An Erlang node for these versions; by itself OTP 25 accepts 1.2 alone."""
         if over == (PLAIN,):
-            return self.world.beam(hint, *paths, identity=tls.PLAIN)
+            return self.world.beam(hint, *paths, identity=tls.PLAIN, **more)
         versions = ", ".join(f"'tlsv{version}'" for version in over)
         options = {"identity": self.identity, "ssl": {"versions": f"[{versions}]"}}
-        return self.world.beam(hint, *paths, **options)
+        return self.world.beam(hint, *paths, **options, **more)
 
     def start_cnode(self, over):
         identity = tls.PLAIN if over == (PLAIN,) else self.identity
@@ -67,10 +70,12 @@ class Nodes:
         beam.apply(ANSWERER, "start", [VALUE_SIZE])
         return beam
 
-    def start_caller(self, version):
-        beam = self.beam("asker", self.world.ebin, over=(version,))
+    def start_caller(self, version, flags=""):
+        more = {"env": {"ERL_FLAGS": flags}}
+        beam = self.beam("asker", self.world.ebin, over=(version,), **more)
         node = self.cnode_for(version).name
         beam.apply("application", "set_env", "ebpf_cnode", "node", node)
+        assert beam.apply("net_kernel", "connect_node", node)  # not in a run's time
         return beam
 
     def cnode_for(self, version):
@@ -125,18 +130,21 @@ def whole(world, size, labels, operation, entries):
     nodes = nodes_of(world)
     with ExitStack() as stack:
 
-        def go(version):
+        def go(version, *flags):
             map, id = stack.enter_context(nodes.map(version, entries))
+            caller = nodes.caller(version, *flags)
             args = ("facade", operation, map, ("plain", entries))
 
             def run():
                 if operation == "merge":
                     world.maploop(id, "drain", entries)
-                caller = nodes.caller(version)
                 took, met = caller.apply("bench_whole", *args, timeout=LONG)
                 assert met == entries, (operation, met)
                 return took / 1e6
 
             return run
 
-        yield {label: go(WAYS[label][0]) for label in labels}
+        ways = {label: (version,) for label, (version, _) in WAYS.items()}
+        for version in VERSIONS:
+            ways[by.cnode_buffer(version)] = (version, LARGE_BUFFER)
+        yield {label: go(*ways[label]) for label in labels}

@@ -74,7 +74,11 @@ CONTENDERS = {  # some that each contest of a kind has to have
         "Erlang node over plain TCP",
     },
     "tls-callers-1.2": {"C node over TLS 1.2", "Erlang node over TLS 1.2"},
-    "tls-whole-to_list-1.3": {"C node over TLS 1.3", "C node over plain TCP"},
+    "tls-whole-to_list-1.3": {
+        "C node over TLS 1.3",
+        "C node over plain TCP",
+        "C node over TLS 1.3, {buffer, 65536}",
+    },
     "multicall": {"connected before", "the first call"},
 }
 
