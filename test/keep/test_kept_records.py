@@ -114,7 +114,7 @@ def golden(request, kept, kept_folder):
 def test_all_that_was_written_is_read(golden, kept, connect):
     kept.node.wait_log(r"back from \S+: 8 maps, 1 programs, 1 links, of 2 nodes; 0 dropped, 0 left")
     app = connect(kept.node, name="app@golden", creation=7777)
-    told = app.maps("handles") + app.erpc("ebpf_programs", "handles", [])[1]
+    told = app.maps("handles") + app.maps("handles", module="ebpf_programs")
     found = sorted((handle[1].raw, owner, lifetime) for handle, owner, lifetime in told)
     expected = {
         **{name: [("app@golden", "node")] for name in golden},
@@ -134,7 +134,7 @@ def test_all_that_was_written_is_read(golden, kept, connect):
 
 def test_they_are_of_the_same_objects(golden, kept, connect):
     app = connect(kept.node, name="app@golden", creation=7777)
-    listed = app.maps("handles") + app.erpc("ebpf_programs", "handles", [])[1]
+    listed = app.maps("handles") + app.maps("handles", module="ebpf_programs")
     by_raw = {handle[1].raw: handle for handle, *_ in listed}
     handles = {name: by_raw[raw] for name, raw in golden.items()}
     app.maps("put", 5, 1 << 32 | 3, handles["map"])

@@ -348,9 +348,9 @@ class Peer:
         except Closed:
             return False
 
-    def maps(self, function, *args):
-        """The value of a function of ebpf_maps."""
-        kind, *rest = self.erpc("ebpf_maps", function, args)
+    def maps(self, function, *args, module="ebpf_maps"):
+        """The value of a function."""
+        kind, *rest = self.erpc(module, function, args)
         if kind != "return":
             raise AssertionError((kind, *rest))
         return tls.usual_answer(function, rest[0])

@@ -96,6 +96,7 @@ def test_what_is_served_after_a_large_message_keeps_no_memory(node, connect):
     wait_until(lambda: asks.erpc("ebpf_maps", "get", [0, map])[0] == "return")
 
 
+@pytest.mark.plain  # over TLS it reads little ahead
 def test_who_has_much_served_bit_by_bit_goes_when_others_want_the_memory(
     start_cnode, connect
 ):
@@ -168,6 +169,7 @@ def test_who_is_served_for_long_is_not_slow(patient, connect):
     assert not node.find_log(f"disconnect(ing|ed) {served.name}")
 
 
+@pytest.mark.plain  # over TLS it reads little ahead
 def test_what_is_much_behind_what_is_served_is_slow(patient, connect):
     """It has begun to come, and is not read on."""
     node, asks = patient

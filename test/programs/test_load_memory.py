@@ -51,6 +51,7 @@ def loaded(programs, args):
         ("instructions", ENDLESS, "none"),
     ],
 )
+@pytest.mark.plain  # without memory a session of TLS ends
 def test_a_load_without_memory_makes_nothing(
     what, streak, limit, start_programs, cluster, allocator, objects, folder
 ):

@@ -297,8 +297,8 @@ def test_an_answer_that_is_too_long_leaves_nothing(start_programs, objects):
     [
         ([], "--programs"),
         (["--allow", "*=rw"], "--programs"),
-        (["--programs", "all", "--allow", "nobody@*=load", "--allow", "*=rw"], "PATTERN=load"),
-        (["--programs", "all", "--allow", "nobody@*=load", "--allow", "*=ro"], "PATTERN=load"),
+        (["--programs", "all", "--allow", "nobody@here=load", "--allow", "*=rw"], "PATTERN=load"),
+        (["--programs", "all", "--allow", "nobody@here=load", "--allow", "*=ro"], "PATTERN=load"),
     ],
     ids=["without --programs", "without it, rw", "rw", "ro"],
 )

@@ -37,7 +37,7 @@ TABLE = {
     "handles/0": "",
 }
 RULES = [
-    *("--allow", "load@there=load", "--allow", "rw@*=rw"),
+    *("--allow", "load@there=load", "--allow", "load@here=load", "--allow", "rw@*=rw"),
     *("--allow", "ro@*=ro", "--allow", "*=none"),
 ]
 ONLY_READ = "it may only read (--allow, --read-only)"
