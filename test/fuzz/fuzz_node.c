@@ -15,6 +15,7 @@
 #include "fuzz.h"
 #include "limits/map_memory.h"
 #include "serve/connection.h"
+#include "tls/cert_names.h"
 #include "world.h"
 
 #define FRESH_MAPS 64 /* plays on the same maps */
@@ -97,13 +98,15 @@ static int free_fd_before;
 
 static void hold_maps(void)
 {
+	const struct cert_names names = { NULL, 0 };
+	const struct handles_node node = { "holder@localhost", 1, "none",
+					   &names };
+
 	if (holder)
 		handles_owner_down(service.common.handles, holder);
 	handles_reap(service.common.handles);
 	world_make_maps();
-	holder =
-		handles_owner_up(service.common.handles, "holder@localhost", 1);
-	REQUIRE(holder);
+	REQUIRE(handles_owner_up(service.common.handles, &node, &holder) == 0);
 	world_hold_maps(service.common.handles, holder);
 }
 
@@ -129,7 +132,7 @@ static void note_permanent(const struct handles_info *info, void *context)
 
 	if (info->lifetime == HANDLES_PERMANENT && p->count < ROOM)
 		p->refs[p->count++] = *info->ref;
-	else if (!info->owner || strcmp(info->owner, WORLD_PEER) == 0)
+	else if (!info->owner || strcmp(info->owner->name, WORLD_PEER) == 0)
 		p->others++;
 }
 

@@ -16,6 +16,7 @@
 #include "limits/map_memory.h"
 #include "limits/pin_limit.h"
 #include "serve/session.h"
+#include "tls/cert_names.h"
 #include "world.h"
 
 #define MAX_SIZE 16384
@@ -129,7 +130,10 @@ static void serve_anew(unsigned settings, char *packet, size_t size)
 			       .lock = PTHREAD_MUTEX_INITIALIZER },
 		.max_message = settings & SMALL_ANSWERS ? 512 : 65536,
 	};
-	struct handles_owner *owner = handles_owner_up(handles, WORLD_PEER, 7);
+	const struct cert_names names = { NULL, 0 };
+	const struct handles_node peer = { WORLD_PEER, 7, "none", &names };
+	struct handles_owner *owner = NULL;
+	int up = handles_owner_up(handles, &peer, &owner);
 	struct session session = {
 		.name = WORLD_NODE,
 		.peer = WORLD_PEER,
@@ -146,6 +150,7 @@ static void serve_anew(unsigned settings, char *packet, size_t size)
 		},
 	};
 
+	REQUIRE(up == 0);
 	REQUIRE(pids_init(&session.pids, &node));
 	session.context.events =
 		events_join(events, &transport, &session.pids, WORLD_PEER);

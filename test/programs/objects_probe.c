@@ -31,6 +31,7 @@
 #include "bpf/resource_pin.h"
 #include "handles/handles.h"
 #include "limits/map_memory.h"
+#include "tls/cert_names.h"
 
 #define KIB 1024u
 
@@ -302,14 +303,17 @@ static int places(void)
 					       .max_programs_per_node = UINT32_MAX,
 					       .max_programs = 2 };
 	struct handles *handles = must(handles_new("probe@here", 1, &limits));
-	struct handles_owner *owner =
-		must(handles_owner_up(handles, "peer@there", 7));
+	const struct cert_names names = { NULL, 0 };
+	const struct handles_node peer = { "peer@there", 7, "none", &names };
+	struct handles_owner *owner;
 	struct handles_reservation wanted = { { 1, 1 } }, more = { { 0, 2 } },
 				   maps = { { 3, 0 } };
 	struct handles_lease lease = { .lifetime = HANDLES_NODE };
 	struct program *program = new_program(BPF_PROG_TYPE_XDP, 0, XDP_PASS);
 	erlang_ref ref;
 
+	if (handles_owner_up(handles, &peer, &owner) < 0)
+		return 1;
 	printf("reserve: %s\n", word(handles_reserve(handles, owner, &wanted)));
 	printf("reserve_more: %s\n",
 	       word(handles_reserve(handles, owner, &more)));

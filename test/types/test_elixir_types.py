@@ -5,7 +5,7 @@ import pytest
 
 import shell
 
-pytestmark = pytest.mark.single
+pytestmark = [pytest.mark.single, pytest.mark.plain]  # its own shell knows no TLS
 
 SESSION = """
 iex(me@host)1> :application.set_env(:ebpf_cnode, :node, :NODE)
