@@ -58,8 +58,9 @@ of_request({too_big, Max}, _Module, _Function, _Arity) ->
                   "--max-message: ask for less at a time, or raise it", [Max]);
 of_request({nodedown, Node}, _Module, _Function, _Arity) ->
     io_lib:format("no connection to ~ts: check that ebpf_cnode runs there under this name, with "
-                  "the same cookie; if the connection was lost during the call, the operation may "
-                  "have been carried out", [Node]);
+                  "the same cookie, and that both speak TLS or neither does; its log says whom it "
+                  "refuses; if the connection was lost during the call, the operation may have "
+                  "been carried out", [Node]);
 of_request({timeout, Node}, _Module, _Function, _Arity) ->
     io_lib:format("no answer from ~ts in time; the operation may have been carried out, or may "
                   "still be", [Node]);

@@ -586,7 +586,8 @@
 %% What is known of a node of a C node with `--tls': the version of TLS by which it is connected,
 %% and the names in its verified certificate, as `<<"DNS:db1.example">>', `<<"IP:10.0.0.7">>',
 %% `<<"URI:spiffe://prod/db">>' or `<<"email:app@db1.example">>'. A certificate without such names
-%% has its digest, `<<"SHA256:...">>'. Without a certificate there are no names, and `tls' is `none';
+%% has its digest, `<<"SHA256:...">>'. {@link handles/0} has the first of them, up to 128 bytes,
+%% {@link stats/0} up to 1024. Without a certificate there are no names, and `tls' is `none';
 %% it is so, too, of a node that has not connected since the C node has restarted, whose names are
 %% those of before.
 

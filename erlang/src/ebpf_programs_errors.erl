@@ -181,8 +181,9 @@ returned({Name, Reason}, _Function) when is_binary(Name) ->
     maps:map(fun(_, Text) -> ["the program ", Name, ": ", Text] end, returned(Reason, attach));
 returned(nodedown, _Function) ->
     #{general => "no connection to the C node: check that ebpf_cnode runs there under this name, "
-                 "with the same cookie; if the connection was lost during the call, the operation "
-                 "may have been carried out"};
+                 "with the same cookie, and that both speak TLS or neither does; its log says whom "
+                 "it refuses; if the connection was lost during the call, the operation may have "
+                 "been carried out"};
 returned(timeout, _Function) ->
     #{general => "no answer from the C node in time; the operation may have been carried out, or "
                  "may still be"};

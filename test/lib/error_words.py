@@ -124,8 +124,9 @@ SINCE |= {name: "0.4.0" for name in ("typed", "types", "put_members")}
 
 DOWN = (
     "no connection to $gone: check that ebpf_cnode runs there under this name, with "
-    "the same cookie; if the connection was lost during the call, the operation may "
-    "have been carried out"
+    "the same cookie, and that both speak TLS or neither does; its log says whom it "
+    "refuses; if the connection was lost during the call, the operation may have been "
+    "carried out"
 )
 LATE = (
     "no answer from $slow in time; the operation may have been carried out, or may "

@@ -436,8 +436,9 @@ RETURNED = [
      "network namespace"),
     ("nodedown", "load",
      "no connection to the C node: check that ebpf_cnode runs there under this name, with "
-     "the same cookie; if the connection was lost during the call, the operation may have "
-     "been carried out"),
+     "the same cookie, and that both speak TLS or neither does; its log says whom it "
+     "refuses; if the connection was lost during the call, the operation may have been "
+     "carried out"),
     ("timeout", "open",
      "no answer from the C node in time; the operation may have been carried out, or may "
      "still be"),
