@@ -159,7 +159,7 @@ def test_the_exit_statuses_are_those_of_the_help(cnode_page, help_text):
     text = help_text.split("Exit status: ")[1].split(".\n")[0]
     shown = dict(part.split(None, 1) for part in " ".join(text.split()).split("; "))
     described = cnode_page.bodies("EXIT_STATUS")
-    assert len(shown) == 8
+    assert len(shown) == 9
     assert list(described) == list(shown)
     for status, meaning in shown.items():
         assert described[status].lower().startswith(meaning.lower())
@@ -229,15 +229,20 @@ def examples(page):
     return [(prompt, shlex.split(options)) for prompt, _, options in lines]
 
 
-def test_each_example_starts_a_node(cnode_page, lone_cluster, start_cnode, start_beam):
+def test_each_example_starts_a_node(
+    cnode_page, lone_cluster, start_cnode, start_beam, here, tmp_path
+):
     lone_cluster.epmd.start()
+    folder = here.write_folder(tmp_path / "tls")
     starts = [options for prompt, options in examples(cnode_page) if prompt == "#"]
     assert len(starts) >= 2
     for options in starts:
+        options = [str(folder) if one == "/etc/ebpf_cnode/tls" else one for one in options]
         node = start_cnode(*options, naming=[], cluster=lone_cluster)
         at = node.name.split("@")[1]
         naming = {"long_name": f"probe@{at}"} if "." in at else {"sname": f"probe@{at}"}
-        beam = start_beam(cluster=lone_cluster, **naming)
+        identity = here if "--tls" in options else None
+        beam = start_beam(cluster=lone_cluster, identity=identity, **naming)
         assert beam.apply("net_adm", "ping", node.name) == "pong"
         beam.kill()
         node.stop()

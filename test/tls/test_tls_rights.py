@@ -261,6 +261,6 @@ def test_nobody_takes_it_over_a_restart(how, kept, connect, authority, here, clu
     place.node.wait_log(f"disconnected {place.name}")
     kept.end(how)
     place.node = kept.start(*options, identity=here).node
-    place.come(authority.issue("email:b@x"))  # it held nothing any more
+    assert place.come(authority.issue("email:b@x")).serves()  # nobody held anything any more
     (record,) = Records(kept.folder).heads(6)  # of the one that is there
     assert b"email:b@x" in Records(kept.folder).read(record)
