@@ -11,4 +11,6 @@ cnode_but_main += \
 	%D%/listeners.c %D%/listeners.h \
 	%D%/opening.c %D%/opening.h \
 	%D%/pids.c %D%/pids.h \
-	%D%/transport.c %D%/transport.h
+	%D%/transport.c %D%/transport.h \
+	%D%/transport_internal.h \
+	%D%/transport_tls.c

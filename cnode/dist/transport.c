@@ -3,7 +3,7 @@
  * The buffered stream under a connection. Of its contents it knows only ticks.
  * With TLS a session lies between it and the socket, in both directions.
  */
-#include "dist/transport.h"
+#include "dist/transport_internal.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -20,8 +20,6 @@
 
 #define BUFFER_SIZE 65536
 #define TICK_SIZE 4
-/* of plain text that TLS makes one send(2) of; it has a copy of that much */
-#define SEALED_SIZE ((size_t)256 * 1024)
 
 static const char tick[TICK_SIZE];
 
@@ -80,6 +78,21 @@ void transport_end_handshake(struct transport *t)
 	t->deadline = 0;
 	bound_waits(t, t->ticktime);
 	t->sent_at = clock_ms();
+}
+
+int transport_await(struct transport *t, short events)
+{
+	struct pollfd ready = { .fd = t->fd, .events = events };
+	int64_t left;
+	int n;
+
+	do {
+		left = t->deadline - clock_ms();
+		if (left <= 0)
+			return -ETIMEDOUT;
+		n = poll(&ready, 1, (int)left);
+	} while (n == 0 || (n < 0 && errno == EINTR));
+	return n < 0 ? -errno : 0;
 }
 
 size_t transport_available(const struct transport *t)
@@ -179,7 +192,7 @@ static int reserve(struct transport *t, size_t wanted)
 	return capacity > t->in_capacity ? resize(t, capacity) : -ENOBUFS;
 }
 
-static ssize_t receive_raw(const struct transport *t, char *to, size_t size)
+ssize_t transport_receive_raw(const struct transport *t, char *to, size_t size)
 {
 	ssize_t n;
 
@@ -191,25 +204,17 @@ static ssize_t receive_raw(const struct transport *t, char *to, size_t size)
 
 /* --- Sending ------------------------------------------------------------- */
 
-/*
- * data stays in memory until all of it is sent. So a slow reader's limit is on
- * the whole size, not on the bytes left.
- */
-struct sending {
-	bool may_wait;
-	int64_t deadline;
-};
-
-static struct sending begin_sending(const struct transport *t, size_t size)
+struct transport_sending transport_begin_sending(const struct transport *t,
+						 size_t size)
 {
-	return (struct sending){
+	return (struct transport_sending){
 		.may_wait = size <= t->max_waiting,
 		.deadline = clock_ms() + t->ticktime * INT64_C(1000),
 	};
 }
 
-static int send_raw(const struct transport *t, const char *data, size_t size,
-		    const struct sending *sending)
+int transport_send_raw(const struct transport *t, const char *data, size_t size,
+		       const struct transport_sending *sending)
 {
 	ssize_t n;
 
@@ -250,11 +255,12 @@ static void rest_was_sent(struct transport *t, size_t size)
 	t->rest = (struct transport_rest){ .size = 0 };
 }
 
-static int send_rest(struct transport *t, const struct sending *sending)
+int transport_send_rest(struct transport *t,
+			const struct transport_sending *sending)
 {
 	const char *bytes;
 	size_t size = rest_of(t, &bytes);
-	int error = size > 0 ? send_raw(t, bytes, size, sending) : 0;
+	int error = size > 0 ? transport_send_raw(t, bytes, size, sending) : 0;
 
 	if (size > 0 && error == 0)
 		rest_was_sent(t, size);
@@ -262,180 +268,11 @@ static int send_rest(struct transport *t, const struct sending *sending)
 }
 
 /* An offer that came too early has set awaited, and then tried once more. */
-static void unlock_out(struct transport *t)
+void transport_unlock_out(struct transport *t)
 {
 	pthread_mutex_unlock(&t->out_lock);
 	if (atomic_load(&t->awaited) && atomic_exchange(&t->awaited, false))
 		t->is_free(t->context);
-}
-
-/* --- With TLS ------------------------------------------------------------ */
-
-/*
- * Puts as much as there is of plain text where data is received, and sends what
- * the session itself has to say. Answers as tls_session_read().
- */
-static ssize_t open_received(struct transport *t)
-{
-	const struct sending sending = begin_sending(t, 0);
-	size_t room = t->in_capacity - t->in_end, got = 0;
-	ssize_t n = 1;
-	int error;
-
-	pthread_mutex_lock(&t->out_lock);
-	while (got < room && n > 0) {
-		n = tls_session_read(t->tls, t->in + t->in_end + got,
-				     room - got);
-		got += n > 0 ? (size_t)n : 0;
-	}
-	error = send_rest(t, &sending);
-	unlock_out(t);
-	if (n == -EPROTO || error < 0)
-		return n == -EPROTO ? n : error;
-	return got > 0 ? (ssize_t)got : n;
-}
-
-/* By one recv(2). > 0, or as transport_receive(). */
-static ssize_t receive_sealed(struct transport *t)
-{
-	size_t size;
-	char *room = tls_session_room(t->tls, &size);
-	ssize_t n = receive_raw(t, room, size);
-
-	if (n > 0)
-		tls_session_received(t->tls, (size_t)n);
-	return n;
-}
-
-/* A record may come in parts, and have no data. */
-static ssize_t receive_opened(struct transport *t)
-{
-	ssize_t n = open_received(t);
-
-	while (n == -EAGAIN) {
-		if (t->deadline > 0 && clock_ms() >= t->deadline)
-			return -ETIMEDOUT;
-		n = receive_sealed(t);
-		if (n > 0)
-			n = open_received(t);
-		else
-			break;
-	}
-	return n;
-}
-
-/* However often a little comes. */
-static bool is_late(const struct transport *t, const struct sending *sending)
-{
-	int64_t now = clock_ms();
-
-	return now >= sending->deadline ||
-	       (t->deadline > 0 && now >= t->deadline);
-}
-
-/* The peer has begun a handshake, and sends no data before it is over. */
-static int settle(struct transport *t, const struct sending *sending)
-{
-	int result = tls_session_settle(t->tls), error;
-	ssize_t n;
-
-	for (;;) {
-		error = send_rest(t, sending);
-		if (error < 0 || result != -EAGAIN)
-			return error < 0 ? error : result;
-		if (is_late(t, sending))
-			return -ETIMEDOUT;
-		n = receive_sealed(t);
-		if (n <= 0)
-			return n == 0         ? -ECONNRESET
-			       : n == -EAGAIN ? -ETIMEDOUT
-					      : (int)n;
-		result = tls_session_settle(t->tls);
-	}
-}
-
-static int send_sealed(struct transport *t, const char *data, size_t size,
-		       const struct sending *sending)
-{
-	size_t n;
-	int error = 0;
-
-	for (; error == 0 && size > 0; data += n, size -= n) {
-		n = size < SEALED_SIZE ? size : SEALED_SIZE;
-		error = settle(t, sending);
-		if (error == 0)
-			error = tls_session_write(t->tls, data, n);
-		if (error == 0)
-			error = send_rest(t, sending);
-		if (error == 0 && n < size && !sending->may_wait &&
-		    clock_ms() >= sending->deadline)
-			error = -ENOBUFS;
-	}
-	return error;
-}
-
-int transport_await(struct transport *t, short events)
-{
-	struct pollfd ready = { .fd = t->fd, .events = events };
-	int64_t left;
-	int n;
-
-	do {
-		left = t->deadline - clock_ms();
-		if (left <= 0)
-			return -ETIMEDOUT;
-		n = poll(&ready, 1, (int)left);
-	} while (n == 0 || (n < 0 && errno == EINTR));
-	return n < 0 ? -errno : 0;
-}
-
-/* What has come so far was the beginning of TLS. */
-static void hand_over(struct transport *t)
-{
-	size_t size;
-	char *room = tls_session_room(t->tls, &size);
-	size_t available = transport_available(t);
-
-	if (available < size)
-		size = available;
-	memcpy(room, transport_data(t), size);
-	tls_session_received(t->tls, size);
-	t->in_pos = t->in_end = 0;
-}
-
-/* What is owed tells the peer of a failure, too. */
-static int shake_hands(struct transport *t)
-{
-	const struct sending sending = begin_sending(t, 0);
-	int result, error;
-	ssize_t n;
-
-	for (;;) {
-		result = tls_session_shake_hands(t->tls);
-		error = transport_await(t, POLLOUT);
-		if (error == 0)
-			error = send_rest(t, &sending);
-		if (result != -EAGAIN || error < 0)
-			return result != -EAGAIN ? result : error;
-		error = transport_await(t, POLLIN);
-		if (error < 0)
-			return error;
-		n = receive_sealed(t);
-		if (n <= 0)
-			return n < 0 ? (int)n : -ECONNRESET;
-	}
-}
-
-int transport_secure(struct transport *t, struct tls_session *tls)
-{
-	int error;
-
-	t->tls = tls;
-	hand_over(t);
-	pthread_mutex_lock(&t->out_lock);
-	error = shake_hands(t);
-	unlock_out(t);
-	return error;
 }
 
 /* --- The owner ----------------------------------------------------------- */
@@ -448,9 +285,9 @@ ssize_t transport_receive(struct transport *t, size_t wanted)
 	if (error < 0)
 		return error;
 	begin_wait(t);
-	n = t->tls ? receive_opened(t)
-		   : receive_raw(t, t->in + t->in_end,
-				 t->in_capacity - t->in_end);
+	n = t->tls ? transport_receive_opened(t)
+		   : transport_receive_raw(t, t->in + t->in_end,
+					   t->in_capacity - t->in_end);
 	if (n > 0)
 		t->in_end += (size_t)n;
 	return n;
@@ -463,13 +300,13 @@ ssize_t transport_receive_rest(struct transport *t)
 	if (!t->tls)
 		return -EAGAIN;
 	to_front(t);
-	n = open_received(t);
+	n = transport_open_received(t);
 	if (n > 0)
 		t->in_end += (size_t)n;
 	return n;
 }
 
-static void note_send(struct transport *t)
+void transport_note_send(struct transport *t)
 {
 	t->sent_at = clock_ms();
 	atomic_fetch_add(&t->sends, 1);
@@ -477,17 +314,18 @@ static void note_send(struct transport *t)
 
 int transport_send(struct transport *t, const char *data, size_t size)
 {
-	const struct sending sending = begin_sending(t, size);
+	const struct transport_sending sending =
+		transport_begin_sending(t, size);
 	int error;
 
 	begin_wait(t);
 	pthread_mutex_lock(&t->out_lock);
-	error = send_rest(t, &sending);
+	error = transport_send_rest(t, &sending);
 	if (error == 0)
-		error = t->tls ? send_sealed(t, data, size, &sending)
-			       : send_raw(t, data, size, &sending);
-	note_send(t);
-	unlock_out(t);
+		error = t->tls ? transport_send_sealed(t, data, size, &sending)
+			       : transport_send_raw(t, data, size, &sending);
+	transport_note_send(t);
+	transport_unlock_out(t);
 	if (transport_available(t) <= BUFFER_SIZE)
 		end_wait(t);
 	return error;
@@ -507,7 +345,7 @@ static ssize_t send_at_once(const struct transport *t, const char *data,
 }
 
 /* False: there still is some. */
-static bool try_rest(struct transport *t)
+bool transport_try_rest(struct transport *t)
 {
 	const char *bytes;
 	size_t size = rest_of(t, &bytes);
@@ -541,36 +379,21 @@ static enum transport_offered offer_plain(struct transport *t, const char *data,
 
 	if (n == 0)
 		return TRANSPORT_FULL;
-	note_send(t);
+	transport_note_send(t);
 	if (n < 0 || (size_t)n == size)
 		return TRANSPORT_SENT;
 	keep_rest(t, data + n, size - (size_t)n);
 	return TRANSPORT_KEPT;
 }
 
-static enum transport_offered offer_sealed(struct transport *t,
-					   const char *data, size_t size)
-{
-	int error = tls_session_write(t->tls, data, size);
-
-	if (error == -EAGAIN)
-		return TRANSPORT_BUSY; /* until the peer's handshake is over */
-	note_send(t);
-	if (error < 0) {
-		transport_shutdown(t);
-		return TRANSPORT_SENT;
-	}
-	return try_rest(t) ? TRANSPORT_SENT : TRANSPORT_KEPT;
-}
-
 static enum transport_offered offer(struct transport *t, const char *data,
 				    size_t size)
 {
-	if (!try_rest(t))
+	if (!transport_try_rest(t))
 		return TRANSPORT_FULL;
 	if (size == 0)
 		return TRANSPORT_SENT;
-	return t->tls ? offer_sealed(t, data, size)
+	return t->tls ? transport_offer_sealed(t, data, size)
 		      : offer_plain(t, data, size);
 }
 
@@ -579,7 +402,7 @@ void transport_tick(struct transport *t)
 	if (pthread_mutex_trylock(&t->out_lock) != 0)
 		return;
 	offer(t, tick, TICK_SIZE);
-	unlock_out(t);
+	transport_unlock_out(t);
 }
 
 enum transport_offered transport_offer(struct transport *t, const char *data,
@@ -620,7 +443,7 @@ bool transport_is_gone(struct transport *t)
 		return false;
 	if (pthread_mutex_trylock(&t->out_lock) != 0)
 		return false;
-	unlock_out(t);
+	transport_unlock_out(t);
 	return true;
 }
 

@@ -7,5 +7,6 @@ cnode_but_main += \
 	%D%/node_start.c \
 	%D%/notify.c %D%/notify.h \
 	%D%/options.c %D%/options.h \
+	%D%/options_settle.c \
 	%D%/signals.c %D%/signals.h \
 	%D%/stats_log.c %D%/stats_log.h

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "bpf/program_words.h"
 #include "functions/functions.h"
@@ -21,12 +20,8 @@
 #define PROGRAM "ebpf_cnode"
 #define KIB 1024u
 #define MIB (1024u * KIB)
-#define MAX_MEMORY ((uint64_t)512 << 20)
 #define LOAD_MEMORY ((uint64_t)512 << 20)
-#define MAX_LOADS 256
 #define MIN_LOAD_MEMORY ((uint64_t)128 << 20) /* libraries, types, a log */
-/* a request may take: its value, and the answer while its buffer grows */
-#define MESSAGE_COPIES 4
 
 /* Reads an argument: NULL, or what is wrong with it. */
 typedef const char *(*reader)(struct options *options, const char *argument);
@@ -165,7 +160,7 @@ static const struct row rows[] = {
 	  NUMBER(max_subscriptions, 1, 65536) },
 	{ "max-loads", "N",
 	  "programs loaded, run or attached at once (number of processors)",
-	  NUMBER(max_loads, 1, MAX_LOADS) },
+	  NUMBER(max_loads, 1, OPTIONS_MAX_LOADS) },
 	{ "load-seconds", "SECONDS", "end a load that takes longer (10)",
 	  NUMBER(load_seconds, 1, 3600) },
 	{ "run-seconds", "SECONDS", "end a run that takes longer (1)",
@@ -586,80 +581,6 @@ static enum options_result bad_usage(const char *argument, const char *wrong)
 	return OPTIONS_BAD;
 }
 
-/* The default is raised to what a request may take. */
-static bool settle_max_memory(struct options *options)
-{
-	uint64_t needed = (uint64_t)options->max_message * MESSAGE_COPIES;
-
-	if (options->max_memory == 0)
-		options->max_memory = needed > MAX_MEMORY ? needed : MAX_MEMORY;
-	if (options->max_memory >= needed)
-		return true;
-	log_error("--max-memory %llu: a request may take %llu, %d times "
-		  "--max-message; give at least that",
-		  (unsigned long long)options->max_memory,
-		  (unsigned long long)needed, MESSAGE_COPIES);
-	return false;
-}
-
-static bool settle_programs(struct options *options)
-{
-	long processors = sysconf(_SC_NPROCESSORS_ONLN);
-
-	if (options->max_loads == 0)
-		options->max_loads = processors < 1 ? 1
-				     : processors > MAX_LOADS
-					     ? MAX_LOADS
-					     : (uint32_t)processors;
-	if (options->programs == 0 ||
-	    permissions_may_load(&options->permissions))
-		return true;
-	log_error("--programs: no node may load any: %s",
-		  options->permissions.read_only
-			  ? "leave out --read-only"
-			  : "give the permission by --allow PATTERN=load");
-	return false;
-}
-
-/* Nobody would learn of a free port. */
-static bool settle_listen(struct options *options)
-{
-	if (options->listen_count == 0) {
-		address_parse("0.0.0.0", &options->listen[0]);
-		options->listen_count = 1;
-	}
-	if (!options->no_epmd || options->port > 0)
-		return true;
-	log_error("--no-epmd: without epmd no node learns of a free port; "
-		  "give one by --port, and start nodes with -erl_epmd_port");
-	return false;
-}
-
-static bool settle_tls(struct options *options)
-{
-	const char *alone = options->tls_only_1_3   ? "--tls-min 1.3"
-			    : options->tls_any_name ? "--tls-names any"
-			    : options->tls_or_plain ? "--tls-or-plain"
-						    : NULL;
-
-	if (!options->tls && alone) {
-		log_error("%s: it takes --tls DIR", alone);
-		return false;
-	}
-	if (options->tls)
-		options->permissions.proof =
-			options->tls_any_name ? PROOF_CERT : PROOF_HOST;
-	return permissions_settle(&options->permissions);
-}
-
-static bool settle_keep(const struct options *options)
-{
-	if (!options->forget || options->keep)
-		return true;
-	log_error("--forget: of which folder? Give --keep DIR as well");
-	return false;
-}
-
 /* getopt_long(3) would take --cookie SECRET for --cookie-file. */
 static bool is_whole(const char *argument, const char *name)
 {
@@ -704,9 +625,7 @@ enum options_result options_read(struct options *options, int argc,
 	}
 	if (optind < argc)
 		return bad_usage(argv[optind], "unexpected argument");
-	if (!settle_max_memory(options) || !settle_programs(options) ||
-	    !settle_keep(options) || !settle_listen(options) ||
-	    !settle_tls(options))
+	if (!options_settle(options))
 		return OPTIONS_BAD;
 	log_set_level(options->log_level);
 	if (!options->host[0] && !host_name_find(options->host))

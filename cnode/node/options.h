@@ -65,6 +65,14 @@ enum options_result {
 	OPTIONS_LOST, /* standard output failed; it has been logged */
 };
 
+#define OPTIONS_MAX_LOADS 256
+
+/*
+ * Once all have been read: completes them by each other. False: they do not fit
+ * together, which has been logged.
+ */
+bool options_settle(struct options *options);
+
 enum options_result options_read(struct options *options, int argc,
 				 char *argv[]);
 

@@ -17,7 +17,7 @@
 
 #define LOOK_MS 5000
 #define TRY_MS 60000 /* before files that were refused are tried again */
-#define DAY_S 86400
+#define DAY_S INT64_C(86400)
 #define WARN_BEFORE_S (14 * DAY_S)
 #define TIME_SIZE 32
 
