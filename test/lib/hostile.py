@@ -28,7 +28,7 @@ CALLS = 20  # of each kind, from the beginning of the attack on
 # Mostly 0 to 200 are kept; up to 1,100 after thousands of threads, whose stacks
 # libc keeps for the next, and up to 1,800 after 9,000 maps, whose table stays.
 # With TLS libc keeps up to 4,000 of what their sessions have freed.
-KEPT_KIB = 8192 if tls.EVERYWHERE else 3072
+KEPT_KIB = 6144 if tls.EVERYWHERE else 3072
 CONNECTION_KIB = 256  # its buffers and the used part of its stack
 
 # Compiled, not evaluated as other expressions of tests are: erl_eval's own work
