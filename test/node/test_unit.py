@@ -564,4 +564,52 @@ def test_the_cookie_is_for_the_manager_and_the_service_alone(systemd, service):
         )
         assert done.returncode != 0 or done.stdout == ""
     told = systemd.run("stat", "-c", "%a %U", "/etc/ebpf_cnode").stdout.split()
-    assert told == ["700", "root"]
+    assert told == ["750", "root"]  # its user goes through it, to its certificates
+
+
+CERTIFICATES = "/etc/ebpf_cnode/tls"
+
+
+def bring(systemd, identity):
+    """Certificates for the unit, as README.md has it."""
+    files = {"key": identity.key, "cert": identity.certificate, "ca": identity.trusted}
+    for name, path in files.items():
+        systemd.write(f"{CERTIFICATES}/{name}.pem", path.read_text(), 0o640)
+        systemd.run("chgrp", "ebpf_cnode", f"{CERTIFICATES}/{name}.pem")
+
+
+@runs
+def test_it_serves_over_tls_and_a_reload_takes_new_certificates(
+    systemd, service, here, issue_here, secure_beam
+):
+    bring(systemd, here)
+    service.start("--tls", CERTIFICATES)
+    beam = secure_beam()
+    assert Maps(beam, service).new(*HASH)[0] == "ebpf_map"
+    bring(systemd, issue_here())
+    systemd.run("systemctl", "reload", SERVICE)
+    wait_until(lambda: "new files are used for new connections" in service.log)
+    assert "no more" not in service.log  # its user can read them again
+    assert Maps(secure_beam(), service).new(*HASH)[0] == "ebpf_map"
+
+
+@runs
+def test_it_is_started_again_until_its_certificates_are_there(
+    systemd, service, here, secure_beam
+):
+    systemd.run("sh", "-c", f"rm -f {CERTIFICATES}/*")
+    service.start("--tls", CERTIFICATES, settings=["RestartSec=100ms"], check=False)
+    wait_until(lambda: int(service.show("NRestarts")) > 1)
+    bring(systemd, here)
+    wait_until(lambda: service.show("ActiveState") == "active")
+    assert Maps(secure_beam(), service).new(*HASH)[0] == "ebpf_map"
+
+
+@runs
+def test_without_tls_a_reload_ends_nothing(systemd, service, alice):
+    service.start()
+    pid = service.show("MainPID")
+    systemd.run("systemctl", "reload", SERVICE)
+    wait_until(lambda: "there is nothing to read anew without --tls" in service.log)
+    assert Maps(alice, service).new(*HASH)[0] == "ebpf_map"
+    assert service.show("MainPID") == pid
