@@ -169,7 +169,10 @@ def test_what_came_meanwhile_comes_from_the_oldest_on(source, consume, beam):
     pid = consume(None, ("from", "oldest"))
     source.emit(1)
     assert take(beam, 1) == [0]
-    beam.eval("sys:suspend(P), erlang:disconnect_node(N)", P=pid, N=source.programs.node.name)
+    node = source.programs.node
+    start = node.mark()
+    beam.eval("sys:suspend(P), erlang:disconnect_node(N)", P=pid, N=node.name)
+    node.wait_log(f"disconnected {beam.name}", start=start)
     source.emit(2)
     beam.eval("sys:resume(P)", P=pid)
     assert beam.eval(NEWS) == ("missed", "unknown")
