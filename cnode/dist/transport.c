@@ -192,26 +192,7 @@ static int reserve(struct transport *t, size_t wanted)
 	return capacity > t->in_capacity ? resize(t, capacity) : -ENOBUFS;
 }
 
-ssize_t transport_receive_raw(const struct transport *t, char *to, size_t size)
-{
-	ssize_t n;
-
-	do {
-		n = recv(t->fd, to, size, 0);
-	} while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : n;
-}
-
 /* --- Sending ------------------------------------------------------------- */
-
-struct transport_sending transport_begin_sending(const struct transport *t,
-						 size_t size)
-{
-	return (struct transport_sending){
-		.may_wait = size <= t->max_waiting,
-		.deadline = clock_ms() + t->ticktime * INT64_C(1000),
-	};
-}
 
 int transport_send_raw(const struct transport *t, const char *data, size_t size,
 		       const struct transport_sending *sending)
@@ -312,6 +293,14 @@ void transport_note_send(struct transport *t)
 	atomic_fetch_add(&t->sends, 1);
 }
 
+static int send_plain(struct transport *t, const char *data, size_t size,
+		      const struct transport_sending *sending)
+{
+	int error = t->rest.size > 0 ? transport_send_rest(t, sending) : 0;
+
+	return error < 0 ? error : transport_send_raw(t, data, size, sending);
+}
+
 int transport_send(struct transport *t, const char *data, size_t size)
 {
 	const struct transport_sending sending =
@@ -320,10 +309,8 @@ int transport_send(struct transport *t, const char *data, size_t size)
 
 	begin_wait(t);
 	pthread_mutex_lock(&t->out_lock);
-	error = transport_send_rest(t, &sending);
-	if (error == 0)
-		error = t->tls ? transport_send_sealed(t, data, size, &sending)
-			       : transport_send_raw(t, data, size, &sending);
+	error = t->tls ? transport_send_sealed(t, data, size, &sending)
+		       : send_plain(t, data, size, &sending);
 	transport_note_send(t);
 	transport_unlock_out(t);
 	if (transport_available(t) <= BUFFER_SIZE)

@@ -2,6 +2,10 @@
 #ifndef TRANSPORT_INTERNAL_H
 #define TRANSPORT_INTERNAL_H
 
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
 #include "dist/transport.h"
 
 /* Shared by transport.c and transport_tls.c. Those that send hold out_lock. */
@@ -12,14 +16,35 @@
  */
 struct transport_sending {
 	bool may_wait;
-	int64_t deadline;
+	int64_t deadline; /* in clock_ms(), for those that need one */
 };
 
-struct transport_sending transport_begin_sending(const struct transport *t,
-						 size_t size);
+static inline struct transport_sending
+transport_begin_sending(const struct transport *t, size_t size)
+{
+	bool may_wait = size <= t->max_waiting;
 
-/* One recv(2); all of data by send(2). As transport_receive() and _send(). */
-ssize_t transport_receive_raw(const struct transport *t, char *to, size_t size);
+	return (struct transport_sending){
+		.may_wait = may_wait,
+		.deadline = may_wait && !t->tls
+				    ? 0
+				    : clock_ms() + t->ticktime * INT64_C(1000),
+	};
+}
+
+/* One recv(2), as transport_receive(). */
+static inline ssize_t transport_receive_raw(const struct transport *t, char *to,
+					    size_t size)
+{
+	ssize_t n;
+
+	do {
+		n = recv(t->fd, to, size, 0);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+/* All of data by send(2), as transport_send(). */
 int transport_send_raw(const struct transport *t, const char *data, size_t size,
 		       const struct transport_sending *sending);
 

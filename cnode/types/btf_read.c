@@ -66,6 +66,8 @@ static int read_int(struct reader *r, const struct btf_stripped *stripped,
 static int read_float(struct reader *r, const struct btf_type *type,
 		      struct plan_part *part)
 {
+	if (type->size == 0) /* which the kernel takes for none, either */
+		return -EINVAL;
 	part->size = type->size;
 	part->kind =
 		part->size == 4 || part->size == 8 ? PLAN_FLOAT : PLAN_BYTES;

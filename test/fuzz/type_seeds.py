@@ -138,8 +138,20 @@ def of_many(btf):
 BUILDERS = [of_numbers, of_kernel_things, of_bits, of_enums, of_sections, of_circles, of_many]
 
 
+FOUND = [
+    # a float of no size, in a section
+    "0100969feb0100180000000000000060000000600000001e000000010000000000000104000000200000"
+    "000e0000040000001000000000140000000000000e0100000001000000160000000000000e0200000001"
+    "000000180000000200000f0800000003000000040000000400000004000000040000000400000000756e"
+    "7369676e656420696e7400666c6f617400610066002e6461746100c8c9cacbcccdcecfd0d1d2d3e7e8e9"
+    "eaebecedeeeff0f1f2f3f4f5f6f7",
+]
+
+
 def types():
-    """What fuzz_types.c reads."""
+    """What fuzz_types.c reads, and what it has found."""
+    for text in FOUND:
+        yield bytes.fromhex(text)
     for layout in LAYOUTS:
         for value in VALUES:
             yield b"\0" + body(layout) + value
