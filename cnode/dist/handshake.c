@@ -42,6 +42,7 @@
 #define FLAGS_OFFSET 3
 #define CREATION_OFFSET 11
 #define NAME_LENGTH_OFFSET 15
+#define NO_ERLANG_NODE "it is not an Erlang node of OTP 25 or later"
 #define RECEIVE_SIZE 65536
 /* over TLS the length has two bytes more in front, which have to be 0 */
 #define SEALED_MORE 2
@@ -271,8 +272,10 @@ static int take_length(struct transport *t)
 		if (error)
 			return error;
 	}
-	if (get_be(transport_data(t), SEALED_MORE) != 0)
+	if (get_be(transport_data(t), SEALED_MORE) != 0) {
+		h->refusal = NO_ERLANG_NODE;
 		return fail(t, EMSGSIZE);
+	}
 	transport_consume(t, SEALED_MORE);
 	h->left = LENGTH_SIZE + get_be(transport_data(t), LENGTH_SIZE);
 	return 0;
@@ -345,7 +348,7 @@ static const char *explain_first(const struct handshake *h)
 	if (has_name(h, &size) && size > MAXNODELEN)
 		return "its name is longer than 256 bytes, the most that "
 		       "libei takes";
-	return "it is not an Erlang node of OTP 25 or later";
+	return NO_ERLANG_NODE;
 }
 
 static const char *explain(const struct handshake *h, const struct transport *t)
