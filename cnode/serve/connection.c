@@ -60,6 +60,13 @@ static void describe_address(int fd, char text[ADDRESS_TEXT_SIZE])
 
 static const char ending[] = "this node is ending";
 
+static const char *version_of(const struct connection *c)
+{
+	const struct tls_session *tls = c->transport.tls;
+
+	return tls ? tls_session_version(tls) : "none";
+}
+
 /* NULL: this node asks for no certificates. */
 static const struct cert_names *proof_of(const struct connection *c)
 {
@@ -141,11 +148,10 @@ static const char *accept_peer(struct connection *c, ErlConnect *peer)
 
 static int join(struct connection *c, const char *name)
 {
-	const struct tls_session *tls = c->transport.tls;
 	const struct handles_node node = {
 		.name = name,
 		.creation = c->transport.peer_creation,
-		.tls = tls ? tls_session_version(tls) : "none",
+		.tls = version_of(c),
 		.names = proof_of(c),
 	};
 
@@ -235,7 +241,7 @@ static void add_tls(struct log_fields *fields, const struct connection *c,
 {
 	const struct tls_session *tls = c->transport.tls;
 
-	log_fields_text(fields, "tls", tls ? tls_session_version(tls) : "none");
+	log_fields_text(fields, "tls", version_of(c));
 	if (tls)
 		cert_names_format(tls_session_names(tls), names, size);
 	log_fields_text(fields, "names", tls ? names : NULL);

@@ -255,7 +255,7 @@ static void refuse_anew(struct tls *tls, const char *words)
 	log_refused(tls, words);
 }
 
-bool tls_reload(struct tls *tls)
+void tls_reload(struct tls *tls)
 {
 	struct tls_context context, old;
 	char words[TLS_WORDS];
@@ -263,7 +263,7 @@ bool tls_reload(struct tls *tls)
 	tls_stamp_all(tls->options.folder, tls->seen);
 	if (!load_anew(tls, &context, words)) {
 		refuse_anew(tls, words);
-		return false;
+		return;
 	}
 	pthread_mutex_lock(&tls->lock);
 	old = tls->context;
@@ -274,25 +274,24 @@ bool tls_reload(struct tls *tls)
 	tls->refused[0] = '\0';
 	tls->next_warning = 0;
 	log_taken(tls);
-	return true;
 }
 
 /* Files are often replaced one by one: they are taken once they stay. */
-bool tls_look(struct tls *tls)
+void tls_look(struct tls *tls)
 {
 	struct tls_stamp now[TLS_FILES];
-	bool stays;
+	bool stays, again;
 
 	if (clock_ms() < tls->next_look)
-		return false;
+		return;
 	tls->next_look = clock_ms() + LOOK_MS;
 	warn_of_end(tls);
 	tls_stamp_all(tls->options.folder, now);
 	stays = is_same(now, tls->seen);
 	memcpy(tls->seen, now, sizeof(now));
-	if (tls->refused[0] && clock_ms() >= tls->next_try)
-		return tls_reload(tls);
-	return stays && !is_same(now, tls->taken) && tls_reload(tls);
+	again = tls->refused[0] && clock_ms() >= tls->next_try;
+	if (again || (stays && !is_same(now, tls->taken)))
+		tls_reload(tls);
 }
 
 int tls_look_wait(const struct tls *tls)

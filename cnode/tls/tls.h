@@ -40,15 +40,15 @@ void tls_check_readable(struct tls *tls);
 
 /*
  * Takes new files, for sessions that are made from now on. If something is
- * wrong with them that is logged, and all stays as it was. True: they are new.
+ * wrong with them that is logged, and all stays as it was.
  */
-bool tls_reload(struct tls *tls);
+void tls_reload(struct tls *tls);
 
 /*
  * The same, if they have changed, which it looks at every few seconds; and
  * warns before the certificate ends.
  */
-bool tls_look(struct tls *tls);
+void tls_look(struct tls *tls);
 int tls_look_wait(const struct tls *tls); /* ms until the next look */
 
 #endif

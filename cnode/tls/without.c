@@ -43,16 +43,14 @@ void tls_check_readable(struct tls *tls)
 	(void)tls;
 }
 
-bool tls_reload(struct tls *tls)
+void tls_reload(struct tls *tls)
 {
 	(void)tls;
-	return false;
 }
 
-bool tls_look(struct tls *tls)
+void tls_look(struct tls *tls)
 {
 	(void)tls;
-	return false;
 }
 
 int tls_look_wait(const struct tls *tls)

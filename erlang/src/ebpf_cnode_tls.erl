@@ -219,7 +219,7 @@ least(Section) ->
             end
     end.
 
-%% ssl reads revocation lists from files where it is told a folder of them, named by hashes.
+%% ssl reads revocation lists from files where it is given a folder of them, named by hashes.
 crl(Section) ->
     case {value(crl_check, Section), value(crl_cache, Section)} of
         {Off, _} when Off =:= undefined; Off =:= false ->

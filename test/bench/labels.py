@@ -51,7 +51,7 @@ def cnode_tls(version):
 
 
 def cnode_buffer(version):
-    """The caller is told to read so many bytes at once, in place of 1460."""
+    """The caller reads so many bytes at once, in place of 1460."""
     return f"C node over TLS {version}, {{buffer, 65536}}"
 
 
