@@ -249,9 +249,8 @@ static bool go_on_one(struct source *source, struct subscription *s,
 }
 
 /* Those go on who may not lag so far. */
-static void go_on(struct source *source)
+static void go_on(struct source *source, int64_t now)
 {
-	const int64_t now = clock_ms();
 	bool stalled = false, others = false;
 	struct subscription *s;
 
@@ -263,7 +262,6 @@ static void go_on(struct source *source)
 			stalled = true;
 		else
 			others = true;
-		batch_send_if_due(s, now);
 	}
 	/* for poll(2) there is something to read, but nobody to read it */
 	source->lags = stalled && !others && !source->stalled;
@@ -285,6 +283,14 @@ static bool release(struct source *source)
 		ring_release(&source->rings[i], last);
 	}
 	return any;
+}
+
+static void send_due(const struct source *source, int64_t now)
+{
+	struct subscription *s;
+
+	TAILQ_FOREACH(s, &source->subscriptions, of_source)
+	batch_send_if_due(s, now);
 }
 
 /*
@@ -333,8 +339,10 @@ static bool is_stolen(const struct source *source)
 	return false;
 }
 
+/* Who has what was there may count on its room. */
 void source_serve(struct source *source)
 {
+	int64_t now;
 	bool good;
 
 	if (is_stolen(source)) {
@@ -342,8 +350,10 @@ void source_serve(struct source *source)
 		return;
 	}
 	good = serve_all(source);
-	go_on(source);
+	now = clock_ms();
+	go_on(source, now);
 	back_off(source, !release(source));
+	send_due(source, now);
 	set_next_look(source);
 	if (!good)
 		end_all(source, "broken");
