@@ -98,6 +98,7 @@ test_files = \
 	test/events/test_events_facade.py \
 	test/events/test_perf_events.py \
 	test/examples/test_examples.py \
+	test/fleet/test_fleet.py \
 	test/facade/test_connected_again.py \
 	test/facade/test_documentation.py \
 	test/facade/test_embedded.py \
@@ -182,6 +183,7 @@ test_files = \
 	test/lib/etf.py \
 	test/lib/failing_malloc.c \
 	test/lib/heap_report.c \
+	test/lib/fleets.py \
 	test/lib/host.py \
 	test/lib/hostile.py \
 	test/lib/impostor.py \

@@ -7,7 +7,7 @@
 
 -export([get/1]).
 
--spec get(cnode | node | timeout | retry | program | args) -> undefined | term().
+-spec get(cnode | node | timeout | retry | program | args | fleet) -> undefined | term().
 get(Key) ->
     case application:get_env(ebpf_cnode, Key) of
         {ok, Value} -> Value;
@@ -17,4 +17,5 @@ get(Key) ->
 default(timeout) -> 15000;
 default(retry) -> 0;
 default(args) -> [];
+default(fleet) -> hosts;
 default(_Key) -> undefined.

@@ -11,6 +11,7 @@
     ask_for_a_while/5,
     ask_owner/6,
     ask_at_once/3,
+    reason/4,
     node_or_raise/2,
     error_instead/1,
     node_option/1,
@@ -105,6 +106,7 @@ ask_at_once(Node, Function, Args) ->
 
 %% From what erpc raises to the reason that is raised here. The last clause is for what no C node
 %% causes: exits, throws, and erpc's own failures.
+-spec reason(error | exit | throw, Reason :: term(), module(), node()) -> term().
 reason(error, {exception, undef, [{Module, _, _, _} | _]}, Module, Node) -> {undef, Node};
 reason(error, {exception, Reason, _Stack}, _Module, _Node) -> Reason;
 reason(error, {erpc, noconnection}, _Module, Node) -> {nodedown, Node};

@@ -24,7 +24,7 @@ since(ebpf_maps, Function, Arity) ->
     since({Function, Arity}, [{?FIRST, first()}, {?SECOND, second()}]);
 since(ebpf_programs, _Function, _Arity) ->
     ?PROGRAMS_SINCE;
-since(ebpf_events, _Function, _Arity) ->
+since(_Module, _Function, _Arity) ->
     ?VERSION.
 
 since(_Name, []) ->

@@ -215,6 +215,8 @@
 %%   lost: if the C node or its host dies, within about `net_ticktime'.</dd>
 %% <dt>`retry'</dt><dd>For how long a call is repeated that lost its connection: milliseconds, by
 %%   default 0, which is never. See {@section Lost connections}.</dd>
+%% <dt>`fleet'</dt><dd>Which C nodes {@link ebpf_fleet} asks, as its option `nodes' says; by default
+%%   `hosts'.</dd>
 %% <dt>`cnode'</dt><dd>`embedded': starting the application starts a C node on this host, unless one
 %%   of that name is already up, and restarts it when it ends. It ends with the application, and
 %%   with the emulator however that ends. Its log goes to `logger'. It speaks what this node speaks:

@@ -5,7 +5,7 @@
 %% @private
 -module(ebpf_maps_merge).
 
--export([merge/4]).
+-export([merge/4, messages/1]).
 
 -import(ebpf_maps_progress, [start/2, more/2, done/2]).
 
@@ -42,6 +42,21 @@ merge_into(Map, Pairs, Progress, Args) ->
                     ebpf_maps_request:step(Raise, Map, GoOn)
             end
     end.
+
+%% Pairs as lists that each fit in a message of the usual size.
+-spec messages(Pairs :: term()) -> [[{Key :: term(), Value :: term()}]] | badarg.
+messages(Pairs) ->
+    case list(Pairs) of
+        badarg -> badarg;
+        List ->
+            case are_good(unknown, List) of
+                true -> cut_all(cut(List, limits(none), [], 0));
+                false -> badarg
+            end
+    end.
+
+cut_all({Message, _N, []}) -> [Message];
+cut_all({Message, _N, Rest}) -> [Message | cut_all(cut(Rest, limits(none), [], 0))].
 
 list(Pairs) when is_map(Pairs) -> maps:to_list(Pairs);
 list(Pairs) when length(Pairs) >= 0 -> Pairs;

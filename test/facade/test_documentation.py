@@ -11,7 +11,7 @@ from beam import Beam
 from cluster import PATIENCE
 
 
-FACADES = ["ebpf_events", "ebpf_maps", "ebpf_programs"]
+FACADES = ["ebpf_events", "ebpf_fleet", "ebpf_maps", "ebpf_programs"]
 
 
 @pytest.fixture(scope="module")

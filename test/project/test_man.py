@@ -19,8 +19,10 @@ PAGES = {
     "ebpf_maps": "erlang/ebpf_maps.3",
     "ebpf_programs": "erlang/ebpf_programs.3",
     "ebpf_events": "erlang/ebpf_events.3",
+    "ebpf_fleet": "erlang/ebpf_fleet.3",
 }
 FACADES = ["ebpf_maps", "ebpf_programs", "ebpf_events"]
+NOT_SERVED = ["ebpf_fleet"]
 
 
 def run(*command, **options):
@@ -131,6 +133,7 @@ def test_make_installs_them_where_man_looks(builddir, tmp_path):
     make(builddir, "install-man", f"DESTDIR={tmp_path}", "mandir=/man")
     installed = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.[38]")}
     pages = {"man/man3/ebpf_maps.3", "man/man3/ebpf_programs.3", "man/man3/ebpf_events.3"}
+    pages |= {f"man/man3/{module}.3" for module in NOT_SERVED}
     pages.add("man/man8/ebpf_cnode.8")
     assert installed == pages
 
@@ -311,6 +314,16 @@ def test_its_variables_are_those_that_the_application_reads(maps_page, srcdir):
     read = set(re.findall(r"ebpf_cnode_env:get\((\w+)", text))
     assert "timeout" in read
     assert set(maps_page.heads("ENVIRONMENT")) == read
+
+
+@pytest.mark.parametrize("module", NOT_SERVED)
+def test_those_of_a_module_that_no_c_node_serves_are_its_exports(
+    module, srcdir, program, start_beam, ebin
+):
+    exported = set(start_beam(paths=[ebin]).apply(module, "module_info", "exports"))
+    public = exported - {("module_info", 0), ("module_info", 1)}
+    assert not served_functions(program, module)
+    assert functions(Page(srcdir / PAGES[module]), "FUNCTIONS") == public
 
 
 @pytest.mark.parametrize("module", FACADES)

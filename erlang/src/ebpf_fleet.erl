@@ -1,0 +1,311 @@
+%% SPDX-License-Identifier: Apache-2.0
+%%
+%% The facade of a fleet: one call for the maps, programs and events of many hosts. ebpf_fleet_work
+%% has what the functions do, ebpf_fleet_run how many nodes are asked at once.
+
+%% @doc eBPF maps, programs and events of all hosts of a cluster, by one call.
+%%
+%% ```
+%% 1> ebpf_fleet:top(3, {name, "drops"}, [{keys, u32}, {values, u64}]).
+%% {[{7,4711},{2,815},{3,42}],#{ebpf@db1 => ok,ebpf@db2 => ok,ebpf@web1 => {error,nodedown}}}
+%% 2> ebpf_fleet:put(<<10,0,0,7>>, <<1>>, {pinned, "/sys/fs/bpf/blocked"}, []).
+%% {2,#{ebpf@db1 => ok,ebpf@db2 => ok,ebpf@web1 => {error,nodedown}}}
+%% '''
+%% Each function asks the C nodes themselves, and returns `{Value, Results}': what came of those that
+%% answered, and of each node whether it did. A host never raises an exception for all, unless the
+%% option `strict' is given. {@link words/1} says what is behind an error.
+%%
+%% == Which nodes ==
+%% The option `nodes', or else the variable `fleet' of the application `ebpf_cnode', says it:
+%% <dl>
+%% <dt>`[Node]'</dt><dd>These.</dd>
+%% <dt>`hosts'</dt><dd>The default: by the rule of {@link ebpf_maps} for a call without a handle, on
+%%   the host of each node of the cluster, `ebpf@Host'. If the variable `node' names another, its
+%%   name before the `@' is taken.</dd>
+%% <dt>`epmd', `{epmd, Prefix, Hosts}'</dt><dd>The names with that prefix that epmd has on these
+%%   hosts; without them, those with the prefix of the default C node, on the hosts of the cluster.
+%%   A host whose epmd does not answer within 2 s has none.</dd>
+%% <dt>`fun(() -> [Node])'</dt><dd>What the function returns.</dd>
+%% </dl>
+%%
+%% == Which map ==
+%% `{name, Name}' and `{pinned, Path}' name a map on each host. Its handle is kept for the next call
+%% while the application runs, renewed when it is no longer live, and closed when it was not used for
+%% 10 minutes. A function of the node returns a handle for it, which stays the caller's.
+%%
+%% Keys and values are terms if the kernel has types of the map, or the options `keys' and `values'
+%% give their layouts; what has none is bytes. Of a map with a value for each CPU, values are folded
+%% where they are read: by the option `percpu', or else as `merge' says, so that one number comes for
+%% each key and host. If they are neither typed nor folded they are lists, as {@link ebpf_maps:get/2}
+%% returns them.
+%%
+%% == Limits ==
+%% So many nodes as the option `window' says, 8, are at work at once, and what they send is folded as
+%% it comes: of each there is a chunk of 4,096 entries at most. A node that is silent for 100 ms keeps
+%% no other one waiting. `timeout' is how long each answer of a node may take, 5000 ms, and `deadline'
+%% how long all may, 15000 ms; of what has not come by then the node's result is `{error, timeout}'. A
+%% node that could not be reached, or was silent for a second, is asked again 30 s after that, or once
+%% it is connected; until then its result is the same without asking.
+%%
+%% The work is done in the calling process, to which programs and maps belong that it loads. A large
+%% mailbox makes it slower.
+%%
+%% == Errors of a node ==
+%% <dl>
+%% <dt>`nodedown', `timeout'</dt><dd>It was not reached, or did not answer in time. What was asked
+%%   may have been done.</dd>
+%% <dt>`{partial, Count, Reason}'</dt><dd>It failed after so many entries: those are in the value, or
+%%   put.</dd>
+%% <dt>`badreply'</dt><dd>No C node answers so.</dd>
+%% <dt>`{badvalue, Value}'</dt><dd>A value that cannot be merged: no number, or of another shape than
+%%   that of another host.</dd>
+%% <dt>`{max_keys, N}'</dt><dd>It has keys beyond that number; those that others have, too, are
+%%   merged.</dd>
+%% <dt>`undone'</dt><dd>See {@link load/2}.</dd>
+%% <dt>`undef'</dt><dd>Its version lacks the function.</dd>
+%% <dt>others</dt><dd>What {@link ebpf_maps}, {@link ebpf_programs} and {@link ebpf_events} return
+%%   and raise.</dd>
+%% </dl>
+%%
+%% == Exceptions ==
+%% `badarg' for wrong arguments, `{badmap, What}', `notalive' if this node is not distributed,
+%% `{badnodes, Term}' if the function of the option `nodes' returns something else, `{badenv, {fleet,
+%% Term}}'; with `strict' `{failed, #{Node => Reason}}'; and whatever a function of the caller's
+%% raises. The shell explains them.
+%% @since 0.4.0
+-module(ebpf_fleet).
+
+-export([
+    nodes/1,
+    call/3,
+    get/3,
+    to_map/2,
+    fold/4,
+    top/3,
+    sum/2,
+    put/4,
+    remove/3,
+    merge/3,
+    load/2,
+    attach/3,
+    subscribe/3,
+    unsubscribe/1,
+    words/1,
+    format_error/2
+]).
+
+-export_type([source/0, what/0, option/0, how/0, results/0, reason/0, news/0]).
+
+-define(RESULT(Outcome),
+    case Outcome of
+        {value, Returned_} -> Returned_;
+        {raise, Reason_, Args_} -> error(Reason_, Args_, [{error_info, #{module => ?MODULE}}])
+    end
+).
+
+-type source() ::
+    [node()]
+    | hosts
+    | epmd
+    | {epmd, Prefix :: string(), Hosts :: [string()]}
+    | fun(() -> [node()]).
+%% See {@section Which nodes}.
+
+-type what() ::
+    {name, ebpf_maps:text()}
+    | {pinned, Path :: ebpf_maps:text()}
+    | fun((node()) -> ebpf_maps:ebpf_map()).
+%% See {@section Which map}.
+
+-type how() ::
+    sum | max | min | last | list
+    | {fun((Merged :: term(), Value :: term()) -> term())}.
+%% How the values that hosts have for the same key become one. `sum', the default, `max' and `min'
+%% take numbers, and structures, tuples and arrays of one shape member by member; what is no number
+%% must be the same. `last' takes the one that comes last, `list' becomes `[{Node, Value}]' in the
+%% order of nodes, and a function gets what there is and the next one.
+
+-type option() ::
+    {nodes, source()}
+    | {window, pos_integer()}
+    | {timeout, Ms :: non_neg_integer()}
+    | {deadline, Ms :: non_neg_integer()}
+    | {on_node, fun((node(), ok | {error, reason()}) -> term())}
+    | strict
+    | {strict, boolean()}
+    | {keys, ebpf_maps:layout()}
+    | {values, ebpf_maps:layout()}
+    | {percpu, list | sum | max | min}
+    | {merge, how()}
+    | {member, ebpf_maps:member() | ebpf_maps:path()}
+    | {max_keys, non_neg_integer()}
+    | {all_or_none, boolean()}.
+%% `on_node' is called by the caller for each node once it is done. `member' is the number in a value
+%% that is summed or ranked, `max_keys' how many different keys a result may have, by default 1000000.
+%% All functions take the first seven; which others one takes it says itself.
+
+-type reason() :: term().
+%% See {@section Errors of a node}.
+
+-type results() :: #{node() => ok | {error, reason()}}.
+%% Every node is in it.
+
+-type news() :: {up, node(), ebpf_events:subscription()} | {down, node(), Reason :: term()}.
+%% A subscription of a stream has begun, or has ended.
+
+%%--------------------------------------------------------------------------------------------------
+%% Nodes
+%%--------------------------------------------------------------------------------------------------
+
+%% @doc Returns the C nodes that the other functions would ask with these options, in order, whether
+%% they are up or not. Cost: none; with `epmd', a connection to each host.
+-spec nodes(Options :: [option()]) -> [node()].
+nodes(Options) -> ?RESULT(ebpf_fleet_work:nodes(Options, [Options])).
+
+%% @doc Calls a function of {@link ebpf_maps}, or of another module that C nodes serve, on all.
+%%
+%% `Args' can be a function of the node. The value has what each returned; `{error, Reason}', and what
+%% a C node raises, is an error of the node. Cost: one message to each, and what the function costs.
+-spec call(Function, Args, Options) -> {#{node() => term()}, results()} when
+    Function :: atom() | {module(), atom()},
+    Args :: [term()] | fun((node()) -> [term()]),
+    Options :: [option()].
+call(Function, Args, Options) ->
+    ?RESULT(ebpf_fleet_work:call(Function, Args, Options, [Function, Args, Options])).
+
+%%--------------------------------------------------------------------------------------------------
+%% Reading
+%%--------------------------------------------------------------------------------------------------
+
+%% @doc Returns what the hosts have for a key, merged; `none' if none has the key.
+%%
+%% Options: `keys', `values', `percpu', `merge'. Cost: one message to each node, and three more the
+%% first time, to open the map.
+-spec get(Key :: term(), what(), Options :: [option()]) -> {term() | none, results()}.
+get(Key, What, Options) ->
+    ?RESULT(ebpf_fleet_work:get(Key, What, Options, [Key, What, Options])).
+
+%% @doc Returns the entries of all hosts, those of the same key merged.
+%%
+%% Options: `keys', `values', `percpu', `merge', `max_keys'. Cost: a message for each 4,096 entries of
+%% a node; the memory of the result and of `window' chunks.
+-spec to_map(what(), Options :: [option()]) -> {#{Key :: term() => Value :: term()}, results()}.
+to_map(What, Options) ->
+    ?RESULT(ebpf_fleet_work:to_map(What, Options, [What, Options])).
+
+%% @doc Calls a function for each entry of each host, as they come: in no order, and entries of one
+%% host between those of others.
+%%
+%% With four arguments it gets the node first. Options: `keys', `values', `percpu', by default `list'.
+%% Cost: as {@link to_map/2}, and no memory for a result.
+-spec fold(Fun, Acc, What, Options) -> {Acc, results()} when
+    What :: what(),
+    Options :: [option()],
+    Fun :: fun((Key :: term(), Value :: term(), Acc) -> Acc)
+         | fun((node(), Key :: term(), Value :: term(), Acc) -> Acc).
+fold(Fun, Acc, What, Options) ->
+    ?RESULT(ebpf_fleet_work:fold(Fun, Acc, What, Options, [Fun, Acc, What, Options])).
+
+%% @doc Returns the `N' entries with the largest values, largest first, of equal ones those with the
+%% smaller key.
+%%
+%% They are ranked after the merge, by the number at the option `member', or the value itself: a key
+%% may lead by its sum that leads on no host. Raises `{badvalue, Value}' if what a function has merged
+%% has no number there. Options: as {@link to_map/2}, and `member'. Cost: as {@link to_map/2}; of one
+%% host {@link ebpf_maps:top/3} costs less.
+-spec top(N :: non_neg_integer(), what(), Options :: [option()]) ->
+    {[{Key :: term(), Value :: term()}], results()}.
+top(N, What, Options) ->
+    ?RESULT(ebpf_fleet_work:top(N, What, Options, [N, What, Options])).
+
+%% @doc Returns the sum of all values of all hosts, or of the option `member' of them.
+%%
+%% Options: `keys', `values', `percpu', `member'. Cost: one message to each node, which sums up its
+%% own: see {@link ebpf_maps:sum/2}.
+-spec sum(what(), Options :: [option()]) -> {number(), results()}.
+sum(What, Options) ->
+    ?RESULT(ebpf_fleet_work:sum(What, Options, [What, Options])).
+
+%%--------------------------------------------------------------------------------------------------
+%% Writing
+%%--------------------------------------------------------------------------------------------------
+
+%% @doc Puts an entry on all hosts, and returns on how many. Options: `keys', `values'. Cost: one
+%% message to each node.
+-spec put(Key :: term(), Value :: term(), what(), Options :: [option()]) ->
+    {non_neg_integer(), results()}.
+put(Key, Value, What, Options) ->
+    ?RESULT(ebpf_fleet_work:write(put, [Key, Value], What, Options, [Key, Value, What, Options])).
+
+%% @doc Removes a key from all hosts, also where it is not, and returns on how many. Options: `keys',
+%% `values'. Cost: one message to each node.
+-spec remove(Key :: term(), what(), Options :: [option()]) -> {non_neg_integer(), results()}.
+remove(Key, What, Options) ->
+    ?RESULT(ebpf_fleet_work:write(remove, [Key], What, Options, [Key, What, Options])).
+
+%% @doc Puts these entries on all hosts, and returns on how many all were put.
+%%
+%% Options: `keys', `values'. Cost: to each node a message for each 16,384 entries or MiB.
+-spec merge(what(), Pairs :: #{term() => term()} | [{term(), term()}], Options :: [option()]) ->
+    {non_neg_integer(), results()}.
+merge(What, Pairs, Options) ->
+    ?RESULT(ebpf_fleet_work:merge(What, Pairs, Options, [What, Pairs, Options])).
+
+%%--------------------------------------------------------------------------------------------------
+%% Programs and events
+%%--------------------------------------------------------------------------------------------------
+
+%% @doc Loads the programs of an object file on all hosts.
+%%
+%% Options that are not of this module are those of {@link ebpf_programs:load/2}. With `{all_or_none,
+%% true}' it is undone everywhere when one host fails: the value is empty then, and the result of the
+%% others `{error, undone}'. On a host whose answer came too late it ends with this node's connection.
+%% `timeout' and `deadline' are 60000 ms by default. Cost: the object travels to each node.
+-spec load(Elf :: binary(), Options :: [option() | ebpf_programs:load_option()]) ->
+    {#{node() => ebpf_programs:loaded()}, results()}.
+load(Elf, Options) ->
+    ?RESULT(ebpf_fleet_programs:load(Elf, Options, [Elf, Options])).
+
+%% @doc Attaches to the same target on all hosts the program that `Programs' has for each.
+%%
+%% Options that are not of this module are those of {@link ebpf_programs:attach/3}; `all_or_none' is
+%% as in {@link load/2}. Cost: one message to each node.
+-spec attach(Programs, Target, Options) ->
+    {#{node() => ebpf_programs:link()}, results()} when
+    Programs :: #{node() => ebpf_programs:program()},
+    Target :: ebpf_programs:target(),
+    Options :: [option() | {lifetime, ebpf_programs:lifetime()}].
+attach(Programs, Target, Options) ->
+    ?RESULT(ebpf_fleet_programs:attach(Programs, Target, Options, [Programs, Target, Options])).
+
+%% @doc Has the events of a ring on each host, or the lines of the C nodes' logs, sent to a process
+%% of this node.
+%%
+%% They come as {@link ebpf_events:subscribe/3} says, from each C node by itself: `{ebpf_events,
+%% Subscription, First, Lost, Runs}', where `node(Subscription)' is the host and `Subscription' gets
+%% the credit. The value is a process that looks every 5 s, and when a node comes, for hosts without a
+%% subscription; it tells the subscriber `{ebpf_fleet, Stream, News}', see {@type news()}. It ends
+%% with the subscriber, or by {@link unsubscribe/1}. Options that are not of this module are those of {@link
+%% ebpf_events:subscribe/3}.
+-spec subscribe(what() | log, pid(), Options :: [option() | ebpf_events:option()]) ->
+    {Stream :: pid(), results()}.
+subscribe(What, Pid, Options) ->
+    ?RESULT(ebpf_fleet_stream:subscribe(What, Pid, Options, [What, Pid, Options])).
+
+%% @doc Ends a stream and its subscriptions. Returns `{error, esrch}' if it has ended before.
+-spec unsubscribe(Stream :: pid()) -> ok | {error, esrch}.
+unsubscribe(Stream) ->
+    ?RESULT(ebpf_fleet_stream:unsubscribe(Stream, [Stream])).
+
+%%--------------------------------------------------------------------------------------------------
+%% Words
+%%--------------------------------------------------------------------------------------------------
+
+%% @doc Says in words why a node failed: `Reason' of its `{error, Reason}'.
+-spec words(reason()) -> binary().
+words(Reason) -> ebpf_fleet_errors:words(Reason).
+
+%% @doc Explains an exception of this module in words, for the shell and for `erl_error': EEP 54.
+-spec format_error(Reason :: term(), erlang:stacktrace()) ->
+    #{pos_integer() | general => binary()}.
+format_error(Reason, Stack) -> ebpf_fleet_errors:format_error(Reason, Stack).

@@ -1,0 +1,154 @@
+%% SPDX-License-Identifier: Apache-2.0
+%%
+%% Explains in words why a function of the fleet raised an exception, EEP 54, and why a host has
+%% failed.
+%% @private
+-module(ebpf_fleet_errors).
+
+-export([format_error/2, words/1]).
+
+-import(ebpf_cnode_words, [shown/1, kernel_says/1]).
+
+-define(MOST_SHOWN, 8). % hosts in a text
+
+-spec format_error(Reason :: term(), erlang:stacktrace()) ->
+    #{pos_integer() | general => binary()}.
+format_error({error, Reason}, _Stack) ->
+    ebpf_cnode_words:binaries(#{general => of_host(Reason)});
+format_error(Reason, [{ebpf_fleet, Function, Args, _Info} | _]) when is_list(Args) ->
+    ebpf_cnode_words:binaries(raised(Reason, Function, Args));
+format_error(_Reason, _Stack) ->
+    #{}.
+
+%%--------------------------------------------------------------------------------------------------
+%% Hosts
+%%--------------------------------------------------------------------------------------------------
+
+-spec words(Reason :: term()) -> binary().
+words(Reason) -> unicode:characters_to_binary(of_host(Reason)).
+
+of_host(nodedown) ->
+    "no connection: check that ebpf_cnode runs there under this name, with the same cookie; it is "
+    "tried again half a minute after that, or once it is connected";
+of_host(timeout) ->
+    "no answer in time: the options timeout and deadline say how long one is waited for; who was "
+    "silent for a second is asked again half a minute after that";
+of_host(undef) ->
+    "the C node does not serve the function: it is older than this application, or is none";
+of_host(badreply) ->
+    "what came is no answer of an ebpf_cnode to that: it has another shape, other sizes than its map, "
+    "or more entries than the map can have";
+of_host(undone) ->
+    "done here, and undone because another host has failed";
+of_host({partial, Count, Reason}) ->
+    [io_lib:format("~w entries were done; then: ", [Count]), of_host(Reason)];
+of_host({max_keys, Most}) ->
+    io_lib:format("it has keys beyond the ~w that the option max_keys allows in all", [Most]);
+of_host({badvalue, Value}) ->
+    ["a value is no number, or has another shape than those of other hosts, so it cannot be merged: ",
+     shown(Value), "; give its layout by the option values, or a merge that takes any value"];
+of_host({badmap, {error, Reason}}) ->
+    ["the fun has returned ", shown({error, Reason})];
+of_host({badmap, Term}) ->
+    ["not a live map: ", shown(Term)];
+of_host({badkey, Key}) ->
+    ["no such key: ", shown(Key)];
+of_host({badmember, Path}) ->
+    ["the value has no number at the member ", shown(Path), ", or a term does not fit it"];
+of_host({too_big, Max}) ->
+    io_lib:format("the request or its answer would be longer than ~w bytes, the C node's "
+                  "--max-message", [Max]);
+of_host(badarg) ->
+    "an argument does not fit the map there: its keys and values may have other sizes or types than "
+    "those given";
+of_host(notype) ->
+    "the kernel has no types of the map: give layouts by the options keys and values";
+of_host(ambiguous) ->
+    "several maps there have that name";
+of_host(enoent) ->
+    "no map has that name or path there, or that entry";
+of_host({rejected, Posix, Program, _Log}) ->
+    ["the kernel refuses the program ", Program, ": ", kernel_says(Posix),
+     "; ebpf_programs:verifier/1 says why"];
+of_host({loader, How}) when How =:= gone; How =:= killed; How =:= timeout ->
+    ebpf_cnode_words:loader(How, load);
+of_host(Reason) when is_atom(Reason) ->
+    kernel_says(Reason);
+of_host(Reason) ->
+    shown(Reason).
+
+%%--------------------------------------------------------------------------------------------------
+%% Raised
+%%--------------------------------------------------------------------------------------------------
+
+raised(badarg, Function, Args) ->
+    faults(Function, Args);
+raised({badmap, Term}, _Function, Args) ->
+    #{position(Term, Args) =>
+          ["not {name, Name}, {pinned, Path} or a fun of a node: ", shown(Term)]};
+raised({failed, Results}, _Function, _Args) when is_map(Results) ->
+    #{general => failed(maps:to_list(Results))};
+raised({badvalue, Value}, _Function, _Args) ->
+    #{general => of_host({badvalue, Value})};
+raised({badnodes, Term}, _Function, _Args) ->
+    #{general => ["the fun of the option nodes has returned no list of names of nodes: ",
+                  shown(Term)]};
+raised({badenv, {fleet, Term}}, _Function, _Args) ->
+    #{general => ["the variable fleet of the application ebpf_cnode names no nodes, as the option "
+                  "nodes would: ", shown(Term)]};
+raised(Reason, Function, Args) ->
+    case ebpf_cnode_words:of_request(Reason, ebpf_fleet, Function, length(Args)) of
+        none -> #{};
+        Text -> #{general => Text}
+    end.
+
+failed(Results) ->
+    Shown = lists:sublist(Results, ?MOST_SHOWN),
+    More = length(Results) - length(Shown),
+    [lists:join("; ", [[atom_to_list(Node), ": ", of_host(Reason)] || {Node, Reason} <- Shown]),
+     [io_lib:format("; and ~w more", [More]) || More > 0]].
+
+position(Term, Args) ->
+    case [N || {N, Arg} <- lists:enumerate(Args), Arg =:= Term] of
+        [N | _] -> N;
+        [] -> general
+    end.
+
+%%--------------------------------------------------------------------------------------------------
+%% Arguments
+%%--------------------------------------------------------------------------------------------------
+
+faults(Function, Args) ->
+    Options = [{length(Args), ebpf_fleet_options:fault(by(Function), lists:last(Args))}
+               || Args =/= [], has_options(Function)],
+    maps:from_list([{N, Text} || {N, Text} <- arguments(Function, Args) ++ Options, Text =/= none]).
+
+has_options(Function) -> Function =/= unsubscribe.
+
+by(nodes) -> call;
+by(Function) -> Function.
+
+arguments(call, [Function, Args | _]) ->
+    [{1, unless(is_function_name(Function), "a function of ebpf_maps, or {Module, Function}", Function)},
+     {2, unless(is_function(Args, 1) orelse is_list(Args), "a list, or a fun of a node", Args)}];
+arguments(fold, [Fun | _]) ->
+    [{1, unless(is_function(Fun, 3) orelse is_function(Fun, 4),
+                "a fun of key, value and accumulator, or of the node and these", Fun)}];
+arguments(top, [N | _]) ->
+    [{1, unless(is_integer(N) andalso N >= 0, "a number of entries", N)}];
+arguments(merge, [_What, Pairs | _]) ->
+    [{2, unless(ebpf_maps_merge:messages(Pairs) =/= badarg, "a map, or a list of pairs", Pairs)}];
+arguments(attach, [Programs | _]) ->
+    [{1, unless(is_map(Programs), "a map of nodes to programs", Programs)}];
+arguments(subscribe, [_What, Pid | _]) ->
+    [{2, unless(is_pid(Pid) andalso node(Pid) =:= node(), "a process of this node", Pid)}];
+arguments(unsubscribe, [Stream | _]) ->
+    [{1, unless(false, "what subscribe/3 has returned on this node", Stream)}];
+arguments(_Function, _Args) ->
+    [].
+
+is_function_name({Module, Name}) -> is_atom(Module) andalso is_atom(Name);
+is_function_name(Name) -> is_atom(Name).
+
+unless(true, _Wanted, _Term) -> none;
+unless(false, Wanted, Term) -> ["not ", Wanted, ": ", shown(Term)].

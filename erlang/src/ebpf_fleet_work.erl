@@ -1,0 +1,235 @@
+%% SPDX-License-Identifier: Apache-2.0
+%%
+%% What the functions of the facade do, by their options.
+%% @private
+-module(ebpf_fleet_work).
+
+-export([
+    nodes/2,
+    call/4,
+    get/4,
+    to_map/3,
+    fold/5,
+    top/4,
+    sum/3,
+    write/5,
+    merge/4,
+    over/5
+]).
+
+-type outcome() :: ebpf_cnode_request:outcome().
+-type args() :: [term()].
+
+-spec nodes(Options :: term(), args()) -> outcome().
+nodes(Options, Args) ->
+    with_nodes(call, Options, Args, #{}, fun(#{nodes := Nodes}, _Others) -> {value, Nodes} end).
+
+-spec call(Function :: term(), CallArgs :: term(), Options :: term(), args()) -> outcome().
+call(Function, CallArgs, Options, Args) ->
+    case {function(Function), is_function(CallArgs, 1) orelse is_proper(CallArgs)} of
+        {{Module, Name}, true} ->
+            Begin = fun(Node, Acc) ->
+                {{ask, Module, Name, arguments(CallArgs, Node), fun(Answer, Acc1) ->
+                    called(Answer, Node, Acc1)
+                end}, Acc}
+            end,
+            over(call, Options, Args, #{}, fun(_) -> {#{}, Begin, fun(Found) -> Found end} end);
+        _ ->
+            {raise, badarg, Args}
+    end.
+
+function(Name) when is_atom(Name) -> {ebpf_maps, Name};
+function({Module, Name}) when is_atom(Module), is_atom(Name) -> {Module, Name};
+function(_Term) -> badarg.
+
+is_proper(Term) when length(Term) >= 0 -> true;
+is_proper(_Term) -> false.
+
+arguments(Fun, Node) when is_function(Fun) -> Fun(Node);
+arguments(Args, _Node) -> Args.
+
+called({ok, {error, Reason}}, _Node, Acc) -> {{done, {error, Reason}}, Acc};
+called({ok, Value}, Node, Acc) -> {{done, ok}, Acc#{Node => Value}};
+called({error, Reason}, _Node, Acc) -> {{done, {error, Reason}}, Acc}.
+
+%%--------------------------------------------------------------------------------------------------
+%% Reading
+%%--------------------------------------------------------------------------------------------------
+
+-spec get(Key :: term(), What :: term(), Options :: term(), args()) -> outcome().
+get(Key, What, Options, Args) ->
+    of_map(get, What, read, Options, Args, fun(#{merge := How} = MapOf) ->
+        Take = fun
+            (Node, {ok, Value}, Found) -> found(How, Node, Value, Found);
+            (_Node, error, Found) -> Found;
+            (_Node, _Term, _Found) -> {ebpf_fleet_stop, badreply}
+        end,
+        Result = fun
+            (none) -> none;
+            ({found, Value}) -> ebpf_fleet_merge:result(How, Value)
+        end,
+        {none, ebpf_fleet_maps:each(find, fun(Map) -> [Key, Map] end, Take, MapOf), Result}
+    end).
+
+found(How, Node, Value, none) -> known(ebpf_fleet_merge:first(How, Node, Value), Value);
+found(How, Node, Value, {found, Old}) -> known(ebpf_fleet_merge:value(How, Node, Value, Old), Value).
+
+known({ok, Merged}, _Value) -> {found, Merged};
+known(badvalue, Value) -> {ebpf_fleet_stop, {badvalue, Value}}.
+
+-spec to_map(What :: term(), Options :: term(), args()) -> outcome().
+to_map(What, Options, Args) ->
+    of_map(to_map, What, read, Options, Args, fun(#{merge := How} = MapOf) ->
+        {#{}, ebpf_fleet_maps:walk(into(MapOf), MapOf), fun(Merged) -> results(How, Merged) end}
+    end).
+
+results(list, Merged) -> maps:map(fun(_, Value) -> ebpf_fleet_merge:result(list, Value) end, Merged);
+results(_How, Merged) -> Merged.
+
+%% One entry more; of a key too many only the host fails that has it.
+into(#{merge := How, max_keys := Most}) ->
+    fun(Node, Key, Value, Merged) ->
+        case Merged of
+            #{Key := Old} ->
+                entered(ebpf_fleet_merge:value(How, Node, Value, Old), Key, Value, Merged);
+            #{} when map_size(Merged) < Most ->
+                entered(ebpf_fleet_merge:first(How, Node, Value), Key, Value, Merged);
+            #{} ->
+                {ebpf_fleet_stop, {max_keys, Most}}
+        end
+    end.
+
+entered({ok, New}, Key, _Value, Merged) -> Merged#{Key => New};
+entered(badvalue, _Key, Value, _Merged) -> {ebpf_fleet_stop, {badvalue, Value}}.
+
+-spec fold(Fun :: term(), Acc :: term(), What :: term(), Options :: term(), args()) -> outcome().
+fold(Fun, Acc, What, Options, Args) when is_function(Fun, 3) ->
+    fold(fun(_Node, Key, Value, Acc1) -> Fun(Key, Value, Acc1) end, Acc, What, Options, Args);
+fold(Fun, Acc, What, Options, Args) when is_function(Fun, 4) ->
+    of_map(fold, What, read, Options, Args, fun(MapOf) ->
+        {Acc, ebpf_fleet_maps:walk(Fun, MapOf), fun(Folded) -> Folded end}
+    end);
+fold(_Fun, _Acc, _What, _Options, Args) ->
+    {raise, badarg, Args}.
+
+%% Of a value that has no number there all are ranked in vain: its key is in no host's status.
+-spec top(N :: term(), What :: term(), Options :: term(), args()) -> outcome().
+top(N, What, Options, Args) when is_integer(N), N >= 0 ->
+    Ranked = of_map(top, What, read, Options, Args, fun(#{member := Path} = MapOf) ->
+        {#{}, ebpf_fleet_maps:walk(ranked(Path, into(MapOf)), MapOf), fun(Merged) ->
+            ebpf_fleet_merge:largest(N, Path, Merged)
+        end}
+    end),
+    case Ranked of
+        {value, {{ok, Top}, Results}} -> {value, {Top, Results}};
+        {value, {{badvalue, _} = Reason, _}} -> {raise, Reason, Args};
+        Raise -> Raise
+    end;
+top(_N, _What, _Options, Args) ->
+    {raise, badarg, Args}.
+
+ranked(Path, Into) ->
+    fun(Node, Key, Value, Merged) ->
+        case ebpf_fleet_merge:number(Path, Value) of
+            {ok, _} -> Into(Node, Key, Value, Merged);
+            none -> {ebpf_fleet_stop, {badvalue, Value}}
+        end
+    end.
+
+-spec sum(What :: term(), Options :: term(), args()) -> outcome().
+sum(What, Options, Args) ->
+    of_map(sum, What, read, Options, Args, fun(#{member := Path} = MapOf) ->
+        Take = fun
+            (_Node, Sum, All) when is_number(Sum) -> Sum + All;
+            (_Node, _Term, _All) -> {ebpf_fleet_stop, badreply}
+        end,
+        {0, ebpf_fleet_maps:each(sum, fun(Map) -> [Path, Map] end, Take, MapOf), fun(All) -> All end}
+    end).
+
+%%--------------------------------------------------------------------------------------------------
+%% Writing
+%%--------------------------------------------------------------------------------------------------
+
+%% A function of the map that is given last, and returned.
+-spec write(put | remove, Given :: [term()], What :: term(), Options :: term(), args()) ->
+    outcome().
+write(Function, Given, What, Options, Args) ->
+    of_map(Function, What, write, Options, Args, fun(MapOf) ->
+        counted(ebpf_fleet_maps:each(Function, fun(Map) -> Given ++ [Map] end, fun count/3, MapOf))
+    end).
+
+-spec merge(What :: term(), Pairs :: term(), Options :: term(), args()) -> outcome().
+merge(What, Pairs, Options, Args) ->
+    case ebpf_maps_merge:messages(Pairs) of
+        badarg ->
+            {raise, badarg, Args};
+        Messages ->
+            of_map(merge, What, write, Options, Args, fun(MapOf) ->
+                counted(ebpf_fleet_maps:merge(Messages, fun count/3, MapOf))
+            end)
+    end.
+
+counted(Begin) -> {0, Begin, fun(Count) -> Count end}.
+
+count(_Node, _Returned, Count) -> Count + 1.
+
+%%--------------------------------------------------------------------------------------------------
+%% All
+%%--------------------------------------------------------------------------------------------------
+
+of_map(Function, What, Rights, Options, Args, Make) ->
+    case is_what(What) of
+        true ->
+            over(Function, Options, Args, #{}, fun(Read) ->
+                Make(Read#{what => What, rights => Rights})
+            end);
+        false ->
+            {raise, {badmap, What}, Args}
+    end.
+
+is_what(Fun) when is_function(Fun, 1) -> true;
+is_what({Tag, Text}) when Tag =:= name; Tag =:= pinned -> ebpf_cnode_arguments:is_text(Text);
+is_what(_Term) -> false.
+
+%% Make tells what the accumulator is at first, how a node begins, and what is returned in the end.
+-spec over(atom(), Options :: term(), args(), ebpf_fleet_options:options(), Make) -> outcome() when
+    Make :: fun((ebpf_fleet_options:options()) -> {Acc, Begin, fun((Acc) -> term())}),
+    Begin :: fun((node(), Acc) -> {ebpf_fleet_run:step(Acc), Acc}).
+over(Function, Options, Args, Extra, Make) ->
+    with_nodes(Function, Options, Args, Extra, fun(#{nodes := Nodes} = Read, Others) ->
+        {Acc, Begin, Result} = Make(Read#{others => Others}),
+        {Last, Results} = ebpf_fleet_run:run(Nodes, Begin, Acc, Read),
+        strictly(Read, {Result(Last), Results}, Args)
+    end).
+
+strictly(#{strict := false}, Returned, _Args) ->
+    {value, Returned};
+strictly(#{strict := true}, {_, Results} = Returned, Args) ->
+    case maps:filtermap(fun(_Node, Result) -> why(Result) end, Results) of
+        None when map_size(None) =:= 0 -> {value, Returned};
+        Failed -> {raise, {failed, Failed}, Args}
+    end.
+
+why(ok) -> false;
+why({error, Reason}) -> {true, Reason}.
+
+with_nodes(Function, Options, Args, Extra, Then) ->
+    case {is_alive(), ebpf_fleet_options:read(Function, Options, Extra)} of
+        {false, _} ->
+            {raise, notalive, Args};
+        {true, badarg} ->
+            {raise, badarg, Args};
+        {true, {ok, #{nodes := Source} = Read, Others}} ->
+            with_source(source(Source), Read, Others, Args, Then)
+    end.
+
+source(default) -> ebpf_cnode_env:get(fleet);
+source(Source) -> Source.
+
+%% Only what the environment says is not checked yet.
+with_source(Source, Read, Others, Args, Then) ->
+    case ebpf_fleet_nodes:is_source(Source) andalso ebpf_fleet_nodes:find(Source) of
+        {ok, Nodes} -> Then(Read#{nodes := Nodes, source => Source}, Others);
+        {badnodes, _} = Reason -> {raise, Reason, Args};
+        false -> {raise, {badenv, {fleet, Source}}, Args}
+    end.
