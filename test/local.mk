@@ -99,6 +99,8 @@ test_files = \
 	test/events/test_perf_events.py \
 	test/examples/test_examples.py \
 	test/fleet/test_fleet.py \
+	test/fleet/test_fleet_hosts.py \
+	test/fleet/test_fleet_programs.py \
 	test/facade/test_connected_again.py \
 	test/facade/test_documentation.py \
 	test/facade/test_embedded.py \

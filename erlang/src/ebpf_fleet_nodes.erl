@@ -65,9 +65,12 @@ part(N, Node) -> lists:nth(N, string:split(atom_to_list(Node), "@")).
 
 %% An epmd that does not answer keeps none waiting but its own process.
 ask_all(Prefix, Hosts) ->
-    Asked = [spawn_monitor(fun() -> exit({names, ask(Prefix, Host)}) end) || Host <- Hosts],
+    Asked = [spawn_monitor(erlang, apply, [fun answer_by_exit/2, [Prefix, Host]]) || Host <- Hosts],
     Until = erlang:monotonic_time(millisecond) + ?EPMD_TIME,
     [answer(One, Until) || One <- Asked].
+
+-spec answer_by_exit(string(), string()) -> no_return().
+answer_by_exit(Prefix, Host) -> exit({names, ask(Prefix, Host)}).
 
 ask(Prefix, Host) ->
     case erl_epmd:names(Host) of

@@ -159,4 +159,5 @@ answered({error, Reason}, _Node, Stream) ->
     {{done, {error, Reason}}, Stream}.
 
 tell(News, #stream{pid = Pid}) ->
-    Pid ! {ebpf_fleet, self(), News}.
+    Pid ! {ebpf_fleet, self(), News},
+    ok.
