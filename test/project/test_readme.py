@@ -67,13 +67,23 @@ def two_hosts(tmp_path):
     hosts.close()
 
 
+@pytest.mark.parametrize("heading", ["Two hosts", "A whole cluster"])
 def test_the_session_of_two_hosts_is_what_one_sees(
-    readme, two_hosts, lone_cluster, start_cnode, ebin
+    heading, readme, two_hosts, lone_cluster, start_cnode, ebin
 ):
     for host in two_hosts:
         start_cnode("--port", 4370, cluster=lone_cluster, naming=[], wrapper=host.wrapper)
-    shown = session(readme, "Two hosts")
+    shown = session(readme, heading)
     assert shell.check(shown, lone_cluster, ebin, two_hosts[1].wrapper) >= 4
+
+
+def test_the_table_of_the_fleet_has_its_functions(readme, start_beam, ebin):
+    rows = re.findall(r"^\| (`\w+\(.*?) \|", section_of(readme, "A whole cluster"), re.MULTILINE)
+    calls = [call for row in rows for call in re.findall(r"`(\w+)\((.*?)\)`", row)]
+    shown = {(name, len(arguments.split(","))) for name, arguments in calls}
+    exported = start_beam(paths=[ebin]).apply("ebpf_fleet", "module_info", "exports")
+    hidden = {("module_info", 0), ("module_info", 1), ("format_error", 2), ("unsubscribe", 1)}
+    assert shown == set(exported) - hidden
 
 
 def test_the_session_over_tls_is_what_one_sees(
