@@ -29,9 +29,10 @@
 %% </dl>
 %%
 %% == Which map ==
-%% `{name, Name}' and `{pinned, Path}' name a map on each host. Its handle is kept for the next call
-%% while the application runs, renewed when it is no longer live, and closed when it was not used for
-%% 10 minutes. A function of the node returns a handle for it, which stays the caller's.
+%% `{name, Name}' and `{pinned, Path}' name a map on each host. While the application runs its handle
+%% is kept for further reads, and renewed when it is no longer live, and every 5 s: by then a name
+%% that has come to mean another map is noticed. To write, the map is opened anew each time. A
+%% function of the node returns a handle for it, which stays the caller's.
 %%
 %% Keys and values are terms if the kernel has types of the map, or the options `keys' and `values'
 %% give their layouts; what has none is bytes. Of a map with a value for each CPU, values are folded
@@ -230,15 +231,15 @@ sum(What, Options) ->
 %% Writing
 %%--------------------------------------------------------------------------------------------------
 
-%% @doc Puts an entry on all hosts, and returns on how many. Options: `keys', `values'. Cost: one
-%% message to each node.
+%% @doc Puts an entry on all hosts, and returns on how many. Options: `keys', `values'. Cost: a message
+%% to each node, and up to four to open and close the map, unless `What' is a function.
 -spec put(Key :: term(), Value :: term(), what(), Options :: [option()]) ->
     {non_neg_integer(), results()}.
 put(Key, Value, What, Options) ->
     ?RESULT(ebpf_fleet_work:write(put, [Key, Value], What, Options, [Key, Value, What, Options])).
 
 %% @doc Removes a key from all hosts, also where it is not, and returns on how many. Options: `keys',
-%% `values'. Cost: one message to each node.
+%% `values'. Cost: as {@link put/4}.
 -spec remove(Key :: term(), what(), Options :: [option()]) -> {non_neg_integer(), results()}.
 remove(Key, What, Options) ->
     ?RESULT(ebpf_fleet_work:write(remove, [Key], What, Options, [Key, What, Options])).

@@ -1,8 +1,8 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
 %% One map on many nodes: the handle by which it is asked on each, and what is asked. The handles of
-%% names and paths are kept for the next call, where the application runs; one that is no longer live
-%% is replaced. Nothing that a node answers is trusted.
+%% names and paths that are read are kept for the next call, where the application runs; one that is
+%% no longer live is replaced. Nothing that a node answers is trusted.
 %% @private
 -module(ebpf_fleet_maps).
 
@@ -130,17 +130,20 @@ with_map(#{what := Fun} = MapOf, Node, Use, Acc) when is_function(Fun) ->
     catch
         error:Reason -> {{done, {error, Reason}}, Acc}
     end;
-with_map(#{what := What, rights := Rights} = MapOf, Node, Use, Acc) ->
-    Key = {Node, What, maps:with([keys, values, percpu, fold], MapOf), Rights},
+with_map(#{what := What, rights := read} = MapOf, Node, Use, Acc) ->
+    Key = {Node, What, maps:with([keys, values, percpu, fold], MapOf)},
     case ebpf_fleet_known:find(Key) of
-        {ok, {_, _} = Known} ->
+        {ok, Known} ->
             {Step, Acc1} = Use(Node, Known, Acc),
-            {or_anew(Step, Known, Key, MapOf, Use), Acc1};
+            {or_anew(releasing(Step, Key, Known), Known, Key, MapOf, Use), Acc1};
         none ->
-            {open(Key, node, MapOf, Use), Acc};
+            {open(Node, {keep, Key}, node, MapOf, Use), Acc};
         off ->
-            {open(Key, process, MapOf, Use), Acc}
-    end.
+            {open(Node, close, process, MapOf, Use), Acc}
+    end;
+%% What is put must not end in a map that the name has meant before.
+with_map(#{rights := write} = MapOf, Node, Use, Acc) ->
+    {open(Node, close, process, MapOf, Use), Acc}.
 
 given(Handle, MapOf, Node, Use, Acc) ->
     case {is_handle(Handle) andalso fields(Handle), MapOf} of
@@ -159,10 +162,10 @@ given(Handle, MapOf, Node, Use, Acc) ->
 used({Step, Acc}, Handle, {Handle, _}) -> {Step, Acc};
 used({Step, Acc}, _Handle, {View, _}) -> {closing(Step, View), Acc}.
 
-or_anew({ask, Module, Function, Args, Next}, {Handle, _}, {Node, _, _, _} = Key, MapOf, Use) ->
+or_anew({ask, Module, Function, Args, Next}, {Handle, _} = Known, {Node, _, _} = Key, MapOf, Use) ->
     {ask, Module, Function, Args, fun
         ({error, {badmap, Dead}}, Acc) when Dead =:= Handle ->
-            ebpf_fleet_known:drop(Key),
+            ok = ebpf_fleet_known:drop(Key, Known),
             with_map(MapOf, Node, Use, Acc);
         (Answer, Acc) ->
             Next(Answer, Acc)
@@ -170,7 +173,8 @@ or_anew({ask, Module, Function, Args, Next}, {Handle, _}, {Node, _, _, _} = Key,
 or_anew(Step, _Known, _Key, _MapOf, _Use) ->
     Step.
 
-open({Node, What, _, Rights} = Key, Lifetime, MapOf, Use) ->
+%% Then says what becomes of the handle after its use.
+open(Node, Then, Lifetime, #{what := What, rights := Rights} = MapOf, Use) ->
     Options = [{lifetime, Lifetime} | [read || Rights =:= read]],
     {ask, ebpf_maps, open, [What, Options], fun
         ({ok, {error, Reason}}, Acc) -> {{done, {error, Reason}}, Acc};
@@ -178,7 +182,7 @@ open({Node, What, _, Rights} = Key, Lifetime, MapOf, Use) ->
             case is_handle(Handle) andalso fields(Handle) of
                 {_, _, _, _} = Fields ->
                     {view(Handle, Fields, Lifetime, MapOf, fun(Viewed, Acc1) ->
-                        opened(Viewed, Handle, Node, Key, Use, Acc1)
+                        opened(Viewed, Handle, Node, Then, Use, Acc1)
                     end), Acc};
                 _ ->
                     {{done, {error, badreply}}, Acc}
@@ -186,22 +190,32 @@ open({Node, What, _, Rights} = Key, Lifetime, MapOf, Use) ->
         ({error, Reason}, Acc) -> {{done, {error, Reason}}, Acc}
     end}.
 
-opened({ok, {Handle, _} = Viewed}, Handle, Node, Key, Use, Acc) ->
-    kept(Viewed, Node, Key, Use, Acc);
-opened({ok, Viewed}, Raw, Node, Key, Use, Acc) ->
-    {close(Raw, fun(Acc1) -> kept(Viewed, Node, Key, Use, Acc1) end), Acc};
-opened({error, Reason}, Raw, _Node, _Key, _Use, Acc) ->
+opened({ok, {Handle, _} = Viewed}, Handle, Node, Then, Use, Acc) ->
+    kept(Then, Viewed, Node, Use(Node, Viewed, Acc));
+opened({ok, Viewed}, Raw, Node, Then, Use, Acc) ->
+    {close(Raw, fun(Acc1) -> kept(Then, Viewed, Node, Use(Node, Viewed, Acc1)) end), Acc};
+opened({error, Reason}, Raw, _Node, _Then, _Use, Acc) ->
     {close(Raw, fun(Acc1) -> {{done, {error, Reason}}, Acc1} end), Acc}.
 
-kept({Handle, _} = Viewed, Node, Key, Use, Acc) ->
-    {Step, Acc1} = Use(Node, Viewed, Acc),
+kept(close, {Handle, _}, _Node, {Step, Acc}) ->
+    {closing(Step, Handle), Acc};
+kept({keep, Key}, {Handle, _} = Viewed, Node, {Step, Acc}) ->
     case ebpf_fleet_known:keep(Key, Viewed) of
         true ->
             ok = ebpf_cnode_nodes:got(Node, ebpf_maps, open, Handle),
-            {Step, Acc1};
+            {releasing(Step, Key, Viewed), Acc};
         false ->
-            {closing(Step, Handle), Acc1}
+            {closing(Step, Handle), Acc}
     end.
+
+releasing({ask, Module, Function, Args, Next}, Key, Known) ->
+    {ask, Module, Function, Args, fun(Answer, Acc) ->
+        {Step, Acc1} = Next(Answer, Acc),
+        {releasing(Step, Key, Known), Acc1}
+    end};
+releasing({done, Result}, Key, Known) ->
+    ok = ebpf_fleet_known:release(Key, Known),
+    {done, Result}.
 
 %% Whatever comes of that.
 closing({ask, Module, Function, Args, Next}, Handle) ->

@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from cluster import wait_until
 from conftest import raises
 from etf import Atom
 from fleets import all_ok
@@ -285,6 +286,43 @@ def test_a_handle_that_is_gone_is_renewed(three):
     for handle, *_ in three.handles(three.hosts[0]):
         three.maps(three.hosts[0], "close", handle)
     assert three.call("to_map", what, LAYOUTS) == ({1: 5}, all_ok(three))
+
+
+def test_a_path_that_means_another_map_is_noticed(three):
+    what = three.new("m")
+    three.put(three.hosts[0], what, {1: 5})
+    assert three.call("get", 1, what, LAYOUTS).value == 5
+    for node in three.hosts:
+        map = three.maps(node, "open", what)
+        three.maps(node, "unpin", what[1], map)
+    three.new("m")
+    # what is put is in the new one, and what is read soon is, too
+    assert three.call("put", 1, 7, what, LAYOUTS).value == 3
+    wait_until(lambda: three.call("get", 1, what, LAYOUTS).value == 21, timeout=20)
+
+
+def test_handles_end_once_nobody_uses_them(three):
+    what = three.new("m")
+    three.call("get", 1, what, LAYOUTS)
+    assert all(three.handles(node) for node in three.hosts)
+    wait_until(lambda: not any(three.handles(node) for node in three.hosts), timeout=30)
+
+
+def test_a_handle_that_is_used_for_long_stays(three):
+    """A call that takes longer than handles are kept, and others that want newer ones."""
+    what = three.new("m", entries=20000)
+    for node in three.hosts:
+        three.put(node, what, {k: 1 for k in range(20000)})
+    text = """
+        Slow = fun(_, V, 0) -> timer:sleep(6000), V; (_, V, N) -> N + V end,
+        Me = self(),
+        spawn_link(fun() -> Me ! {slow, ebpf_fleet:fold(Slow, 0, What, Options)} end),
+        timer:sleep(5500),
+        {Got, _} = ebpf_fleet:get(1, What, Options),
+        receive {slow, {Sum, Results}} -> {Got, Sum, lists:usort(maps:values(Results))} end
+    """
+    options = [*LAYOUTS, option("timeout", 60000), option("deadline", 60000)]
+    assert three.beam.eval(text, What=what, Options=options, timeout=30) == (3, 60000, ["ok"])
 
 
 def test_without_the_application_nothing_is_left_behind(three, start_beam, ebin):

@@ -68,7 +68,7 @@ class Fleet:
 
     def forget_silence(self):
         """Who was silent is asked again."""
-        self.beam.eval("ets:match_delete(ebpf_fleet_known, {{silent, '_'}, '_', '_'})")
+        self.beam.eval("ets:match_delete(ebpf_fleet_known, {silent, '_', '_', '_'})")
 
     def handles(self, node):
         return self.maps(node, "handles")
