@@ -317,6 +317,7 @@ test_files = \
 	test/types/test_layouts_in_bpftool.py \
 	test/types/test_loaded_types.py \
 	test/types/test_numbered_values.py \
+	test/types/test_ranks.py \
 	test/types/test_typed.py \
 	test/types/test_view_memory.py \
 	test/types/test_vmlinux_types.py \

@@ -83,6 +83,7 @@ static void trim_all(struct call_context *context)
 	trim(context, &context->value);
 	trim(context, &context->cursor);
 	trim(context, &context->batch);
+	trim(context, &context->ranking);
 	context->has_large_buffers = false;
 }
 
@@ -92,6 +93,7 @@ void call_context_fini(struct call_context *context)
 	drop_buffer(context->account, &context->value);
 	drop_buffer(context->account, &context->cursor);
 	drop_buffer(context->account, &context->batch);
+	drop_buffer(context->account, &context->ranking);
 	drop_buffer(context->account, &context->path);
 }
 

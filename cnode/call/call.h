@@ -82,6 +82,7 @@ struct call_context {
 	struct buffer value;
 	struct buffer cursor;
 	struct buffer batch;
+	struct buffer ranking;
 	struct buffer path;     /* of an exception, which outlives the call */
 	bool has_large_buffers; /* one grew beyond what is kept */
 };

@@ -17,6 +17,7 @@ cnode_but_main += \
 	%D%/loading.c %D%/loading.h \
 	%D%/locators.c %D%/locators.h \
 	%D%/map_options.c %D%/map_options.h \
+	%D%/members.c %D%/members.h \
 	%D%/named.c %D%/named.h \
 	%D%/new_types.c %D%/new_types.h \
 	%D%/objects.c %D%/objects.h \
@@ -25,6 +26,7 @@ cnode_but_main += \
 	%D%/pinning.c %D%/pinning.h \
 	%D%/program_values.c %D%/program_values.h \
 	%D%/raise.c %D%/raise.h \
+	%D%/ranking.c %D%/ranking.h \
 	%D%/refusal.c %D%/refusal.h \
 	%D%/targets.c %D%/targets.h \
 	%D%/typed.c %D%/typed.h \

@@ -74,6 +74,7 @@ static const char *const reasons[] = {
 	[RAISED_TOO_BIG] = "too_big",       [RAISED_AMBIGUOUS] = "ambiguous",
 	[RAISED_BADFUN] = "badfun",         [RAISED_BADARITY] = "badarity",
 	[RAISED_BADMEMBER] = "badmember",   [RAISED_NOTYPE] = "notype",
+	[RAISED_UNFOLDED] = "unfolded",
 };
 
 static bool is_errno(const struct raised *raised)

@@ -27,7 +27,8 @@ enum raised_reason {
 	RAISED_BADFUN,     /* {badfun, term} */
 	RAISED_BADARITY,   /* {badarity, {Fun, Args}}; term is both */
 	RAISED_BADMEMBER,  /* {badmember, term}; the term is a path */
-	RAISED_NOTYPE,     /* {error, notype} is returned instead */
+	RAISED_NOTYPE,     /* most return {error, notype} instead */
+	RAISED_UNFOLDED,   /* a value for each CPU where one is wanted */
 };
 
 /* An exception of class error. */

@@ -15,8 +15,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "types/encode.h"
-
 #define LIST_SIZE 6 /* its header and its end */
 
 /* --- Paths ---------------------------------------------------------------- */
@@ -30,7 +28,7 @@ static void shorten(struct encode_path *path)
 }
 
 /* The exception outlives the view, and so does the memory of its path. */
-static bool raise_path(struct call *call, struct encode_path *path)
+bool typed_raise_path(struct call *call, struct encode_path *path)
 {
 	struct term_writer w;
 	char *copy = NULL;
@@ -58,7 +56,7 @@ static bool read_as(struct call *call, const struct plan *plan, struct term t,
 	struct encode_path path;
 
 	return encode(plan, call->map->types->form, t, bytes, &path) ||
-	       raise_path(call, &path);
+	       typed_raise_path(call, &path);
 }
 
 /* --- Keys ----------------------------------------------------------------- */
@@ -94,17 +92,17 @@ static bool read_each_cpu(struct call *call, struct term_items *items,
 	struct term item;
 
 	if (items->left != map->cpus)
-		return raise_path(call, &path);
+		return typed_raise_path(call, &path);
 	for (unsigned cpu = 0; cpu < map->cpus && term_next(items, &item);
 	     cpu++) {
 		if (encode(map->types->value, map->types->form, item,
 			   slots + cpu * map->value_stride, &path))
 			continue;
 		put_index_first(&path, cpu);
-		return raise_path(call, &path);
+		return typed_raise_path(call, &path);
 	}
 	path.count = 0;
-	return term_end(items) || raise_path(call, &path);
+	return term_end(items) || typed_raise_path(call, &path);
 }
 
 static bool read_for_all_cpus(struct call *call, struct term t, char *slots)

@@ -3,6 +3,7 @@
 #define TYPED_H
 
 #include "call/call.h"
+#include "types/encode.h"
 #include "types/types.h"
 
 /*
@@ -18,6 +19,9 @@ static inline bool typed_has_value(const struct map *map)
 {
 	return map->types && map->types->value;
 }
+
+/* {badmember, Path}; always false. */
+bool typed_raise_path(struct call *call, struct encode_path *path);
 
 bool typed_read_key(struct call *call, struct term t, char *buffer);
 void typed_write_key(struct call *call, const char *bytes);

@@ -130,6 +130,11 @@ static const struct function {
 	  whole_functions_clear },
 	{ EBPF_MAPS, "drain", 1, PERMISSION_WRITE, LOCATED_TO_WRITE,
 	  whole_functions_drain },
+	/* rank_functions.c */
+	{ EBPF_MAPS, "top", 3, PERMISSION_READ, LOCATED_TO_READ,
+	  rank_functions_top },
+	{ EBPF_MAPS, "sum", 2, PERMISSION_READ, LOCATED_TO_READ,
+	  rank_functions_sum },
 	/* many_functions.c */
 	{ EBPF_MAPS, "with", 2, PERMISSION_READ, LOCATED_TO_READ,
 	  many_functions_with },

@@ -44,6 +44,8 @@ bool whole_functions_to_list(struct call *call);
 bool whole_functions_size(struct call *call);
 bool whole_functions_clear(struct call *call);
 bool whole_functions_drain(struct call *call);
+bool rank_functions_top(struct call *call);
+bool rank_functions_sum(struct call *call);
 bool many_functions_with(struct call *call);
 bool many_functions_without(struct call *call);
 bool many_functions_merge(struct call *call);

@@ -14,6 +14,7 @@ cnode_but_main += \
 	%D%/many_functions.c \
 	%D%/map_functions.c \
 	%D%/program_functions.c \
+	%D%/rank_functions.c \
 	%D%/run_functions.c \
 	%D%/stats_functions.c \
 	%D%/type_functions.c \

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 
+#include "types/fold_internal.h"
 #include "types/put_term.h"
 
 #define MAX_GROWTH 10 /* bytes that the term of a sum takes more, at most */
@@ -51,7 +52,7 @@ size_t fold_size(const struct plan *plan, enum plan_form form)
 
 /* --- Numbers ------------------------------------------------------------ */
 
-static struct number add(struct number a, struct number b)
+struct number fold_add(struct number a, struct number b)
 {
 	struct number sum;
 	bool carry;
@@ -70,8 +71,8 @@ static bool less(struct number a, struct number b)
 	return a.high != b.high ? a.high < b.high : a.low < b.low;
 }
 
-static struct number fold_integers(const struct fold *fold,
-				   const struct plan_step *step, const char *at)
+struct number fold_integers(const struct fold *fold,
+			    const struct plan_step *step, const char *at)
 {
 	struct number all = numbers_read(step, at), one;
 
@@ -79,15 +80,15 @@ static struct number fold_integers(const struct fold *fold,
 		at += fold->stride;
 		one = numbers_read(step, at);
 		if (fold->op == FOLD_SUM)
-			all = add(all, one);
+			all = fold_add(all, one);
 		else if (fold->op == FOLD_MAX ? less(all, one) : less(one, all))
 			all = one;
 	}
 	return all;
 }
 
-static double fold_floats(const struct fold *fold, const struct plan_step *step,
-			  const char *at)
+double fold_floats(const struct fold *fold, const struct plan_step *step,
+		   const char *at)
 {
 	double all = numbers_read_float(step, at), one;
 

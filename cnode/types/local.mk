@@ -13,8 +13,10 @@ cnode_but_main += \
 	%D%/encode_scalar.c \
 	%D%/filter.c %D%/filter.h \
 	%D%/fold.c %D%/fold.h \
+	%D%/fold_internal.h \
 	%D%/layout_read.c %D%/layout_read.h \
 	%D%/layout_write.c %D%/layout_write.h \
+	%D%/member.c %D%/member.h \
 	%D%/numbers.h \
 	%D%/plan.c %D%/plan.h \
 	%D%/plan_check.c \

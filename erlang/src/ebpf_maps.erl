@@ -149,8 +149,11 @@
 %% <dt>`badarg'</dt><dd>An argument has the wrong type, or not the map's size.</dd>
 %% <dt>`{badmember, Path}'</dt><dd>Only on a typed handle: what is put is not as its layout wants it.
 %%   `Path' leads there from the key or the value, by names of members (binaries) and by indexes of
-%%   arrays from 0 on; `[]' is the key or the value itself.</dd>
-%% <dt>`notype'</dt><dd>The handle has no types: see {@link put_members/3}.</dd>
+%%   arrays from 0 on; `[]' is the key or the value itself. {@link top/3} and {@link sum/2} raise it
+%%   if there is no number.</dd>
+%% <dt>`notype'</dt><dd>The handle has no types: see {@link put_members/3} and {@link top/3}.</dd>
+%% <dt>`unfolded'</dt><dd>The handle has a value for each CPU where one number is wanted: see
+%%   {@link top/3}.</dd>
 %% <dt>{@type posix()}</dt><dd>An error of the kernel, such as `eperm' or `e2big'.</dd>
 %% <dt>`enotsup'</dt><dd>The type of the map does not support this operation: a queue has nothing to
 %%   walk, and a bloom filter only {@link push/2} and {@link is_key/2}. Also for putting and removing
@@ -284,6 +287,8 @@
     keys/1,
     values/1,
     to_list/1, to_list/2,
+    top/3,
+    sum/2,
     fold/3, fold/4,
     foreach/2,
     clear/1,
@@ -313,6 +318,7 @@
     layout_member/0,
     member/0,
     path/0,
+    number_member/0,
     type/0,
     owned/0,
     proof/0,
@@ -467,6 +473,12 @@
 
 -type path() :: [member() | non_neg_integer()].
 %% Leads to a part of a key or a value, by names of members and by indexes from 0 on.
+
+-type number_member() :: member() | path() | [].
+%% Names a number in each value, for {@link top/3} and {@link sum/2}: a member of the outermost
+%% structure by its name; any other one by the path to it; `[]' is the whole value. Where a value is
+%% an array, a list is always a path: `[0]' is its first element. Numbers are the integers, floats,
+%% `bool' and `ptr' of a {@type layout()}, also as bit-fields; an `enum' is none.
 
 -type text() :: atom() | string() | binary().
 %% A name, or a path on the C node's host.
@@ -1243,6 +1255,57 @@ to_list(Map) -> ?RESULT(ebpf_maps_walk:to_list(Map, [], [Map])).
 %% @since 0.2.0
 -spec to_list(Map :: any_map(), Options :: [{progress, progress()}]) -> [{key(), value()}].
 to_list(Map, Options) -> ?RESULT(ebpf_maps_walk:to_list(Map, Options, [Map, Options])).
+
+%% @doc Returns the `N' entries whose number `Member' is the largest, those first; all of them, if
+%% there are fewer. Of entries whose numbers are equal, the one whose key has the lower bytes in the
+%% kernel comes first.
+%% ```
+%% 1> ebpf_maps:top(2, bytes, Flows).
+%% [{#{<<"port">> => 443}, #{<<"bytes">> => 4711}}, {#{<<"port">> => 80}, #{<<"bytes">> => 12}}]
+%% 2> ebpf_maps:top(10, [queues, 0, depth], M), ebpf_maps:top(10, [], Counters).
+%% '''
+%% The C node ranks them in one walk and sends no others. It takes a typed handle, or a
+%% {@type locator()} of a map whose types the kernel has; keys and values are as the handle shows
+%% them. Integers are compared exactly, of whatever size and sign; `false' is less than `true', and
+%% of floats `nan' is less than all others. Of a per-CPU map the folded values are ranked: the handle
+%% has to be one with `{percpu, sum}', `max' or `min', which {@link typed/2} also makes of a map
+%% without types: `typed(M, [{types, {u32, u64}}, {percpu, sum}])'.
+%%
+%% See {@section Walks} for what is guaranteed while others write: on types other than hashes and
+%% arrays a key can come twice.
+%%
+%% Raises `badarg' if `N' is not from 0 to 65536, or `Member' is no {@type number_member()};
+%% `{badmember, Path}' where `Path' is how far `Member' leads before there is no such part, or no
+%% number; `notype' for a handle without types, and for a locator of a map of which the kernel has
+%% none; `unfolded' for a handle that has a list of the values of all CPUs; `enotsup' for a map
+%% without keys, or whose values name objects of the kernel; and `{too_big, Max}' or `enomem' if `N'
+%% entries are more than the C node may have in memory, or in an answer: `--max-message' and
+%% `--max-memory'.
+%%
+%% Cost: one round trip and a walk in the C node, as {@link size/1}; memory there for `N' entries, and
+%% 40 bytes for each. `retry' repeats it.
+%% @since 0.4.0
+-spec top(N, Member, Map) -> [{key(), value()}] when
+    N :: 0..65536,
+    Member :: number_member(),
+    Map :: any_map().
+top(N, Member, Map) -> ?RESULT(ask(Map, top, [N, Member, Map])).
+
+%% @doc Returns the sum of the number `Member' over all entries, 0 if there are none. A sum of integers
+%% is exact, whatever its size; `true' counts as 1. A sum of floats is a float, rounded at each
+%% step in the order of the walk, or `nan', `infinity' or `-infinity'.
+%% ```
+%% 1> ebpf_maps:sum(bytes, Flows).
+%% 4723
+%% '''
+%% Takes the same maps and members as {@link top/3}, and raises what that does, but for `{too_big, Max}'
+%% and `enomem'.
+%%
+%% Cost: one round trip and a walk in the C node, as {@link size/1}. `retry' repeats it.
+%% @since 0.4.0
+-spec sum(Member :: number_member(), Map :: any_map()) ->
+    number() | nan | infinity | '-infinity'.
+sum(Member, Map) -> ?RESULT(ask(Map, sum, [Member, Map])).
 
 %% @doc Calls `Fun(Key, Value, AccIn)' for every entry, the first time with `Acc' and then with what
 %% the previous call returned, and returns what the last call returned.

@@ -22,10 +22,11 @@
 ]).
 -import(ebpf_cnode_words, [shown/1, number/2]).
 
+-define(MOST_RANKED, 65536).
 -define(IS_UINT32(N), (is_integer(N) andalso N >= 0 andalso N < 1 bsl 32)).
 
 -type role() ::
-    map | key | member | value | keys | pairs | cursor | max_entries | iterator | prefetch
+    map | key | member | number | n | value | keys | pairs | cursor | max_entries | iterator | prefetch
     | members | table | progress | milliseconds | 'fun' | acc | default | type | key_size | value_size | options | what | path | node.
 
 %%--------------------------------------------------------------------------------------------------
@@ -65,6 +66,8 @@ roles(without, 2) -> [keys, map];
 roles(merge, 2) -> [map, pairs];
 roles(merge, 3) -> [map, pairs, progress];
 roles(to_list, 2) -> [map, progress];
+roles(top, 3) -> [n, number, map];
+roles(sum, 2) -> [number, map];
 roles(fold, 3) -> ['fun', acc, map];
 roles(fold, 4) -> ['fun', acc, map, progress];
 roles(drain, 2) -> [map, progress];
@@ -96,6 +99,8 @@ signature(Function, Arity) ->
 
 name(member) ->
     "Key";
+name(number) ->
+    "Member";
 name(Role) when Role =:= progress; Role =:= table ->
     "Options";
 name(Role) ->
@@ -178,6 +183,9 @@ check('fun', Fun, _, fold) -> bad_fun(Fun, 3);
 check(type, Type, _, _) -> bad_type(Type);
 check(key_size, Term, _, _) -> bad_size("key", Term);
 check(value_size, Term, _, _) -> bad_size("value", Term);
+check(n, N, _, _) when is_integer(N), N >= 0, N =< ?MOST_RANKED -> none;
+check(n, N, _, _) -> [io_lib:format("not an integer from 0 to ~w: ", [?MOST_RANKED]), shown(N)];
+check(number, Member, _, _) -> bad_number_member(Member);
 check(members, Members, _, _) -> bad_members(Members);
 check(table, Options, _, _) -> bad_list(Options, fun ebpf_maps_show:bad_option/1);
 check(what, What, _, _) -> bad_what(What);
@@ -336,6 +344,20 @@ bad_members(Members) when is_map(Members) ->
     end;
 bad_members(Term) ->
     ["not an Erlang map of members: ", shown(Term)].
+
+bad_number_member(Path) when length(Path) >= 0 ->
+    case [Step || Step <- Path, not is_step(Step)] of
+        [] -> none;
+        [Step | _] -> ["neither the name of a member nor an index: ", shown(Step)]
+    end;
+bad_number_member(Name) ->
+    case ebpf_cnode_arguments:is_text(Name) of
+        true -> none;
+        false -> ["neither the name of a member nor a path of names and indexes: ", shown(Name)]
+    end.
+
+is_step([]) -> false;
+is_step(Step) -> ?IS_UINT32(Step) orelse ebpf_cnode_arguments:is_text(Step).
 
 bad_twice([Name, Name | _]) -> ["a member is there twice: ", Name];
 bad_twice([_ | Names]) -> bad_twice(Names);

@@ -65,6 +65,8 @@ explain({keyexists, _}, _Function, _Args) ->
     #{1 => "already present in the map"};
 explain({badmember, Path}, Function, Args) ->
     ebpf_maps_typed:bad_member(Path, Function, Args);
+explain(unfolded, Function, Args) ->
+    #{position(map, Function, length(Args)) => unfolded(argument(map, Function, Args))};
 explain({badmap, Term}, Function, Args) ->
     bad_map(Term, Function, Args);
 explain({badprogram, Term}, Function, Args) ->
@@ -81,6 +83,14 @@ explain(Reason, Function, Args) ->
         none -> #{};
         Text -> #{general => Text}
     end.
+
+unfolded({value, Map}) ->
+    Call = case ebpf_maps_terms:is_locator(Map) of
+        true -> "open(What, [{percpu, sum}])";
+        false -> "typed(Map, [{percpu, sum}])"
+    end,
+    ["the map has a value for each CPU, and one number is wanted: ", Call,
+     " returns a handle that adds them up; max and min are the other ways"].
 
 why(Words) ->
     case lists:sort(maps:values(Words)) of

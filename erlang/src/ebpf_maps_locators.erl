@@ -50,5 +50,7 @@ words(eperm, _Function, {Tag, _}) when Tag =:= id; Tag =:= name ->
     "frozen, or protected by a security module";
 words(einval, _Function, {pinned, _}) ->
     "there is no map at this path, or it is not one for this function";
+words(notype, _Function, _Locator) ->
+    "the kernel has no types of this map: open it with {types, {KeyLayout, ValueLayout}}";
 words(_Reason, _Function, _Locator) ->
     none.

@@ -5,7 +5,7 @@
 %% @private
 -module(ebpf_maps_member).
 
--export([fault/4, wanted/3, change/3]).
+-export([fault/4, wanted/3, change/3, find/2]).
 
 -export_type([form/0]).
 
@@ -107,6 +107,20 @@ is_in_union(Name, Layout) ->
     lists:any(fun({<<>>, _, _, T}) -> find_layout(Name, T) =/= none andalso is_in_union(Name, T);
                  (_Member) -> false
               end, visible(Layout)).
+
+%% The layout of what a path leads to; of an array of which the size leaves the length, of any index.
+-spec find(path(), Layout :: term()) -> {ok, Layout :: term()} | none.
+find([], Layout) ->
+    {ok, Layout};
+find([Name | Path], {Tag, _, _} = Layout) when is_binary(Name), Tag =:= struct orelse Tag =:= union ->
+    case find_layout(Name, Layout) of
+        {ok, {_, _, T}} -> find(Path, T);
+        none -> none
+    end;
+find([Index | Path], {array, N, T}) when is_integer(Index), Index < N orelse N =:= 0 ->
+    find(Path, T);
+find(_Path, _Layout) ->
+    none.
 
 %% Also in anonymous members.
 find_layout(Name, Layout) ->

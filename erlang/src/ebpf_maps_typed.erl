@@ -220,6 +220,8 @@ layouts_in(_Role, _Arg) -> [].
 
 %% Which argument has the member that does not fit, and what is wanted there.
 -spec bad_member(Path :: term(), atom(), Args :: [term()]) -> words().
+bad_member(Path, Function, Args) when Function =:= top; Function =:= sum ->
+    bad_number_member(Path, Function, Args);
 bad_member(Path, Function, Args) when length(Path) >= 0 ->
     case {argument(map, Function, Args), lists:all(fun is_step/1, Path)} of
         {{value, Map}, true} ->
@@ -229,6 +231,25 @@ bad_member(Path, Function, Args) when length(Path) >= 0 ->
     end;
 bad_member(_Path, _Function, _Args) ->
     #{}.
+
+%% Of a function on one number of each value.
+bad_number_member(Path, Function, Args) ->
+    {value, Map} = argument(map, Function, Args),
+    N = ebpf_maps_arguments:position(number, Function, length(Args)),
+    case length(Path) >= 0 andalso lists:all(fun is_step/1, Path) of
+        true -> #{N => no_number(Path, layouts(Map))};
+        false -> #{}
+    end.
+
+no_number(Path, unknown) ->
+    [part(Path), " is not there, or is no number: types/1 returns the layout of values"];
+no_number(Path, {_, Layout}) ->
+    case ebpf_maps_member:find(Path, Layout) of
+        {ok, {Tag, _, _}} when Path =:= [], Tag =:= struct orelse Tag =:= union ->
+            "the value is no number: give one of its members";
+        {ok, Found} -> [part(Path), " is no number: ", shown(Found)];
+        none -> ["there is no member ", ebpf_maps_layout:path(Path)]
+    end.
 
 is_step(Step) -> is_binary(Step) orelse is_integer(Step).
 

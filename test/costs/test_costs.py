@@ -197,6 +197,37 @@ def test_bpf_calls_of_a_whole_map(view, start, beam, tmp_path):
     assert 0 < trace.calls["bpf"] <= most(BPF_CALLS_OF_100_000_ENTRIES)
 
 
+RANKING = {"top": [10, b"packets"], "sum": [b"packets"]}
+
+
+@pytest.mark.parametrize("function", RANKING)
+def test_bpf_calls_of_ranking_a_whole_map(function, start, beam, tmp_path):
+    """One walk, as that of to_list in one message."""
+    node = start()
+    map = beam.erpc(CNODE, "new", "hash", "u32", "u64", 10_000)
+    beam.erpc(CNODE, "merge", map, [(n, n) for n in range(10_000)])
+    calls = []
+    for name, args in (("to_list", []), (function, [*RANKING[function][:-1], []])):
+        with Trace(node, tmp_path / name) as trace:
+            beam.erpc(CNODE, name, *args, map)
+        calls.append(trace.calls["bpf"])
+    print(f"{function} of 10,000 entries: {calls[1]} bpf(2) calls")
+    assert 0 < calls[1] <= calls[0]
+
+
+@pytest.mark.parametrize("function", RANKING)
+def test_ranking_the_same_again_allocates_nothing(function, callgrind, beam, of_ten_members):
+    raw, args = of_ten_members(), RANKING[function]
+    packets = "struct", 64, [(b"packets", 0, "u64")]
+    map = beam.erpc(CNODE, "typed", raw, [("types", ("u32", packets))])
+    beam.erpc(CNODE, function, *args, map)
+    with callgrind:
+        beam.erpc(CNODE, function, *args, map)
+    each = callgrind.instructions / 1000
+    print(f"an entry, {function}: {each:.0f} instructions in user space")
+    assert callgrind.allocations <= 2  # a batch of more than 64 KiB is not kept
+
+
 GONE = 500  # nodes that are waited for
 INSTRUCTIONS_FOR_EACH_THAT_IS_GONE = 40  # to go over them once takes 50
 

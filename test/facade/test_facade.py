@@ -157,6 +157,8 @@ def types_of(f, hash):
     map = f.typed(hash, [("types", ("u32", point))])
     assert f.types(map) == ("u32", point)
     assert f.put(9, {b"x": 1, b"y": 2}, map) == f.put_members(9, {b"y": 3}, map) == map
+    assert f.top(3, "y", map) == [(9, {b"x": 1, b"y": 3})]
+    assert f.sum([b"y"], map) == 3
     assert f.take(9, map) == ({b"x": 1, b"y": 3}, map)
     assert f.table(map) == f.table(map, [("rows", 1)]) == "ok"
     assert f.close(map) == "ok"

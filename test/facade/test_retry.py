@@ -108,6 +108,8 @@ REPEATED = {
     "keys": ("ebpf_maps:keys(M)", [u32(1)]),
     "values": ("ebpf_maps:values(M)", [u64(2)]),
     "to_list": ("ebpf_maps:to_list(M)", [ENTRY]),
+    "top": ("try ebpf_maps:top(1, [], M) catch error:Why -> Why end", "notype"),
+    "sum": ("try ebpf_maps:sum([], M) catch error:Why -> Why end", "notype"),
     "fold": ("ebpf_maps:fold(fun(K, V, A) -> [{K, V} | A] end, [], M)", [ENTRY]),
     "foreach": ("ebpf_maps:foreach(fun(_, _) -> ok end, M)", "ok"),
     "type": ("ebpf_maps:type(M)", "hash"),

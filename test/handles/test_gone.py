@@ -109,6 +109,10 @@ def holes(keeper):
     return keeper.maps("new", "devmap", 4, 4, 1 << 19)
 
 
+def typed_holes(keeper):
+    return keeper.maps("new", "devmap", "u32", "u32", 1 << 19)
+
+
 def empty(keeper):
     return keeper.maps("new", *HASH)
 
@@ -181,6 +185,8 @@ LONG = {
     "values": ("values", of(holes, MAP)),
     "to_list": ("to_list", of(holes, MAP)),
     "size": ("size", of(holes, MAP)),
+    "top": ("top", of(typed_holes, 10, [], MAP)),
+    "sum": ("sum", of(typed_holes, [], MAP)),
     "clear": ("clear", of(holes, MAP)),
     "clear of a queue": ("clear", of(full, MAP)),
     "drain": ("drain", of(holes, MAP)),

@@ -298,6 +298,34 @@ OF_TYPES = [
         "notype",
         "the handle has no types: typed/2 returns one that has",
     ),
+    case(
+        "top(65537, a, Typed)",
+        "badarg",
+        arg1="not an integer from 0 to 65536: 65537",
+    ),
+    case(
+        "top(3, 1.5, Typed)",
+        "badarg",
+        arg2="neither the name of a member nor a path of names and indexes: 1.5",
+    ),
+    case(
+        "sum([a, -1], Typed)",
+        "badarg",
+        arg1="neither the name of a member nor an index: -1",
+    ),
+    case("top(3, c, Typed)", "badmember", arg2="there is no member c"),
+    case("sum([a, 3], Typed)", "badmember", arg1="there is no member a[3]"),
+    case("sum([b], Typed)", "badmember", arg1="the member b is no number: {char,4}"),
+    case("top(3, [], Typed)", "badmember", arg2="the value is no number: give one of its members"),
+    case("sum(a, Hash)", "notype", "the handle has no types: typed/2 returns one that has"),
+    case(
+        "top(3, [], ebpf_maps:new(percpu_hash, u32, u64, 4, On(UsualNode)))",
+        "unfolded",
+        arg3=(
+            "the map has a value for each CPU, and one number is wanted: typed(Map, "
+            "[{percpu, sum}]) returns a handle that adds them up; max and min are the other ways"
+        ),
+    ),
     case("new(hash, u7, u32, 1)", "badarg", arg2="the layout: there is no type u7"),
     case(
         "typed(Hash, [{types, {u32, u32}}])",

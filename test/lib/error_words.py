@@ -109,6 +109,7 @@ ON_A_MAP = [
     "fold(fun(_, _, A) -> A end, 0, $M, [])",
     *("typed($M, [])", "types($M)", "table($M)", "table($M, [])"),
     "put_members(1, #{a => 1}, $M)",
+    *("top(3, [], $M)", "sum([], $M)"),
     "next({ebpf_iterator, $M, start, [], 1})",
 ]
 WRITING = (
@@ -120,7 +121,7 @@ MAKING = ["new(hash, 4, 4, 4, $M)", "check(hash, 4, 4, 4, $M)", "open({id, 1}, $
 ASKING = ["list()", "handles()", "stats()", "features()", "i()", "new(hash, 4, 4, 4)"]
 ASKING += ["check(hash, 4, 4, 4)", "open({id, 1})"]
 SINCE = {"check": "0.2.0", "features": "0.2.0"}
-SINCE |= {name: "0.4.0" for name in ("typed", "types", "put_members")}
+SINCE |= {name: "0.4.0" for name in ("typed", "types", "put_members", "top", "sum")}
 
 DOWN = (
     "no connection to $gone: check that ebpf_cnode runs there under this name, with "
@@ -157,8 +158,8 @@ def function_of(call):
 def place(call):
     """The number of the argument that is the map."""
     two = ("pin", "unpin", "get", "find", "is_key", "remove", "take", "push", "with")
-    two += ("without", "foreach", "next_chunk", "drain_chunk")
-    if name_of(call) in ("put", "insert", "update", "update_with", "put_members", "fold"):
+    two += ("without", "sum", "foreach", "next_chunk", "drain_chunk")
+    if name_of(call) in ("put", "insert", "update", "update_with", "put_members", "fold", "top"):
         return 3
     return 2 if name_of(call) in two else 1
 
