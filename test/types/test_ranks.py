@@ -5,12 +5,14 @@ added up, as Python has them of what was put."""
 import math
 import random
 import struct
+import sys
 
 import pytest
 
 from budget import OPTIONS, give_back, use_up
 from conftest import Maps, raises
 from host import CPUS
+from map_calls import chunked, with_
 from native import u32
 
 pytestmark = pytest.mark.single
@@ -271,6 +273,33 @@ def test_members_of_values_of_all_cpus_are_folded(maps):
         assert maps.sum(member, view) == pytest.approx(sum(v for _, v in sums))
 
 
+WIDTHS = {"u8": 1, "s16": 2, "be32": 4, "s32": 4, "u64": 8, "u128": 16}
+
+
+@pytest.mark.parametrize("layout, size", WIDTHS.items(), ids=WIDTHS)
+@pytest.mark.parametrize("type", ["percpu_hash", "lru_percpu_hash", "percpu_array"])
+def test_a_map_of_bytes_is_folded_by_layouts_in_each_function(type, layout, size, maps):
+    """Whatever the kernel pads the value of a CPU with; also where it is opened anew."""
+    raw = maps.new(type, 4, size, 4)
+    rng = random.Random(size)
+    least = -(2 ** (8 * size - 1)) if layout[0] == "s" else 0
+    lists = [[rng.randrange(least, least + 2 ** (8 * size)) for _ in range(CPUS)] for _ in range(4)]
+    order, signed = "big" if layout[0] == "b" else sys.byteorder, least < 0
+    in_bytes = lambda numbers: [n.to_bytes(size, order, signed=signed) for n in numbers]
+    maps.merge(raw, [(n, in_bytes(numbers)) for n, numbers in enumerate(lists)])
+    by = [("types", ("u32", layout)), ("percpu", "sum")]
+    opened = maps.open(("id", maps.info(raw)["id"]), by)
+    sums = [(n, sum(numbers)) for n, numbers in enumerate(lists)]
+    for view in (maps.typed(raw, by), opened):
+        assert [maps.get(n, view) for n in range(4)] == [total for _, total in sums]
+        assert sorted(maps.to_list(view)) == sorted(chunked(maps, view, 3)) == sums
+        assert sorted(maps.values(view)) == sorted(total for _, total in sums)
+        assert with_(maps, [1, 3], view) == {1: sums[1][1], 3: sums[3][1]}
+        assert maps.top(4, [], view) == ranked(sums, lambda v: v)
+        assert maps.sum([], view) == sum(total for _, total in sums)
+        assert maps.close(view) == "ok"
+
+
 def test_lists_of_all_cpus_are_not_ranked(maps):
     raw = maps.new("percpu_hash", "u32", "u64", 8)
     as_list = maps.typed(raw, [("percpu", "list")])
@@ -289,6 +318,13 @@ def test_bytes_have_no_numbers(maps):
     for call in (lambda: maps.top(3, [], raw), lambda: maps.sum([], raw)):
         with raises("notype"):
             call()
+
+
+def test_a_locator_of_values_of_each_cpu_cannot_be_folded(maps):
+    map = maps.new("percpu_array", "u32", "u64", 2)
+    for call in (lambda what: maps.top(2, [], what), lambda what: maps.sum([], what)):
+        with raises("unfolded"):
+            call(("id", maps.info(map)["id"]))
 
 
 def test_what_has_no_keys_is_enotsup(maps):
