@@ -200,6 +200,31 @@ def test_exceptions_of_the_callers_functions_are_its_own(three):
     assert three.beam.eval("receive Any -> Any after 100 -> none end") == "none"
 
 
+def test_sums_are_made_on_the_hosts(three):
+    what = three.new("m")
+    hosts = drawn(three, what, "sum")
+    wanted = sum(sum(pairs.values()) for pairs in hosts.values())
+    assert three.call("sum", what, LAYOUTS) == (wanted, all_ok(three))
+    # beyond 64 bits
+    for node in three.hosts:
+        three.put(node, what, {k: 2**64 - 1 for k in range(300)})
+    assert three.call("sum", what, LAYOUTS).value == 900 * (2**64 - 1)
+
+
+def test_sums_of_members_and_of_cpus(three):
+    what = three.new("m", type="percpu_hash", value=16)
+    map = three.maps(three.hosts[0], "open", what)
+    cpus = len(three.maps(three.hosts[0], "get", 0, three.maps(
+        three.hosts[0], "new", Atom("percpu_array"), 4, 8, 1)))  # fmt: skip
+    value = u64(5) + (-3).to_bytes(8, "little", signed=True)
+    three.maps(three.hosts[0], "put", u32(1), [value] * cpus, map)
+    for member, number in (("x", 5), ("y", -3)):
+        answer = three.call("sum", what, [*POINTS, option("member", Atom(member))])
+        assert answer == (number * cpus, all_ok(three))
+    answer = three.call("sum", what, [*POINTS, option("member", Atom("z"))])
+    assert list(answer.results.values()) == 3 * [("error", ("badmember", [b"z"]))]
+
+
 # --- Writing --------------------------------------------------------------------
 
 
