@@ -151,12 +151,19 @@ unless(false, Wanted, Term) -> ["not ", Wanted, ": ", shown(Term)].
 path(Name) when is_atom(Name); is_binary(Name) ->
     path([Name]);
 path(Path) when length(Path) >= 0 ->
-    case lists:all(fun is_step/1, Path) of
-        true -> {ok, [step(Step) || Step <- Path]};
-        false -> badarg
+    case {is_name(Path), lists:all(fun is_step/1, Path)} of
+        {true, _} -> {ok, [step(Path)]};
+        {false, true} -> {ok, [step(Step) || Step <- Path]};
+        {false, false} -> badarg
     end;
 path(_Term) ->
     badarg.
+
+%% A string, though it could be a list of indexes, too.
+is_name([C | _] = Path) when C >= $a, C =< $z; C >= $A, C =< $Z; C =:= $_ ->
+    lists:all(fun(Char) -> is_integer(Char) andalso Char < 128 end, Path);
+is_name(_Path) ->
+    false.
 
 is_step(Index) when is_integer(Index) -> Index >= 0;
 is_step(Name) -> ebpf_cnode_arguments:is_text(Name).

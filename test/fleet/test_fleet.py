@@ -218,8 +218,8 @@ def test_sums_of_members_and_of_cpus(three):
         three.hosts[0], "new", Atom("percpu_array"), 4, 8, 1)))  # fmt: skip
     value = u64(5) + (-3).to_bytes(8, "little", signed=True)
     three.maps(three.hosts[0], "put", u32(1), [value] * cpus, map)
-    for member, number in (("x", 5), ("y", -3)):
-        answer = three.call("sum", what, [*POINTS, option("member", Atom(member))])
+    for member, number in ((Atom("x"), 5), (b"y", -3), ([120], 5), ([b"y"], -3), ([[121]], -3)):
+        answer = three.call("sum", what, [*POINTS, option("member", member)])
         assert answer == (number * cpus, all_ok(three))
     answer = three.call("sum", what, [*POINTS, option("member", Atom("z"))])
     assert list(answer.results.values()) == 3 * [("error", ("badmember", [b"z"]))]
