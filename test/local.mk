@@ -262,6 +262,7 @@ test_files = \
 	test/node/test_cookie.py \
 	test/node/test_cookie_file.py \
 	test/node/test_epmd.py \
+	test/node/test_facts.py \
 	test/node/test_host.py \
 	test/node/test_node.py \
 	test/node/test_notify.py \

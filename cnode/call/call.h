@@ -58,6 +58,7 @@ struct call_common {
 	struct root pin_root;
 	struct root file_root;
 	struct root netns_root;
+	int cgroups;            /* a descriptor; -1: there are none */
 	int own_netns;          /* a descriptor; -1: without --programs */
 	struct loader *loader;  /* NULL: without --programs */
 	uint32_t program_words; /* set of program_words.h */

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "host/bpf_fs.h"
+#include "host/cpus.h"
 
 #define CREATE_RULESET_VERSION 1u /* a flag: return the version */
 
@@ -221,6 +222,8 @@ int landlock_confine(const struct landlock_limits *limits)
 	static const struct landlock_path counting = {
 		"/proc/sys/kernel/bpf_stats_enabled", LANDLOCK_FILE
 	};
+	static const struct landlock_path online = { CPUS_ONLINE,
+						     LANDLOCK_FILE };
 	long version = version_here();
 	int ruleset, error;
 
@@ -238,6 +241,11 @@ int landlock_confine(const struct landlock_limits *limits)
 				    FS_READ_DIR | FS_PINS);
 	if (error == 0 && limits->netns_root >= 0)
 		error = allow_below(ruleset, limits->netns_root, FS_READ_FILE);
+	/* what host/0 tells: names of cgroups, and how many processors run */
+	if (error == 0 && limits->cgroups >= 0)
+		error = allow_below(ruleset, limits->cgroups, FS_READ_DIR);
+	if (error == 0)
+		error = allow_reading(ruleset, &online);
 	if (error == 0)
 		error = allow_folders(ruleset, limits);
 	if (error == 0 && limits->counting)

@@ -10,6 +10,7 @@
 struct landlock_limits {
 	int pin_root;   /* a descriptor; -1: all bpf file systems */
 	int netns_root; /* a descriptor; -1: none */
+	int cgroups;    /* a descriptor of their folder; -1: none */
 	int keep;       /* of a folder for pins of this process; -1: none */
 	const char *const *folders; /* whose files may be read */
 	size_t folder_count;

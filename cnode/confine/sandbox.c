@@ -92,6 +92,7 @@ static int confine_files_and_ports(const struct sandbox *sandbox)
 		.pin_root = sandbox->pin_root,
 		.netns_root = sandbox->netns_root,
 		.keep = sandbox->keep,
+		.cgroups = sandbox->cgroups,
 		.folders = sandbox->folders,
 		.folder_count = sandbox->folder_count,
 		.counting = sandbox->programs,

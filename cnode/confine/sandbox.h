@@ -12,6 +12,7 @@ struct sandbox {
 	int pin_root;   /* descriptor of a folder; -1: any bpf file system */
 	int netns_root; /* descriptor of a folder; -1: none */
 	int keep;       /* the same */
+	int cgroups;    /* the same: what is in it may be listed */
 	const char *const *folders; /* whose files may be read */
 	size_t folder_count;
 	uint16_t epmd_port; /* 0: nothing to connect to */

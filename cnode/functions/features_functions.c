@@ -81,8 +81,9 @@ static void write_programs(struct term_writer *w, uint32_t words)
 	term_write_list_close(w, list, n);
 }
 
-static void write_options(struct term_writer *w, const struct call *call)
+void features_functions_write_options(struct call *call)
 {
+	struct term_writer *w = call->out;
 	const struct call_common *common = call->context->common;
 	const struct call_options *options = &common->options;
 	size_t map = term_write_map_open(w);
@@ -119,7 +120,7 @@ bool features_functions_features(struct call *call)
 	term_write_atom(w, "modules");
 	write_modules(w);
 	term_write_atom(w, "options");
-	write_options(w, call);
+	features_functions_write_options(call);
 	term_write_map_close(w, map, 3);
 	return true;
 }

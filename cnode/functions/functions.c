@@ -98,6 +98,9 @@ static const struct function {
 	/* features_functions.c */
 	{ EBPF_MAPS, "features", 0, PERMISSION_READ, LOCATED_NEVER,
 	  features_functions_features },
+	/* facts_functions.c */
+	{ EBPF_MAPS, "host", 0, PERMISSION_READ, LOCATED_NEVER,
+	  facts_functions_host },
 	/* host_functions.c */
 	{ EBPF_MAPS, "list", 0, PERMISSION_READ, LOCATED_NEVER,
 	  host_functions_list },

@@ -18,6 +18,7 @@ bool type_functions_typed(struct call *call);
 bool type_functions_types(struct call *call);
 bool check_functions_check(struct call *call);
 bool features_functions_features(struct call *call);
+bool facts_functions_host(struct call *call);
 bool host_functions_list(struct call *call);
 bool host_functions_info(struct call *call);
 bool host_functions_handles(struct call *call);
@@ -69,5 +70,8 @@ bool event_functions_subscribe(struct call *call);
 bool event_functions_unsubscribe(struct call *call);
 bool event_functions_subscriptions(struct call *call);
 bool event_functions_push(struct call *call);
+
+/* The options of this node as they are for the caller: a map. */
+void features_functions_write_options(struct call *call);
 
 #endif

@@ -4,6 +4,7 @@ cnode_but_main += \
 	%D%/check_functions.c \
 	%D%/entry_functions.c \
 	%D%/event_functions.c \
+	%D%/facts_functions.c \
 	%D%/features_functions.c \
 	%D%/functions.c %D%/functions.h \
 	%D%/handlers.h \

@@ -259,6 +259,8 @@ static void stop(struct node *node)
 	root_close(&service->common.file_root);
 	root_close(&service->common.netns_root);
 	btf__free(service->common.vmlinux);
+	if (service->common.cgroups >= 0)
+		close(service->common.cgroups);
 	if (service->common.own_netns >= 0)
 		close(service->common.own_netns);
 	loader_stop(service->common.loader);
@@ -281,6 +283,7 @@ enum exit_status node_run(const struct options *options)
 				    .service.common.pin_root.fd = -1,
 				    .service.common.file_root.fd = -1,
 				    .service.common.netns_root.fd = -1,
+				    .service.common.cgroups = -1,
 				    .service.common.own_netns = -1,
 				    .signals = -1,
 				    .notify.fd = -1 };

@@ -26,6 +26,7 @@
 #include "dist/handshake.h"
 #include "events/events.h"
 #include "host/bpf_fs.h"
+#include "host/cgroups.h"
 #include "host/host_memory.h"
 #include "host/pin_path.h"
 #include "limits/map_memory.h"
@@ -188,6 +189,7 @@ static enum exit_status open_roots(struct node *node)
 	if (status == STATUS_OK)
 		status = root_open(&service->common.netns_root, "netns-root",
 				   options->netns_root);
+	service->common.cgroups = cgroups_open();
 	return status;
 }
 
@@ -527,6 +529,7 @@ static enum exit_status give_up_privileges(const struct node *node)
 		.pin_root = node->service.common.pin_root.fd,
 		.netns_root = node->service.common.netns_root.fd,
 		.keep = node->state ? state_folder(node->state) : -1,
+		.cgroups = node->service.common.cgroups,
 		.folders = folders,
 		.folder_count = node->tls ? tls_folders(node->tls, folders) : 0,
 		.epmd_port = options->no_epmd ? 0 : epmd_port(),

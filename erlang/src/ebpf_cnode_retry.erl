@@ -108,7 +108,8 @@ table() ->
         %% They read.
         {ebpf_maps, always,
             [get, find, is_key, peek, with, size, keys, values, to_list, top, sum,
-             iterator, next, next_chunk, type, types, info, fd, check, features, list, handles, stats]},
+             iterator, next, next_chunk, type, types, info, fd, check, features, host, list, handles,
+             stats]},
         %% Afterwards the keys are not there, whether it is the first time or the second. Entries
         %% that others put in between go as well, as they do where the first answer was late.
         {ebpf_maps, always, [remove, without, clear]},

@@ -263,6 +263,7 @@
     handles/0, handles/1,
     stats/0, stats/1,
     features/0, features/1,
+    host/0, host/1,
     pin/2, unpin/2,
     freeze/1,
     %% entries
@@ -329,6 +330,7 @@
     map_info/0,
     stats/0,
     features/0,
+    host/0,
     lifetime/0,
     text/0,
     progress/0,
@@ -623,6 +625,28 @@
 %% `--programs', `[]' without it; `pin_root', `file_root' and `keep' say whether there is such a
 %% folder, and not which; `vmlinux_types' if layouts may name types of the kernel; `grace' is in
 %% seconds. Later versions may have more keys.
+
+-type host() :: #{
+    name | kernel | machine | version := binary(),
+    cpus := #{online | possible := pos_integer()},
+    uptime | boot := non_neg_integer(),
+    features := map(),
+    interfaces := #{Index :: pos_integer() => Name :: binary()},
+    cgroups := #{Id :: pos_integer() => Path :: binary()}
+}.
+%% The host of a C node. `name' is that of the host by itself, as `uname -n' has it; `kernel' is the
+%% release of Linux, `machine' as `x86_64', `version' that of the C node. `uptime' is the number of
+%% seconds since the host was booted, by the clock of `bpf_ktime_get_boot_ns', and `boot' when that
+%% was, in seconds of Unix time, as the wall clock has it now. `features' are the `options' of
+%% {@type features()}.
+%%
+%% `interfaces' are the names of network interfaces in the C node's network namespace by their index,
+%% up to 4096. `cgroups' are those of version 2 by the id that `bpf_get_current_cgroup_id' returns:
+%% up to 16384, level by level, and 32 levels below the first. Paths begin at the folder where they
+%% are mounted, `/sys/fs/cgroup' or `/sys/fs/cgroup/unified', which is itself `<<"/">>', and in the
+%% cgroup namespace of the C node. It is `#{}' where they were not mounted when the C node started.
+%% The rest is left out. Names are the bytes that the kernel has; those of cgroups need not be UTF-8.
+%% Later versions may have more keys.
 
 -type progress() :: fun((Done :: non_neg_integer(), Total :: non_neg_integer()) -> term()).
 %% Is called as the work goes on: see {@section Progress}.
@@ -975,6 +999,26 @@ features() -> ?RESULT(ask_node(ebpf_cnode_request:default_node(), features, [], 
 %% @since 0.2.0
 -spec features(Node :: node()) -> features().
 features(Node) -> ?RESULT(ask_node(ebpf_cnode_request:remote_node(Node), features, [], [Node])).
+
+%% @doc Returns what the default C node knows of its host, so that numbers in maps get words: the
+%% names of network interfaces by their index, paths of cgroups by their id, and the host itself.
+%% ```
+%% 1> #{interfaces := #{2 := Name}} = ebpf_maps:host(), Name.
+%% <<"eth0">>
+%% '''
+%% What comes or goes meanwhile may be there or not. Raises `{too_big, Max}' if the names take more
+%% than the C node's `--max-message'.
+%%
+%% Cost: one round trip, four system calls for each interface, and four for each cgroup, which take
+%% about 20 us: ask once, and again for a number that is not there. `retry' repeats it.
+%% @since 0.4.0
+-spec host() -> host().
+host() -> ?RESULT(ask_node(ebpf_cnode_request:default_node(), host, [], [])).
+
+%% @doc Returns what that C node knows of its host; otherwise as {@link host/0}. `retry' repeats it.
+%% @since 0.4.0
+-spec host(Node :: node()) -> host().
+host(Node) -> ?RESULT(ask_node(ebpf_cnode_request:remote_node(Node), host, [], [Node])).
 
 %% @doc Pins a map at a path on the C node's host: the kernel keeps the map until it is unpinned,
 %% with or without handles.

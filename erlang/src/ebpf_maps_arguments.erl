@@ -47,6 +47,7 @@ roles(i, 1) -> [node];
 roles(handles, 1) -> [node];
 roles(stats, 1) -> [node];
 roles(features, 1) -> [node];
+roles(host, 1) -> [node];
 roles(pin, 2) -> [path, map];
 roles(unpin, 2) -> [path, map];
 roles(get, 2) -> [key, map];

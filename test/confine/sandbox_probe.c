@@ -34,6 +34,7 @@
 #include "bpf/program_words.h"
 #include "confine/privilege.h"
 #include "confine/sandbox.h"
+#include "host/cgroups.h"
 #include "host/user.h"
 #include "loader/loader_confine.h"
 
@@ -290,6 +291,7 @@ static void read_options(struct place *place, int argc, char *argv[])
 {
 	struct sandbox *sandbox = &place->sandbox;
 	static const struct option options[] = {
+		{ "cgroups", no_argument, NULL, 'c' },
 		{ "epmd-port", required_argument, NULL, 'e' },
 		{ "no-open-by-id", no_argument, NULL, 'i' },
 		{ "job", required_argument, NULL, 'j' },
@@ -303,10 +305,13 @@ static void read_options(struct place *place, int argc, char *argv[])
 	*place = (struct place){ .sandbox = { .pin_root = -1,
 					      .netns_root = -1,
 					      .keep = -1,
+					      .cgroups = -1,
 					      .epmd_port = 4369,
 					      .open_by_id = true } };
 	while ((c = getopt_long(argc, argv, "+", options, NULL)) != -1) {
-		if (c == 'e')
+		if (c == 'c')
+			sandbox->cgroups = cgroups_open();
+		else if (c == 'e')
 			sandbox->epmd_port = (uint16_t)atoi(optarg);
 		else if (c == 'i')
 			sandbox->open_by_id = false;

@@ -23,7 +23,7 @@ EACCES = ("error", "eacces")
 READING = """
     close/1 fd/1 open/1 open/2 type/1 list/0 info/1 handles/0 get/2 get/3 find/2
     is_key/2 peek/1 iterator/1 next/1 next_chunk/3 keys/1 values/1 to_list/1
-    size/1 with/2 stats/0 features/0 check/4 check/5 typed/2 types/1 top/3 sum/2""".split()
+    size/1 with/2 stats/0 features/0 check/4 check/5 typed/2 types/1 top/3 sum/2 host/0""".split()
 WRITING = """
     new/4 new/5 pin/2 unpin/2 freeze/1 put/3 insert/3 update/3 remove/2 take/2
     push/2 pop/1 drain_chunk/3 clear/1 drain/1 without/2 merge/2""".split()
@@ -99,6 +99,7 @@ def arguments(function, map, iterator):
         "handles/0": [],
         "stats/0": [],
         "features/0": [],
+        "host/0": [],
     }.get(function, [map])
 
 

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from cluster import kill, spawn, wait_until
+from host import CGROUPS
 from syscall_numbers import NUMBERS
 
 pytestmark = pytest.mark.sandbox
@@ -263,6 +264,30 @@ def test_it_reads_no_memory_of_others(probe, neighbour):
 def test_it_reads_no_file_of_others(path, probe):
     assert probe("read", path) == "EACCES"
     assert probe("--no-sandbox", "read", path) == "ok"
+
+
+def test_of_cgroups_it_lists_names_alone(probe):
+    file = CGROUPS / "cgroup.procs"
+    assert probe("--cgroups", "list", CGROUPS) == "ok"
+    assert probe("list", CGROUPS) == "EACCES"
+    assert probe("--cgroups", "read", file) == "EACCES"
+    assert probe("--cgroups", "create", CGROUPS / "none") == "EACCES"
+    assert probe("--no-sandbox", "list", CGROUPS) == "ok"
+    assert probe("--no-sandbox", "read", file) in ("ok", "EOPNOTSUPP")
+
+
+def test_of_processors_it_reads_which_run(probe):
+    folder = "/sys/devices/system/cpu"
+    assert probe("read", f"{folder}/online") == "ok"
+    assert probe("read", f"{folder}/possible") == "EACCES"
+    assert probe("list", folder) == "EACCES"
+    assert probe("--no-sandbox", "read", f"{folder}/possible") == "ok"
+
+
+def test_of_interfaces_it_reads_its_own_proc_alone(probe):
+    assert probe("read", "/proc/self/net/dev") == "ok"
+    assert probe("list", "/sys/class/net") == "EACCES"
+    assert probe("--no-sandbox", "list", "/sys/class/net") == "ok"
 
 
 def test_it_lists_and_writes_no_folder_of_others(probe, tmp_path):

@@ -18,7 +18,7 @@ NOT_SERVED = {
     "ebpf_maps": {
         *(("fold", 3), ("foreach", 2), ("update_with", 3)),  # these take a fun,
         *(("node", 1), ("list", 1), ("handles", 1), ("stats", 1)),  # or a node,
-        *(("features", 1), ("iterator", 2)),  # or options
+        *(("features", 1), ("host", 1), ("iterator", 2)),  # or options
         *(("i", 0), ("i", 1), ("progress", 0), ("retry", 2)),  # or print
         *(("table", 1), ("table", 2)),
         ("put_members", 3),  # or ask for more
@@ -101,7 +101,7 @@ class Calls:
         return call
 
 
-@pytest.mark.parametrize("function", ["list", "handles", "stats", "features"])
+@pytest.mark.parametrize("function", ["list", "handles", "stats", "features", "host"])
 def test_a_node_that_is_asked_for_itself_does_not_ask_itself(function, facade):
     """It would ask its default C node, and take that for its own."""
     with raises("badarg"):
@@ -236,6 +236,7 @@ def what_nodes_tell(f, cnode, other, map):
         ("stats", 0): 1,
     }
     assert f.features()["modules"] == f.features(other)["modules"]
+    assert f.host()["interfaces"] == f.host(other)["interfaces"]
 
 
 def test_a_node_that_opens_nothing_by_id_raises_eperm(facade, start_cnode):
@@ -249,7 +250,7 @@ def test_a_node_that_opens_nothing_by_id_raises_eperm(facade, start_cnode):
             getattr(facade, function)(*args)
 
 
-@pytest.mark.parametrize("function", ["list", "handles", "stats", "features"])
+@pytest.mark.parametrize("function", ["list", "handles", "stats", "features", "host"])
 def test_what_another_node_tells_takes_a_node(function, facade, start_cnode):
     node = start_cnode()
     node.stop()

@@ -119,6 +119,7 @@ REPEATED = {
     "list": ("is_list(ebpf_maps:list())", "true"),
     "handles": ("is_list(ebpf_maps:handles())", "true"),
     "stats": ("is_map(ebpf_maps:stats())", "true"),
+    "host": ("is_map(ebpf_maps:host())", "true"),
     "features": ("is_map(ebpf_maps:features())", "true"),
     "i": ("ebpf_maps:i()", "ok"),
     "table": ("ebpf_maps:table(M)", "ok"),

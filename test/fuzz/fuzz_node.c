@@ -54,6 +54,7 @@ void fuzz_node_start(void)
 		.node = &node,
 		.listener = ei_xlisten(&node, &unused, &port, 1),
 		.common = {
+			.cgroups = -1,
 			.handles = handles_new(WORLD_NODE, node.creation,
 					       &limits),
 			.events = events_new(8, 8, FUZZ_NODE_MAX_MESSAGE, &budget),

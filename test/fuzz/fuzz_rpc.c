@@ -126,6 +126,7 @@ static void serve_anew(unsigned settings, char *packet, size_t size)
 		.stats = all_stats,
 		.pin_root.fd = -1,
 		.file_root = world_files,
+		.cgroups = -1,
 		.pin_limit = { .max = UINT32_MAX,
 			       .lock = PTHREAD_MUTEX_INITIALIZER },
 		.max_message = settings & SMALL_ANSWERS ? 512 : 65536,

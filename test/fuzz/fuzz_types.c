@@ -17,6 +17,7 @@
 #include "types/encode.h"
 #include "types/layout_read.h"
 #include "types/layout_write.h"
+#include "types/member.h"
 
 #define MAX_SIZE 4096 /* bytes of a value */
 #define MAX_ENCODED ((size_t)1 << 20)
@@ -466,6 +467,58 @@ static void try_fold(const struct plan *plan, enum plan_form form,
 	}
 }
 
+/* --- One number --------------------------------------------------------- */
+
+static void try_number(const struct plan *plan, const char *bytes,
+		       struct term t)
+{
+	const struct fold alone = { FOLD_SUM, 1, 0 };
+	struct member_sum sum = { .low = 0 };
+	struct member_rank rank;
+	struct encode_path path;
+	struct member member;
+	int error = member_find(plan, t, &member, &path);
+
+	REQUIRE(error == 0 || error == -EINVAL || error == -ENOENT);
+	if (error == -ENOENT)
+		try_path(&path);
+	if (error < 0)
+		return;
+	rank = member_rank(&member, &alone, bytes);
+	REQUIRE(member_compare(&rank, &rank) == 0);
+	member_add(&member, &alone, bytes, &sum);
+	term_writer_rewind(&second, 0);
+	member_write_sum(&member, &sum, &second);
+	written(&second);
+}
+
+/* Those of the outermost structure, and what the data say. */
+static void try_numbers(const struct plan *plan, const char *bytes,
+			const uint8_t *data, size_t size)
+{
+	const struct plan_step *top = plan->steps;
+	ssize_t checked = term_check((const char *)data, size);
+
+	for (uint32_t i = 0; i < top->by_name_count; i++) {
+		const struct plan_step *step =
+			&top[plan->by_name[top->by_name + i]];
+
+		term_writer_rewind(&first, 0);
+		term_write_binary(&first, plan->names + step->name,
+				  step->name_size);
+		try_number(plan, bytes, written(&first));
+	}
+	term_writer_rewind(&first, 0);
+	term_write_nil(&first);
+	try_number(plan, bytes, written(&first));
+	if (checked > 0) {
+		char *copy = fuzz_copy(data, (size_t)checked);
+
+		try_number(plan, bytes, (struct term){ copy, (size_t)checked });
+		free(copy);
+	}
+}
+
 static void try_plan(const struct plan *plan, const uint8_t *data, size_t size)
 {
 	char *bytes;
@@ -486,6 +539,7 @@ static void try_plan(const struct plan *plan, const uint8_t *data, size_t size)
 	if (plan->steps[0].kind == PLAN_STRUCT ||
 	    plan->steps[0].kind == PLAN_UNION)
 		try_members(plan, bytes);
+	try_numbers(plan, bytes, data, size);
 	free(bytes);
 }
 

@@ -116,12 +116,12 @@ WRITING = (
     *("freeze", "put", "insert", "update", "update_with", "remove", "take", "push"),
     *("pop", "without", "merge", "clear", "drain", "drain_chunk"),
 )
-OF_A_NODE = ["list($M)", "handles($M)", "stats($M)", "features($M)", "i($M)"]
+OF_A_NODE = ["list($M)", "handles($M)", "stats($M)", "features($M)", "host($M)", "i($M)"]
 MAKING = ["new(hash, 4, 4, 4, $M)", "check(hash, 4, 4, 4, $M)", "open({id, 1}, $M)"]
-ASKING = ["list()", "handles()", "stats()", "features()", "i()", "new(hash, 4, 4, 4)"]
+ASKING = ["list()", "handles()", "stats()", "features()", "host()", "i()", "new(hash, 4, 4, 4)"]
 ASKING += ["check(hash, 4, 4, 4)", "open({id, 1})"]
 SINCE = {"check": "0.2.0", "features": "0.2.0"}
-SINCE |= {name: "0.4.0" for name in ("typed", "types", "put_members", "top", "sum")}
+SINCE |= {name: "0.4.0" for name in ("typed", "types", "put_members", "top", "sum", "host")}
 
 DOWN = (
     "no connection to $gone: check that ebpf_cnode runs there under this name, with "

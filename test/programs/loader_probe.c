@@ -133,6 +133,7 @@ int main(int argc, char *argv[])
 	const struct sandbox sandbox = { .pin_root = -1,
 					 .netns_root = -1,
 					 .keep = -1,
+					 .cgroups = -1,
 					 .epmd_port = 4369,
 					 .open_by_id = true,
 					 .programs = true };
