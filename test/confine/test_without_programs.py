@@ -13,6 +13,7 @@ import pytest
 
 import tls
 from conftest import raises
+from host import CGROUPS
 from processes import children
 from test_sandbox import BPF, NET_ADMIN, SYS_ADMIN, capabilities, only, status
 
@@ -25,6 +26,9 @@ DESCRIPTORS = {
     "anon_inode:[signalfd]": 1,
     "anon_inode:[eventfd]": 1,  # for the thread of events, once there is one
     "/proc/PID": 1,
+    # for host/0
+    "/sys/devices/system/cpu/online": 1,
+    str(CGROUPS): 1,
 }
 
 
