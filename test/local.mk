@@ -16,7 +16,9 @@ test_files = \
 	test/bench/caption.py \
 	test/bench/contests.py \
 	test/bench/counts.py \
+	test/bench/bench_fleet.erl \
 	test/bench/bench_keep.erl \
+	test/bench/fleet.py \
 	test/bench/keep.py \
 	test/bench/keeploop.c \
 	test/bench/labels.py \

@@ -22,6 +22,7 @@ from functools import partial
 import calls
 import counts
 import events
+import fleet
 import keep
 import labels as by
 import nodes
@@ -583,9 +584,60 @@ def over_tls(version):
 
 OVER_TLS = (*over_tls("1.2"), *over_tls("1.3"))
 
+# --- All hosts as one -------------------------------------------------------------
+
+
+def summed(nodes, type, entries, ms, mib):
+    """By the clock, and by what the caller's memory grows meanwhile."""
+    id, work = f"{type}-{nodes}x{entries}", f"{entries:,} of each of {nodes} nodes, {type}"
+    make = partial(fleet.summed, nodes=nodes, type=type, entries=entries)
+    contenders = (by.FLEET, by.AT_ONCE, by.ONE_BY_ONE)
+    quick = entries == 1000
+    return (
+        Contest(
+            f"fleet-{id}",
+            f"{work}, summed by key",
+            "ms",
+            "its time",
+            make,
+            contenders,
+            limit=at_most(ms),
+            entries=entries,
+            quick=quick,
+        ),
+        Contest(
+            f"fleet-memory-{id}",
+            f"{work}, growth of the caller",
+            "MiB",
+            "its size",
+            partial(make, memory=True),
+            contenders,
+            limit=at_most(mib),
+            entries=entries,
+            quick=quick,
+        ),
+    )
+
+
+FLEET = (
+    *summed(150, "hash", 1000, 150, 8),
+    *summed(150, "percpu_hash", 1000, 150, 8),
+    *summed(100, "hash", 16_000, 3500, 50),
+    Contest(
+        "fleet-hung",
+        "150 nodes, one in ten of which hangs: after the deadline",
+        "ms",
+        ABOVE,
+        partial(fleet.hung, nodes=150, entries=1000),
+        (by.HUNG_FLEET, by.HUNG_MULTICALL),
+        limit=at_most(20),
+        entries=1000,
+    ),
+)
+
 CONTESTS = (
     *(*REQUESTS, *WHOLE_MAPS, *WHOLE_MAPS_CPU, *TYPED, *PROGRAMS, *EVENTS, *KEEP),
-    *(*OVER_TLS, *NODES, *COUNTS),
+    *(*OVER_TLS, *FLEET, *NODES, *COUNTS),
 )  # fmt: skip
 
 # In the smallest run these would all be of the same size.

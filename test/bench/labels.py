@@ -43,6 +43,11 @@ OBJ_GET = "BPF_OBJ_GET of their pins in a C loop"
 WITH_KEEP = "C node with --keep"
 WITHOUT_KEEP = "C node without"
 CNODE_PLAIN = "C node over plain TCP"
+FLEET = "ebpf_fleet:to_map"
+AT_ONCE = "erpc to all at once, then merged"
+ONE_BY_ONE = "erpc to one after the other"
+HUNG_FLEET = "ebpf_fleet:to_map with a deadline"
+HUNG_MULTICALL = "erpc:multicall with a timeout"
 BEAM_PLAIN = "Erlang node over plain TCP"
 
 

@@ -79,6 +79,13 @@ CONTENDERS = {  # some that each contest of a kind has to have
         "C node over plain TCP",
         "C node over TLS 1.3, {buffer, 65536}",
     },
+    "fleet-percpu_hash-150x1000": {
+        "ebpf_fleet:to_map",
+        "erpc to all at once, then merged",
+        "erpc to one after the other",
+    },
+    "fleet-memory-hash-100x16000": {"ebpf_fleet:to_map"},
+    "fleet-hung": {"erpc:multicall with a timeout"},
     "multicall": {"connected before", "the first call"},
 }
 
