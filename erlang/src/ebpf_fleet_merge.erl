@@ -82,13 +82,13 @@ member(Member, Map) ->
 %%--------------------------------------------------------------------------------------------------
 
 %% Of equal ones the smaller keys come first. badvalue: one has no number there.
--spec largest(non_neg_integer(), Path :: [term()], #{Key => Value}) ->
-    {ok, [{Key, Value}]} | {badvalue, Value}.
-largest(N, Path, Values) ->
+-spec largest(non_neg_integer(), Path :: [term()], ebpf_fleet_table:table()) ->
+    {ok, [{Key :: term(), Value :: term()}]} | {badvalue, Value :: term()}.
+largest(N, Path, Table) ->
     try
-        Best = maps:fold(fun(Key, Value, Best) -> enter(N, {-rank(Path, Value), Key}, Best) end,
-                         gb_sets:new(), Values),
-        {ok, [{Key, maps:get(Key, Values)} || {_, Key} <- gb_sets:to_list(Best)]}
+        Enter = fun(Key, Value, Best) -> enter(N, {-rank(Path, Value), Key, Value}, Best) end,
+        Best = ebpf_fleet_table:fold(Enter, gb_sets:new(), Table),
+        {ok, [{Key, Value} || {_, Key, Value} <- gb_sets:to_list(Best)]}
     catch
         throw:{badvalue, Value} -> {badvalue, Value}
     end.

@@ -79,28 +79,9 @@ known(badvalue, Value) -> {ebpf_fleet_stop, {badvalue, Value}}.
 
 -spec to_map(What :: term(), Options :: term(), args()) -> outcome().
 to_map(What, Options, Args) ->
-    of_map(to_map, What, read, Options, Args, fun(#{merge := How} = MapOf) ->
-        {#{}, ebpf_fleet_maps:walk(into(MapOf), MapOf), fun(Merged) -> results(How, Merged) end}
+    of_table(to_map, What, Options, Args, fun(Into, _MapOf) -> Into end, fun(#{merge := How}) ->
+        fun(Table) -> ebpf_fleet_table:to_map(How, Table) end
     end).
-
-results(list, Merged) -> maps:map(fun(_, Value) -> ebpf_fleet_merge:result(list, Value) end, Merged);
-results(_How, Merged) -> Merged.
-
-%% One entry more; of a key too many only the host fails that has it.
-into(#{merge := How, max_keys := Most}) ->
-    fun(Node, Key, Value, Merged) ->
-        case Merged of
-            #{Key := Old} ->
-                entered(ebpf_fleet_merge:value(How, Node, Value, Old), Key, Value, Merged);
-            #{} when map_size(Merged) < Most ->
-                entered(ebpf_fleet_merge:first(How, Node, Value), Key, Value, Merged);
-            #{} ->
-                {ebpf_fleet_stop, {max_keys, Most}}
-        end
-    end.
-
-entered({ok, New}, Key, _Value, Merged) -> Merged#{Key => New};
-entered(badvalue, _Key, Value, _Merged) -> {ebpf_fleet_stop, {badvalue, Value}}.
 
 -spec fold(Fun :: term(), Acc :: term(), What :: term(), Options :: term(), args()) -> outcome().
 fold(Fun, Acc, What, Options, Args) when is_function(Fun, 3) ->
@@ -115,10 +96,8 @@ fold(_Fun, _Acc, _What, _Options, Args) ->
 %% Of a value that has no number there all are ranked in vain: its key is in no host's status.
 -spec top(N :: term(), What :: term(), Options :: term(), args()) -> outcome().
 top(N, What, Options, Args) when is_integer(N), N >= 0 ->
-    Ranked = of_map(top, What, read, Options, Args, fun(#{member := Path} = MapOf) ->
-        {#{}, ebpf_fleet_maps:walk(ranked(Path, into(MapOf)), MapOf), fun(Merged) ->
-            ebpf_fleet_merge:largest(N, Path, Merged)
-        end}
+    Ranked = of_table(top, What, Options, Args, fun ranked/2, fun(#{member := Path}) ->
+        fun(Table) -> ebpf_fleet_merge:largest(N, Path, Table) end
     end),
     case Ranked of
         {value, {{ok, Top}, Results}} -> {value, {Top, Results}};
@@ -128,13 +107,22 @@ top(N, What, Options, Args) when is_integer(N), N >= 0 ->
 top(_N, _What, _Options, Args) ->
     {raise, badarg, Args}.
 
-ranked(Path, Into) ->
-    fun(Node, Key, Value, Merged) ->
+ranked(Into, #{member := Path}) ->
+    fun(Node, Key, Value, Table) ->
         case ebpf_fleet_merge:number(Path, Value) of
-            {ok, _} -> Into(Node, Key, Value, Merged);
+            {ok, _} -> Into(Node, Key, Value, Table);
             none -> {ebpf_fleet_stop, {badvalue, Value}}
         end
     end.
+
+%% All entries go into a table by a function that Take makes of the usual one.
+of_table(Function, What, Options, Args, Take, Result) ->
+    ebpf_fleet_table:with(fun(Empty) ->
+        of_map(Function, What, read, Options, Args, fun(#{merge := How} = MapOf) ->
+            Fun = Take(ebpf_fleet_table:into(MapOf), MapOf),
+            {ebpf_fleet_table:empty(How, Empty), ebpf_fleet_maps:walk(Fun, MapOf), Result(MapOf)}
+        end)
+    end).
 
 -spec sum(What :: term(), Options :: term(), args()) -> outcome().
 sum(What, Options, Args) ->

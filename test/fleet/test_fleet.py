@@ -2,6 +2,7 @@
 """Maps of several hosts, read and written by one call."""
 
 import random
+import struct
 
 import pytest
 
@@ -176,17 +177,49 @@ def test_large_maps_come_in_chunks(three):
     assert answer == ({k: 3 * k for k in range(10000)}, all_ok(three))
 
 
-def test_too_many_keys_are_an_error_of_those_that_have_them(three):
+@pytest.mark.parametrize("how", ["sum", "max", "list"])
+@pytest.mark.parametrize("value", [0, 1])
+def test_too_many_keys_are_an_error_of_those_that_have_them(three, value, how):
     what = three.new("m")
     for node in three.hosts:
-        three.put(node, what, {k: 1 for k in range(10)})
-    answer = three.call("to_map", what, [*LAYOUTS, option("max_keys", 9)])
+        three.put(node, what, {k: value for k in range(10)})
+    options = [*LAYOUTS, option("merge", Atom(how))]
+    answer = three.call("to_map", what, [*options, option("max_keys", 9)])
     assert len(answer.value) == 9
     for _, reason in answer.results.values():
         # what others have, too, is merged before that
         assert reason in [("max_keys", 9), *(("partial", n, ("max_keys", 9)) for n in range(10))]
-    enough = three.call("to_map", what, [*LAYOUTS, option("max_keys", 10)])
-    assert enough == ({k: 3 for k in range(10)}, all_ok(three))
+    enough = three.call("to_map", what, [*options, option("max_keys", 10)])
+    each = [(Atom(node.name), value) for node in three.hosts]
+    of_all = {"sum": 3 * value, "max": value, "list": sorted(each)}[how]
+    assert enough == ({k: of_all for k in range(10)}, all_ok(three))
+
+
+def test_whole_numbers_and_others_are_added(three):
+    what = three.new("m")
+    for node in three.hosts:
+        three.put(node, what, {1: 5})
+    views = {}
+    for node, number in zip(three.hosts, ("u64", "f64", "u64")):
+        map = three.maps(node, "open", what)
+        types = (Atom("types"), (Atom("u32"), Atom(number)))
+        views[Atom(node.name)] = three.maps(node, "typed", map, [types])
+    text = "ebpf_fleet:to_map(fun(Node) -> maps:get(Node, Views) end, [{window, 1}])"
+    value, results = three.beam.eval(text, Views=views)
+    assert results == all_ok(three)
+    assert value == {1: 10 + struct.unpack("d", u64(5))[0]}
+
+
+def test_no_table_is_left_of_a_call(three):
+    what = three.new("m")
+    for node in three.hosts:
+        three.put(node, what, {1: 1})
+    three.call("to_map", what, LAYOUTS)
+    with raises("mine"):
+        text = "ebpf_fleet:to_map(What, [{on_node, fun(_, _) -> error(mine) end} | Layouts])"
+        three.beam.eval(text, What=what, Layouts=LAYOUTS)
+    text = "[T || T <- ets:all(), ets:info(T, name) =:= ebpf_fleet_table]"
+    assert three.beam.eval(text) == []
 
 
 def test_exceptions_of_the_callers_functions_are_its_own(three):
