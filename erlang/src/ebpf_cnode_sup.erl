@@ -1,8 +1,8 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
 %% The application's supervisor, of the process that connects again to C nodes, of the one that keeps
-%% what is known of a fleet of them, and of the one that runs the embedded C node, if there is to be
-%% one.
+%% what is known of a fleet of them, of the one that keeps a state on all of them, and of the one that
+%% runs the embedded C node, if there is to be one.
 %% @private
 -module(ebpf_cnode_sup).
 -behaviour(supervisor).
@@ -19,5 +19,6 @@ start_link(Children) ->
 -spec init([{module(), [term()]}]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
 init(Children) ->
     Specs = [#{id => Module, start => {Module, start_link, Args}}
-             || {Module, Args} <- Children ++ [{ebpf_cnode_nodes, []}, {ebpf_fleet_known, []}]],
+             || {Module, Args} <- Children ++ [{ebpf_cnode_nodes, []}, {ebpf_fleet_known, []},
+                                       {ebpf_fleet_keep_keeper, []}]],
     {ok, {#{intensity => 10, period => 10}, Specs}}.

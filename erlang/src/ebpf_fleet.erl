@@ -91,11 +91,16 @@
     attach/3,
     subscribe/3,
     unsubscribe/1,
+    keep/1,
+    unkeep/1, unkeep/2,
+    status/0, status/1,
+    kept/2,
     words/1,
     format_error/2
 ]).
 
 -export_type([source/0, what/0, option/0, how/0, results/0, reason/0, news/0]).
+-export_type([spec/0, entries/0, state/0]).
 
 -define(RESULT(Outcome),
     case Outcome of
@@ -153,6 +158,35 @@
 
 -type news() :: {up, node(), ebpf_events:subscription()} | {down, node(), Reason :: term()}.
 %% A subscription of a stream has begun, or has ended.
+
+-type spec() :: #{
+    name := atom(),
+    elf := binary() | {file, file:name_all()},
+    load => [ebpf_programs:load_option()],
+    attach => [{Program :: ebpf_programs:name(), ebpf_programs:target()}],
+    maps => #{Map :: ebpf_programs:name() => entries()},
+    nodes => source(),
+    every => Ms :: pos_integer()
+}.
+%% What is kept on each host: the programs of an object, loaded with the options `load' of {@link
+%% ebpf_programs:load/2}, and attached; and entries of its maps.
+%%
+%% Options of `load' that are of one host, or that say how long handles live, are not taken: `node',
+%% `lifetime', `types', `as', and handles in `maps'. Nor are targets with a handle: sockmaps, and
+%% places beside a link. `every' is how often all hosts are looked at, 5000 ms by default. At most 64
+%% attachments and maps, and 1,000,000 pairs in a map.
+
+-type entries() :: #{
+    pairs => #{term() => term()} | [{term(), term()}],
+    keys => ebpf_maps:layout(),
+    values => ebpf_maps:layout(),
+    exactly => boolean()
+}.
+%% The entries that a map has to have, and with `exactly' no others, except arrays, which have all
+%% keys. What has no layout is bytes. Values are compared as the C node returns them.
+
+-type state() :: ok | {differs, [Text :: binary()]} | {error, reason(), Text :: binary()}.
+%% `differs': what is not as the spec says, in words, and could not be mended.
 
 %%--------------------------------------------------------------------------------------------------
 %% Nodes
@@ -297,6 +331,85 @@ subscribe(What, Pid, Options) ->
 -spec unsubscribe(Stream :: pid()) -> ok | {error, esrch}.
 unsubscribe(Stream) ->
     ?RESULT(ebpf_fleet_stream:unsubscribe(Stream, [Stream])).
+
+%%--------------------------------------------------------------------------------------------------
+%% A state that is kept
+%%--------------------------------------------------------------------------------------------------
+
+%% @doc Keeps programs attached, and maps filled, on every host that is there or comes.
+%%
+%% ```
+%% Spec = #{name => firewall, elf => {file, "drop.bpf.o"}, attach => [{"drop", {xdp, "eth0", native}}],
+%%          maps => #{"blocked" => #{keys => be32, values => u8, pairs => #{16#c0000207 => 1}}}}.
+%% ok = ebpf_fleet:keep(Spec).
+%% #{firewall := #{ebpf@web1 := ok}} = ebpf_fleet:status().
+%% '''
+%% It returns at once. A process of the application looks at all hosts, then every `every' ms and when
+%% a node comes, and mends what differs: it loads once, puts pairs before it attaches, and attaches
+%% again what was detached, or whose interface has gone and come back. {@link status/0} says how far it
+%% is. What fails is tried less and less often, and at least every 30 s; so is a host that does not
+%% answer. Hosts are independent: each has a process of its own, 8 begin at once.
+%%
+%% What is kept is permanent: it stays on the hosts when the application, or this node, ends. The next
+%% one that keeps the same spec, on whatever node, finds it there and attaches nothing a second time.
+%% Two that keep it at the same time do the same; they need not be connected to one another. One that
+%% was killed in the middle of its work keeps the host from others for the C node's `--grace'.
+%%
+%% A spec replaces the one of the same name. With the same object and `load' programs stay as they are.
+%% Otherwise links get the new ones by {@link ebpf_programs:update/2}, without a gap, or where the
+%% kernel cannot, the new ones are attached before the old are detached. Maps of the same name, type and
+%% sizes keep their entries, except variables; so put into a map what is to outlive an update. If a new
+%% object is refused, the old one goes on. Where pairs are left out of a spec, they stay in the map
+%% unless it says `exactly'.
+%%
+%% Marks on a host, by which this is found, are maps whose names begin with `k_' or, while one is at
+%% work, `l_'. Maps without keys, such as rings, have a handle of their own only where the C node may
+%% open by id; programs hold them in any case. Attachments without a kernel link end with the C node.
+%%
+%% Returns `{error, {file, Posix}}' if the object cannot be read, `{error, too_many}' if 64 others are
+%% kept, and `{error, notstarted}' if the application does not run. Raises `badarg' for a wrong spec.
+%%
+%% It takes the permission `load' at each host, as the one of this node. Cost: every `every' ms three
+%% messages to each host, one for each attachment, and one for each 1,024 pairs; with `exactly' one for
+%% each 4,096 entries of the map.
+-spec keep(spec()) -> ok | {error, {file, file:posix()} | too_many | notstarted}.
+keep(Spec) -> ?RESULT(ebpf_fleet_keep:keep(Spec, [Spec])).
+
+%% @equiv unkeep(Name, [])
+-spec unkeep(Name :: atom()) -> {non_neg_integer(), results()}.
+unkeep(Name) -> ?RESULT(ebpf_fleet_keep:unkeep(Name, [], [Name])).
+
+%% @doc Ends what is kept under that name: on this node and those connected to it nobody keeps it any
+%% more, and on the hosts its programs are detached and the handles of its maps closed. It need not be
+%% this node that has kept it, nor one that is still there. Returns on how many hosts nothing of it is
+%% left.
+%%
+%% The hosts are those of the option `nodes', and those of the spec. On one that does not answer it
+%% stays: call it again then. `{busy, Node}' is the result of a host where a keeper is at work that is
+%% not connected to this node, or was killed less than `--grace' ago. `timeout' does not count,
+%% `deadline' is 60000 ms by default. Cost: as {@link keep/1}.
+-spec unkeep(Name :: atom(), Options :: [option()]) -> {non_neg_integer(), results()}.
+unkeep(Name, Options) -> ?RESULT(ebpf_fleet_keep:unkeep(Name, Options, [Name, Options])).
+
+%% @doc Returns of what this node keeps, on each host, whether it is as it should be. It asks nobody:
+%% this is what the last look has found. Returns `{error, notstarted}' if the application does not run.
+-spec status() -> #{Name :: atom() => #{node() => state()}} | {error, notstarted}.
+status() -> ?RESULT(ebpf_fleet_keep:status([])).
+
+%% @doc The same of one name. Raises `{badkey, Name}' if this node does not keep it.
+-spec status(Name :: atom()) -> #{node() => state()} | {error, notstarted}.
+status(Name) -> ?RESULT(ebpf_fleet_keep:status(Name, [Name])).
+
+%% @doc Returns the map of that name of what this node keeps on each host, for all functions that take
+%% {@type what()}.
+%%
+%% ```
+%% ebpf_fleet:top(3, ebpf_fleet:kept(firewall, "drops"), [{keys, be32}, {values, u64}]).
+%% '''
+%% A host that has no such map yet has the result `{badmap, {error, enoent}}'. What is not given a
+%% layout is bytes. Cost: none.
+-spec kept(Name :: atom(), Map :: ebpf_programs:name()) -> what().
+kept(Name, Map) -> ?RESULT(ebpf_fleet_keep:kept(Name, Map, [Name, Map])).
 
 %%--------------------------------------------------------------------------------------------------
 %% Words

@@ -72,6 +72,18 @@ of_host({rejected, Posix, Program, _Log}) ->
      "; ebpf_programs:verifier/1 says why"];
 of_host({loader, How}) when How =:= gone; How =:= killed; How =:= timeout ->
     ebpf_cnode_words:loader(How, load);
+of_host({busy, Node}) ->
+    ["another keeper is at work there: ", shown(Node)];
+of_host({file, Posix}) ->
+    ["the object cannot be read: ", file:format_error(Posix)];
+of_host(too_many) ->
+    "64 specs are kept already, or one has more maps and programs than a mark has room for";
+of_host(notstarted) ->
+    "the application ebpf_cnode does not run on this node: start it";
+of_host(damaged) ->
+    "its mark is damaged, so what was kept is not known";
+of_host({object, Text}) when is_binary(Text) ->
+    ["libbpf cannot read the object: ", Text];
 of_host(Reason) when is_atom(Reason) ->
     kernel_says(Reason);
 of_host(Reason) ->
@@ -90,6 +102,8 @@ raised({failed, Results}, _Function, _Args) when is_map(Results) ->
     #{general => failed(maps:to_list(Results))};
 raised({badvalue, Value}, _Function, _Args) ->
     #{general => of_host({badvalue, Value})};
+raised({badkey, Name}, status, _Args) ->
+    #{1 => ["nothing is kept here under that name: ", shown(Name)]};
 raised({badnodes, Term}, _Function, _Args) ->
     #{general => ["the fun of the option nodes has returned no list of names of nodes: ",
                   shown(Term)]};
@@ -120,10 +134,11 @@ position(Term, Args) ->
 
 faults(Function, Args) ->
     Options = [{length(Args), ebpf_fleet_options:fault(by(Function), lists:last(Args))}
-               || Args =/= [], has_options(Function)],
+               || Args =/= [], has_options(Function), {Function, length(Args)} =/= {unkeep, 1}],
     maps:from_list([{N, Text} || {N, Text} <- arguments(Function, Args) ++ Options, Text =/= none]).
 
-has_options(Function) -> Function =/= unsubscribe.
+has_options(Function) ->
+    not lists:member(Function, [unsubscribe, keep, status, kept]).
 
 by(nodes) -> call;
 by(Function) -> Function.
@@ -144,6 +159,13 @@ arguments(subscribe, [_What, Pid | _]) ->
     [{2, unless(is_pid(Pid) andalso node(Pid) =:= node(), "a process of this node", Pid)}];
 arguments(unsubscribe, [Stream | _]) ->
     [{1, unless(false, "what subscribe/3 has returned on this node", Stream)}];
+arguments(keep, [Spec]) ->
+    [{1, ebpf_fleet_keep_spec:fault(Spec)}];
+arguments(unkeep, [Name | _]) ->
+    [{1, unless(is_atom(Name), "the name of what is kept, an atom", Name)}];
+arguments(kept, [Name, Map]) ->
+    [{1, unless(is_atom(Name), "the name of what is kept, an atom", Name)},
+     {2, unless(ebpf_cnode_arguments:is_text(Map), "the name of a map", Map)}];
 arguments(_Function, _Args) ->
     [].
 

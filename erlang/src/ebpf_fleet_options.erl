@@ -47,11 +47,13 @@ of_function(get) -> [keys, values, percpu, merge];
 of_function(fold) -> [keys, values, percpu];
 of_function(load) -> [all_or_none];
 of_function(attach) -> [all_or_none];
-of_function(subscribe) -> [].
+of_function(subscribe) -> [];
+of_function(unkeep) -> [].
 
 %% To load takes longer; and some functions hand over what is not theirs.
 defaults(load) -> (defaults())#{timeout => 60000, deadline => 60000};
 defaults(attach) -> defaults(load);
+defaults(unkeep) -> defaults(load);
 defaults(fold) -> (defaults())#{merge => list};
 defaults(_Function) -> defaults().
 

@@ -14,7 +14,9 @@
     sum/3,
     write/5,
     merge/4,
-    over/5
+    over/5,
+    with_nodes/5,
+    strictly/3
 ]).
 
 -type outcome() :: ebpf_cnode_request:outcome().
@@ -190,6 +192,7 @@ over(Function, Options, Args, Extra, Make) ->
         strictly(Read, {Result(Last), Results}, Args)
     end).
 
+-spec strictly(ebpf_fleet_options:options(), {Value :: term(), Results :: map()}, args()) -> outcome().
 strictly(#{strict := false}, Returned, _Args) ->
     {value, Returned};
 strictly(#{strict := true}, {_, Results} = Returned, Args) ->
@@ -201,6 +204,10 @@ strictly(#{strict := true}, {_, Results} = Returned, Args) ->
 why(ok) -> false;
 why({error, Reason}) -> {true, Reason}.
 
+%% Then gets the options, with the nodes that they name, and those that are not the fleet's.
+-spec with_nodes(atom(), Options :: term(), args(), ebpf_fleet_options:options(), Then) ->
+    outcome() when
+    Then :: fun((ebpf_fleet_options:options(), Others :: [term()]) -> outcome()).
 with_nodes(Function, Options, Args, Extra, Then) ->
     case {is_alive(), ebpf_fleet_options:read(Function, Options, Extra)} of
         {false, _} ->
