@@ -17,13 +17,14 @@
 -define(DEADLINE, 180_000). % of a worker
 -define(AGAIN, 30_000). % ms, the longest pause after a failure
 -define(SOON, 100).
+-define(AT_ANY_TIME, -(1 bsl 58)). % monotonic time may be negative
 -define(TIME, 15_000). % for an answer of this process
 
 -record(host, {
     result = pending :: pending | {ok, [term()]} | {error, term()},
     maps = #{} :: #{binary() => tuple()},
     worker = none :: pid() | none | waiting,
-    again = 0 :: integer(), % ms, monotonic: not before
+    again = ?AT_ANY_TIME :: integer(), % ms, monotonic: not before
     failures = 0 :: non_neg_integer(),
     cache = #{} :: ebpf_fleet_keep_host:cache()
 }).
@@ -218,7 +219,7 @@ soon(State) ->
 at_once(Node, #state{kept = Kept} = State) ->
     State#state{kept = maps:map(fun(_Name, #kept{hosts = Hosts} = One) ->
         case Hosts of
-            #{Node := Host} -> One#kept{hosts = Hosts#{Node := Host#host{again = 0, failures = 0}}};
+            #{Node := Host} -> One#kept{hosts = Hosts#{Node := Host#host{again = ?AT_ANY_TIME, failures = 0}}};
             #{} -> One
         end
     end, Kept)}.
@@ -258,7 +259,7 @@ in_host(Name, Node, Fun, #state{kept = Kept} = State) ->
     end.
 
 told_of(_Node, {kept, {{ok, [], Maps}, Cache}}, _Every, Host) ->
-    Host#host{result = {ok, []}, maps = Maps, worker = none, again = 0, failures = 0, cache = Cache};
+    Host#host{result = {ok, []}, maps = Maps, worker = none, again = ?AT_ANY_TIME, failures = 0, cache = Cache};
 told_of(_Node, {kept, {{ok, Differences, Maps}, Cache}}, Every, Host) ->
     later(Every, Host#host{result = {ok, Differences}, maps = Maps, cache = Cache});
 told_of(Node, {kept, {{error, Reason}, _}}, _Every, Host) when Reason =:= nodedown; Reason =:= timeout ->

@@ -80,7 +80,7 @@ class Kept:
         def has():
             kind, *rest = self.status().get(Atom(node.name)) or (None,)
             texts = rest[0] if kind == "differs" else rest[1:]
-            return [text for text in texts if words in text]
+            return [text for text in texts if words.encode() in text]
 
         return wait_until(has, timeout=20, what=words)[0]
 
