@@ -99,6 +99,7 @@ test_files = \
 	test/events/test_events.py \
 	test/events/test_events_facade.py \
 	test/events/test_perf_events.py \
+	test/examples/test_block_list.py \
 	test/examples/test_busy_connections.py \
 	test/examples/test_examples.py \
 	test/fleet/test_fleet.py \
