@@ -87,7 +87,7 @@ bytes(Size) -> {bytes, Size}.
 
 %% The same on any node, whatever its release.
 code(Elf, Load) ->
-    Options = io_lib:format("~0w", [canonical(lists:sort(Load))]),
+    Options = io_lib:format("~w", [canonical(lists:sort(Load))]),
     erlang:md5([erlang:md5(Elf), Options]).
 
 canonical(Map) when is_map(Map) ->

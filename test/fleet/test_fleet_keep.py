@@ -237,7 +237,7 @@ def test_killed_anywhere_it_leaves_one_attachment(kept, start_keeper, start_host
     beam, rounds = kept.beam, 0
     watcher = start_keeper()
     while rounds < 3 or time.monotonic() < end:
-        kept.elf, load = kept.elf, [(Atom("variables"), {b"process": rounds + 1})]
+        load = [(Atom("variables"), {b"process": rounds + 1})]
         beam.apply("ebpf_fleet", "keep", kept.spec([node], maps=maps, load=load, every=20))
         time.sleep(rng.random() * 0.06)
         beam.kill()
@@ -260,8 +260,9 @@ def test_specs_outlive_the_keepers_process(kept, start_host):
     node = start_host()
     kept.keep([node])
     kept.wait_ok(node)
-    kept.beam.eval("exit(whereis(ebpf_fleet_keep_keeper), kill)")
-    wait_until(lambda: kept.beam.eval("whereis(ebpf_fleet_keep_keeper) =/= undefined"))
+    text = "K = whereis(ebpf_fleet_keep_keeper), exit(K, kill), K"
+    killed = kept.beam.eval(text)
+    wait_until(lambda: kept.beam.eval("whereis(ebpf_fleet_keep_keeper)") not in (killed, "undefined"))
     kept.wait_ok(node)
     assert len(links(kept.beam, node)) == 1
 
