@@ -104,6 +104,7 @@ test_files = \
 	test/examples/test_examples.py \
 	test/fleet/test_fleet.py \
 	test/fleet/test_fleet_hosts.py \
+	test/fleet/test_fleet_keep.py \
 	test/fleet/test_fleet_programs.py \
 	test/facade/test_connected_again.py \
 	test/facade/test_documentation.py \

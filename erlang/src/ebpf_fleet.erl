@@ -394,7 +394,7 @@ unkeep(Name, Options) -> ?RESULT(ebpf_fleet_keep:unkeep(Name, Options, [Name, Op
 %% @doc Returns of what this node keeps, on each host, whether it is as it should be. It asks nobody:
 %% this is what the last look has found. Returns `{error, notstarted}' if the application does not run.
 -spec status() -> #{Name :: atom() => #{node() => state()}} | {error, notstarted}.
-status() -> ?RESULT(ebpf_fleet_keep:status([])).
+status() -> ebpf_fleet_keep_keeper:status().
 
 %% @doc The same of one name. Raises `{badkey, Name}' if this node does not keep it.
 -spec status(Name :: atom()) -> #{node() => state()} | {error, notstarted}.

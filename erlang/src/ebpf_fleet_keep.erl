@@ -4,7 +4,7 @@
 %% @private
 -module(ebpf_fleet_keep).
 
--export([keep/2, unkeep/3, status/1, status/2, kept/3]).
+-export([keep/2, unkeep/3, status/2, kept/3]).
 
 -import(ebpf_cnode_arguments, [is_text/1, utf8/1]).
 
@@ -19,9 +19,6 @@ keep(Spec, Args) ->
         {true, {error, Reason}} -> {value, {error, Reason}};
         {true, {ok, Read}} -> {value, ebpf_fleet_keep_keeper:keep(Read)}
     end.
-
--spec status(args()) -> outcome().
-status(_Args) -> {value, ebpf_fleet_keep_keeper:status()}.
 
 -spec status(Name :: term(), args()) -> outcome().
 status(Name, Args) ->
@@ -58,8 +55,11 @@ unkeep(_Name, _Options, Args) ->
 %% A process for each host, as locks are of processes.
 finish(Name, Nodes, #{deadline := Deadline, on_node := Tell}) ->
     Until = now_ms() + Deadline,
-    Begun = [{Node, spawn_monitor(fun() -> exit({ended, ended(Node, Name)}) end)} || Node <- Nodes],
+    Begun = [{Node, spawn_monitor(erlang, apply, [fun end_by_exit/2, [Node, Name]])} || Node <- Nodes],
     maps:from_list([{Node, told(Node, result(One, Until), Tell)} || {Node, One} <- Begun]).
+
+-spec end_by_exit(node(), atom()) -> no_return().
+end_by_exit(Node, Name) -> exit({ended, ended(Node, Name)}).
 
 ended(Node, Name) ->
     case ebpf_fleet_known:is_silent(Node) of

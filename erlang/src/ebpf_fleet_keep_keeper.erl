@@ -207,9 +207,12 @@ source(Source) -> Source.
 
 %% It ends with this process.
 work(Fun) ->
-    Pid = spawn_link(fun() -> exit(Fun()) end),
+    Pid = spawn_link(erlang, apply, [fun work_by_exit/1, [Fun]]),
     _ = erlang:send_after(?DEADLINE, self(), {late, Pid}),
     Pid.
+
+-spec work_by_exit(fun(() -> term())) -> no_return().
+work_by_exit(Fun) -> exit(Fun()).
 
 soon(#state{soon = none} = State) ->
     State#state{soon = erlang:send_after(?SOON, self(), soon)};

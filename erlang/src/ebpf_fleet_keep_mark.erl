@@ -44,10 +44,14 @@ digits(Name) ->
 is_mark({ebpf_map, _Ref, array, 4, ?SIZE, 1}) -> true;
 is_mark(_Map) -> false.
 
--spec new(node(), Name :: atom()) -> ebpf_maps:ebpf_map().
+-spec new(node(), Name :: atom()) -> Mark :: tuple().
 new(Node, Name) ->
     Options = [{name, name(Name)}, {lifetime, permanent}],
-    ebpf_fleet_keep_ask:must(Node, ebpf_maps, new, [array, 4, ?SIZE, 1, Options]).
+    Mark = ebpf_fleet_keep_ask:must(Node, ebpf_maps, new, [array, 4, ?SIZE, 1, Options]),
+    case is_mark(Mark) of
+        true -> Mark;
+        false -> ebpf_fleet_keep_ask:lied()
+    end.
 
 %% One that was never written is empty.
 -spec read(node(), Mark :: term()) -> {ok, content()} | damaged.
@@ -152,13 +156,13 @@ with_lock(Node, Name, Wait, Fun) ->
     case lock(Node, Text, Lock, Until) of
         held ->
             Result = Fun(),
-            unlock(Node, Lock),
+            ok = unlock(Node, Lock),
             Result;
         {busy, Owner, first} ->
-            unlock(Node, Lock),
+            ok = unlock(Node, Lock),
             {busy, Owner};
         {busy, Owner, later} ->
-            unlock(Node, Lock),
+            ok = unlock(Node, Lock),
             wait_again(Owner, Until, fun(Left) -> with_lock(Node, Name, Left, Fun) end)
     end.
 
@@ -198,6 +202,7 @@ locks(Node, Text) ->
 
 %% It ends with this process in any case.
 unlock(Node, Lock) ->
-    ebpf_fleet_keep_ask:call(Node, ebpf_maps, close, [Lock]).
+    _ = ebpf_fleet_keep_ask:call(Node, ebpf_maps, close, [Lock]),
+    ok.
 
 now_ms() -> erlang:monotonic_time(millisecond).

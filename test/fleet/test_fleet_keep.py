@@ -46,14 +46,14 @@ class Kept:
         self.elf = elf
         self.name = Atom(name)
 
-    def spec(self, nodes, *attach, programs=("tc",), maps=None, load=(), every=300):
+    def spec(self, nodes, *targets, programs=("tc",), maps=None, load=(), every=300, attach=True):
         options = [(Atom("programs"), [name.encode() for name in programs]), *load]
         return {
             Atom("name"): self.name,
             Atom("nodes"): [Atom(node.name) for node in nodes],
             Atom("elf"): self.elf,
             Atom("load"): options,
-            Atom("attach"): list(attach or [(b"tc", TARGET)]),
+            Atom("attach"): list(targets or [(b"tc", TARGET)]) if attach else [],
             Atom("maps"): maps or {},
             Atom("every"): every,
         }
@@ -179,6 +179,22 @@ def test_entries_that_differ_are_put(kept, start_host):
     assert get() == u64(7)
     kept.beam.erpc(Atom(node.name), "put", u32(31), u64(9), map)
     wait_until(lambda: get() == u64(7))
+
+
+def test_exactly_these_entries(kept, start_host, compile_bpf):
+    node = start_host()
+    kept.elf = compile_bpf("count", "-DPIDS=pids", "-DALL=all").read_bytes()
+    entries = {Atom("pairs"): {u32(1): u64(7), u32(2): u64(8)}, Atom("exactly"): True}
+    kept.keep([node], maps={b"pids": entries}, programs=[], attach=False)
+    kept.wait_ok(node)
+    map = kept.beam.eval("(ebpf_fleet:kept(S, pids))(N)", S=kept.name, N=Atom(node.name))
+    kept.beam.erpc(Atom(node.name), "merge", map, {u32(2): u64(9), u32(3): u64(9)})
+    wanted = {u32(1): u64(7), u32(2): u64(8)}
+    wait_until(lambda: kept.beam.apply("ebpf_maps", "to_map", map) == wanted)
+    # fewer pairs, by another spec
+    entries[Atom("pairs")].pop(u32(1))
+    kept.keep([node], maps={b"pids": entries}, programs=[], attach=False)
+    wait_until(lambda: kept.beam.apply("ebpf_maps", "to_map", map) == {u32(2): u64(8)})
 
 
 def test_an_interface_that_comes_back_is_attached_to(kept, start_host, veth):
