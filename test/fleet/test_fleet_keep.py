@@ -2,6 +2,7 @@
 """A state that is kept on all hosts: what is missing is mended, what is there is adopted, and a
 keeper that is killed anywhere leaves no second attachment."""
 
+import hashlib
 import random
 import subprocess
 import time
@@ -190,11 +191,11 @@ def test_exactly_these_entries(kept, start_host, compile_bpf):
     map = kept.beam.eval("(ebpf_fleet:kept(S, pids))(N)", S=kept.name, N=Atom(node.name))
     kept.beam.erpc(Atom(node.name), "merge", map, {u32(2): u64(9), u32(3): u64(9)})
     wanted = {u32(1): u64(7), u32(2): u64(8)}
-    wait_until(lambda: kept.beam.apply("ebpf_maps", "to_map", map) == wanted)
+    wait_until(lambda: dict(kept.beam.apply("ebpf_maps", "to_list", map)) == wanted)
     # fewer pairs, by another spec
     entries[Atom("pairs")].pop(u32(1))
     kept.keep([node], maps={b"pids": entries}, programs=[], attach=False)
-    wait_until(lambda: kept.beam.apply("ebpf_maps", "to_map", map) == {u32(2): u64(8)})
+    wait_until(lambda: dict(kept.beam.apply("ebpf_maps", "to_list", map)) == {u32(2): u64(8)})
 
 
 def test_an_interface_that_comes_back_is_attached_to(kept, start_host, veth):
@@ -243,6 +244,21 @@ def test_two_keepers_at_once_attach_once(kept, start_keeper, start_host):
         kept.wait_ok(node, beam)
     assert len(links(other, node)) == 1
     assert other.name not in map(str, kept.beam.connected())
+
+
+def test_who_is_at_work_keeps_others_out(kept, start_beam, start_host):
+    """By a map of its process, with no connection between the two."""
+    node = start_host()
+    digits = hashlib.md5(str(kept.name).encode()).hexdigest()[:12].upper()
+    options = [(Atom("name"), f"l_{digits}".encode()), (Atom("lifetime"), Atom("process"))]
+    other = start_beam(hint="other")
+    lock = other.erpc(Atom(node.name), "new", Atom("array"), 4, 72, 1, options)
+    assert lock[0] == "ebpf_map"
+    kept.keep([node])
+    assert other.name.encode() in kept.wait_text(node, "another keeper works there")
+    assert not links(other, node)
+    assert other.erpc(Atom(node.name), "close", lock) == "ok"
+    kept.wait_ok(node)
 
 
 def test_killed_anywhere_it_leaves_one_attachment(kept, start_keeper, start_host):
