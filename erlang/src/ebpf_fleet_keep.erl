@@ -55,7 +55,8 @@ unkeep(_Name, _Options, Args) ->
 %% A process for each host, as locks are of processes.
 finish(Name, Nodes, #{deadline := Deadline, on_node := Tell}) ->
     Until = now_ms() + Deadline,
-    Begun = [{Node, spawn_monitor(erlang, apply, [fun end_by_exit/2, [Node, Name]])} || Node <- Nodes],
+    Begun = [{Node, spawn_monitor(erlang, apply, [fun end_by_exit/2, [Node, Name]])}
+             || Node <- Nodes],
     maps:from_list([{Node, told(Node, result(One, Until), Tell)} || {Node, One} <- Begun]).
 
 -spec end_by_exit(node(), atom()) -> no_return().

@@ -3,9 +3,9 @@
 %% Keeps a spec on one host: looks what is there, by the mark, and mends what differs. It runs in a
 %% process of its own for each host, with which locks, programs and views end.
 %%
-%% What is found is judged by ids alone: links by the id of their program, maps by their own. The mark
-%% has these before a link is attached or a map's handle made permanent, and nothing else is needed to
-%% go on where another keeper was killed.
+%% What is found is judged by ids alone: links by the id of their program, maps by their own. The
+%% mark has these before a link is attached or a map's handle made permanent, and nothing else is
+%% needed to go on where another keeper was killed.
 %% @private
 -module(ebpf_fleet_keep_host).
 
@@ -89,7 +89,8 @@ finish(Node, Name, Cache) ->
 
 finish_alone(Node, Name, Cache) ->
     Finish = fun() ->
-        #seen{links = Links, maps = Maps, surplus = Surplus, marks = Marks} = see(Node, Name, Cache),
+        Seen = see(Node, Name, Cache),
+        #seen{links = Links, maps = Maps, surplus = Surplus, marks = Marks} = Seen,
         lists:foreach(fun(Link) -> detach(Node, Link) end, Links),
         Handles = [Handle || {Handle, _} <- maps:values(Maps)],
         lists:foreach(fun(Map) -> close(Node, Map) end, Handles ++ Surplus ++ Marks)
@@ -170,7 +171,8 @@ sort_maps(Handles, Known, #{maps := Records}) ->
         case [Map || {Same, Map} <- Live, Same =:= Id] of
             [] -> {Maps, Surplus};
             [Map | More] ->
-                Old = [Handle || {Handle, _} <- maps:values(maps:with([Name], Maps)), Handle =/= Map],
+                Named = maps:values(maps:with([Name], Maps)),
+                Old = [Handle || {Handle, _} <- Named, Handle =/= Map],
                 {Maps#{Name => {Map, Record}}, Old ++ More ++ Surplus}
         end
     end, {#{}, []}, Records).
@@ -273,7 +275,8 @@ mend(Node, #{name := Name} = Spec, Seen) ->
             true -> load(Node, Spec, Marked);
             false -> {fill(Node, Spec, Marked#seen.maps), Marked}
         end,
-    lists:foreach(fun(Link) -> detach(Node, Link) end, extra(Spec, see(Node, Name, Held#seen.cache))),
+    Extra = extra(Spec, see(Node, Name, Held#seen.cache)),
+    lists:foreach(fun(Link) -> detach(Node, Link) end, Extra),
     Tidied = tidy(Node, see(Node, Name, Held#seen.cache)),
     {ended(explain(structure(Spec, Tidied), Failures), Tidied), Tidied#seen.cache}.
 
@@ -303,7 +306,9 @@ explain(Differences, Failures) ->
         [Failure || {map, _, _} = Failure <- Failures].
 
 with_reason({State, Program, Target, none} = Difference, Failures) ->
-    case [Reason || {attach, Same, Other, Reason} <- Failures, Same =:= Program, Other =:= Target] of
+    case [Reason || {attach, Same, Other, Reason} <- Failures,
+                    Same =:= Program, Other =:= Target]
+    of
         [Reason | _] -> {State, Program, Target, Reason};
         [] -> Difference
     end;
@@ -361,7 +366,7 @@ load(Node, #{code := Code, attach := Attach} = Spec, Seen) ->
     #{maps := OldMaps, programs := OldPrograms} = Seen#seen.content,
     Content = #{maps => but(Again, OldMaps) ++ Again ++ Ids, programs => OldPrograms ++ ProgramIds},
     ok = ebpf_fleet_keep_mark:write(Node, hd(Seen#seen.marks), Content),
-    Held = maps:merge(maps:from_list([{Name, {Map, record}} || {Name, Map} <- maps:to_list(Reused)]),
+    Held = maps:merge(maps:map(fun(_Name, Map) -> {Map, record} end, Reused),
                       maps:map(fun(_Name, Map) -> {hold(Node, Map), record} end, New)),
     Failures = fill(Node, Spec, Held),
     {Matched, Extra} = match(Attach, Seen#seen.links),

@@ -1,7 +1,7 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
-%% Holds what is to be kept, and has a process look after each host: now and then, when a node comes,
-%% and less often where it fails. Nothing is asked here, so no host holds up another one. Specs are
+%% Holds what is to be kept, and has a process look after each host: now and then, when a node
+%% comes, and less often where it fails. Nothing is asked here, so no host holds up another one. Specs are
 %% kept for a successor of this process, and for those processes, without being copied.
 %% @private
 -module(ebpf_fleet_keep_keeper).
@@ -115,11 +115,14 @@ handle_call({forget, Name}, _From, #state{kept = Kept} = State) when is_map_key(
 handle_call({forget, _Name}, _From, State) ->
     {reply, {ok, []}, State};
 handle_call(status, _From, #state{kept = Kept} = State) ->
-    {reply, maps:map(fun(_Name, #kept{hosts = Hosts}) -> maps:map(fun told/2, Hosts) end, Kept), State};
+    Told = fun(_Name, #kept{hosts = Hosts}) -> maps:map(fun told/2, Hosts) end,
+    {reply, maps:map(Told, Kept), State};
 handle_call({map, Name, Map, Node}, _From, #state{kept = Kept} = State) ->
     case Kept of
-        #{Name := #kept{hosts = #{Node := #host{maps = #{Map := Handle}}}}} -> {reply, Handle, State};
-        #{} -> {reply, {error, enoent}, State}
+        #{Name := #kept{hosts = #{Node := #host{maps = #{Map := Handle}}}}} ->
+            {reply, Handle, State};
+        #{} ->
+            {reply, {error, enoent}, State}
     end;
 handle_call(Request, _From, State) ->
     {reply, {error, {unknown_call, Request}}, State}.
@@ -131,7 +134,9 @@ handle_cast(_Message, State) ->
 -spec handle_info(term(), #state{}) -> {noreply, #state{}}.
 handle_info({look, Name}, #state{kept = Kept} = State) when is_map_key(Name, Kept) ->
     {noreply, look(Name, State)};
-handle_info({'EXIT', Pid, Reason}, #state{workers = Workers} = State) when is_map_key(Pid, Workers) ->
+handle_info({'EXIT', Pid, Reason}, #state{workers = Workers} = State) when
+    is_map_key(Pid, Workers)
+->
     {{Name, Node, _}, Rest} = maps:take(Pid, Workers),
     {noreply, more(finished(Name, Node, Reason, State#state{workers = Rest}))};
 handle_info({late, Pid}, #state{workers = Workers} = State) when is_map_key(Pid, Workers) ->
@@ -222,8 +227,11 @@ soon(State) ->
 at_once(Node, #state{kept = Kept} = State) ->
     State#state{kept = maps:map(fun(_Name, #kept{hosts = Hosts} = One) ->
         case Hosts of
-            #{Node := Host} -> One#kept{hosts = Hosts#{Node := Host#host{again = ?AT_ANY_TIME, failures = 0}}};
-            #{} -> One
+            #{Node := Host} ->
+                Reset = Host#host{again = ?AT_ANY_TIME, failures = 0},
+                One#kept{hosts = Hosts#{Node := Reset}};
+            #{} ->
+                One
         end
     end, Kept)}.
 
@@ -241,7 +249,8 @@ finished(Name, finder, Reason, #state{kept = Kept} = State) ->
             _ ->
                 Hosts
         end,
-    Due = [Node || {Node, #host{worker = none, again = Again}} <- maps:to_list(Wanted), Again =< Now],
+    Due = [Node || {Node, #host{worker = none, again = Again}} <- maps:to_list(Wanted),
+                   Again =< Now],
     All = maps:map(fun(Node, Host) -> wait_if(lists:member(Node, Due), Host) end, Wanted),
     lists:foldl(fun(Node, #state{waiting = Waiting} = Next) ->
         Next#state{waiting = queue:in({Name, Node}, Waiting)}
@@ -262,10 +271,13 @@ in_host(Name, Node, Fun, #state{kept = Kept} = State) ->
     end.
 
 told_of(_Node, {kept, {{ok, [], Maps}, Cache}}, _Every, Host) ->
-    Host#host{result = {ok, []}, maps = Maps, worker = none, again = ?AT_ANY_TIME, failures = 0, cache = Cache};
+    Good = Host#host{result = {ok, []}, again = ?AT_ANY_TIME, failures = 0},
+    Good#host{maps = Maps, worker = none, cache = Cache};
 told_of(_Node, {kept, {{ok, Differences, Maps}, Cache}}, Every, Host) ->
     later(Every, Host#host{result = {ok, Differences}, maps = Maps, cache = Cache});
-told_of(Node, {kept, {{error, Reason}, _}}, _Every, Host) when Reason =:= nodedown; Reason =:= timeout ->
+told_of(Node, {kept, {{error, Reason}, _}}, _Every, Host) when
+    Reason =:= nodedown; Reason =:= timeout
+->
     _ = ebpf_fleet_known:silent(Node, Reason),
     Host#host{result = {error, Reason}, worker = none, again = now_ms() + ?AGAIN};
 told_of(_Node, {kept, {{error, Reason}, _}}, Every, Host) ->

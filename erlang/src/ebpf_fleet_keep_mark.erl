@@ -1,9 +1,9 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
-%% The mark of what is kept on a host, which any keeper finds: an array of one entry, named after the
-%% spec, with a permanent handle. It has the ids of maps and programs. An id is there before anything
-%% permanent is made of it, so a keeper that is killed leaves nothing that the mark does not name: the
-%% programs that it loaded end with it, their links are found by the programs' ids.
+%% The mark of what is kept on a host, which any keeper finds: an array of one entry, named after
+%% the spec, with a permanent handle. It has the ids of maps and programs. An id is there before
+%% anything permanent is made of it, so a keeper that is killed leaves nothing that the mark does not
+%% name: the programs that it loaded end with it, their links are found by the programs' ids.
 %%
 %% Two keepers are kept apart by the C node, whether or not they are connected to one another: who
 %% works there has a map of its own, as a lock, which ends with its process. It works while no other

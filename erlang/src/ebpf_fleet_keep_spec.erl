@@ -1,6 +1,7 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
-%% What is to be kept, as the caller says it: checked, with a text for what is wrong, and in one form.
+%% What is to be kept, as the caller says it: checked, with a text for what is wrong, and in one
+%% form.
 %% @private
 -module(ebpf_fleet_keep_spec).
 
@@ -166,7 +167,7 @@ bad(name, Name) ->
     unless(is_atom(Name), "an atom", Name);
 bad(nodes, Source) ->
     unless(ebpf_fleet_nodes:is_source(Source),
-           "a list of names of nodes, hosts, epmd, {epmd, Prefix, Hosts} or a fun without arguments",
+           "a list of names of nodes, hosts, epmd, {epmd, Prefix, Hosts} or a fun of no arguments",
            Source);
 bad(elf, {file, File}) ->
     unless(is_text(File), "{file, Name}", {file, File});

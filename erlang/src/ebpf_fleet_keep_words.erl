@@ -47,7 +47,8 @@ of_map({failed, Reason}) ->
 
 target(auto) -> "the target of its section";
 target(Target) when is_atom(Target) -> atom_to_list(Target);
-target(Target) when is_tuple(Target) -> lists:join(" ", [word(One) || One <- tuple_to_list(Target)]).
+target(Target) when is_tuple(Target) ->
+    lists:join(" ", [word(One) || One <- tuple_to_list(Target)]).
 
 word(Binary) when is_binary(Binary) -> Binary;
 word(Term) -> shown(Term).
@@ -61,8 +62,8 @@ with_name(Reason, What) when is_atom(Reason) -> [atom_to_list(Reason), ": ", why
 with_name(Reason, What) -> why(Reason, What).
 
 why(damaged, _What) ->
-    "its mark is damaged, so what was kept is not known: ebpf_maps:list/1 shows it, with a name that "
-    "begins with k_; close its handle, and detach what was attached";
+    "its mark is damaged, so what was kept is not known: ebpf_maps:list/1 shows it, with a name "
+    "that begins with k_; close its handle, and detach what was attached";
 why(too_many, _What) ->
     "the object has more maps and programs than a mark has room for";
 why({busy, Node}, _What) ->
@@ -81,8 +82,8 @@ why(badarg, load) ->
     "an option of load names what the object does not have, or is none: the C node logs what, at "
     "level info";
 why(eacces, What) when What =:= load; What =:= attach ->
-    "this node may not load programs there: --allow of the C node must give it load, and --programs "
-    "name the type of the program";
+    "this node may not load programs there: --allow of the C node must give it load, and "
+    "--programs name the type of the program";
 why(Reason, What) when What =:= load; What =:= attach ->
     case ebpf_programs:format_error({error, Reason}, [{ebpf_programs, What, [], []}]) of
         #{general := Text} -> Text;
