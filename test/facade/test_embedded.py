@@ -13,7 +13,7 @@ from conftest import raises
 
 HASH = ("hash", 4, 8, 4)
 # the children of the supervisor, with no C node
-USUAL = {"ebpf_cnode_nodes", "ebpf_fleet_known"}
+USUAL = {"ebpf_cnode_nodes", "ebpf_fleet_keep_keeper", "ebpf_fleet_known"}
 
 
 class Embedded:
