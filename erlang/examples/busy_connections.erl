@@ -6,8 +6,8 @@
 %%
 %%     ebpf_cnode --programs cgroup --allow 'me@*=load'
 %%
-%% Compile the program by clang, and this with erlang/ebin of ebpf_cnode on the code path; all Erlang
-%% nodes of the cluster need it on theirs:
+%% Compile the program by clang, and this with erlang/ebin of ebpf_cnode on the code path; all
+%% Erlang nodes of the cluster need it on theirs:
 %%
 %%     clang -target bpf -g -O2 -idirafter /usr/include/$(uname -m)-linux-gnu \
 %%         -c busy_connections.bpf.c -o busy_connections.bpf.o
@@ -23,8 +23,8 @@
 %%            71680  db1@db1    #Port<0.5>  web1@web1  10.0.0.3:35123 - 10.0.0.1:44321
 %%             4096  -          -           -          10.0.0.3:22 - 10.0.9.9:50222
 %%
-%% Each end is a line of its own: that of a connection within the cluster comes twice. Connections of
-%% the loopback interfaces of two hosts are one, where they have the same ports.
+%% Each end is a line of its own: a connection within the cluster comes twice. Those of the loopback
+%% interfaces of two hosts are one, where they have the same ports.
 -module(busy_connections).
 
 -behaviour(gen_server).
@@ -41,8 +41,8 @@
 %% IPv4 addresses are mapped to those of IPv6.
 
 -type owner() :: {node(), port() | socket:socket(), Process :: atom() | mfa() | pid()}.
-%% The process by its registered name, or the function that it began with; of a connection to another
-%% node that node.
+%% The process by its registered name, or the function that it began with; of a connection to
+%% another node that node.
 
 -type busy() :: {Bytes :: non_neg_integer(), connection(), owner() | none}.
 
@@ -84,7 +84,9 @@ load(Elf, Cgroup, Options) ->
     Received = attach(<<"received">>, Loaded, Cgroup),
     case lists:foldl(fun maps:merge/2, #{}, [failed(One) || One <- [Results, Sent, Received]]) of
         Failed when map_size(Failed) =:= map_size(Results) -> {stop, Failed};
-        Failed -> {ok, #state{maps = maps_of(maps:without(maps:keys(Failed), Loaded)), failed = Failed}}
+        Failed ->
+            Good = maps:without(maps:keys(Failed), Loaded),
+            {ok, #state{maps = maps_of(Good), failed = Failed}}
     end.
 
 attach(Name, Loaded, Cgroup) ->
@@ -98,7 +100,8 @@ maps_of(Loaded) ->
     maps:map(fun(_Node, #{maps := #{<<"connections">> := Map}}) -> Map end, Loaded).
 
 -spec handle_call(term(), gen_server:from(), #state{}) ->
-    {reply, {[{connection(), non_neg_integer()}], ebpf_fleet:results()} | {error, term()}, #state{}}.
+    {reply, {[{connection(), Bytes :: non_neg_integer()}], ebpf_fleet:results()}, #state{}}
+    | {reply, {error, term()}, #state{}}.
 handle_call({top, N}, _From, #state{maps = Maps, failed = Failed} = State) ->
     What = fun(Node) -> maps:get(Node, Maps) end,
     {Top, Results} = ebpf_fleet:top(N, What, [{nodes, maps:keys(Maps)}, {percpu, sum}]),
@@ -158,8 +161,8 @@ ends_of_sockets() ->
     ].
 
 mapped(#{addr := Address, port := Port}) -> mapped({Address, Port});
-mapped({Address, Port}) when tuple_size(Address) =:= 4 -> {inet:ipv4_mapped_ipv6_address(Address), Port};
-mapped({Address, Port}) -> {Address, Port}.
+mapped({{_, _, _, _} = IPv4, Port}) -> {inet:ipv4_mapped_ipv6_address(IPv4), Port};
+mapped({IPv6, Port}) -> {IPv6, Port}.
 
 process(Port, Pid, Nodes) ->
     case lists:keyfind(Port, 2, Nodes) of
@@ -190,10 +193,12 @@ row({Bytes, {Local, Remote}, Owner}) ->
     [Bytes | owner(Owner)] ++ [[text(Local), " - ", text(Remote)]].
 
 owner(none) -> ["-", "-", "-"];
-owner({Node, Port, Process}) -> [io_lib:format("~tp", [Term]) || Term <- [Node, Port, process(Process)]].
+owner({Node, Port, {Module, Function, Arity}}) ->
+    [words(Node), words(Port), io_lib:format("~tp:~tp/~b", [Module, Function, Arity])];
+owner({Node, Port, Process}) ->
+    [words(Node), words(Port), words(Process)].
 
-process({Module, Function, Arity}) -> list_to_atom(lists:concat([Module, ":", Function, "/", Arity]));
-process(Other) -> Other.
+words(Term) -> io_lib:format("~tp", [Term]).
 
 text({{0, 0, 0, 0, 0, 16#ffff, _, _} = Address, Port}) ->
     [inet:ntoa(inet:ipv4_mapped_ipv6_address(Address)), $:, integer_to_list(Port)];

@@ -1,8 +1,8 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
 %% The entries of all hosts, those of the same key merged, while they come. What stays small is in a
-%% table of the caller's: a map would be written anew for each entry, and its garbage would be most of
-%% the work. What may grow with the number of hosts, and would be copied each time, is in a map.
+%% table of the caller's: a map would be written anew for each entry, and its garbage would be most
+%% of the work. What may grow with the number of hosts, and would be copied each time, is in a map.
 %% @private
 -module(ebpf_fleet_table).
 
