@@ -110,11 +110,14 @@ top(_N, _What, _Options, Args) ->
     {raise, badarg, Args}.
 
 ranked(Into, #{member := Path}) ->
-    fun(Node, Key, Value, Table) ->
-        case ebpf_fleet_merge:number(Path, Value) of
-            {ok, _} -> Into(Node, Key, Value, Table);
-            none -> {ebpf_fleet_stop, {badvalue, Value}}
-        end
+    fun
+        (Node, Key, Value, Table) when is_number(Value), Path =:= [] ->
+            Into(Node, Key, Value, Table);
+        (Node, Key, Value, Table) ->
+            case ebpf_fleet_merge:number(Path, Value) of
+                {ok, _} -> Into(Node, Key, Value, Table);
+                none -> {ebpf_fleet_stop, {badvalue, Value}}
+            end
     end.
 
 %% All entries go into a table by a function that Take makes of the usual one.
