@@ -10,8 +10,9 @@
 
 -define(DEADLINE, 300000).
 -define(SAMPLE, 1). % ms
+-define(TOP, 10).
 
--type way() :: fleet | at_once | one_by_one.
+-type way() :: fleet | at_once | one_by_one | sum | fold | top | sorted.
 
 %% The same keys on each; of a map with a value for each CPU the C node reads their sum.
 -spec fill([node()], Type :: atom(), Entries :: pos_integer()) -> ok.
@@ -28,19 +29,24 @@ filled(Node, Type, Entries, Pairs, Options) ->
     ebpf_map = element(1, View),
     View.
 
-%% Nanoseconds, and how many keys there were.
+%% Nanoseconds, and how many keys there were, or their sum.
 -spec time(way(), [node()]) -> bench_whole:times().
 time(Way, Nodes) ->
-    bench_whole:run(fun() -> read(Way, Nodes) end, fun erlang:map_size/1).
+    bench_whole:run(fun() -> read(Way, Nodes) end, fun count/1).
 
-%% Bytes between the least and the most that the emulator had meanwhile, and how many keys there were.
+count(Sum) when is_integer(Sum) -> Sum;
+count(Top) when is_list(Top) -> length(Top);
+count(Summed) -> map_size(Summed).
+
+%% Bytes between the least and the most that the emulator had meanwhile, and how many keys there
+%% were.
 -spec memory(way(), [node()]) -> {Bytes :: non_neg_integer(), non_neg_integer()}.
 memory(Way, Nodes) ->
     lists:foreach(fun erlang:garbage_collect/1, processes()),
     bench_calls:in_process(fun() ->
         First = erlang:memory(total),
         Sampler = spawn_opt(fun() -> sample(First, First) end, [link, {priority, high}]),
-        Count = map_size(read(Way, Nodes)),
+        Count = count(read(Way, Nodes)),
         Sampler ! {stop, self()},
         receive {grown, Sampler, Bytes} -> {Bytes, Count} end
     end).
@@ -71,12 +77,17 @@ until(at_once, Nodes, Ms) ->
 
 view(Node) -> maps:get(Node, persistent_term:get(?MODULE)).
 
-all_ok(Results) -> [ok = Result || Result <- maps:values(Results)].
-
 read(fleet, Nodes) ->
-    {Summed, Results} = ebpf_fleet:to_map(fun view/1, [{nodes, Nodes}, {deadline, ?DEADLINE}]),
-    all_ok(Results),
-    Summed;
+    all_of(ebpf_fleet:to_map(fun view/1, options(Nodes)));
+read(sum, Nodes) ->
+    all_of(ebpf_fleet:sum(fun view/1, options(Nodes)));
+read(fold, Nodes) ->
+    all_of(ebpf_fleet:fold(fun(_, Value, Sum) -> Value + Sum end, 0, fun view/1, options(Nodes)));
+read(top, Nodes) ->
+    all_of(ebpf_fleet:top(?TOP, fun view/1, options(Nodes)));
+read(sorted, Nodes) ->
+    Sorted = lists:keysort(2, maps:to_list(read(fleet, Nodes))),
+    lists:sublist(lists:reverse(Sorted), ?TOP);
 read(at_once, Nodes) ->
     Asked = [erpc:send_request(Node, ebpf_maps, to_list, [view(Node)]) || Node <- Nodes],
     Lists = [erpc:receive_response(Request, ?DEADLINE) || Request <- Asked],
@@ -86,6 +97,12 @@ read(one_by_one, Nodes) ->
                     add(erpc:call(Node, ebpf_maps, to_list, [view(Node)], ?DEADLINE), Sums)
                 end,
                 #{}, Nodes).
+
+options(Nodes) -> [{nodes, Nodes}, {deadline, ?DEADLINE}].
+
+all_of({Value, Results}) ->
+    [ok = Result || Result <- maps:values(Results)],
+    Value.
 
 add([{Key, Value} | Pairs], Sums) ->
     case Sums of

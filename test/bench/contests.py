@@ -619,10 +619,25 @@ def summed(nodes, type, entries, ms, mib):
     )
 
 
+def made_of(id, work, contenders):
+    return Contest(
+        f"fleet-{id}",
+        f"{work} of 16,000 of each of 100 nodes, hash",
+        "ms",
+        "its time",
+        partial(fleet.summed, nodes=100, type="hash", entries=16_000),
+        contenders,
+        entries=16_000,
+        quick=False,
+    )
+
+
 FLEET = (
     *summed(150, "hash", 1000, 150, 8),
     *summed(150, "percpu_hash", 1000, 150, 8),
     *summed(100, "hash", 16_000, 3500, 50),
+    made_of("sum", "the sum", (by.FLEET_SUM, by.FLEET_FOLD)),
+    made_of("top", "the ten largest", (by.FLEET_TOP, by.FLEET_SORTED)),
     Contest(
         "fleet-hung",
         "150 nodes, one in ten of which hangs: after the deadline",
