@@ -23,7 +23,8 @@ def keys(beam):
 
 
 def test_each_variable_has_the_default_that_holds_unloaded(keys, beam):
-    assert {"cnode", "node", "timeout", "retry", "program", "args"} == set(dict(keys["env"]))
+    names = {"cnode", "node", "timeout", "retry", "fleet", "program", "args"}
+    assert names == set(dict(keys["env"]))
     beam.eval("application:unload(ebpf_cnode)")
     for name, default in keys["env"]:
         assert beam.apply("ebpf_cnode_env", "get", name) == default
