@@ -319,12 +319,14 @@ fill(Node, #{maps := Wanted}, Maps) ->
     [{map, Name, Difference} || {Name, One} <- maps:to_list(Wanted), is_map_key(Name, Maps),
                                 Difference <- filled(mend, Node, Name, One, Maps)].
 
+%% What the mark does not name any more has to be closed by then.
 tidy(Node, #seen{marks = [Mark | Marks], surplus = Surplus} = Seen) ->
     case is_untidy(Seen) of
         true ->
             Used = used(Seen),
+            lists:foreach(fun(Map) -> close(Node, Map) end, Surplus),
             ok = ebpf_fleet_keep_mark:write(Node, Mark, Used),
-            lists:foreach(fun(Map) -> close(Node, Map) end, Surplus ++ Marks),
+            lists:foreach(fun(Map) -> close(Node, Map) end, Marks),
             Seen#seen{content = Used, marks = [Mark], surplus = []};
         false ->
             Seen
