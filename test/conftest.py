@@ -34,7 +34,7 @@ from hostile import Siege  # noqa: E402
 from traffic import Recorder  # noqa: E402
 
 # a conftest.py in a folder would take the place of this one
-pytest_plugins = ["fleets", "keeping", "program_fixtures", "subscriptions", "tls_fixtures"]
+pytest_plugins = ["fleets", "keeping", "metrics", "program_fixtures", "subscriptions", "tls_fixtures"]
 
 TOP = Path(__file__).resolve().parent.parent
 CI = os.environ.get("CI") == "true"

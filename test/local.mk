@@ -106,6 +106,13 @@ test_files = \
 	test/fleet/test_fleet_hosts.py \
 	test/fleet/test_fleet_keep.py \
 	test/fleet/test_fleet_programs.py \
+	test/metrics/test_metrics.py \
+	test/metrics/test_metrics_declared.py \
+	test/metrics/test_metrics_histograms.py \
+	test/metrics/test_metrics_http.py \
+	test/metrics/test_metrics_nodes.py \
+	test/metrics/test_metrics_page.py \
+	test/metrics/test_metrics_prometheus.py \
 	test/facade/test_connected_again.py \
 	test/facade/test_documentation.py \
 	test/facade/test_embedded.py \
@@ -211,6 +218,7 @@ test_files = \
 	test/lib/map_calls.py \
 	test/lib/map_types.py \
 	test/lib/mutants.py \
+	test/lib/metrics.py \
 	test/lib/native.py \
 	test/lib/odd_kernel.c \
 	test/lib/odd_kernel.py \

@@ -7,7 +7,8 @@
 
 -export([get/1]).
 
--spec get(cnode | node | timeout | retry | program | args | fleet) -> undefined | term().
+-spec get(cnode | node | timeout | retry | program | args | fleet | metrics) ->
+    undefined | term().
 get(Key) ->
     case application:get_env(ebpf_cnode, Key) of
         {ok, Value} -> Value;

@@ -1,8 +1,8 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
 %% The application's supervisor, of the process that connects again to C nodes, of the one that keeps
-%% what is known of a fleet of them, of the one that keeps a state on all of them, and of the one that
-%% runs the embedded C node, if there is to be one.
+%% what is known of a fleet of them, of the one that keeps a state on all of them, and of those that
+%% run the embedded C node and serve metrics, if there are to be such.
 %% @private
 -module(ebpf_cnode_sup).
 -behaviour(supervisor).
@@ -18,7 +18,15 @@ start_link(Children) ->
 %% ever.
 -spec init([{module(), [term()]}]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
 init(Children) ->
-    Specs = [#{id => Module, start => {Module, start_link, Args}}
-             || {Module, Args} <- Children ++ [{ebpf_cnode_nodes, []}, {ebpf_fleet_known, []},
-                                       {ebpf_fleet_keep_keeper, []}]],
+    {Metrics, Own} = lists:partition(fun is_metrics/1, Children),
+    Usual = [{ebpf_cnode_nodes, []}, {ebpf_fleet_known, []}, {ebpf_fleet_keep_keeper, []}],
+    Specs = [spec(Child) || Child <- Own ++ Usual ++ Metrics],
     {ok, {#{intensity => 10, period => 10}, Specs}}.
+
+%% They ask what is there by then.
+is_metrics({Module, _Args}) -> Module =:= ebpf_metrics_sup.
+
+spec({ebpf_metrics_sup = Module, Args}) ->
+    #{id => Module, start => {Module, start_link, Args}, type => supervisor};
+spec({Module, Args}) ->
+    #{id => Module, start => {Module, start_link, Args}}.

@@ -220,6 +220,8 @@
 %%   default 0, which is never. See {@section Lost connections}.</dd>
 %% <dt>`fleet'</dt><dd>Which C nodes {@link ebpf_fleet} asks, as its option `nodes' says; by default
 %%   `hosts'.</dd>
+%% <dt>`metrics'</dt><dd>What is served to Prometheus, and where: options of {@link ebpf_metrics};
+%%   by default nothing.</dd>
 %% <dt>`cnode'</dt><dd>`embedded': starting the application starts a C node on this host, unless one
 %%   of that name is already up, and restarts it when it ends. It ends with the application, and
 %%   with the emulator however that ends. Its log goes to `logger'. It speaks what this node speaks:

@@ -23,7 +23,7 @@ def keys(beam):
 
 
 def test_each_variable_has_the_default_that_holds_unloaded(keys, beam):
-    names = {"cnode", "node", "timeout", "retry", "fleet", "program", "args"}
+    names = {"cnode", "node", "timeout", "retry", "fleet", "program", "args", "metrics"}
     assert names == set(dict(keys["env"]))
     beam.eval("application:unload(ebpf_cnode)")
     for name, default in keys["env"]:

@@ -20,9 +20,10 @@ PAGES = {
     "ebpf_programs": "erlang/ebpf_programs.3",
     "ebpf_events": "erlang/ebpf_events.3",
     "ebpf_fleet": "erlang/ebpf_fleet.3",
+    "ebpf_metrics": "erlang/ebpf_metrics.3",
 }
 FACADES = ["ebpf_maps", "ebpf_programs", "ebpf_events"]
-NOT_SERVED = ["ebpf_fleet"]
+NOT_SERVED = ["ebpf_fleet", "ebpf_metrics"]
 
 
 def run(*command, **options):
