@@ -32,7 +32,7 @@
 %% `{name, Name}' and `{pinned, Path}' name a map on each host. While the application runs its handle
 %% is kept for further reads, and renewed when it is no longer live, and every 5 s: by then a name
 %% that has come to mean another map is noticed. To write, the map is opened anew each time. A
-%% function of the node returns a handle for it, which stays the caller's.
+%% function of the node returns a handle of that node for it, which stays the caller's.
 %%
 %% Keys and values are terms if the kernel has types of the map, or the options `keys' and `values'
 %% give their layouts; what has none is bytes. Of a map with a value for each CPU, values are folded
@@ -48,8 +48,10 @@
 %% node that could not be reached, or was silent for a second, is asked again 30 s after that, or once
 %% it is connected; until then its result is the same without asking.
 %%
-%% The work is done in the calling process, to which programs and maps belong that it loads. A large
-%% mailbox makes it slower.
+%% What reads or writes maps is done in a process of its own, in which functions are called that are
+%% given for it; what such a function raises is raised in the caller. Whatever is opened ends with
+%% that process. {@link call/3}, {@link load/2} and {@link attach/3} ask from the calling process, to
+%% which belongs what they make; there a large mailbox makes them slower.
 %%
 %% == Errors of a node ==
 %% <dl>
@@ -62,7 +64,7 @@
 %%   that of another host.</dd>
 %% <dt>`{max_keys, N}'</dt><dd>It has keys beyond that number; those that others have, too, are
 %%   merged.</dd>
-%% <dt>`undone'</dt><dd>See {@link load/2}.</dd>
+%% <dt>`undone', `{left, Reason}'</dt><dd>See {@link load/2}.</dd>
 %% <dt>`undef'</dt><dd>Its version lacks the function.</dd>
 %% <dt>others</dt><dd>What {@link ebpf_maps}, {@link ebpf_programs} and {@link ebpf_events} return
 %%   and raise.</dd>
@@ -146,7 +148,7 @@
     | {member, ebpf_maps:member() | ebpf_maps:path()}
     | {max_keys, non_neg_integer()}
     | {all_or_none, boolean()}.
-%% `on_node' is called by the caller for each node once it is done. `member' is the number in a value
+%% `on_node' is called for each node once it is done. `member' is the number in a value
 %% that is summed or ranked, `max_keys' how many different keys a result may have, by default 1000000.
 %% All functions take the first seven; which others one takes it says itself.
 
@@ -293,8 +295,9 @@ merge(What, Pairs, Options) ->
 %% @doc Loads the programs of an object file on all hosts.
 %%
 %% Options that are not of this module are those of {@link ebpf_programs:load/2}. With `{all_or_none,
-%% true}' it is undone everywhere when one host fails: the value is empty then, and the result of the
-%% others `{error, undone}'. On a host whose answer came too late it ends with this node's connection.
+%% true}' it is undone everywhere when one host fails, for which there is as much time again: the value
+%% is empty then, and the result of the others `{error, undone}'; or `{error, {left, Reason}}' where it
+%% could not be, with what is left in the value. On a host whose answer came too late it ends with this node's connection.
 %% `timeout' and `deadline' are 60000 ms by default. Cost: the object travels to each node.
 -spec load(Elf :: binary(), Options :: [option() | ebpf_programs:load_option()]) ->
     {#{node() => ebpf_programs:loaded()}, results()}.

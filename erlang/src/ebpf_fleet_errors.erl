@@ -25,68 +25,89 @@ format_error(_Reason, _Stack) ->
 %%--------------------------------------------------------------------------------------------------
 
 -spec words(Reason :: term()) -> binary().
+words({error, Reason}) -> words(Reason);
 words(Reason) -> unicode:characters_to_binary(of_host(Reason)).
 
-of_host(nodedown) ->
+%% A node may have made up the reason.
+of_host(Reason) ->
+    Text = try of_reason(Reason) catch error:_ -> shown(Reason) end,
+    case unicode:characters_to_binary(Text) of
+        Words when is_binary(Words) -> Words;
+        _ -> shown(Reason)
+    end.
+
+of_reason(nodedown) ->
     "no connection: check that ebpf_cnode runs there under this name, with the same cookie; it is "
     "tried again half a minute after that, or once it is connected";
-of_host(timeout) ->
+of_reason(timeout) ->
     "no answer in time: the options timeout and deadline say how long one is waited for; who was "
     "silent for a second is asked again half a minute after that";
-of_host(undef) ->
+of_reason(undef) ->
     "the C node does not serve the function: it is older than this application, or is none";
-of_host(badreply) ->
+of_reason(badreply) ->
     "what came is no answer of an ebpf_cnode to that: it has another shape, other sizes than its map, "
     "or more entries than the map can have";
-of_host(undone) ->
+of_reason(undone) ->
     "done here, and undone because another host has failed";
-of_host({partial, Count, Reason}) ->
+of_reason({partial, Count, Reason}) ->
     [io_lib:format("~w entries were done; then: ", [Count]), of_host(Reason)];
-of_host({max_keys, Most}) ->
+of_reason({max_keys, Most}) ->
     io_lib:format("it has keys beyond the ~w that the option max_keys allows in all", [Most]);
-of_host({badvalue, Value}) ->
+of_reason({left, Reason}) ->
+    ["done here, and left so: another host has failed, but it could not be undone: ", of_host(Reason)];
+of_reason({badvalue, Value}) when Value =:= nan; Value =:= infinity; Value =:= '-infinity' ->
+    ["a value is ", atom_to_list(Value), ", which has no sum and no rank with numbers"];
+of_reason({badvalue, Value}) ->
     ["a value is no number, or has another shape than those of other hosts, so it cannot be merged: ",
      shown(Value), "; give its layout by the option values, or a merge that takes any value"];
-of_host({badmap, {error, Reason}}) ->
+of_reason({badmap, {error, Reason}}) ->
     ["the fun has returned ", shown({error, Reason})];
-of_host({badmap, Term}) ->
+of_reason({badmap, Term}) ->
     ["not a live map: ", shown(Term)];
-of_host({badkey, Key}) ->
+of_reason({badkey, Key}) ->
     ["no such key: ", shown(Key)];
-of_host({badmember, Path}) ->
+of_reason({badmember, Path}) ->
     ["the value has no number at the member ", shown(Path), ", or a term does not fit it"];
-of_host({too_big, Max}) ->
+of_reason({too_big, Max}) ->
     io_lib:format("the request or its answer would be longer than ~w bytes, the C node's "
                   "--max-message", [Max]);
-of_host(badarg) ->
+of_reason(badarg) ->
     "an argument does not fit the map there: its keys and values may have other sizes or types than "
     "those given";
-of_host(notype) ->
+of_reason(notype) ->
     "the kernel has no types of the map: give layouts by the options keys and values";
-of_host(ambiguous) ->
+of_reason(ambiguous) ->
     "several maps there have that name";
-of_host(enoent) ->
+of_reason(enoent) ->
     "no map has that name or path there, or that entry";
-of_host({rejected, Posix, Program, _Log}) ->
+of_reason({rejected, Posix, Program, _Log}) ->
     ["the kernel refuses the program ", Program, ": ", kernel_says(Posix),
      "; ebpf_programs:verifier/1 says why"];
-of_host({loader, How}) when How =:= gone; How =:= killed; How =:= timeout ->
+of_reason({object, Text}) when is_binary(Text) ->
+    ["libbpf can make nothing of the object: ", Text];
+of_reason(unfolded) ->
+    "its values are lists of those of all CPUs: give the option percpu, sum, max or min";
+of_reason(ebusy) ->
+    "something is attached there already that takes only one; or the C node is busy";
+of_reason(eacces) ->
+    "this node has not the right for that there (--allow and --programs of the C node)";
+of_reason({loader, How}) when How =:= gone; How =:= killed; How =:= timeout ->
     ebpf_cnode_words:loader(How, load);
-of_host({busy, Node}) ->
+of_reason({busy, Node}) ->
     ["another keeper is at work there: ", shown(Node)];
-of_host({file, Posix}) ->
+of_reason({file, Posix}) ->
     ["the object cannot be read: ", file:format_error(Posix)];
-of_host(too_many) ->
+of_reason(too_many) ->
     "64 specs are kept already, or one has more maps and programs than a mark has room for";
-of_host(notstarted) ->
+of_reason(notstarted) ->
     "the application ebpf_cnode does not run on this node: start it";
-of_host(damaged) ->
+of_reason(damaged) ->
     "its mark is damaged, so what was kept is not known";
-of_host({object, Text}) when is_binary(Text) ->
+of_reason({object, Text}) when is_binary(Text) ->
     ["libbpf cannot read the object: ", Text];
-of_host(Reason) when is_atom(Reason) ->
+of_reason(Reason) when is_atom(Reason) ->
     kernel_says(Reason);
-of_host(Reason) ->
+of_reason(Reason) ->
     shown(Reason).
 
 %%--------------------------------------------------------------------------------------------------

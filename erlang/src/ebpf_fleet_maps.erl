@@ -1,8 +1,8 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
-%% One map on many nodes: the handle by which it is asked on each, and what is asked. The handles of
-%% names and paths that are read are kept for the next call, where the application runs; one that is
-%% no longer live is replaced. Nothing that a node answers is trusted.
+%% One map on many nodes: the handle by which it is asked on each, and what is asked. It runs in a
+%% process of ebpf_fleet_reader, whose the handles are that are opened here. Nothing that a node
+%% answers is trusted.
 %% @private
 -module(ebpf_fleet_maps).
 
@@ -69,13 +69,13 @@ next(Cursor, Count, #{handle := Handle} = Walk, Acc) ->
     end}, Acc}.
 
 chunk({ok, {Chunk, Next}}, Cursor, Count, Walk, Acc) when
-    length(Chunk) >= 0, (Next =:= done orelse is_binary(Next) andalso Next =/= Cursor)
+    length(Chunk) =< ?CHUNK_ENTRIES, (Next =:= done orelse is_binary(Next) andalso Next =/= Cursor)
 ->
     #{handle := Handle, keys := Keys, node := Node, 'fun' := Fun} = Walk,
     {_, _, _, Max} = fields(Handle),
     case fold(Chunk, Fun, Keys, Node, Count, Acc) of
         {ok, _Count, Acc1} when Next =:= done -> {{done, ok}, Acc1};
-        {ok, Count1, Acc1} when is_integer(Max), Count1 > ?MOST_ENTRIES(Max) ->
+        {ok, Count1, Acc1} when not is_integer(Max); Count1 > ?MOST_ENTRIES(Max) ->
             failed(badreply, Count1, Acc1);
         {ok, Count1, Acc1} -> next(Next, Count1, Walk, Acc1);
         {stop, Reason, Count1, Acc1} -> failed(Reason, Count1, Acc1)
@@ -130,59 +130,53 @@ with_map(#{what := Fun} = MapOf, Node, Use, Acc) when is_function(Fun) ->
     catch
         error:Reason -> {{done, {error, Reason}}, Acc}
     end;
-with_map(#{what := What, rights := read} = MapOf, Node, Use, Acc) ->
-    Key = {Node, What, maps:with([keys, values, percpu, fold], MapOf)},
-    case ebpf_fleet_known:find(Key) of
+with_map(MapOf, Node, Use, Acc) ->
+    case ebpf_fleet_reader:find(Node) of
         {ok, Known} ->
             {Step, Acc1} = Use(Node, Known, Acc),
-            {or_anew(releasing(Step, Key, Known), Known, Key, MapOf, Use), Acc1};
+            {or_anew(Step, Known, Node, MapOf, Use), Acc1};
         none ->
-            {open(Node, {keep, Key}, node, MapOf, Use), Acc};
-        off ->
-            {open(Node, close, process, MapOf, Use), Acc}
-    end;
-%% What is put must not end in a map that the name has meant before.
-with_map(#{rights := write} = MapOf, Node, Use, Acc) ->
-    {open(Node, close, process, MapOf, Use), Acc}.
+            {open(Node, MapOf, Use), Acc}
+    end.
 
+%% A view that is made of it ends with this process.
 given(Handle, MapOf, Node, Use, Acc) ->
-    case {is_handle(Handle) andalso fields(Handle), MapOf} of
+    case {fields_of(Handle, Node), MapOf} of
         {{_, _, _, _}, #{keys := none, values := none, percpu := default}} ->
             Use(Node, {Handle, any}, Acc);
         {{_, _, _, _} = Fields, _} ->
-            {view(Handle, Fields, process, MapOf, fun
-                ({ok, Viewed}, Acc1) -> used(Use(Node, Viewed, Acc1), Handle, Viewed);
+            {view(Node, Handle, Fields, MapOf, fun
+                ({ok, Viewed}, Acc1) -> Use(Node, Viewed, Acc1);
                 ({error, Reason}, Acc1) -> {{done, {error, Reason}}, Acc1}
             end), Acc};
         _ ->
             {{done, {error, {badmap, Handle}}}, Acc}
     end.
 
-%% A view that was made is closed, the handle that was given is not.
-used({Step, Acc}, Handle, {Handle, _}) -> {Step, Acc};
-used({Step, Acc}, _Handle, {View, _}) -> {closing(Step, View), Acc}.
+%% Only of a handle of that node.
+fields_of(Handle, Node) ->
+    is_handle(Handle) andalso node(element(2, Handle)) =:= Node andalso fields(Handle).
 
-or_anew({ask, Module, Function, Args, Next}, {Handle, _} = Known, {Node, _, _} = Key, MapOf, Use) ->
+or_anew({ask, Module, Function, Args, Next}, {Handle, _}, Node, MapOf, Use) ->
     {ask, Module, Function, Args, fun
         ({error, {badmap, Dead}}, Acc) when Dead =:= Handle ->
-            ok = ebpf_fleet_known:drop(Key, Known),
-            with_map(MapOf, Node, Use, Acc);
+            ok = ebpf_fleet_reader:drop(Node),
+            {open(Node, MapOf, Use), Acc};
         (Answer, Acc) ->
             Next(Answer, Acc)
     end};
-or_anew(Step, _Known, _Key, _MapOf, _Use) ->
+or_anew(Step, _Known, _Node, _MapOf, _Use) ->
     Step.
 
-%% Then says what becomes of the handle after its use.
-open(Node, Then, Lifetime, #{what := What, rights := Rights} = MapOf, Use) ->
-    Options = [{lifetime, Lifetime} | [read || Rights =:= read]],
+open(Node, #{what := What, rights := Rights} = MapOf, Use) ->
+    Options = [{lifetime, process} | [read || Rights =:= read]],
     {ask, ebpf_maps, open, [What, Options], fun
         ({ok, {error, Reason}}, Acc) -> {{done, {error, Reason}}, Acc};
         ({ok, Handle}, Acc) ->
-            case is_handle(Handle) andalso fields(Handle) of
+            case fields_of(Handle, Node) of
                 {_, _, _, _} = Fields ->
-                    {view(Handle, Fields, Lifetime, MapOf, fun(Viewed, Acc1) ->
-                        opened(Viewed, Handle, Node, Then, Use, Acc1)
+                    {view(Node, Handle, Fields, MapOf, fun(Viewed, Acc1) ->
+                        opened(Viewed, Handle, Node, Use, Acc1)
                     end), Acc};
                 _ ->
                     {{done, {error, badreply}}, Acc}
@@ -190,42 +184,16 @@ open(Node, Then, Lifetime, #{what := What, rights := Rights} = MapOf, Use) ->
         ({error, Reason}, Acc) -> {{done, {error, Reason}}, Acc}
     end}.
 
-opened({ok, {Handle, _} = Viewed}, Handle, Node, Then, Use, Acc) ->
-    kept(Then, Viewed, Node, Use(Node, Viewed, Acc));
-opened({ok, Viewed}, Raw, Node, Then, Use, Acc) ->
-    {close(Raw, fun(Acc1) -> kept(Then, Viewed, Node, Use(Node, Viewed, Acc1)) end), Acc};
-opened({error, Reason}, Raw, _Node, _Then, _Use, Acc) ->
+opened({ok, {Handle, _} = Viewed}, Handle, Node, Use, Acc) ->
+    ok = ebpf_fleet_reader:keep(Node, Viewed),
+    Use(Node, Viewed, Acc);
+opened({ok, Viewed}, Raw, Node, Use, Acc) ->
+    ok = ebpf_fleet_reader:keep(Node, Viewed),
+    {close(Raw, fun(Acc1) -> Use(Node, Viewed, Acc1) end), Acc};
+opened({error, Reason}, Raw, _Node, _Use, Acc) ->
     {close(Raw, fun(Acc1) -> {{done, {error, Reason}}, Acc1} end), Acc}.
 
-kept(close, {Handle, _}, _Node, {Step, Acc}) ->
-    {closing(Step, Handle), Acc};
-kept({keep, Key}, {Handle, _} = Viewed, Node, {Step, Acc}) ->
-    case ebpf_fleet_known:keep(Key, Viewed) of
-        true ->
-            ok = ebpf_cnode_nodes:got(Node, ebpf_maps, open, Handle),
-            {releasing(Step, Key, Viewed), Acc};
-        false ->
-            {closing(Step, Handle), Acc}
-    end.
-
-releasing({ask, Module, Function, Args, Next}, Key, Known) ->
-    {ask, Module, Function, Args, fun(Answer, Acc) ->
-        {Step, Acc1} = Next(Answer, Acc),
-        {releasing(Step, Key, Known), Acc1}
-    end};
-releasing({done, Result}, Key, Known) ->
-    ok = ebpf_fleet_known:release(Key, Known),
-    {done, Result}.
-
 %% Whatever comes of that.
-closing({ask, Module, Function, Args, Next}, Handle) ->
-    {ask, Module, Function, Args, fun(Answer, Acc) ->
-        {Step, Acc1} = Next(Answer, Acc),
-        {closing(Step, Handle), Acc1}
-    end};
-closing({done, Result}, Handle) ->
-    close(Handle, fun(Acc) -> {{done, Result}, Acc} end).
-
 close(Handle, Then) ->
     {ask, ebpf_maps, close, [Handle], fun(_Answer, Acc) -> Then(Acc) end}.
 
@@ -234,33 +202,33 @@ close(Handle, Then) ->
 %%--------------------------------------------------------------------------------------------------
 
 %% Then gets {ok, {Handle, Keys}} with another handle, or the same one where the map has no types.
-view(Handle, Fields, Lifetime, MapOf, Then) ->
-    view(Handle, Fields, Lifetime, MapOf, folds(Fields, MapOf), Then).
+view(Node, Handle, Fields, MapOf, Then) ->
+    view(Node, Handle, Fields, MapOf, folds(Fields, MapOf), Then).
 
-view(Handle, Fields, Lifetime, MapOf, Folds, Then) ->
-    Options = [{lifetime, Lifetime}, {types, types(Fields, MapOf)} | Folds],
+view(Node, Handle, Fields, MapOf, Folds, Then) ->
+    Options = [{lifetime, process}, {types, types(Fields, MapOf)} | Folds],
     {ask, ebpf_maps, typed, [Handle, Options], fun(Answer, Acc) ->
-        case {viewed(Answer, Handle, Fields, MapOf), MapOf} of
+        case {viewed(Answer, Node, Handle, Fields, MapOf), MapOf} of
             %% by default its values are folded if they are numbers
             {{error, badarg}, #{percpu := default}} when Folds =/= [] ->
-                {view(Handle, Fields, Lifetime, MapOf, [], Then), Acc};
+                {view(Node, Handle, Fields, MapOf, [], Then), Acc};
             {Viewed, _} ->
                 Then(Viewed, Acc)
         end
     end}.
 
-viewed({ok, {error, Reason}}, Handle, {_, KeySize, _, _}, #{keys := none, values := none}) when
+viewed({ok, {error, Reason}}, _Node, Handle, {_, KeySize, _, _}, #{keys := none, values := none}) when
     Reason =:= notype; Reason =:= eperm
 ->
     {ok, {Handle, KeySize}};
-viewed({ok, {error, Reason}}, _Handle, _Fields, _MapOf) ->
+viewed({ok, {error, Reason}}, _Node, _Handle, _Fields, _MapOf) ->
     {error, Reason};
-viewed({ok, View}, _Handle, {_, KeySize, ValueSize, _}, _MapOf) ->
-    case is_handle(View) andalso fields(View) of
+viewed({ok, View}, Node, _Handle, {_, KeySize, ValueSize, _}, _MapOf) ->
+    case fields_of(View, Node) of
         {_, KeySize, ValueSize, _} -> {ok, {View, any}};
         _ -> {error, badreply}
     end;
-viewed({error, Reason}, _Handle, _Fields, _MapOf) ->
+viewed({error, Reason}, _Node, _Handle, _Fields, _MapOf) ->
     {error, Reason}.
 
 types(_Fields, #{keys := none, values := none}) -> btf;

@@ -5,7 +5,7 @@
 %% @private
 -module(ebpf_fleet_merge).
 
--export([value/4, first/3, result/2, largest/3, number/2]).
+-export([value/4, first/3, result/2, largest/3, number/2, sum/2]).
 
 -export_type([how/0]).
 
@@ -62,6 +62,14 @@ combine(How, A, B) when is_tuple(A), is_tuple(B), tuple_size(A) =:= tuple_size(B
 combine(How, [A | As], [B | Bs]) -> [combine(How, A, B) | combine(How, As, Bs)];
 combine(_How, [], []) -> [];
 combine(_How, _A, _B) -> throw(badvalue).
+
+-spec sum(number(), number()) -> {ok, number()} | badvalue.
+sum(A, B) ->
+    try
+        {ok, add(A, B)}
+    catch
+        throw:badvalue -> badvalue
+    end.
 
 %% Floats may be too large for their sum.
 add(A, B) ->

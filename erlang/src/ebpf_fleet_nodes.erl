@@ -10,7 +10,7 @@
 -export_type([source/0]).
 
 -define(EPMD_TIME, 2000). % ms
--define(MOST_NAMES, 1000). % of a host: each becomes an atom
+-define(MOST_NAMES, 100). % of a host: each becomes an atom
 
 -type source() ::
     [node()]
@@ -75,10 +75,13 @@ answer_by_exit(Prefix, Host) -> exit({names, ask(Prefix, Host)}).
 ask(Prefix, Host) ->
     case erl_epmd:names(Host) of
         {ok, Names} ->
-            lists:sublist([Name ++ "@" ++ Host || {Name, _} <- Names, lists:prefix(Prefix, Name)],
-                          ?MOST_NAMES);
+            Found = [Name ++ "@" ++ Host || {Name, _} <- Names, lists:prefix(Prefix, Name)],
+            lists:sublist(lists:filter(fun is_name/1, Found), ?MOST_NAMES);
         {error, _} -> []
     end.
+
+%% Whatever is registered there.
+is_name(Name) -> length(Name) < 256 andalso length(string:split(Name, "@", all)) =:= 2.
 
 answer({Pid, Monitor}, Until) ->
     receive

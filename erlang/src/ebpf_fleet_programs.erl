@@ -10,16 +10,23 @@
 
 -spec load(Elf :: term(), Options :: term(), Args :: [term()]) -> outcome().
 load(Elf, Options, Args) ->
-    on_all(load, Options, Args, #{}, fun(_Node, Others) -> [Elf, Others] end, fun is_loaded/1).
+    on_all(load, Options, Args, #{}, fun(_Node, Others) -> [Elf, Others] end, fun is_loaded/2).
 
-is_loaded(#{programs := Programs, maps := Maps}) -> is_map(Programs) andalso is_map(Maps);
-is_loaded(_Term) -> false.
+is_loaded(#{programs := Programs, maps := Maps}, Node) when is_map(Programs), is_map(Maps) ->
+    lists:all(fun(Handle) -> is_of(Node, Handle) end, maps:values(Programs) ++ maps:values(Maps));
+is_loaded(_Term, _Node) ->
+    false.
+
+is_of(Node, Handle) when is_reference(element(2, Handle)) -> node(element(2, Handle)) =:= Node;
+is_of(_Node, _Term) -> false.
 
 %% Programs says of each node which one.
 -spec attach(Programs :: term(), Target :: term(), Options :: term(), Args :: [term()]) -> outcome().
 attach(Programs, Target, Options, Args) when is_map(Programs) ->
     Each = fun(Node, Others) -> [maps:get(Node, Programs), Target, Others] end,
-    IsLink = fun(Term) -> ebpf_programs_terms:is_handle(link, Term) end,
+    IsLink = fun(Term, Node) ->
+        ebpf_programs_terms:is_handle(link, Term) andalso is_of(Node, Term)
+    end,
     case lists:all(fun ebpf_cnode_request:is_node_name/1, maps:keys(Programs)) of
         true -> on_all(attach, Options, Args, #{nodes => maps:keys(Programs)}, Each, IsLink);
         false -> {raise, badarg, Args}
@@ -52,7 +59,7 @@ is_strict(Options) -> proplists:get_value(strict, Options, false) =:= true.
 answered({ok, {error, Reason}}, _Node, _Function, _IsGood, Acc) ->
     {{done, {error, Reason}}, Acc};
 answered({ok, Value}, Node, Function, IsGood, Acc) ->
-    case IsGood(Value) of
+    case IsGood(Value, Node) of
         true ->
             ok = ebpf_cnode_nodes:got(Node, ebpf_programs, Function, Value),
             {{done, ok}, Acc#{Node => Value}};
@@ -68,9 +75,9 @@ settle(Made, Results, #{all_or_none := Undo} = Read, Strict, Args) ->
         {0, _} ->
             {value, {Made, Results}};
         {_, true} ->
-            undo(Made, Read),
-            Undone = maps:map(fun(_Node, _Value) -> {error, undone} end, Made),
-            raise_if(Strict, Failed, {#{}, maps:merge(Results, Undone)}, Args);
+            Undone = undo(Made, Read),
+            Left = maps:filter(fun(Node, _Value) -> maps:get(Node, Undone) =/= {error, undone} end, Made),
+            raise_if(Strict, Failed, {Left, maps:merge(Results, Undone)}, Args);
         {_, false} ->
             raise_if(Strict, Failed, {Made, Results}, Args)
     end.
@@ -78,11 +85,15 @@ settle(Made, Results, #{all_or_none := Undo} = Read, Strict, Args) ->
 raise_if(true, Failed, _Returned, Args) -> {raise, {failed, Failed}, Args};
 raise_if(false, _Failed, Returned, _Args) -> {value, Returned}.
 
-%% What cannot be closed now ends with this node's connection.
+%% Each has answered a moment ago, so all are asked.
 undo(Made, Read) ->
     Begin = fun(Node, Acc) -> {close(calls(maps:get(Node, Made))), Acc} end,
-    _ = ebpf_fleet_run:run(maps:keys(Made), Begin, none, Read#{on_node := none}),
-    ok.
+    Limits = Read#{on_node := none, ask_silent => true},
+    {_, Results} = ebpf_fleet_run:run(maps:keys(Made), Begin, none, Limits),
+    maps:map(fun(_Node, Result) -> undone(Result) end, Results).
+
+undone(ok) -> {error, undone};
+undone({error, Reason}) -> {error, {left, Reason}}.
 
 calls(#{programs := Programs, maps := Maps}) ->
     [{ebpf_programs, close, Program} || Program <- maps:values(Programs)] ++
@@ -93,4 +104,7 @@ calls(Link) ->
 close([]) ->
     {done, ok};
 close([{Module, Function, Handle} | Calls]) ->
-    {ask, Module, Function, [Handle], fun(_Answer, Acc) -> {close(Calls), Acc} end}.
+    {ask, Module, Function, [Handle], fun
+        ({ok, _}, Acc) -> {close(Calls), Acc};
+        ({error, Reason}, Acc) -> {{done, {error, Reason}}, Acc}
+    end}.

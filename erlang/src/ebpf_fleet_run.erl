@@ -65,8 +65,18 @@ loop(#run{waiting = [], asked = Asked, acc = Acc, results = Results}) when map_s
 loop(Run) ->
     Now = now_ms(),
     case Now >= Run#run.until of
-        true -> loop(give_up(Run));
+        true -> loop(give_up(come(Run)));
         false -> loop(await(begin_more(Run, Now)))
+    end.
+
+%% What has come already, as while a function of the caller's was at work, is not late. What is asked
+%% next is.
+come(#run{asked = Asked} = Run) when map_size(Asked) =:= 0 ->
+    Run;
+come(#run{requests = Requests} = Run) ->
+    case wait(Requests, 0) of
+        none -> Run;
+        {Node, Answer, Rest} -> come(answered(Node, Answer, Run#run{requests = Rest}))
     end.
 
 %%--------------------------------------------------------------------------------------------------
@@ -86,10 +96,10 @@ busy(#run{asked = Asked}, Now) ->
 
 %% Who was silent a short while ago is not asked.
 begin_one(Node, #run{begin_with = Begin} = Run) ->
-    case ebpf_fleet_known:is_silent(Node) of
+    case not maps:get(ask_silent, Run#run.limits, false) andalso ebpf_fleet_known:is_silent(Node) of
         {true, Reason} ->
             ended(Node, {error, Reason}, Run);
-        false ->
+        _ ->
             follow(Node, guarded(fun() -> Begin(Node, Run#run.acc) end, Run), true, Run)
     end.
 
@@ -182,10 +192,13 @@ late(Nodes, Run) ->
 
 is_late(Node, #run{asked = Asked} = Run) ->
     {#asked{next = Next, first = First, at = At}, Rest} = maps:take(Node, Asked),
-    First andalso now_ms() - At >= ?WORTH_NOTING andalso ebpf_fleet_known:silent(Node, timeout),
+    First andalso note_late(Node, now_ms() - At),
     Left = Run#run{asked = Rest},
     {Step, Acc} = guarded(fun() -> Next({error, timeout}, Left#run.acc) end, Left),
     ended(Node, last(Step), Left#run{acc = Acc}).
+
+note_late(Node, Waited) when Waited >= ?WORTH_NOTING -> ebpf_fleet_known:silent(Node, timeout);
+note_late(Node, _Waited) -> ebpf_fleet_known:late(Node).
 
 last({done, Result}) -> Result;
 last({ask, _, _, _, _}) -> {error, timeout}.

@@ -1,12 +1,12 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
 %% The entries of all hosts, those of the same key merged, while they come. What stays small is in a
-%% table of the caller's: a map would be written anew for each entry, and its garbage would be most
+%% table of the process: a map would be written anew for each entry, and its garbage would be most
 %% of the work. What may grow with the number of hosts, and would be copied each time, is in a map.
 %% @private
 -module(ebpf_fleet_table).
 
--export([with/1, empty/2, into/1, to_map/2, fold/3]).
+-export([new/1, last/1, into/1, to_map/2, fold/3]).
 
 -export_type([table/0]).
 
@@ -15,19 +15,19 @@
 -type how() :: ebpf_fleet_merge:how().
 -type stop() :: {ebpf_fleet_stop, Reason :: term()}.
 
-%% Fun gets an empty table, which is gone after that.
--spec with(fun((ets:table()) -> Result)) -> Result.
-with(Fun) ->
-    Table = ets:new(?MODULE, [private]),
-    try
-        Fun(Table)
-    after
-        ets:delete(Table)
-    end.
+%% It is gone after last/1, or with the process.
+-spec new(how()) -> table().
+new(How) when How =:= sum; How =:= max; How =:= min; How =:= last -> ets:new(?MODULE, [private]);
+new(_How) -> #{}.
 
--spec empty(how(), ets:table()) -> table().
-empty(How, Table) when How =:= sum; How =:= max; How =:= min; How =:= last -> Table;
-empty(_How, _Table) -> #{}.
+%% A function that takes what it wants of a table, which is not needed any more then.
+-spec last(fun((table()) -> Result)) -> fun((table()) -> Result).
+last(Fun) ->
+    fun(Table) ->
+        Result = Fun(Table),
+        _ = is_map(Table) orelse ets:delete(Table),
+        Result
+    end.
 
 %% One entry more; of a key too many only the host fails that has it.
 -spec into(#{merge := how(), max_keys := non_neg_integer(), _ => _}) ->

@@ -32,7 +32,7 @@ call(Function, CallArgs, Options, Args) ->
         {{Module, Name}, true} ->
             Begin = fun(Node, Acc) ->
                 {{ask, Module, Name, arguments(CallArgs, Node), fun(Answer, Acc1) ->
-                    called(Answer, Node, Acc1)
+                    called(Answer, {Module, Name}, Node, Acc1)
                 end}, Acc}
             end,
             over(call, Options, Args, #{}, fun(_) -> {#{}, Begin, fun(Found) -> Found end} end);
@@ -50,9 +50,13 @@ is_proper(_Term) -> false.
 arguments(Fun, Node) when is_function(Fun) -> Fun(Node);
 arguments(Args, _Node) -> Args.
 
-called({ok, {error, Reason}}, _Node, Acc) -> {{done, {error, Reason}}, Acc};
-called({ok, Value}, Node, Acc) -> {{done, ok}, Acc#{Node => Value}};
-called({error, Reason}, _Node, Acc) -> {{done, {error, Reason}}, Acc}.
+called({ok, {error, Reason}}, _Called, _Node, Acc) ->
+    {{done, {error, Reason}}, Acc};
+called({ok, Value}, {Module, Name}, Node, Acc) ->
+    ok = ebpf_cnode_nodes:got(Node, Module, Name, Value),
+    {{done, ok}, Acc#{Node => Value}};
+called({error, Reason}, _Called, _Node, Acc) ->
+    {{done, {error, Reason}}, Acc}.
 
 %%--------------------------------------------------------------------------------------------------
 %% Reading
@@ -122,22 +126,25 @@ ranked(Into, #{member := Path}) ->
 
 %% All entries go into a table by a function that Take makes of the usual one.
 of_table(Function, What, Options, Args, Take, Result) ->
-    ebpf_fleet_table:with(fun(Empty) ->
-        of_map(Function, What, read, Options, Args, fun(#{merge := How} = MapOf) ->
-            Fun = Take(ebpf_fleet_table:into(MapOf), MapOf),
-            {ebpf_fleet_table:empty(How, Empty), ebpf_fleet_maps:walk(Fun, MapOf), Result(MapOf)}
-        end)
+    of_map(Function, What, read, Options, Args, fun(#{merge := How} = MapOf) ->
+        Fun = Take(ebpf_fleet_table:into(MapOf), MapOf),
+        Table = ebpf_fleet_table:new(How),
+        {Table, ebpf_fleet_maps:walk(Fun, MapOf), ebpf_fleet_table:last(Result(MapOf))}
     end).
 
 -spec sum(What :: term(), Options :: term(), args()) -> outcome().
 sum(What, Options, Args) ->
     of_map(sum, What, read, Options, Args, fun(#{member := Path} = MapOf) ->
         Take = fun
-            (_Node, Sum, All) when is_number(Sum) -> Sum + All;
+            (_Node, Sum, All) when is_number(Sum) -> summed(ebpf_fleet_merge:sum(All, Sum), Sum);
+            (_Node, Sum, _All) when Sum =:= nan; Sum =:= infinity; Sum =:= '-infinity' -> {ebpf_fleet_stop, {badvalue, Sum}};
             (_Node, _Term, _All) -> {ebpf_fleet_stop, badreply}
         end,
         {0, ebpf_fleet_maps:each(sum, fun(Map) -> [Path, Map] end, Take, MapOf), fun(All) -> All end}
     end).
+
+summed({ok, All}, _Sum) -> All;
+summed(badvalue, Sum) -> {ebpf_fleet_stop, {badvalue, Sum}}.
 
 %%--------------------------------------------------------------------------------------------------
 %% Writing
@@ -164,7 +171,9 @@ merge(What, Pairs, Options, Args) ->
 
 counted(Begin) -> {0, Begin, fun(Count) -> Count end}.
 
-count(_Node, _Returned, Count) -> Count + 1.
+count(_Node, {error, Reason}, _Count) -> {ebpf_fleet_stop, Reason};
+count(_Node, Map, Count) when element(1, Map) =:= ebpf_map -> Count + 1;
+count(_Node, _Term, _Count) -> {ebpf_fleet_stop, badreply}.
 
 %%--------------------------------------------------------------------------------------------------
 %% All
@@ -173,12 +182,36 @@ count(_Node, _Returned, Count) -> Count + 1.
 of_map(Function, What, Rights, Options, Args, Make) ->
     case is_what(What) of
         true ->
-            over(Function, Options, Args, #{}, fun(Read) ->
-                Make(Read#{what => What, rights => Rights})
+            with_nodes(Function, Options, Args, #{}, fun(Read, _Others) ->
+                by_reader(Read#{what => What, rights => Rights}, Make, Args)
             end);
         false ->
             {raise, {badmap, What}, Args}
     end.
+
+by_reader(#{nodes := Nodes, deadline := Deadline} = MapOf, Make, Args) ->
+    Work = fun() ->
+        {Acc, Begin, Result} = Make(MapOf),
+        {Last, Results} = ebpf_fleet_run:run(Nodes, Begin, Acc, MapOf),
+        {not lists:any(fun is_late/1, maps:values(Results)), {Result(Last), Results}}
+    end,
+    Late = fun() ->
+        {Acc, _Begin, Result} = Make(MapOf),
+        {Result(Acc), maps:from_list([{Node, {error, timeout}} || Node <- Nodes])}
+    end,
+    Returned = ebpf_fleet_reader:work(key(MapOf), Deadline, Work, Late),
+    strictly(MapOf, Returned, Args).
+
+is_late({error, timeout}) -> true;
+is_late({error, {partial, _, timeout}}) -> true;
+is_late(_Result) -> false.
+
+%% For which calls the handles can be used again. What is put must not end in a map that a name has
+%% meant before.
+key(#{rights := read, what := What} = MapOf) when is_tuple(What) ->
+    {What, maps:with([keys, values, percpu, fold], MapOf)};
+key(_MapOf) ->
+    none.
 
 is_what(Fun) when is_function(Fun, 1) -> true;
 is_what({Tag, Text}) when Tag =:= name; Tag =:= pinned -> ebpf_cnode_arguments:is_text(Text);

@@ -82,6 +82,17 @@ def test_a_short_wait_is_no_silence(three, numbers):
     assert three.call("to_map", numbers, LAYOUTS) == ({1: 111}, all_ok(three))
 
 
+def test_twice_late_is_silence(three, numbers):
+    """What it does not read gathers, and would block who asks."""
+    hung = three.hosts[1]
+    with hung.asleep():
+        for _ in range(2):
+            three.call("to_map", numbers, [*LAYOUTS, option("timeout", 1)])
+        endless = [option("timeout", 1_000_000), option("deadline", 1_000_000)]
+        answer = three.call("to_map", numbers, [*LAYOUTS, *endless])
+        assert answer.results[hung.name] == ("error", "timeout")
+
+
 def test_the_deadline_is_for_all(three, numbers):
     with ExitStack() as stack:
         for node in three.hosts:
@@ -123,6 +134,36 @@ def test_on_node_is_called_as_they_end(three, numbers):
     assert told == sorted(all_ok(three).items())
 
 
+def test_what_comes_too_late_is_not_left_there(three, numbers):
+    """Handles that a host opens when nobody waits for them any more."""
+    hung = three.hosts[1]
+    wait_until(lambda: not any(three.handles(node) for node in three.hosts), timeout=20)
+    with hung.asleep():
+        for n in range(3):
+            three.forget_silence()
+            short = [option("timeout", 50), option("keys", (Atom("bytes"), 4))]
+            three.call("put", u32(n), u64(1), numbers, short)
+            three.call("sum", numbers, [*LAYOUTS, *short[:1]])
+    wait_until(lambda: not any(three.handles(node) for node in three.hosts), timeout=20)
+
+
+def test_a_caller_that_ends_early_leaves_nothing(three, numbers):
+    text = """
+        Throw = fun(_, _, _) -> throw(found) end,
+        [catch ebpf_fleet:fold(Throw, 0, What, Options) || _ <- [1, 2, 3]],
+        Me = self(),
+        {Pid, M} = spawn_monitor(fun() ->
+            ebpf_fleet:fold(fun(_, _, _) -> Me ! there, receive never -> ok end end, 0, What, Options)
+        end),
+        receive there -> exit(Pid, kill) end,
+        receive {'DOWN', M, process, Pid, R} -> R end
+    """
+    assert three.beam.eval(text, What=numbers, Options=LAYOUTS) == "killed"
+    wait_until(lambda: not any(three.handles(node) for node in three.hosts), timeout=20)
+    working = "length([P || P <- processes(), {initial_call, {ebpf_fleet_reader, _, _}} <- [process_info(P, initial_call)]])"
+    assert three.beam.eval(working) == 0
+
+
 # --- Coming and going ----------------------------------------------------------------
 
 
@@ -156,8 +197,8 @@ def test_one_that_is_killed_in_the_middle_is_partial(fleet):
         end,
         spawn_link(fun() -> Me ! {result, ebpf_fleet:fold(Fun, 0, What, [])} end)
     """
-    worker = fleet.beam.eval(text, What=what)
-    assert fleet.beam.eval("receive {first, W} -> W =:= Worker after 5000 -> none end", Worker=worker)
+    fleet.beam.eval(text, What=what)
+    worker = fleet.beam.eval("receive {first, W} -> W after 5000 -> none end")
     node.must_live = False
     node.kill()
     fleet.beam.eval("Worker ! killed", Worker=worker)
@@ -234,6 +275,33 @@ def test_endless_chunks_end(three, numbers, liar):
     assert all(answer.results[node.name] == "ok" for node in three.hosts)
 
 
+def test_an_erlang_node_with_the_facade_is_no_c_node(three, numbers, start_beam, ebin):
+    """It would hand over the handle of another host, which is counted already."""
+    proxy = start_beam(paths=[ebin], hint="proxy")
+    proxy.apply("application", "set_env", "ebpf_cnode", "node", Atom(three.hosts[0].name))
+    nodes = [option("nodes", [*three.names(), Atom(proxy.name)])]
+    answer = three.call("to_map", numbers, [*LAYOUTS, *nodes])
+    assert answer == ({1: 111}, {**all_ok(three), proxy.name: ("error", "badreply")})
+
+
+@pytest.mark.parametrize("said", ["{error, enospc}", "no", "{ebpf_other, 1}"])
+def test_what_was_not_put_does_not_count(three, liar, said):
+    liar.eval(LIAR.replace("put(_, _, M) -> M", f"put(_, _, _) -> {said}"))
+    what = (Atom("pinned"), b"/nothing")
+    answer = three.call("put", u32(1), u64(1), what, [option("nodes", [Atom(liar.name)])])
+    reason = "enospc" if "enospc" in said else "badreply"
+    assert answer == (0, {liar.name: ("error", reason)})
+
+
+def test_sums_that_have_none_are_errors_of_a_host(three, liar):
+    what = (Atom("pinned"), b"/nothing")
+    for said in ("nan", "1 bsl 2000"):
+        say(liar, "sum", said)
+        text = "ebpf_fleet:sum(What, [{nodes, [Liar]}])"
+        value, results = three.beam.eval(text, What=what, Liar=Atom(liar.name))
+        assert said == "1 bsl 2000" or results[Atom(liar.name)] == ("error", ("badvalue", "nan"))
+
+
 @pytest.mark.parametrize("sum", ["here", "[1]", "#{}"])
 def test_a_sum_that_is_no_number(three, liar, sum):
     say(liar, "sum", sum)
@@ -259,6 +327,8 @@ def test_each_reason_is_told_in_words(fleet):
         (Atom("badmember"), [b"x"]), (Atom("too_big"), 7), Atom("badarg"), Atom("notype"),
         Atom("ambiguous"), Atom("enoent"), Atom("eperm"), (Atom("loader"), Atom("gone")),
         (Atom("rejected"), Atom("einval"), b"p", b"log"), [1, 2],
+        (Atom("rejected"), 7, 8, 9), (Atom("left"), Atom("timeout")), (Atom("object"), b"no ELF"),
+        Atom("unfolded"), (Atom("badvalue"), Atom("nan")),
     ]  # fmt: skip
     told = [fleet.beam.apply("ebpf_fleet", "words", reason) for reason in reasons]
     assert all(len(text) > 4 for text in told)

@@ -187,6 +187,36 @@ def test_a_host_that_comes_later_is_in_the_stream(loaders):
     kind, node, reason = loaders.beam.eval(NEWS, P=stream)
     assert (kind, node) == ("down", gone.name)
     loaders.hosts.remove(gone)
+    # its source would name the hosts of other tests, too
+    assert loaders.beam.apply("ebpf_fleet", "unsubscribe", stream) == "ok"
+
+
+def test_a_host_that_answers_late_is_in_the_stream_once(loaders):
+    hung = loaders.hosts[1]
+    with hung.asleep():
+        stream, results = subscribed(loaders, Atom("log"), option("timeout", 300))
+        assert results == {**all_ok(loaders), hung.name: ("error", "timeout")}
+        ups = {loaders.beam.eval(NEWS, P=stream)[:2] for _ in range(2)}
+        assert len(ups) == 2
+    assert loaders.beam.eval(NEWS, P=stream)[:2] == ("up", hung.name)
+    count = """
+        {All, _} = ebpf_fleet:call({ebpf_events, subscriptions}, [], []),
+        [length(Of) || Of <- maps:values(All)]
+    """
+    assert loaders.beam.eval(count) == [1, 1, 1]
+    with hung.asleep():
+        # it keeps nobody waiting who ends the stream
+        assert loaders.beam.apply("ebpf_fleet", "unsubscribe", stream) == "ok"
+    wait_until(lambda: loaders.beam.eval(count) == [0, 0, 0])
+
+
+def test_other_processes_are_no_streams(loaders):
+    with pytest.raises(BeamError) as raised:
+        loaders.beam.eval("ebpf_fleet:unsubscribe(self())")
+    assert raised.value.reason == "badarg"
+    assert loaders.beam.eval("is_pid(whereis(ebpf_fleet_known))") == "true"
+    with pytest.raises(BeamError):
+        loaders.beam.eval("ebpf_fleet:unsubscribe(whereis(ebpf_fleet_known))")
 
 
 def test_a_stream_ends_with_its_subscriber(loaders):

@@ -68,7 +68,8 @@ class Fleet:
 
     def forget_silence(self):
         """Who was silent is asked again."""
-        self.beam.eval("ets:match_delete(ebpf_fleet_known, {silent, '_', '_', '_'})")
+        for what in ("silent", "late"):
+            self.beam.eval(f"ets:match_delete(ebpf_fleet_known, {{{{{what}, '_'}}, '_', '_'}})")
 
     def handles(self, node):
         return self.maps(node, "handles")
