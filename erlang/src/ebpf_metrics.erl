@@ -30,9 +30,9 @@
 %% The label `node' is added, and names the C node.
 %%
 %% `Labels' take the key apart from its first byte to its last: `{Name, Size, Decoder}' is a label
-%% of `Size' bytes, `{Name, Size}' one by the decoder `uint', and `{skip, Size}' leaves some out, such
-%% as padding. If keys are terms, by the option `keys' or because `What' is a fun that returns a
-%% typed map, a label is `{Name, Member}' or `{Name, Member, Decoder}'. Without labels there is one
+%% of `Size' bytes, `{Name, Size}' one by the decoder `uint', and `{skip, Size}' leaves some out,
+%% such as padding. If keys are terms, by the option `keys' or because `What' is a fun that returns
+%% a typed map, a label is `{Name, Member}' or `{Name, Member, Decoder}'. Without labels there is one
 %% series for each host, the sum of all entries.
 %%
 %% `Value' is a layout, such as `u64', or a member of a value whose layout the option `values' has,
@@ -150,9 +150,9 @@
     | fun((Bytes :: binary() | term()) -> unicode:chardata()).
 %% What makes a text of bytes. `uint' is a number in the byte order of this host; `string' ends at
 %% the first zero byte; `hex' shows bytes, or a number, in hexadecimal; `ip' is an address of 4 or
-%% 16 bytes in network order; `enum' has names for numbers; `ifname' and `cgroup' have the host's name
-%% for the number of an interface or the id of a cgroup; `errno' is the name of an error number,
-%% below zero or not, such as ENOENT. Where there is no name there is the number. A fun gets the
+%% 16 bytes in network order; `enum' has names for numbers; `ifname' and `cgroup' have the host's
+%% name for the number of an interface or the id of a cgroup; `errno' is the name of an error
+%% number, below zero or not, such as ENOENT. Where there is no name there is the number. A fun gets the
 %% bytes, or the member, and is called in the process of the scrape.
 
 -type value() :: term() | member() | {buckets(), term() | member()}.

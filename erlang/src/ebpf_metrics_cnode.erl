@@ -50,7 +50,7 @@ samples(requests, #{requests := Requests}) when is_map(Requests) ->
 samples(errors, #{errors := Errors}) when is_map(Errors) ->
     numbers([{[{<<"reason">>, atom_to_binary(Reason)}], Count}
              || {Reason, Count} <- lists:sort(maps:to_list(Errors)), is_atom(Reason)]);
-samples(latency, #{latency := Latency}) when is_list(Latency) ->
+samples(latency, #{latency := Latency}) when length(Latency) >= 0 ->
     latency([{Less, Count} || {Less, Count} <- Latency, is_integer(Less), is_integer(Count)]);
 samples(Name, Stats) when is_atom(Name) ->
     numbers([{[], maps:get(Name, Stats, none)}]);

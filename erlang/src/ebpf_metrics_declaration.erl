@@ -12,6 +12,8 @@
 -import(ebpf_cnode_words, [shown/1]).
 
 -define(MAX_SERIES, 10000).
+-define(MIN_FACTOR, 1.0e-30).
+-define(MAX_FACTOR, 1.0e30).
 
 -type metric() :: #{
     type := counter | gauge | histogram,
@@ -158,9 +160,12 @@ twice(Names) -> lists:usort(Names -- lists:usort(Names)).
 
 bad_option(_Type, {percpu, How}) when How =:= sum; How =:= label -> none;
 bad_option(_Type, {percpu, Term}) -> ["the option percpu is sum or label, not ", shown(Term)];
-bad_option(_Type, {multiply, Factor}) when is_number(Factor), Factor > 0 -> none;
+bad_option(_Type, {multiply, Factor}) when
+    is_number(Factor), Factor >= ?MIN_FACTOR, Factor =< ?MAX_FACTOR
+->
+    none;
 bad_option(_Type, {multiply, Term}) ->
-    ["the option multiply is a number above 0, not ", shown(Term)];
+    ["the option multiply is a number from 1.0e-30 to 1.0e30, not ", shown(Term)];
 bad_option(_Type, {max_series, N}) when is_integer(N), N >= 1 -> none;
 bad_option(_Type, {max_series, Term}) ->
     ["the option max_series is a number from 1 on, not ", shown(Term)];

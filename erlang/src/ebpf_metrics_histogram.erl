@@ -13,22 +13,26 @@
 -import(ebpf_cnode_words, [shown/1]).
 
 -define(MAX_BUCKETS, 1024).
+%% What kernels count has 64 bits.
+-define(MAX_EDGE, (1 bsl 64)).
 
 -type buckets() :: log2 | {log2, pos_integer()} | {linear, integer(), pos_integer(), pos_integer()}
                  | {explicit, [number()]}.
 -type scale() :: {multiply | divide, number()}.
--type histogram() :: {#{non_neg_integer() => number()}, Sum :: none | number()}.
+-type histogram() :: {#{non_neg_integer() => number()}, Sum :: none | term()}.
 
 %% What is wrong with a declaration of buckets.
 -spec fault(term()) -> none | unicode:chardata().
 fault(log2) -> none;
 fault({log2, N}) when is_integer(N), N >= 1, N =< 64 -> none;
 fault({linear, Min, Step, N}) when
-    is_integer(Min), is_integer(Step), Step > 0, is_integer(N), N >= 1, N =< ?MAX_BUCKETS
+    is_integer(Min), abs(Min) =< ?MAX_EDGE, is_integer(Step), Step > 0, Step =< ?MAX_EDGE,
+    is_integer(N), N >= 1, N =< ?MAX_BUCKETS
 ->
     none;
 fault({explicit, Edges}) when length(Edges) >= 1, length(Edges) < ?MAX_BUCKETS ->
-    case lists:all(fun is_number/1, Edges) andalso Edges =:= lists:usort(Edges) of
+    IsEdge = fun(Edge) -> is_number(Edge) andalso abs(Edge) =< ?MAX_EDGE end,
+    case lists:all(IsEdge, Edges) andalso Edges =:= lists:usort(Edges) of
         true -> none;
         false -> ["the edges of {explicit, Edges} are numbers, each larger than the one before: ",
                   shown(Edges)]
@@ -57,9 +61,9 @@ add(_Bucket, 0, Histogram) ->
 add(Bucket, Count, {Counts, Sum}) ->
     {maps:update_with(Bucket, fun(Old) -> Old + Count end, Count, Counts), Sum}.
 
--spec add_sum(number(), histogram()) -> histogram().
+-spec add_sum(term(), histogram()) -> histogram().
 add_sum(More, {Counts, none}) -> {Counts, More};
-add_sum(More, {Counts, Sum}) -> {Counts, Sum + More}.
+add_sum(More, {Counts, Sum}) -> {Counts, ebpf_metrics_number:sum([Sum, More])}.
 
 %% The counts up to each edge, and of all. A bucket beyond the last one counts as the last.
 -spec cumulative(Edges :: [term()], histogram()) -> {[number()], Count :: number()}.

@@ -29,7 +29,8 @@
 -define(MAX_CLIENTS, 16).
 %% Seconds for a request to come, and for the next one on a connection.
 -define(IDLE, 10).
-%% Milliseconds that a client may take to read its answer.
+%% Milliseconds that an answer waits for the one before it, which is not read. One that is not read
+%% ends when the connection has been idle.
 -define(SEND_TIMEOUT, 10000).
 -define(MAX_HEADERS, 8192).
 -define(MAX_URI, 1024).

@@ -6,6 +6,9 @@
 
 -export([scale/1, scaled/2, is_sample/1, sum/1, text/1, edge/1]).
 
+%% No layout has more than 128 bits.
+-define(LARGEST, (1 bsl 128)).
+
 %% How to multiply by a number: a division where that is exact and the number is not, so that 1023
 %% nanoseconds are 1.023e-6 seconds.
 -spec scale(number()) -> ebpf_metrics_histogram:scale().
@@ -20,14 +23,22 @@ scale(Factor) ->
 
 -spec scaled(term(), ebpf_metrics_histogram:scale()) -> term().
 scaled(Number, {multiply, 1}) -> Number;
-scaled(Number, {multiply, Factor}) when is_number(Number) -> Number * Factor;
+scaled(Number, {multiply, Factor}) when is_number(Number) ->
+    try
+        Number * Factor
+    catch
+        error:badarith when Number > 0 -> infinity;
+        error:badarith -> '-infinity'
+    end;
 scaled(Number, {divide, Whole}) when is_number(Number) -> Number / Whole;
 scaled(Term, _Scale) -> Term.
 
 %% What a typed view has for a number: floats may be none.
 -spec is_sample(term()) -> boolean().
+is_sample(Number) when is_integer(Number) ->
+    abs(Number) < ?LARGEST;
 is_sample(Term) ->
-    is_number(Term) orelse is_boolean(Term) orelse
+    is_float(Term) orelse is_boolean(Term) orelse
         lists:member(Term, [nan, infinity, '-infinity']).
 
 -spec sum([term()]) -> term().

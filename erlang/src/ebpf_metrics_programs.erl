@@ -28,7 +28,7 @@ families(Call, Nodes) ->
       <<"Runs that were left out, as the program was running already.">>,
       samples(recursion_misses, {multiply, 1}, Counted)}].
 
-held(List) when is_list(List) ->
+held(List) when length(List) >= 0 ->
     lists:sublist([Info || #{id := Id, name := Name, type := _, handles := [_ | _]} = Info <- List,
                            is_integer(Id), is_binary(Name)], ?MAX_PROGRAMS);
 held(_Term) ->

@@ -22,6 +22,9 @@
     %% the sweep that is under way, and who waits for it
     worker = none :: none | pid(),
     waiting = [] :: [waiting()],
+    %% how long that sweep may take, and who has so much more time that the next one is better
+    timeout = 0 :: non_neg_integer(),
+    later = [] :: [{waiting(), Timeout :: pos_integer(), Deadline :: integer()}],
     %% those that write texts, and for whom
     writers = #{} :: #{pid() => [waiting()]},
     failed = #{} :: ebpf_metrics_sweep:failed(),
@@ -40,7 +43,7 @@ start_link(Config) ->
 text(Format, Timeout) ->
     Deadline = erlang:monotonic_time(millisecond) + Timeout,
     try
-        gen_server:call(?MODULE, {text, Format, Deadline}, Timeout)
+        gen_server:call(?MODULE, {text, Format, Timeout, Deadline}, Timeout)
     catch
         exit:{timeout, _} -> {error, timeout};
         exit:{Reason, _} -> {error, {failed, Reason}}
@@ -75,17 +78,15 @@ init(Config) ->
 
 -spec handle_call(term(), gen_server:from(), #state{}) ->
     {noreply, #state{}} | {reply, term(), #state{}}.
-handle_call({text, Format, Deadline}, From, #state{worker = none} = State) ->
-    Worker = start_sweep(Deadline, State),
-    {noreply, State#state{worker = Worker, waiting = [{From, Format}]}};
-handle_call({text, Format, _Deadline}, From, #state{waiting = Waiting} = State) ->
-    {noreply, State#state{waiting = [{From, Format} | Waiting]}};
+handle_call({text, Format, Timeout, Deadline}, From, State) ->
+    {noreply, wait({{From, Format}, Timeout, Deadline}, State)};
 %% The sweep is done: who asks from now on gets another.
 handle_call({swept, Failed, Failures}, {Worker, _}, #state{worker = Worker} = State) ->
     #state{waiting = Waiting, writers = Writers, failures = Old} = State,
     log_failures(maps:without(maps:keys(Old), Failures)),
-    {reply, Waiting, State#state{worker = none, waiting = [], failed = Failed, failures = Failures,
-                                 writers = Writers#{Worker => Waiting}}};
+    Told = State#state{failed = Failed, failures = Failures,
+                       writers = Writers#{Worker => Waiting}},
+    {reply, Waiting, next(Told)};
 handle_call(_Request, _From, State) ->
     {reply, {error, badarg}, State}.
 
@@ -99,7 +100,7 @@ handle_info({late, Worker}, #state{worker = Worker} = State) ->
     {noreply, State};
 handle_info({'EXIT', Worker, Reason}, #state{worker = Worker, waiting = Waiting} = State) ->
     reply_failed(Waiting, Reason),
-    {noreply, State#state{worker = none, waiting = []}};
+    {noreply, next(State)};
 handle_info({'EXIT', Writer, Reason}, #state{writers = Writers} = State) ->
     case maps:take(Writer, Writers) of
         {_Waiting, Left} when Reason =:= normal ->
@@ -122,6 +123,20 @@ reply_failed(Waiting, Reason) ->
 %%--------------------------------------------------------------------------------------------------
 %% A sweep
 %%--------------------------------------------------------------------------------------------------
+
+%% A scraper with little time shortens the sweep for nobody else.
+wait({Waiting, Timeout, Deadline}, #state{worker = none} = State) ->
+    Worker = start_sweep(Deadline, State),
+    State#state{worker = Worker, timeout = Timeout, waiting = [Waiting]};
+wait({Waiting, Timeout, _Deadline}, #state{timeout = Shared} = State) when Timeout =< 2 * Shared ->
+    State#state{waiting = [Waiting | State#state.waiting]};
+wait(Late, #state{later = Later} = State) ->
+    State#state{later = [Late | Later]}.
+
+%% With those who have waited for it, the one with the most time first.
+next(#state{later = Later} = State) ->
+    lists:foldl(fun wait/2, State#state{worker = none, waiting = [], later = []},
+                lists:reverse(lists:keysort(3, Later))).
 
 start_sweep(Deadline, #state{config = Config, failed = Failed}) ->
     Server = self(),

@@ -11,6 +11,7 @@
 
 %% Lines of a histogram beside its edges: +Inf, the sum and the count.
 -define(HISTOGRAM_LINES, 3).
+-define(MAX_COUNT, (1 bsl 64)).
 
 -record(series, {
     metric :: ebpf_metrics_declaration:metric(),
@@ -31,9 +32,16 @@ new(#{max_series := Max, type := Type, edges := Edges} = Metric, Hosts) ->
     end,
     #series{metric = Metric, hosts = Hosts, room = max(1, Max div Lines)}.
 
-%% An entry of a map: what ebpf_fleet:fold/4 calls. No entry makes it fail.
+%% An entry of a map: what ebpf_fleet:fold/4 calls. It comes from any host: none makes a sweep fail.
 -spec add(node(), Key :: term(), Value :: term(), series()) -> series().
-add(Node, Key, Value, #series{metric = #{labels := Parts} = Metric, hosts = Hosts} = Series) ->
+add(Node, Key, Value, Series) ->
+    try
+        added(Node, Key, Value, Series)
+    catch
+        error:_ -> one_failed(Series)
+    end.
+
+added(Node, Key, Value, #series{metric = #{labels := Parts} = Metric, hosts = Hosts} = Series) ->
     case ebpf_metrics_labels:texts(Parts, Key, maps:get(Node, Hosts, #{})) of
         {ok, Texts, Bucket} ->
             case updates(Metric, Bucket, Value) of
@@ -76,7 +84,7 @@ all_or_error(Updates) ->
 number(Member, Values) when is_list(Values) ->
     case [number(Member, Value) || Value <- Values, not is_list(Value)] of
         Numbers when length(Numbers) =:= length(Values), Numbers =/= [] ->
-            added(Numbers, lists:member(error, Numbers));
+            all_added(Numbers, lists:member(error, Numbers));
         _ ->
             error
     end;
@@ -88,8 +96,10 @@ number(Path, Value) ->
         error -> error
     end.
 
-added(_Numbers, true) -> error;
-added(Numbers, false) -> {number, ebpf_metrics_number:sum([Number || {number, Number} <- Numbers])}.
+all_added(_Numbers, true) ->
+    error;
+all_added(Numbers, false) ->
+    {number, ebpf_metrics_number:sum([Number || {number, Number} <- Numbers])}.
 
 sample(Term) ->
     case ebpf_metrics_number:is_sample(Term) of
@@ -124,7 +134,8 @@ list(whole, Value) -> {ok, Value};
 list(Path, Value) -> ebpf_metrics_labels:member(Path, Value).
 
 counted(Counts) ->
-    case lists:all(fun({_, Count}) -> is_number(Count) andalso Count >= 0 end, Counts) of
+    IsCount = fun({_, N}) -> is_integer(N) andalso N >= 0 andalso N < ?MAX_COUNT end,
+    case lists:all(IsCount, Counts) of
         true -> Counts;
         false -> error
     end.

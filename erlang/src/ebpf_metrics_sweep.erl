@@ -32,7 +32,7 @@ run(#{fleet := Fleet, declare := Metrics} = Config, Deadline, Failed) ->
     Begun = erlang:monotonic_time(millisecond),
     All = lists:usort(ebpf_fleet:nodes([Option || {nodes, _} = Option <- Fleet])),
     Sweep = #sweep{config = Config, begun = Begun, deadline = Deadline, nodes = All},
-    {Stats, Answering} = call(stats, [], Sweep),
+    {Stats, Answering} = maps_of(stats, Sweep),
     Walked = lists:foldl(fun walk/2, with_hosts(Answering), Metrics),
     {Programs, Done} = programs(Walked),
     Series = lists:zip(Metrics, lists:reverse(Done#sweep.series)),
@@ -55,6 +55,11 @@ call(_Function, _Args, #sweep{nodes = []} = Sweep) ->
 call(Function, Args, Sweep) ->
     {Answers, Results} = ebpf_fleet:call(Function, Args, options([], Sweep)),
     {maps:with(good(Results), Answers), without_silent(all, Results, Sweep)}.
+
+%% Of those that answer as a C node does.
+maps_of(Function, Sweep) ->
+    {Answers, Told} = call(Function, [], Sweep),
+    {maps:filter(fun(_Node, Answer) -> is_map(Answer) end, Answers), Told}.
 
 good(Results) -> [Node || {Node, ok} <- maps:to_list(Results)].
 
@@ -86,8 +91,8 @@ is_silence(Reason) -> Reason =:= nodedown orelse Reason =:= timeout.
 with_hosts(#sweep{config = #{declare := Metrics}} = Sweep) ->
     case lists:any(fun(#{labels := L}) -> ebpf_metrics_labels:needs_host(L) end, Metrics) of
         true ->
-            {Hosts, Told} = call(host, [], Sweep),
-            Told#sweep{hosts = maps:filter(fun(_Node, Host) -> is_map(Host) end, Hosts)};
+            {Hosts, Told} = maps_of(host, Sweep),
+            Told#sweep{hosts = Hosts};
         false ->
             Sweep
     end.

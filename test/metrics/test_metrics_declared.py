@@ -111,7 +111,7 @@ FAULTY = {
         declared("histogram", "h", value="{log2, u64}", options="[{percpu, label}]"),
         "a histogram is of all CPUs",
     ),
-    "factor of 0": (declared(options="[{multiply, 0}]"), "multiply is a number above 0, not 0"),
+    "factor of 0": (declared(options="[{multiply, 0}]"), "multiply is a number from 1.0e-30"),
     "no series": (declared(options="[{max_series, 0}]"), "max_series is a number from 1 on, not 0"),
     "option twice": (
         declared(options="[{multiply, 2}, {multiply, 3}]"),

@@ -232,7 +232,7 @@ def test_clients_at_once_share_a_sweep(served, fleet):
         ]
         for scraper in scrapers:
             scraper.start()
-        waiting = "length(element(4, sys:get_state(ebpf_metrics_scrape)))"
+        waiting = "length(element(4, sys:get_state(ebpf_metrics_scrape)))"  # of its record
         wait_until(lambda: served.beam.eval(waiting) == len(scrapers), what="all wait")
     for scraper in scrapers:
         scraper.join(30 * PATIENCE)

@@ -7,7 +7,7 @@ import pytest
 
 from cluster import PATIENCE, wait_until
 from etf import Atom
-from metrics import counter, label
+from metrics import counter, label, option
 from native import u32, u64
 
 TIMEOUT = 2  # s, of a scraper
@@ -66,18 +66,16 @@ def test_a_host_that_hangs_within_a_walk_has_no_part_of_a_metric(three, metrics)
     """What came before it hung is not shown: a counter that lacks a part has gone back."""
     what = three.new("m", entries=65536)
     first, *others = three.hosts
-    for node in three.hosts:
+    three.put(first, what, {key: 1 for key in range(100_000, 120_000)})
+    for node in others:
         three.put(node, what, {key: 1 for key in range(20_000)})
     declared = """
         [{counter, a_total, "Counts.", {pinned, "%s"}, [{l, 4, fun(<<Key:32/native>>) ->
-              receive go -> ok after 0 -> ok end,
-              case ets:update_counter(slow, entries, 1) of
-                  2000 -> ets:insert(slow, {reached, true}),
-                          (fun Wait() ->
-                               ets:lookup(slow, go) =:= [] andalso
-                                   begin timer:sleep(5), Wait() end
-                           end)();
-                  _ -> ok
+              Key >= 100000 andalso ets:update_counter(slow, entries, 1) =:= 10 andalso begin
+                  ets:insert(slow, {reached, true}),
+                  (fun Wait() ->
+                      ets:lookup(slow, go) =:= [] andalso begin timer:sleep(5), Wait() end
+                  end)()
               end,
               integer_to_list(Key rem 10)
           end}], u64}]
@@ -153,6 +151,85 @@ def test_a_fleet_that_cannot_be_found_is_told_in_the_log(fleet, metrics):
     metrics.logged("badenv")
     metrics.beam.apply("application", "set_env", "ebpf_cnode", "fleet", [])
     assert metrics.ask()[0] == 200
+
+
+def test_a_scraper_with_little_time_takes_none_from_another(counted, three):
+    """It has a sweep of its own: who waits longer gets the next one."""
+    hanging = three.hosts[0]
+    ask = "spawn(fun() -> Me ! {N, ebpf_metrics_scrape:text(prometheus, Ms)} end)"
+    with hanging.asleep():
+        counted.beam.eval(f"Me = self(), {ask}", N=1, Ms=400)
+        short = "element(5, sys:get_state(ebpf_metrics_scrape)) =:= 400"
+        wait_until(lambda: counted.beam.eval(short), what="a short sweep is under way")
+        counted.beam.eval(f"Me = self(), {ask}", N=2, Ms=20_000)
+        counted.beam.eval("receive {1, _} -> ok end")
+    status, text = counted.beam.eval("receive {2, T} -> T end", timeout=30)
+    assert status == "ok"
+    assert f'ebpf_up{{node="{hanging.name}"}} 1' in text.decode()
+    counted.beam.forget()
+
+
+# What a node answers that is no C node: each is put there under the function's name.
+LIAR = """
+    Text = "-module(ebpf_maps). -compile(export_all). -compile(nowarn_export_all).
+        stats() -> answer(stats). host() -> answer(host). close(_) -> ok.
+        open(_, _) -> answer(open). typed(M, _) -> M. next_chunk(_, _, _) -> answer(next_chunk).
+        answer(F) -> persistent_term:get({liar, F}).",
+    {ok, Tokens, _} = erl_scan:string(Text),
+    Cut = fun Cut([]) -> [];
+              Cut(Ts) -> {Form, [Dot | Rest]} =
+                  lists:splitwith(fun(T) -> element(1, T) =/= dot end, Ts),
+                  [Form ++ [Dot] | Cut(Rest)] end,
+    Forms = [element(2, {ok, _} = erl_parse:parse_form(F)) || F <- Cut(Tokens)],
+    {ok, ebpf_maps, Code} = compile:forms(Forms),
+    {module, _} = code:load_binary(ebpf_maps, "liar", Code),
+    persistent_term:put({liar, open}, {ebpf_map, make_ref(), hash, 4, 8, 16}),
+    persistent_term:put({liar, stats}, #{}),
+    persistent_term:put({liar, host}, #{}),
+    persistent_term:put({liar, next_chunk}, {[{<<0:32>>, 1}], done}),
+    ok
+"""
+
+LIES = {
+    "no statistics": ("stats", "nothing"),
+    "other statistics": ("stats", "#{uptime => x, bytes => y, requests => [z], latency => 7}"),
+    "odd statistics": (
+        "stats",
+        "#{requests => #{x => 1, {1, 2} => 3, {a, 1} => q}, errors => #{1 => 2, a => -1}, "
+        "latency => [{1, 2} | 3], bytes => #{in => -1}, connections => 1.5}",
+    ),
+    "odd latencies": ("stats", "#{latency => [x, {-5, 7}, {1 bsl 9999, 3}, {8, 1.5}]}"),
+    "no host": ("host", "nothing"),
+    "other interfaces": ("host", "#{interfaces => x, cgroups => #{0 => {y}}}"),
+    "no entries": ("next_chunk", "nothing"),
+    "keys of another size": ("next_chunk", "{[{<<1>>, 1}], done}"),
+    "no number": ("next_chunk", "{[{<<0:32>>, x}], done}"),
+    "a list of values": ("next_chunk", "{[{<<0:32>>, [1 | 2]}], done}"),
+    "a term as a key": ("next_chunk", "{[{{key}, 1}], done}"),
+    "an endless number": ("next_chunk", "{[{<<0:32>>, 1 bsl 99999}], done}"),
+}
+
+
+@pytest.mark.parametrize("function, lie", LIES.values(), ids=LIES)
+def test_a_liar_spoils_no_scrape(function, lie, three, metrics, start_beam):
+    what = three.new("m")
+    for node in three.hosts:
+        three.put(node, what, {7: 3})
+    liar = start_beam(hint="liar")
+    liar.eval(LIAR)
+    liar.eval(f"persistent_term:put({{liar, {function}}}, {lie})")
+    nodes = [(Atom("nodes"), [*three.names(), Atom(liar.name)])]
+    values = option("multiply", 0.5)
+    kinds = [
+        counter("a_total", what, [label("l", 4)]),
+        counter("b_total", what, [label("l", 4, "ifname")], "u64", values),
+        counter("c_total", what, [label("l", 4, "cgroup")]),
+        counter("h", what, [label("le", 4)], ((Atom("log2"), 8), Atom("u64")), type="histogram"),
+    ]
+    metrics.start(kinds, fleet=nodes)
+    samples = metrics.scrape()
+    for name in ("a_total", "b_total", "c_total", "h_count"):
+        assert names(three.hosts) <= set(samples.by(name, "node"))
 
 
 # --- The C nodes themselves

@@ -228,7 +228,7 @@ SHELL_FILES = ["bootstrap", *(f"test/demo/{n}" for n in ("demo", "demo_tls", "sh
 
 def test_nothing_shows_how_to_give_load_to_every_node(srcdir, program):
     """A name proves little, but what is copied should name somebody."""
-    pages = [*srcdir.glob("*.md"), *srcdir.glob("*/README.md")]
+    pages = [*srcdir.glob("*.md"), *srcdir.glob("*/README.md"), *srcdir.glob("docs/*")]
     pages += [*srcdir.glob("*/*.[38]"), *srcdir.glob("cnode/systemd/*.*")]
     pages += [*srcdir.glob("erlang/examples/*"), *map(srcdir.joinpath, SHELL_FILES)]
     texts = {page: page.read_text() for page in pages if page.is_file()}
@@ -288,7 +288,8 @@ def test_each_option_in_it_is_one_of_the_program(readme, program):
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGES.md", "cnode/README.md"]
+    "page",
+    ["README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGES.md", "cnode/README.md", "docs/metrics.md"],
 )
 def test_each_link_leads_somewhere(page, srcdir):
     path = srcdir / page
