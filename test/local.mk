@@ -17,8 +17,10 @@ test_files = \
 	test/bench/contests.py \
 	test/bench/counts.py \
 	test/bench/bench_fleet.erl \
+	test/bench/bench_metrics.erl \
 	test/bench/bench_keep.erl \
 	test/bench/fleet.py \
+	test/bench/scrapes.py \
 	test/bench/keep.py \
 	test/bench/keeploop.c \
 	test/bench/labels.py \

@@ -27,6 +27,7 @@
 %%   A host whose epmd does not answer within 2 s has none.</dd>
 %% <dt>`fun(() -> [Node])'</dt><dd>What the function returns.</dd>
 %% </dl>
+%% They are C nodes: an Erlang node that has the facade only asks one, and is refused as `badreply'.
 %%
 %% == Which map ==
 %% `{name, Name}' and `{pinned, Path}' name a map on each host. While the application runs its handle
@@ -304,7 +305,8 @@ merge(What, Pairs, Options) ->
 load(Elf, Options) ->
     ?RESULT(ebpf_fleet_programs:load(Elf, Options, [Elf, Options])).
 
-%% @doc Attaches to the same target on all hosts the program that `Programs' has for each.
+%% @doc Attaches to the same target on all hosts the program that `Programs' has for each: it says
+%% which nodes are asked, not the option `nodes'.
 %%
 %% Options that are not of this module are those of {@link ebpf_programs:attach/3}; `all_or_none' is
 %% as in {@link load/2}. Cost: one message to each node.

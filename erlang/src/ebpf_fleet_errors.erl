@@ -72,8 +72,8 @@ of_reason({too_big, Max}) ->
     io_lib:format("the request or its answer would be longer than ~w bytes, the C node's "
                   "--max-message", [Max]);
 of_reason(badarg) ->
-    "an argument does not fit the map there: its keys and values may have other sizes or types than "
-    "those given";
+    "an argument or an option is wrong there: keys and values may have other sizes or types than those "
+    "given, or the function takes no such option";
 of_reason(notype) ->
     "the kernel has no types of the map: give layouts by the options keys and values";
 of_reason(ambiguous) ->

@@ -29,6 +29,7 @@ The files, in reading order:
     keep.py       contests of handles that are kept over a restart
     secured.py    contests of distribution over TLS, and the nodes for them
     fleet.py      contests of all hosts as one
+    scrapes.py    the contest of a scrape by HTTP
     nodes.py      many nodes at once, start, memory
     world.py      the processes: C node, Erlang nodes, the C programs
     bench_*.erl   the code in the Erlang nodes, which also takes the times

@@ -27,6 +27,7 @@ import keep
 import labels as by
 import nodes
 import programs
+import scrapes
 import secured
 import typed
 import whole
@@ -650,9 +651,22 @@ FLEET = (
     ),
 )
 
+METRICS = (
+    Contest(
+        "metrics-10000",
+        "10,000 series of a map, by HTTP",
+        "ms",
+        "its time",
+        partial(scrapes.scraped, entries=10_000),
+        (by.SCRAPED, by.READY),
+        targets={by.READY: at_most(3)},
+        entries=10_000,
+    ),
+)
+
 CONTESTS = (
     *(*REQUESTS, *WHOLE_MAPS, *WHOLE_MAPS_CPU, *TYPED, *PROGRAMS, *EVENTS, *KEEP),
-    *(*OVER_TLS, *FLEET, *NODES, *COUNTS),
+    *(*OVER_TLS, *FLEET, *METRICS, *NODES, *COUNTS),
 )  # fmt: skip
 
 # In the smallest run these would all be of the same size.

@@ -52,6 +52,8 @@ FLEET_TOP = "ebpf_fleet:top"
 FLEET_SORTED = "ebpf_fleet:to_map, then sorted"
 HUNG_FLEET = "ebpf_fleet:to_map with a deadline"
 HUNG_MULTICALL = "erpc:multicall with a timeout"
+SCRAPED = "a scrape of ebpf_metrics"
+READY = "the same text from OTP's httpd, which has it ready"
 BEAM_PLAIN = "Erlang node over plain TCP"
 
 

@@ -86,6 +86,10 @@ CONTENDERS = {  # some that each contest of a kind has to have
     },
     "fleet-memory-hash-100x16000": {"ebpf_fleet:to_map"},
     "fleet-hung": {"erpc:multicall with a timeout"},
+    "metrics-10000": {
+        "a scrape of ebpf_metrics",
+        "the same text from OTP's httpd, which has it ready",
+    },
     "multicall": {"connected before", "the first call"},
 }
 

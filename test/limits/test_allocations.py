@@ -268,6 +268,12 @@ STEPS = {
     "pin": [(lambda w: (w.other_pin, w.hash), "ok")],
     "unpin": [(lambda w: (w.pin, w.hash), "ok")],
     "freeze": [(lambda w: (w.made,), "ok")],
+    "top": [
+        (lambda w: (2, "number", w.view), [(2, {b"number": 3}), (1, {b"number": 2})]),
+        (lambda w: (1, ["number"], w.view), [(2, {b"number": 3})]),
+    ],
+    "sum": [(lambda w: ("number", w.view), 5)],
+    "host": [(lambda w: (), lambda v: v["interfaces"][1] == b"lo")],
     "list": [(lambda w: (), lambda v: len(v) >= 6)],
     "info": [(lambda w: (w.hash,), lambda v: v["pinned"] != [])],
     "handles": [(lambda w: (), lambda v: len(v) >= 6)],
