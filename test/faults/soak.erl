@@ -201,6 +201,9 @@ view(K, V, #worker{hash = H} = W) ->
     Types = call(W, types, [Typed]),
     Typed = call(W, put, [K, #{n => V}, Typed]),
     #{<<"n">> := V} = call(W, get, [K, Typed]),
+    Sum = call(W, sum, [n, Typed]),
+    [{_, #{<<"n">> := Most}}] = call(W, top, [1, n, Typed]),
+    true = Sum >= Most andalso Most >= V,
     ok = call(W, close, [Typed]),
     true = value(V) =:= call(W, get, [K, H]),
     known(K, V, W).
@@ -212,6 +215,7 @@ look(_K, _V, #worker{hash = H} = W) ->
     true = length(call(W, handles, [])) > 1,
     #{connections := N} = call(W, stats, []),
     #{modules := #{ebpf_maps := [_ | _]}} = call(W, features, []),
+    #{kernel := _} = call(W, host, []),
     true = N > 0,
     true = is_integer(call(W, fd, [H])),
     W.

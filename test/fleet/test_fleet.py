@@ -390,7 +390,7 @@ def test_without_the_application_nothing_is_left_behind(three, start_beam, ebin)
     bare = start_beam(paths=[ebin])
     options = [*LAYOUTS, option("nodes", three.names())]
     assert bare.apply("ebpf_fleet", "to_map", what, options)[0] == {1: 15}
-    assert not any(three.handles(node) for node in three.hosts)
+    wait_until(lambda: not any(three.handles(node) for node in three.hosts))
 
 
 # --- Nodes ------------------------------------------------------------------------

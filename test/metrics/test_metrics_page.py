@@ -88,8 +88,8 @@ def host(srcdir, program, ebin, tmp_path_factory):
     """The page, typed to its end."""
     home = tmp_path_factory.mktemp("page")
     cluster = Cluster(home)
-    cluster.epmd.start()
     host = Host(cluster, srcdir, program, ebin, home)
+    cluster.epmd.start()
     try:
         compile, start, load, serve, scrape, send = blocks(srcdir)
         host.type(compile)
@@ -104,6 +104,7 @@ def host(srcdir, program, ebin, tmp_path_factory):
         host.prometheus.wait_for("ebpf_up", 1)
         host.sent = host.type(send)
         host.type(FAILS)
+        host.prometheus.wait_for("ebpf_cnode_errors_total")
         yield host
     finally:
         host.close()
