@@ -44,7 +44,7 @@ start_link(File, Target, Options) ->
     gen_server:start_link({local, ?MODULE}, ?MODULE, {File, Target, Options}, []).
 
 %% Drops what comes from that address for so many seconds. A host that is not in the result yet, or
-%% failed, is told once it is there.
+%% failed, gets the entry once it is there.
 -spec block(inet:ip_address(), Seconds :: pos_integer()) -> results().
 block(Address, Seconds) -> gen_server:call(?MODULE, {block, key(Address), Seconds}, infinity).
 

@@ -12,12 +12,7 @@
 -define(EPMD_TIME, 2000). % ms
 -define(MOST_NAMES, 100). % of a host: each becomes an atom
 
--type source() ::
-    [node()]
-    | hosts
-    | epmd
-    | {epmd, Prefix :: string(), Hosts :: [string()]}
-    | fun(() -> [node()]).
+-type source() :: ebpf_fleet:source().
 
 -spec is_source(term()) -> boolean().
 is_source(hosts) -> true;

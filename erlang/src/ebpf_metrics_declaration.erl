@@ -1,7 +1,7 @@
 %% SPDX-License-Identifier: Apache-2.0
 %%
 %% Checks what is declared, and makes of it what a sweep goes by. A declaration comes from a file of
-%% configuration as often as from a shell, so all that is wrong with all of them is told at once.
+%% configuration as often as from a shell, so all that is wrong with all of them is said at once.
 %% @private
 -module(ebpf_metrics_declaration).
 

@@ -59,7 +59,7 @@ sample(Least, Most) ->
         [] -> sample(min(Least, Now), max(Most, Now))
     end.
 
-%% Nanoseconds from the deadline, in milliseconds from the call, until all is told of nodes some of
+%% Nanoseconds from the deadline, in milliseconds from the call, until all is known of nodes some of
 %% which hang; and how many have answered.
 -spec deadline(fleet | at_once, [node()], Ms :: pos_integer()) -> {integer(), non_neg_integer()}.
 deadline(Way, Nodes, Ms) ->

@@ -160,7 +160,7 @@ def test_packets_of_an_address_are_dropped_on_all_hosts(
     assert not outsider.reaches(0)
     assert outsider.reaches(0, ipv6=True)
     assert outsider.reaches(1)
-    # the second host comes, and is told of all
+    # the second host comes, and gets all entries
     start_host(hosts[1])
     assert blocks.beam.apply("net_adm", "ping", NODES[1]) == "pong"
     wait_until(lambda: not outsider.reaches(1), timeout=40, what="the second host has it")

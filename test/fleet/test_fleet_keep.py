@@ -13,6 +13,7 @@ import pytest
 from beam import BeamError
 from cluster import wait_until
 from etf import Atom
+from fleets import pretend
 from native import u32, u64
 
 LOADS = ["--programs", "all", "--allow", "*=load"]
@@ -412,18 +413,10 @@ LIES = ["here", "[here]", "[{a, b, permanent}]", "[{{ebpf_map, make_ref(), array
 @pytest.mark.parametrize("lie", LIES)
 def test_a_host_that_lies_is_an_error_of_its_own(kept, start_beam, lie):
     liar = start_beam(hint="liar")
-    liar.eval(f"""
-        Text = "-module(ebpf_maps). -export([handles/0, info/1, get/2, new/5, close/1]).
-            handles() -> {lie}. info(_) -> #{{id => 1, name => 7}}. get(_, _) -> 7.
-            new(_, _, _, _, _) -> {lie}. close(_) -> ok.",
-        {{ok, Tokens, _}} = erl_scan:string(Text),
-        Cut = fun Cut([]) -> [];
-                  Cut(Ts) -> {{Form, [Dot | Rest]}} =
-                      lists:splitwith(fun(T) -> element(1, T) =/= dot end, Ts),
-                      [Form ++ [Dot] | Cut(Rest)] end,
-        Forms = [element(2, {{ok, _}} = erl_parse:parse_form(F)) || F <- Cut(Tokens)],
-        {{ok, ebpf_maps, Code}} = compile:forms(Forms),
-        {{module, _}} = code:load_binary(ebpf_maps, "liar", Code), ok
+    pretend(liar, f"""
+        -module(ebpf_maps). -export([handles/0, info/1, get/2, new/5, close/1]).
+        handles() -> {lie}. info(_) -> #{{id => 1, name => 7}}. get(_, _) -> 7.
+        new(_, _, _, _, _) -> {lie}. close(_) -> ok.
     """)
     keeper = kept.beam.eval("whereis(ebpf_fleet_keep_keeper)")
     kept.keep([liar])

@@ -7,6 +7,7 @@ import pytest
 
 from cluster import PATIENCE, wait_until
 from etf import Atom
+from fleets import pretend
 from metrics import counter, label, option
 from native import u32, u64
 
@@ -171,24 +172,17 @@ def test_a_scraper_with_little_time_takes_none_from_another(counted, three):
 
 # What a node answers that is no C node: each is put there under the function's name.
 LIAR = """
-    Text = "-module(ebpf_maps). -compile(export_all). -compile(nowarn_export_all).
-        stats() -> answer(stats). host() -> answer(host). close(_) -> ok.
-        open(_, _) -> answer(open). typed(M, _) -> M. next_chunk(_, _, _) -> answer(next_chunk).
-        answer(F) -> persistent_term:get({liar, F}).",
-    {ok, Tokens, _} = erl_scan:string(Text),
-    Cut = fun Cut([]) -> [];
-              Cut(Ts) -> {Form, [Dot | Rest]} =
-                  lists:splitwith(fun(T) -> element(1, T) =/= dot end, Ts),
-                  [Form ++ [Dot] | Cut(Rest)] end,
-    Forms = [element(2, {ok, _} = erl_parse:parse_form(F)) || F <- Cut(Tokens)],
-    {ok, ebpf_maps, Code} = compile:forms(Forms),
-    {module, _} = code:load_binary(ebpf_maps, "liar", Code),
-    persistent_term:put({liar, open}, {ebpf_map, make_ref(), hash, 4, 8, 16}),
-    persistent_term:put({liar, stats}, #{}),
-    persistent_term:put({liar, host}, #{}),
-    persistent_term:put({liar, next_chunk}, {[{<<0:32>>, 1}], done}),
-    ok
+    -module(ebpf_maps). -compile(export_all). -compile(nowarn_export_all).
+    stats() -> answer(stats). host() -> answer(host). close(_) -> ok.
+    open(_, _) -> answer(open). typed(M, _) -> M. next_chunk(_, _, _) -> answer(next_chunk).
+    answer(F) -> persistent_term:get({liar, F}).
 """
+TRUTHS = {
+    "open": "{ebpf_map, make_ref(), hash, 4, 8, 16}",
+    "stats": "#{}",
+    "host": "#{}",
+    "next_chunk": "{[{<<0:32>>, 1}], done}",
+}
 
 LIES = {
     "no statistics": ("stats", "nothing"),
@@ -216,8 +210,9 @@ def test_a_liar_spoils_no_scrape(function, lie, three, metrics, start_beam):
     for node in three.hosts:
         three.put(node, what, {7: 3})
     liar = start_beam(hint="liar")
-    liar.eval(LIAR)
-    liar.eval(f"persistent_term:put({{liar, {function}}}, {lie})")
+    pretend(liar, LIAR)
+    for name, said in {**TRUTHS, function: lie}.items():
+        liar.eval(f"persistent_term:put({{liar, {name}}}, {said})")
     nodes = [(Atom("nodes"), [*three.names(), Atom(liar.name)])]
     values = option("multiply", 0.5)
     kinds = [
