@@ -21,7 +21,8 @@ is_of(Node, Handle) when is_reference(element(2, Handle)) -> node(element(2, Han
 is_of(_Node, _Term) -> false.
 
 %% Programs says of each node which one.
--spec attach(Programs :: term(), Target :: term(), Options :: term(), Args :: [term()]) -> outcome().
+-spec attach(Programs :: term(), Target :: term(), Options :: term(), Args :: [term()]) ->
+    outcome().
 attach(Programs, Target, Options, Args) when is_map(Programs) ->
     Each = fun(Node, Others) -> [maps:get(Node, Programs), Target, Others] end,
     IsLink = fun(Term, Node) ->
@@ -34,27 +35,21 @@ attach(Programs, Target, Options, Args) when is_map(Programs) ->
 attach(_Programs, _Target, _Options, Args) ->
     {raise, badarg, Args}.
 
+%% What is to be undone is undone before anything is raised.
 on_all(Function, Options, Args, Extra, Each, IsGood) ->
-    Outcome = ebpf_fleet_work:over(Function, loosely(Options), Args, Extra, fun(#{others := Others} = Read) ->
+    ebpf_fleet_work:with_nodes(Function, Options, Args, Extra, fun(Read, Others) ->
         Begin = fun(Node, Acc) ->
             {{ask, ebpf_programs, Function, Each(Node, Others), fun(Answer, Acc1) ->
                 answered(Answer, Node, Function, IsGood, Acc1)
             end}, Acc}
         end,
-        {#{}, Begin, fun(Made) -> {Read, Made} end}
-    end),
-    case Outcome of
-        {value, {{Read, Made}, Results}} -> settle(Made, Results, Read, is_strict(Options), Args);
-        Raise -> Raise
-    end.
-
-%% What is to be undone is undone before anything is raised.
-loosely(Options) when length(Options) >= 0 ->
-    [Option || Option <- Options, not is_strict([Option])];
-loosely(Term) ->
-    Term.
-
-is_strict(Options) -> proplists:get_value(strict, Options, false) =:= true.
+        {Made, Results} = ebpf_fleet_run:run(maps:get(nodes, Read), Begin, #{}, Read),
+        Settled = settle(Made, Results, Read),
+        case ebpf_fleet_work:strictly(Read, {Made, Results}, Args) of
+            {value, _} -> {value, Settled};
+            Raise -> Raise
+        end
+    end).
 
 answered({ok, {error, Reason}}, _Node, _Function, _IsGood, Acc) ->
     {{done, {error, Reason}}, Acc};
@@ -69,21 +64,12 @@ answered({ok, Value}, Node, Function, IsGood, Acc) ->
 answered({error, Reason}, _Node, _Function, _IsGood, Acc) ->
     {{done, {error, Reason}}, Acc}.
 
-settle(Made, Results, #{all_or_none := Undo} = Read, Strict, Args) ->
-    Failed = maps:from_list([{Node, Reason} || {Node, {error, Reason}} <- maps:to_list(Results)]),
-    case {map_size(Failed), Undo} of
-        {0, _} ->
-            {value, {Made, Results}};
-        {_, true} ->
-            Undone = undo(Made, Read),
-            Left = maps:filter(fun(Node, _Value) -> maps:get(Node, Undone) =/= {error, undone} end, Made),
-            raise_if(Strict, Failed, {Left, maps:merge(Results, Undone)}, Args);
-        {_, false} ->
-            raise_if(Strict, Failed, {Made, Results}, Args)
-    end.
-
-raise_if(true, Failed, _Returned, Args) -> {raise, {failed, Failed}, Args};
-raise_if(false, _Failed, Returned, _Args) -> {value, Returned}.
+settle(Made, Results, #{all_or_none := true} = Read) when map_size(Made) < map_size(Results) ->
+    Undone = undo(Made, Read),
+    Left = maps:filter(fun(Node, _Value) -> maps:get(Node, Undone) =/= {error, undone} end, Made),
+    {Left, maps:merge(Results, Undone)};
+settle(Made, Results, _Read) ->
+    {Made, Results}.
 
 %% Each has answered a moment ago, so all are asked.
 undo(Made, Read) ->

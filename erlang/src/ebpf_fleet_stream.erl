@@ -44,9 +44,7 @@ subscribe(What, Pid, Options, Args) ->
     end.
 
 is_source(log) -> true;
-is_source(Fun) when is_function(Fun, 1) -> true;
-is_source({Tag, Text}) when Tag =:= name; Tag =:= pinned -> ebpf_cnode_arguments:is_text(Text);
-is_source(_Term) -> false.
+is_source(What) -> ebpf_fleet_work:is_what(What).
 
 start(What, Pid, #{nodes := Nodes, source := Source} = Read, Others, Args) ->
     Given = #stream{

@@ -14,7 +14,7 @@
     sum/3,
     write/5,
     merge/4,
-    over/5,
+    is_what/1,
     with_nodes/5,
     strictly/3
 ]).
@@ -35,7 +35,9 @@ call(Function, CallArgs, Options, Args) ->
                     called(Answer, {Module, Name}, Node, Acc1)
                 end}, Acc}
             end,
-            over(call, Options, Args, #{}, fun(_) -> {#{}, Begin, fun(Found) -> Found end} end);
+            with_nodes(call, Options, Args, #{}, fun(#{nodes := Nodes} = Read, _Others) ->
+                strictly(Read, ebpf_fleet_run:run(Nodes, Begin, #{}, Read), Args)
+            end);
         _ ->
             {raise, badarg, Args}
     end.
@@ -78,7 +80,8 @@ get(Key, What, Options, Args) ->
     end).
 
 found(How, Node, Value, none) -> known(ebpf_fleet_merge:first(How, Node, Value), Value);
-found(How, Node, Value, {found, Old}) -> known(ebpf_fleet_merge:value(How, Node, Value, Old), Value).
+found(How, Node, Value, {found, Old}) ->
+    known(ebpf_fleet_merge:value(How, Node, Value, Old), Value).
 
 known({ok, Merged}, _Value) -> {found, Merged};
 known(badvalue, Value) -> {ebpf_fleet_stop, {badvalue, Value}}.
@@ -137,10 +140,12 @@ sum(What, Options, Args) ->
     of_map(sum, What, read, Options, Args, fun(#{member := Path} = MapOf) ->
         Take = fun
             (_Node, Sum, All) when is_number(Sum) -> summed(ebpf_fleet_merge:sum(All, Sum), Sum);
-            (_Node, Sum, _All) when Sum =:= nan; Sum =:= infinity; Sum =:= '-infinity' -> {ebpf_fleet_stop, {badvalue, Sum}};
+            (_Node, Sum, _All) when Sum =:= nan; Sum =:= infinity; Sum =:= '-infinity' ->
+                {ebpf_fleet_stop, {badvalue, Sum}};
             (_Node, _Term, _All) -> {ebpf_fleet_stop, badreply}
         end,
-        {0, ebpf_fleet_maps:each(sum, fun(Map) -> [Path, Map] end, Take, MapOf), fun(All) -> All end}
+        Sum = ebpf_fleet_maps:each(sum, fun(Map) -> [Path, Map] end, Take, MapOf),
+        {0, Sum, fun(All) -> All end}
     end).
 
 summed({ok, All}, _Sum) -> All;
@@ -179,6 +184,7 @@ count(_Node, _Term, _Count) -> {ebpf_fleet_stop, badreply}.
 %% All
 %%--------------------------------------------------------------------------------------------------
 
+%% Make tells what the accumulator is at first, how a node begins, and what is returned in the end.
 of_map(Function, What, Rights, Options, Args, Make) ->
     case is_what(What) of
         true ->
@@ -213,22 +219,13 @@ key(#{rights := read, what := What} = MapOf) when is_tuple(What) ->
 key(_MapOf) ->
     none.
 
+-spec is_what(term()) -> boolean().
 is_what(Fun) when is_function(Fun, 1) -> true;
 is_what({Tag, Text}) when Tag =:= name; Tag =:= pinned -> ebpf_cnode_arguments:is_text(Text);
 is_what(_Term) -> false.
 
-%% Make tells what the accumulator is at first, how a node begins, and what is returned in the end.
--spec over(atom(), Options :: term(), args(), ebpf_fleet_options:options(), Make) -> outcome() when
-    Make :: fun((ebpf_fleet_options:options()) -> {Acc, Begin, fun((Acc) -> term())}),
-    Begin :: fun((node(), Acc) -> {ebpf_fleet_run:step(Acc), Acc}).
-over(Function, Options, Args, Extra, Make) ->
-    with_nodes(Function, Options, Args, Extra, fun(#{nodes := Nodes} = Read, Others) ->
-        {Acc, Begin, Result} = Make(Read#{others => Others}),
-        {Last, Results} = ebpf_fleet_run:run(Nodes, Begin, Acc, Read),
-        strictly(Read, {Result(Last), Results}, Args)
-    end).
-
--spec strictly(ebpf_fleet_options:options(), {Value :: term(), Results :: map()}, args()) -> outcome().
+-spec strictly(ebpf_fleet_options:options(), {Value :: term(), Results :: map()}, args()) ->
+    outcome().
 strictly(#{strict := false}, Returned, _Args) ->
     {value, Returned};
 strictly(#{strict := true}, {_, Results} = Returned, Args) ->
